@@ -1,0 +1,1 @@
+"""What the Pointsman services share. A module belongs here when two services use it and it names no service."""

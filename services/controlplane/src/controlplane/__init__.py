@@ -1,0 +1,1 @@
+"""Control plane: Gateway API manifests in folders become the file-based xDS that Envoy reads."""
