@@ -1,0 +1,59 @@
+"""The one shape in which an error reaches a client: OpenAI's, with a `code` from a documented list.
+
+Pure. Every service and the rendered Envoy configuration use these codes; `docs/errors.md` lists them for people.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import orjson
+
+
+class ErrorCode(StrEnum):
+    """Stable words a program can match on; the message is for people."""
+
+    INVALID_JSON = "invalid_json"
+    INVALID_REQUEST = "invalid_request"
+    MODEL_NOT_FOUND = "model_not_found"
+    ROUTE_NOT_FOUND = "route_not_found"
+    REQUEST_TOO_LARGE = "request_too_large"
+    RATE_LIMITED = "rate_limited"
+    POOL_SATURATED = "pool_saturated"
+    NO_READY_ENDPOINT = "no_ready_endpoint"
+    PICKER_UNAVAILABLE = "picker_unavailable"
+    UPSTREAM_UNAVAILABLE = "upstream_unavailable"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    INTERNAL = "internal_error"
+
+
+_TYPES = {
+    400: "invalid_request_error",
+    404: "not_found_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a request is refused. `retry_after` is in seconds."""
+
+    status: int
+    code: ErrorCode
+    message: str
+    param: str | None = None
+    retry_after: float | None = None
+
+    def body(self) -> bytes:
+        """The JSON object `{"error": {"message", "type", "param", "code"}}` as bytes."""
+        return error_body(self.status, self.code, self.message, self.param)
+
+
+def error_body(status: int, code: str, message: str, param: str | None = None) -> bytes:
+    """Render one OpenAI-shaped error."""
+    return orjson.dumps({"error": {"message": message, "type": error_type(status), "param": param, "code": code}})
+
+
+def error_type(status: int) -> str:
+    """The `type` that OpenAI's clients expect for a status."""
+    return _TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")

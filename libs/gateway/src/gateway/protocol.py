@@ -1,0 +1,52 @@
+"""Names that travel on the wire: headers, metadata keys and health services, each in one place.
+
+Sources: Endpoint Picker Protocol (proposal 004 of the Gateway API Inference Extension) for the destination keys and
+namespaces; the body-based router of the same project for the model headers. Pure constants, no imports of ours.
+"""
+
+from typing import Final
+
+# Endpoint Picker Protocol.
+DESTINATION_ENDPOINT: Final = "x-gateway-destination-endpoint"
+DESTINATION_SUBSET: Final = "x-gateway-destination-endpoint-subset"
+DESTINATION_SERVED: Final = "x-gateway-destination-endpoint-served"
+LB_NAMESPACE: Final = "envoy.lb"
+SUBSET_NAMESPACE: Final = "envoy.lb.subset_hint"
+
+# Body-based router.
+MODEL_NAME: Final = "x-gateway-model-name"
+BASE_MODEL_NAME: Final = "x-gateway-base-model-name"
+BBR_MANAGED_LABEL: Final = "inference.networking.k8s.io/bbr-managed"
+
+# The only `x-gateway-*` headers that a client may send; every other one is stripped before any filter runs.
+OBJECTIVE: Final = "x-gateway-inference-objective"
+FAIRNESS_ID: Final = "x-gateway-inference-fairness-id"
+MODEL_NAME_REWRITE: Final = "x-gateway-model-name-rewrite"
+CLIENT_CONTROL_HEADERS: Final = (OBJECTIVE, FAIRNESS_ID, MODEL_NAME_REWRITE)
+CONTROL_HEADER_PREFIX: Final = "x-gateway-"
+
+# Which pool a route asks about: gRPC initial metadata on the ext_proc stream, a request header on the HTTP door.
+# The value is `namespace/name`; on the models route it is a comma list of them.
+POOL_METADATA: Final = "x-gateway-inference-pool"
+
+# Written by the picker into dynamic metadata and read back from Envoy's access log. Never the request id, which a
+# client can choose.
+PICK_ID: Final = "x-pointsman-pick-id"
+EXPLAIN: Final = "x-pointsman-explain"
+# On the HTTP door a verdict that is not a pick travels as a header, since ext_authz treats 5xx as a failed picker.
+VERDICT: Final = "x-gateway-picker-verdict"
+PREFILL_ENDPOINT: Final = "x-prefiller-host-port"
+
+# Set by a model server (the simulator does) so that a person sees who answered.
+INFERENCE_POD: Final = "x-inference-pod"
+
+# gRPC health service names that the reference answers to.
+HEALTH_EXT_PROC: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
+HEALTH_LIVENESS: Final = "liveness"
+HEALTH_READINESS: Final = "readiness"
+HEALTH_CHARTS: Final = "inference-extension"
+HEALTH_SERVICES: Final = ("", HEALTH_EXT_PROC, HEALTH_READINESS, HEALTH_CHARTS)
+
+# Request bodies above this are refused with 413, by Envoy first and by the services too. A 128k-token prompt is about
+# half a MiB of text; 64 MiB leaves room for images in base64.
+BODY_LIMIT_BYTES: Final = 64 * 1024 * 1024
