@@ -1,9 +1,9 @@
 """The values that doors, brain and shells exchange.
 
-Plain and frozen: nothing here knows gRPC, protobuf, HTTP, Redis or a clock. A door turns what its transport brought into
-a `Request`, hands it to `Picker.pick`, and turns the `Verdict` back into its transport's answer; how a request went
-comes back as `Finished` (the exact end, from the door that picked) and `Feedback` (what Envoy's access log saw).
-Times are monotonic float seconds, sizes are bytes.
+Plain and frozen: nothing here knows gRPC, protobuf, HTTP, Redis or a clock. A door turns what its transport brought
+into a `Request`, hands it to `Picker.pick`, and turns the `Verdict` back into its transport's answer. How a request
+went comes back as an `Outcome` (the exact end, from the door that picked) and as `Feedback` (what Envoy's access log
+saw). Times are monotonic float seconds, sizes are bytes.
 
     Verdict ─┬─ Pick       go to these endpoints, in this order
              ├─ Reply      the picker itself answers (the model list)
