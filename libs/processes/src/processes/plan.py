@@ -1,0 +1,283 @@
+"""Which processes make up the demo, with which arguments and ports. Pure: it starts nothing and looks at nothing.
+
+`make up` runs the plan under honcho; the end-to-end tests run the same plan on free ports, so that what a person starts
+is what was tested.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Every port of the stack. The services keep the reference's ports; where two meet on one host, one moves."""
+
+    gateway: int = 8080
+    envoy_admin: int = 9901
+    epp_grpc: int = 9002
+    epp_health: int = 9003
+    epp_metrics: int = 9090
+    epp_http: int = 9006
+    bbr_grpc: int = 9004
+    bbr_health: int = 9005
+    bbr_metrics: int = 9091  # the reference's 9090 is the EPP's on this host
+    controlplane_http: int = 9092
+    simulators: tuple[int, ...] = (8101, 8102, 8103, 8111, 8112)
+
+    def named(self) -> Mapping[str, int]:
+        """Each port with the name that a person would use for it."""
+        names = {
+            "gateway": self.gateway,
+            "Envoy admin": self.envoy_admin,
+            "EPP ext_proc": self.epp_grpc,
+            "EPP health": self.epp_health,
+            "EPP metrics": self.epp_metrics,
+            "EPP HTTP door": self.epp_http,
+            "BBR ext_proc": self.bbr_grpc,
+            "BBR health": self.bbr_health,
+            "BBR metrics": self.bbr_metrics,
+            "control plane": self.controlplane_http,
+        }
+        return names | {f"simulator {index + 1}": port for index, port in enumerate(self.simulators)}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process: `ready` is the URL that answers 200 once it serves."""
+
+    name: str
+    arguments: tuple[str, ...]
+    ready: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulator:
+    """A model server of the demo: one of `replicas` that look alike."""
+
+    name: str
+    model: str
+    adapters: tuple[str, ...]
+    replicas: int
+
+
+SIMULATORS = (
+    Simulator("qwen", "Qwen/Qwen3-32B", ("food-review-1", "code-assist"), 3),
+    Simulator("phi", "phi-4-mini-instruct", (), 2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are. `run` is the folder of this run: rendered xDS, logs, process ids."""
+
+    root: Path
+    run: Path
+    envoy: Path
+    binaries: Path  # the virtual environment's bin
+
+    @property
+    def xds(self) -> Path:
+        """The folder that the control plane writes and Envoy watches."""
+        return self.run / "xds"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may differ between a person's demo and a test."""
+
+    ports: Ports
+    layout: Layout
+    config_dirs: tuple[Path, ...]
+    epp_config: Path
+    redis_url: str | None = None
+    picker: str = "ext_proc"
+    log_level: str = "info"
+    simulator_profile: str = "qwen3-32b-2xh100"
+    simulator_options: tuple[str, ...] = ()
+
+
+def processes(settings: Settings) -> tuple[Process, ...]:
+    """The whole stack, in the order in which a person would start it."""
+    return (
+        *simulators(settings),
+        epp(settings),
+        bbr(settings),
+        controlplane(settings),
+        envoy(settings),
+    )
+
+
+def render_arguments(settings: Settings) -> tuple[str, ...]:
+    """Render Envoy's configuration once: Envoy refuses to start on files that do not exist yet."""
+    return (
+        str(settings.layout.binaries / "controlplane"),
+        "render",
+        *_config_dirs(settings),
+        *_rendering(settings),
+    )
+
+
+def controlplane(settings: Settings) -> Process:
+    """The control plane, watching the manifest folders."""
+    port = settings.ports.controlplane_http
+    return Process(
+        name="controlplane",
+        arguments=(
+            str(settings.layout.binaries / "controlplane"),
+            "run",
+            *_config_dirs(settings),
+            *_rendering(settings),
+            "--host",
+            HOST,
+            "--http-port",
+            str(port),
+            "--log-level",
+            settings.log_level,
+        ),
+        ready=f"http://{HOST}:{port}/readyz",
+    )
+
+
+def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) -> Process:
+    """One endpoint picker; `ports` gives a second replica its own."""
+    own = ports or settings.ports
+    redis = ("--redis-url", settings.redis_url) if settings.redis_url else ()
+    return Process(
+        name=name,
+        arguments=(
+            str(settings.layout.binaries / "epp"),
+            "run",
+            *_config_dirs(settings),
+            "--config-file",
+            str(settings.epp_config),
+            "--host",
+            HOST,
+            "--grpc-port",
+            str(own.epp_grpc),
+            "--grpc-health-port",
+            str(own.epp_health),
+            "--metrics-port",
+            str(own.epp_metrics),
+            "--http-port",
+            str(own.epp_http),
+            "--log-level",
+            settings.log_level,
+            *redis,
+        ),
+        ready=f"http://{HOST}:{own.epp_metrics}/readyz",
+    )
+
+
+def bbr(settings: Settings) -> Process:
+    """The body-based router."""
+    ports = settings.ports
+    return Process(
+        name="bbr",
+        arguments=(
+            str(settings.layout.binaries / "bbr"),
+            "run",
+            *_config_dirs(settings),
+            "--host",
+            HOST,
+            "--grpc-port",
+            str(ports.bbr_grpc),
+            "--grpc-health-port",
+            str(ports.bbr_health),
+            "--metrics-port",
+            str(ports.bbr_metrics),
+            "--log-level",
+            settings.log_level,
+        ),
+        ready=f"http://{HOST}:{ports.bbr_metrics}/readyz",
+    )
+
+
+def envoy(settings: Settings) -> Process:
+    """Stock Envoy on the same bootstrap as the container, with this run's folder and admin port laid over it."""
+    overlay = (
+        f"{{admin: {{address: {{socket_address: {{address: {HOST}, port_value: {settings.ports.envoy_admin}}}}}}}, "
+        f"dynamic_resources: {{{_path('lds', settings)}, {_path('cds', settings)}}}}}"
+    )
+    return Process(
+        name="envoy",
+        arguments=(
+            str(settings.layout.envoy),
+            "-c",
+            str(settings.layout.root / "envoy" / "bootstrap.yaml"),
+            "--config-yaml",
+            overlay,
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+            "--concurrency",
+            "2",
+        ),
+        ready=f"http://{HOST}:{settings.ports.envoy_admin}/ready",
+    )
+
+
+def simulators(settings: Settings) -> tuple[Process, ...]:
+    """The model servers of every demo pool, on the ports in order."""
+    flat = [(each, index) for each in SIMULATORS for index in range(each.replicas)]
+    return tuple(
+        _simulator(settings, each, index, port)
+        for (each, index), port in zip(flat, settings.ports.simulators, strict=True)
+    )
+
+
+def _simulator(settings: Settings, simulator: Simulator, index: int, port: int) -> Process:
+    adapters = tuple(f'{{"name": "{adapter}"}}' for adapter in simulator.adapters)
+    return Process(
+        name=f"{simulator.name}-{index}",
+        arguments=(
+            str(settings.layout.binaries / "model-sim"),
+            "serve",
+            simulator.model,
+            "--host",
+            HOST,
+            "--port",
+            str(port),
+            "--profile",
+            settings.simulator_profile,
+            "--seed",
+            str(index),
+            "--enable-prompt-tokens-details",
+            "--enable-force-include-usage",
+            "--enable-admin",
+            *(("--enable-lora", "--lora-modules", *adapters) if adapters else ()),
+            *settings.simulator_options,
+        ),
+        ready=f"http://{HOST}:{port}/health",
+        environment={"POD_NAME": f"{simulator.name}-{index}"},
+    )
+
+
+def _config_dirs(settings: Settings) -> tuple[str, ...]:
+    return tuple(part for folder in settings.config_dirs for part in ("--config-dir", str(folder)))
+
+
+def _rendering(settings: Settings) -> tuple[str, ...]:
+    ports = settings.ports
+    return (
+        "--output-dir",
+        str(settings.layout.xds),
+        "--listen-address",
+        HOST,
+        "--port-map",
+        f"80={ports.gateway}",
+        "--bbr-address",
+        f"{HOST}:{ports.bbr_grpc}",
+        "--picker",
+        settings.picker,
+        "--picker-http-port",
+        str(ports.epp_http),
+    )
+
+
+def _path(service: str, settings: Settings) -> str:
+    file = settings.layout.xds / f"{service}.json"
+    return f'{service}_config: {{path_config_source: {{path: "{file}"}}}}'

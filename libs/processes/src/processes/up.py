@@ -1,0 +1,234 @@
+"""`make up`: check, start everything under honcho, wait for a first answer, say how to use it, stop it all again.
+
+honcho runs the processes and ends all of them when one ends; this module never starts a service itself. A run lives in
+one folder, held by a lock: a second `make up` in the same checkout is refused.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from processes.plan import HOST, Layout, Ports, Process, Settings, processes
+from processes.preflight import StartError, check
+from processes.sweep import RUN_VARIABLE, sweep
+
+READY_SECONDS = 60.0  # a cold Envoy and ten Python processes on two busy cores need about ten
+STOP_SECONDS = 15.0  # honcho kills what has not ended five seconds after SIGTERM
+_TAIL_LINES = 12
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo until it is stopped. 0 after Ctrl-C or `make down`, 1 when it could not start or broke."""
+    options = _parser().parse_args(arguments)
+    settings = _settings(options)
+    try:
+        with _exclusive(settings.layout.run):
+            check(settings)
+            return _serve(settings)
+    except StartError as reason:
+        print(f"cannot start:\n{reason}", file=sys.stderr)  # noqa: T201 - this is a command
+        return 1
+
+
+def _serve(settings: Settings) -> int:
+    run = settings.layout.run
+    log = run / "log"
+    runner = _start(settings, log)
+    stop = _Stop()
+    try:
+        failure = _wait_until_ready(settings, runner, stop)
+        if failure is None and not stop.asked:
+            print(_banner(settings, log), flush=True)  # noqa: T201
+            while runner.poll() is None and not stop.asked:
+                time.sleep(0.2)
+        crashed = not stop.asked
+    finally:
+        _end(runner)
+        sweep(run)
+    if crashed:
+        print(failure or _last_words(log), file=sys.stderr)  # noqa: T201
+        return 1
+    print("stopped")  # noqa: T201
+    return 0
+
+
+def _start(settings: Settings, log: Path) -> "subprocess.Popen[bytes]":
+    procfile = settings.layout.run / "Procfile"
+    procfile.write_text("".join(f"{each.name}: {_command(each)}\n" for each in processes(settings)))
+    environment = os.environ | {RUN_VARIABLE: str(settings.layout.run), "PYTHONUNBUFFERED": "1"}
+    honcho = (
+        sys.executable,
+        "-m",
+        "honcho",
+        "--no-colour",
+        "-f",
+        str(procfile),
+        "-d",
+        str(settings.layout.root),
+        "start",
+    )
+    with log.open("wb") as output:
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            honcho, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+
+
+def _command(process: Process) -> str:
+    pairs = [f"{name}={shlex.quote(value)}" for name, value in process.environment.items()]
+    return " ".join(["exec", "env", *pairs, shlex.join(process.arguments)])
+
+
+class _Stop:
+    """Whether a person (Ctrl-C) or `make down` (SIGTERM) asked for the end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+
+def _wait_until_ready(settings: Settings, runner: "subprocess.Popen[bytes]", stop: _Stop) -> str | None:
+    """Wait for each process, then for a completion through the gateway. Return what went wrong, if anything did."""
+    deadline = time.monotonic() + READY_SECONDS
+    pending = {each.name: each.ready for each in processes(settings)}
+    while time.monotonic() < deadline and not stop.asked:
+        if runner.poll() is not None:
+            return _last_words(settings.layout.run / "log")
+        pending = {name: url for name, url in pending.items() if not _answers(url)}
+        if not pending and _completes(settings):
+            return None
+        time.sleep(0.1)
+    waiting = ", ".join(pending) or "a completion through the gateway"
+    return (
+        None
+        if stop.asked
+        else f"not ready within {READY_SECONDS:.0f} s: {waiting}\n{_last_words(settings.layout.run / 'log')}"
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310 - a loopback address from the plan
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _completes(settings: Settings) -> bool:
+    body = json.dumps({"model": "phi-4-mini-instruct", "prompt": "ready?", "max_tokens": 1}).encode()
+    request = urllib.request.Request(
+        f"http://{HOST}:{settings.ports.gateway}/v1/completions",
+        data=body,
+        headers={"content-type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _end(runner: "subprocess.Popen[bytes]") -> None:
+    if runner.poll() is None:
+        runner.terminate()
+    try:
+        runner.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        runner.kill()
+        runner.wait()
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    ended = next((line for line in lines if " stopped (rc=" in line), "a process ended")
+    name = ended.partition("|")[2].strip().partition(" ")[0]
+    own = [line for line in lines if f" {name}" in line.partition("|")[0]][-_TAIL_LINES:]
+    return "\n".join([ended.partition("|")[2].strip() or ended, *own, f"all of it: {log}"])
+
+
+def _banner(settings: Settings, log: Path) -> str:
+    ports = settings.ports
+    url = f"http://localhost:{ports.gateway}"
+    listing = "\n".join(f"    {name:<15} {port}" for name, port in ports.named().items())
+    return f"""
+Pointsman is up: {url}
+
+  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{{"model": "Qwen/Qwen3-32B", "messages": [{{"role": "user", "content": "Hello"}}], "max_tokens": 20}}'
+
+  The response header x-inference-pod names the model server that answered.
+  ports
+{listing}
+  logs   {log}
+  stop   Ctrl-C here, or 'make down'
+"""
+
+
+@contextmanager
+def _exclusive(run: Path) -> Iterator[None]:
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise StartError(f"already running as process {lock.read().strip()}: stop it with 'make down'") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        sweep(run)  # what an earlier run that was killed may have left
+        yield
+        lock.truncate(0)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    root = Path(__file__).resolve().parents[4]
+    layout = Layout(
+        root=root,
+        run=root / ".run",
+        envoy=root / ".tools" / "envoy" / "bin" / "envoy",
+        binaries=Path(sys.executable).parent,
+    )
+    demo = root / "config"
+    return Settings(
+        ports=Ports(gateway=options.gateway_port, envoy_admin=options.envoy_admin_port),
+        layout=layout,
+        config_dirs=tuple(options.config_dir or (demo / "demo", demo / "demo-local")),
+        epp_config=options.epp_config or demo / "demo" / "epp.yaml",
+        redis_url=options.redis_url,
+        picker=options.picker,
+        log_level=options.log_level,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pointsman-up", description=__doc__.partition("\n")[0])
+    parser.add_argument("--gateway-port", type=int, default=Ports().gateway, help="where clients connect")
+    parser.add_argument("--envoy-admin-port", type=int, default=Ports().envoy_admin)
+    parser.add_argument(
+        "--config-dir", type=Path, action="append", help="manifest folders instead of the demo's; repeatable"
+    )
+    parser.add_argument("--epp-config", type=Path, help="EndpointPickerConfig instead of the demo's")
+    parser.add_argument("--redis-url", help="share prefix knowledge between endpoint pickers")
+    parser.add_argument("--picker", choices=("ext_proc", "http", "auto"), default="ext_proc")
+    parser.add_argument("--log-level", default="info")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
