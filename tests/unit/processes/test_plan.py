@@ -1,0 +1,63 @@
+"""The plan of the demo: pure, so that what `make up` starts can be looked at without starting it."""
+
+from pathlib import Path
+
+from processes.plan import SIMULATORS, Layout, Ports, Settings, processes, render_arguments
+
+LAYOUT = Layout(root=Path("/checkout"), run=Path("/run"), envoy=Path("/tools/envoy"), binaries=Path("/venv/bin"))
+SETTINGS = Settings(ports=Ports(), layout=LAYOUT, config_dirs=(Path("/a"), Path("/b")), epp_config=Path("/a/epp.yaml"))
+
+
+def test_the_stack_has_one_of_each_service_and_five_simulators() -> None:
+    names = [process.name for process in processes(SETTINGS)]
+
+    assert names == ["qwen-0", "qwen-1", "qwen-2", "phi-0", "phi-1", "epp", "bbr", "controlplane", "envoy"]
+
+
+def test_no_two_ports_of_the_default_stack_are_the_same() -> None:
+    ports = list(Ports().named().values())
+
+    assert len(ports) == len(set(ports)) == 15
+
+
+def test_the_reference_ports_are_kept_where_they_do_not_meet() -> None:
+    ports = Ports()
+
+    assert (ports.epp_grpc, ports.epp_health, ports.epp_metrics) == (9002, 9003, 9090)
+    assert (ports.bbr_grpc, ports.bbr_health) == (9004, 9005)
+    assert ports.bbr_metrics != ports.epp_metrics
+
+
+def test_every_manifest_folder_is_given_in_order_to_whoever_reads_manifests() -> None:
+    for arguments in (
+        render_arguments(SETTINGS),
+        *(p.arguments for p in processes(SETTINGS) if p.name in {"epp", "bbr"}),
+    ):
+        folders = [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--config-dir"]
+        assert folders == ["/a", "/b"]
+
+
+def test_only_the_pool_with_adapters_loads_adapters() -> None:
+    with_adapters = {p.name for p in processes(SETTINGS) if "--lora-modules" in p.arguments}
+
+    assert with_adapters == {f"qwen-{index}" for index in range(SIMULATORS[0].replicas)}
+
+
+def test_every_server_of_the_stack_listens_on_loopback_only() -> None:
+    for process in processes(SETTINGS):
+        hosts = [
+            value for flag, value in zip(process.arguments, process.arguments[1:], strict=False) if flag == "--host"
+        ]
+        assert hosts in ([], ["127.0.0.1"])
+
+
+def test_redis_is_named_only_when_there_is_one() -> None:
+    def picker(settings: Settings) -> tuple[str, ...]:
+        return next(p.arguments for p in processes(settings) if p.name == "epp")
+
+    shared = Settings(
+        SETTINGS.ports, LAYOUT, SETTINGS.config_dirs, SETTINGS.epp_config, redis_url="redis://127.0.0.1/0"
+    )
+
+    assert "--redis-url" not in picker(SETTINGS)
+    assert "redis://127.0.0.1/0" in picker(shared)
