@@ -1,0 +1,44 @@
+"""The HTTP port for operators that every service has: /metrics, /healthz, /readyz, and what the service adds.
+
+A shell on aiohttp. Liveness says only that the loop turns; readiness is the service's own answer. Never on the path
+of a request.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+Ready = Callable[[], bool]
+
+
+def application(registry: CollectorRegistry, is_ready: Ready, routes: Iterable[web.RouteDef] = ()) -> web.Application:
+    """The operators' routes; add a service's own by `routes`."""
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return web.Response(text="ready\n") if is_ready() else web.Response(status=503, text="not ready\n")
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz), *routes])
+    return app
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve while the body runs; yields the port, which port 0 leaves to the system."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, reuse_port=False)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,196 @@
+"""Protobuf to events and replies to protobuf: the only module of the ext_proc path that knows protobuf.
+
+Both functions work on bytes, since gRPC is told not to (de)serialise. What is always the same is serialised once.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from gateway import wire
+from gateway.extproc.messages import (
+    NO_METADATA,
+    NO_MUTATION,
+    BodyMode,
+    BodyReceived,
+    BodyReply,
+    ChunkReply,
+    Direction,
+    Event,
+    HeadersReceived,
+    HeadersReply,
+    ImmediateReply,
+    Metadata,
+    Modes,
+    Mutation,
+    Reply,
+    TrailersReceived,
+    TrailersReply,
+)
+
+REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
+_OVERWRITE = 2  # HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+class UnknownMessageError(ValueError):
+    """A message that is no ProcessingRequest, or one of a kind that this version does not know."""
+
+
+class Codec:
+    """Holds the generated classes; construct one per process."""
+
+    def __init__(self) -> None:
+        pool = wire.load_pool()
+        self._request = wire.message_class(pool, "envoy.service.ext_proc.v3.ProcessingRequest")
+        self._response = wire.message_class(pool, "envoy.service.ext_proc.v3.ProcessingResponse")
+        self._plain = {
+            (kind, direction): self._serialise(kind(direction))
+            for kind in (HeadersReply, BodyReply, TrailersReply)
+            for direction in Direction
+        }
+
+    def decode(self, data: bytes) -> Event:
+        """One ProcessingRequest as an event."""
+        try:
+            message = self._request.FromString(data)
+        except DecodeError as error:
+            raise UnknownMessageError(f"not a ProcessingRequest: {error}") from None
+        kind = message.WhichOneof("request")
+        match kind:
+            case "request_headers":
+                return _headers_received(REQUEST, message, message.request_headers)
+            case "request_body":
+                body = message.request_body
+                return BodyReceived(REQUEST, body.body, body.end_of_stream)
+            case "response_headers":
+                return _headers_received(RESPONSE, message, message.response_headers)
+            case "response_body":
+                body = message.response_body
+                return BodyReceived(RESPONSE, body.body, body.end_of_stream)
+            case "request_trailers":
+                return TrailersReceived(REQUEST)
+            case "response_trailers":
+                return TrailersReceived(RESPONSE)
+        raise UnknownMessageError("a ProcessingRequest without a message of a known kind")
+
+    def encode(self, reply: Reply) -> bytes:
+        """One reply as a ProcessingResponse."""
+        match reply:
+            case HeadersReply(direction, mutation) if mutation is NO_MUTATION:
+                return self._plain[HeadersReply, direction]
+            case BodyReply(direction, mutation, None) if mutation is NO_MUTATION:
+                return self._plain[BodyReply, direction]
+            case TrailersReply(direction):
+                return self._plain[TrailersReply, direction]
+        return self._serialise(reply)
+
+    def _serialise(self, reply: Reply) -> bytes:
+        message = self._response()
+        match reply:
+            case HeadersReply(direction, mutation):
+                target = message.request_headers if direction is REQUEST else message.response_headers
+                target.SetInParent()
+                _mutate(message, target, mutation)
+            case BodyReply(direction, mutation, body):
+                target = message.request_body if direction is REQUEST else message.response_body
+                target.SetInParent()
+                _mutate(message, target, mutation)
+                _replace_body(target, body)
+            case ChunkReply(direction, data, end_of_stream):
+                target = message.request_body if direction is REQUEST else message.response_body
+                streamed = target.response.body_mutation.streamed_response
+                streamed.SetInParent()
+                streamed.body, streamed.end_of_stream = data, end_of_stream
+            case TrailersReply(direction):
+                (message.request_trailers if direction is REQUEST else message.response_trailers).SetInParent()
+            case ImmediateReply():
+                _immediate(message.immediate_response, reply)
+        serialised: bytes = message.SerializeToString()
+        return serialised
+
+
+def _headers_received(direction: Direction, message: Any, received: Any) -> HeadersReceived:
+    headers: dict[str, str] = {}
+    for header in received.headers.headers:
+        name = header.key
+        value = header.raw_value.decode("latin-1") or header.value
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return HeadersReceived(
+        direction,
+        headers,
+        received.end_of_stream,
+        _metadata(message.metadata_context) if message.HasField("metadata_context") else NO_METADATA,
+        _modes(message.protocol_config) if message.HasField("protocol_config") else None,
+        message.observability_mode,
+    )
+
+
+def _modes(config: Any) -> Modes | None:
+    try:
+        request, response = BodyMode(config.request_body_mode), BodyMode(config.response_body_mode)
+    except ValueError:
+        raise UnknownMessageError(
+            f"body modes {config.request_body_mode} and {config.response_body_mode}: one is unknown"
+        ) from None
+    return Modes(request, response, config.send_body_without_waiting_for_header_response)
+
+
+def _metadata(context: Any) -> Metadata:
+    return {
+        namespace: {key: _plain_value(value) for key, value in struct.fields.items()}
+        for namespace, struct in context.filter_metadata.items()
+    }
+
+
+def _plain_value(value: Any) -> object:
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            return value.number_value
+        case "bool_value":
+            return value.bool_value
+        case "list_value":
+            return tuple(_plain_value(item) for item in value.list_value.values)
+        case "struct_value":
+            return {key: _plain_value(item) for key, item in value.struct_value.fields.items()}
+    return None
+
+
+def _mutate(message: Any, target: Any, mutation: Mutation) -> None:
+    if mutation is NO_MUTATION:
+        return
+    common = target.response
+    common.clear_route_cache = mutation.clear_route_cache
+    _mutate_headers(common.header_mutation, mutation.set_headers, mutation.remove_headers)
+    for namespace, values in mutation.metadata.items():
+        _write_struct(message.dynamic_metadata.fields[namespace].struct_value, values)
+
+
+def _mutate_headers(target: Any, headers: tuple[tuple[str, str], ...], removed: tuple[str, ...] = ()) -> None:
+    for name, value in headers:
+        option = target.set_headers.add()
+        option.header.key, option.header.raw_value = name, value.encode()
+        option.append_action = _OVERWRITE
+    target.remove_headers.extend(removed)
+
+
+def _write_struct(target: Any, values: Mapping[str, object]) -> None:
+    for key, value in values.items():
+        target.fields[key].string_value = str(value)
+
+
+def _replace_body(target: Any, body: bytes | None) -> None:
+    if body is None:
+        return
+    if body:
+        target.response.body_mutation.body = body
+    else:
+        target.response.body_mutation.clear_body = True
+
+
+def _immediate(target: Any, reply: ImmediateReply) -> None:
+    target.status.code = reply.status
+    _mutate_headers(target.headers, reply.headers)
+    target.body, target.details = reply.body, reply.details
