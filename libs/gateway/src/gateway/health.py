@@ -5,6 +5,7 @@ reference answers, NOT_FOUND for nobody. A shell on grpc.aio; Watch looks again 
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from enum import IntEnum
 from typing import Any
@@ -12,12 +13,16 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from gateway import wire
+from gateway import clock, wire
+from gateway.clock import Clock
 from gateway.protocol import HEALTH_LIVENESS, HEALTH_SERVICES
 
 SERVICE = "grpc.health.v1.Health"
 # How soon a watcher hears of a change; watchers are few and the check is one call.
 WATCH_SECONDS = 0.25
+# A proxy asks every second or so: one that asked within this still does, and hears the news within that.
+ASKED_SECONDS = 5.0
+ANNOUNCE_SECONDS = 2.0
 
 
 class Serving(IntEnum):
@@ -27,20 +32,34 @@ class Serving(IntEnum):
 
 
 class Health:
-    """The servicer. `close` makes everything but liveness NOT_SERVING, for a drain."""
+    """The servicer. `close` makes everything but liveness NOT_SERVING, for a drain.
 
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
+    Use one per process, on every gRPC port: `announced` then knows whether somebody who asks has heard of the drain.
+    """
+
+    def __init__(self, is_ready: Callable[[], bool], now: Clock = clock.monotonic) -> None:
         pool = wire.load_pool()
         self._request = wire.message_class(pool, "grpc.health.v1.HealthCheckRequest")
         self._response = wire.message_class(pool, "grpc.health.v1.HealthCheckResponse")
         self._list_response = wire.message_class(pool, "grpc.health.v1.HealthListResponse")
         self._list_request = wire.message_class(pool, "grpc.health.v1.HealthListRequest")
         self._is_ready = is_ready
+        self._clock = now
         self._is_closed = False
+        self._asked_at = float("-inf")
+        self._told = asyncio.Event()
 
     def close(self) -> None:
         """Say NOT_SERVING from now on."""
         self._is_closed = True
+
+    async def announced(self) -> None:
+        """Return when a proxy that checks this process has been told NOT_SERVING; at once when none checks."""
+        if self._clock() - self._asked_at > ASKED_SECONDS:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANNOUNCE_SECONDS):
+                await self._told.wait()
 
     def status(self, service: str) -> Serving:
         """What one service name is told."""
@@ -60,6 +79,9 @@ class Health:
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
 
     async def _check(self, request: Any, _context: object) -> Any:
+        self._asked_at = self._clock()
+        if self._is_closed:
+            self._told.set()
         return self._response(status=self.status(request.service))
 
     async def _list(self, _request: object, _context: object) -> Any:

@@ -65,7 +65,7 @@ class Decide:
 
     headers: Mapping[str, str]
     body: bytes
-    metadata: Metadata = NO_METADATA
+    metadata: Metadata
     is_partial: bool = False
 
 

@@ -5,13 +5,17 @@ Latin-1 so that no byte is lost or refused.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
 Headers = tuple[tuple[str, str], ...]
 Metadata = Mapping[str, Mapping[str, object]]  # namespace → key → plain value
 NO_METADATA: Metadata = MappingProxyType({})
+
+
+def _no_metadata() -> Metadata:
+    return NO_METADATA
 
 
 class Direction(Enum):
@@ -43,7 +47,7 @@ class HeadersReceived:
     direction: Direction
     headers: Mapping[str, str]
     end_of_stream: bool
-    metadata: Metadata = NO_METADATA
+    metadata: Metadata = field(default_factory=_no_metadata)
     modes: Modes | None = None
     observe_only: bool = False
 
@@ -69,7 +73,7 @@ class Mutation:
 
     set_headers: Headers = ()
     remove_headers: tuple[str, ...] = ()
-    metadata: Metadata = NO_METADATA
+    metadata: Metadata = field(default_factory=_no_metadata)
     clear_route_cache: bool = False
 
 

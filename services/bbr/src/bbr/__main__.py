@@ -1,0 +1,49 @@
+"""`bbr [run] --config-dir DIR …`: the body-based router."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from bbr import app
+from gateway import lifecycle
+from gateway.extproc import options as flags
+from gateway.extproc.server import PortInUseError
+from gateway.extproc.service import CertificateError
+
+IGNORED = {**flags.BASE_IGNORED, "--plugin": "the model is lifted from the field `model`"}
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; `run` may be left out."""
+    parser = argparse.ArgumentParser("bbr", description="Body-based router: lifts the model of a body into headers.")
+    parser.add_argument("command", nargs="?", choices=("run",), default="run")
+    flags.add_serving(parser, grpc_port=9004, health_port=9005)
+    parser.add_argument("--streaming", type=flags.boolean, nargs="?", const=True, default=False,
+                        help="take a proxy that does not say its body mode to stream (Envoy 1.40 says it)")  # fmt: skip
+    flags.add_ignored(parser, IGNORED)
+    parsed = parser.parse_args(argv)
+    flags.check(parser, parsed)
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Console script."""
+    given = arguments(sys.argv[1:] if argv is None else argv)
+    flags.configure_logs("bbr", given)
+    flags.note_ignored(given, IGNORED)
+    options = app.Options(
+        listeners=flags.listeners(given),
+        metrics_port=given.metrics_port,
+        config_dirs=tuple(given.config_dir),
+        namespace=os.environ.get("NAMESPACE") or None,
+        is_streaming=given.streaming,
+    )
+    try:
+        lifecycle.run(lambda stopping: app.serve_until(stopping, options))
+    except* (PortInUseError, CertificateError, OSError) as errors:
+        sys.exit("\n".join(f"bbr: {error}" for error in errors.exceptions))
+
+
+if __name__ == "__main__":
+    main()

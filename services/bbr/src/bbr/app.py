@@ -1,0 +1,86 @@
+"""The body-based router's composition root: the only module that constructs everything."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bbr.adapters import BaseModels, base_models
+from bbr.exchange import RouterConversation
+from bbr.metrics import Metrics
+from gateway import admin, clock, lifecycle, logs
+from gateway.extproc.codec import Codec
+from gateway.extproc.exchange import PROTOCOL_MODES
+from gateway.extproc.messages import BodyMode, Modes
+from gateway.extproc.server import ExternalProcessor
+from gateway.extproc.service import Listeners, serve
+from gateway.health import Health
+from gateway.manifests.documents import Problem
+from gateway.manifests.sources import snapshots
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    listeners: Listeners
+    metrics_port: int
+    config_dirs: tuple[Path, ...]
+    namespace: str | None = None
+    # What a proxy that does not describe its body mode is taken to use.
+    is_streaming: bool = False
+
+    @property
+    def modes(self) -> Modes:
+        return PROTOCOL_MODES if self.is_streaming else Modes(BodyMode.BUFFERED, BodyMode.BUFFERED)
+
+
+class Mapped:
+    """The current mapping; replaced whole by `follow`, None until the manifests were read once."""
+
+    def __init__(self) -> None:
+        self.current: BaseModels | None = None
+
+    def names(self) -> Mapping[str, str]:
+        return self.current.names if self.current is not None else {}
+
+    async def follow(self, options: Options) -> None:
+        """Take over every good change of the manifests."""
+        if not options.config_dirs:
+            self.current = BaseModels()
+            return
+        async for snapshot in snapshots(options.config_dirs):
+            report(snapshot.problems)
+            if snapshot.problems:
+                continue
+            found = base_models(snapshot.manifests, options.namespace)
+            if found != self.current:
+                report(found.problems)
+                log.info("model names mapped", names=len(found.names))
+            self.current = found
+
+
+def report(problems: tuple[Problem, ...]) -> None:
+    """One line for each."""
+    for problem in problems:
+        log.error("a manifest is wrong; the last good ones stay", place=str(problem))
+
+
+async def serve_until(stopping: asyncio.Event, options: Options) -> None:
+    """Build, serve, drain."""
+    metrics, mapped = Metrics(), Mapped()
+    modes = options.modes
+    processor = ExternalProcessor(
+        lambda _metadata: RouterConversation(mapped.names(), metrics.observe, modes), Codec(), clock.monotonic, metrics
+    )
+
+    def is_ready() -> bool:
+        return mapped.current is not None and not stopping.is_set()
+
+    operators = admin.application(metrics.registry, is_ready)
+    async with (
+        lifecycle.background(mapped.follow(options)),
+        admin.serving(operators, options.listeners.host, options.metrics_port),
+    ):
+        lifecycle.tune_collector()
+        await serve(stopping, options.listeners, Health(is_ready), [processor])

@@ -1,0 +1,129 @@
+"""The body-based router's conversation: the `model` of a JSON body becomes headers that a route can match on. Pure.
+
+    model is a string        x-gateway-model-name, and x-gateway-base-model-name when the base is known
+    no model, no JSON body   the request goes on without them
+    malformed JSON, JSON that is no object, a model that is no string: 400, but only for JSON content types
+
+The reference sets the base header to an empty string for an unknown model; here it stays away, so that a route can
+match its absence and an unknown model falls through to "model not found". A client's own values are removed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import orjson
+
+from gateway.errors import ErrorCode
+from gateway.extproc.exchange import Decide, Exchange, Proceed, immediate_error
+from gateway.extproc.messages import Event, ImmediateReply, Modes, Mutation, Reply
+from gateway.protocol import BASE_MODEL_NAME, MODEL_NAME
+
+# Longer names are nobody's model; a header that long would be refused on its way anyway.
+MODEL_LIMIT = 1024
+
+
+class Reading(Enum):
+    """What a body was found to be; the labels of the metric."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    NOT_JSON = "not_json"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """`model` is set on FOUND, `error` on REFUSED."""
+
+    reading: Reading
+    model: str = ""
+    error: ImmediateReply | None = None
+
+
+def lift(headers: Mapping[str, str], body: bytes) -> Lifted:
+    """Find the model in a request."""
+    if not body:
+        return Lifted(Reading.MISSING)
+    must_be_json = is_json(headers.get("content-type", ""))
+    if not must_be_json and not body[:64].lstrip().startswith(b"{"):
+        return Lifted(Reading.NOT_JSON)
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = f"the request body is not JSON: {error}"
+        return _refused(ErrorCode.INVALID_JSON, message) if must_be_json else Lifted(Reading.NOT_JSON)
+    if not isinstance(document, dict):
+        message = f"the request body must be a JSON object, got {_kind(document)}"
+        return _refused(ErrorCode.INVALID_REQUEST, message)
+    return _model(document.get("model"))
+
+
+def is_json(content_type: str) -> bool:
+    """`application/json`, `application/vnd.x+json; charset=utf-8`."""
+    media = content_type.partition(";")[0].strip().lower()
+    return media == "application/json" or media.endswith("+json")
+
+
+def _model(model: object) -> Lifted:
+    if model is None or model == "":
+        return Lifted(Reading.MISSING)
+    if not isinstance(model, str):
+        return _refused(ErrorCode.INVALID_REQUEST, f"model: expected a string, got {_kind(model)}")
+    if len(model) > MODEL_LIMIT or not model.isprintable():
+        return _refused(
+            ErrorCode.INVALID_REQUEST, f"model: expected a name of at most {MODEL_LIMIT} printable characters"
+        )
+    return Lifted(Reading.FOUND, model)
+
+
+def _refused(code: ErrorCode, message: str) -> Lifted:
+    return Lifted(Reading.REFUSED, error=immediate_error(400, code, message))
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+class RouterConversation:
+    """One request on one stream. Finished with its last reply: whatever happens to the router then cuts no answer."""
+
+    __slots__ = ("_base_of", "_exchange", "_observe")
+
+    def __init__(self, base_of: Mapping[str, str], observe: Callable[[Reading], None], modes: Modes) -> None:
+        self._base_of = base_of
+        self._observe = observe
+        self._exchange = Exchange(modes)
+
+    @property
+    def is_finished(self) -> bool:
+        return self._exchange.request_is_over
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self._exchange.is_at_rest
+
+    def receive(self, event: Event, now: float) -> Sequence[Reply]:  # noqa: ARG002 - a conversation is told the time
+        replies: list[Reply] = []
+        for step in self._exchange.receive(event):
+            replies.extend(self._exchange.decided(self._decide(step)) if isinstance(step, Decide) else [step])
+        return replies
+
+    def close(self, now: float) -> None:
+        """Nothing is kept of a request."""
+
+    def _decide(self, request: Decide) -> Proceed | ImmediateReply:
+        lifted = Lifted(Reading.MISSING) if request.is_partial else lift(request.headers, request.body)
+        self._observe(lifted.reading)
+        if lifted.error is not None:
+            return lifted.error
+        return Proceed(_mutation(lifted, self._base_of.get(lifted.model), request.headers))
+
+
+def _mutation(lifted: Lifted, base: str | None, headers: Mapping[str, str]) -> Mutation:
+    found = ((MODEL_NAME, lifted.model), (BASE_MODEL_NAME, base)) if lifted.model else ()
+    set_headers = tuple((name, value) for name, value in found if value is not None)
+    written = {name for name, _ in set_headers}
+    removed = tuple(name for name in (MODEL_NAME, BASE_MODEL_NAME) if name in headers and name not in written)
+    return Mutation(set_headers, removed, clear_route_cache=True)
