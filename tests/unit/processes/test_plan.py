@@ -11,7 +11,8 @@ SETTINGS = Settings(ports=Ports(), layout=LAYOUT, config_dirs=(Path("/a"), Path(
 def test_the_stack_has_one_of_each_service_and_five_simulators() -> None:
     names = [process.name for process in processes(SETTINGS)]
 
-    assert names == ["qwen-0", "qwen-1", "qwen-2", "phi-0", "phi-1", "epp", "bbr", "controlplane", "envoy"]
+    qwen, phi = (f"vllm-qwen3-32b-{index}" for index in range(3)), (f"phi-4-mini-{index}" for index in range(2))
+    assert names == [*qwen, *phi, "epp", "bbr", "controlplane", "envoy"]
 
 
 def test_no_two_ports_of_the_default_stack_are_the_same() -> None:
@@ -40,7 +41,7 @@ def test_every_manifest_folder_is_given_in_order_to_whoever_reads_manifests() ->
 def test_only_the_pool_with_adapters_loads_adapters() -> None:
     with_adapters = {p.name for p in processes(SETTINGS) if "--lora-modules" in p.arguments}
 
-    assert with_adapters == {f"qwen-{index}" for index in range(SIMULATORS[0].replicas)}
+    assert with_adapters == {f"vllm-qwen3-32b-{index}" for index in range(SIMULATORS[0].replicas)}
 
 
 def test_every_server_of_the_stack_listens_on_loopback_only() -> None:

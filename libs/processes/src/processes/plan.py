@@ -56,7 +56,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Simulator:
-    """A model server of the demo: one of `replicas` that look alike."""
+    """The model servers of one demo pool, `replicas` of them alike, named after it as a cluster would name Pods."""
 
     name: str
     model: str
@@ -65,8 +65,8 @@ class Simulator:
 
 
 SIMULATORS = (
-    Simulator("qwen", "Qwen/Qwen3-32B", ("food-review-1", "code-assist"), 3),
-    Simulator("phi", "phi-4-mini-instruct", (), 2),
+    Simulator("vllm-qwen3-32b", "Qwen/Qwen3-32B", ("food-review-1", "code-assist"), 3),
+    Simulator("phi-4-mini", "phi-4-mini-instruct", (), 2),
 )
 
 
