@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -51,8 +50,8 @@ def envoy_binary() -> Path:
 
 
 @pytest.fixture(scope="session")
-def redis_binary() -> Iterator[Path]:
+def redis_binary() -> Path:
     """Debian's redis-server."""
     binary = shutil.which("redis-server")
     required("redis-server", binary, install="apt-get install redis-server")
-    yield Path(str(binary))
+    return Path(str(binary))

@@ -1,5 +1,6 @@
 """The plan of the demo: pure, so that what `make up` starts can be looked at without starting it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from processes.plan import SIMULATORS, Layout, Ports, Settings, processes, render_arguments
@@ -34,7 +35,7 @@ def test_every_manifest_folder_is_given_in_order_to_whoever_reads_manifests() ->
         render_arguments(SETTINGS),
         *(p.arguments for p in processes(SETTINGS) if p.name in {"epp", "bbr"}),
     ):
-        folders = [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--config-dir"]
+        folders = [value for flag, value in pairwise(arguments) if flag == "--config-dir"]
         assert folders == ["/a", "/b"]
 
 
@@ -46,9 +47,7 @@ def test_only_the_pool_with_adapters_loads_adapters() -> None:
 
 def test_every_server_of_the_stack_listens_on_loopback_only() -> None:
     for process in processes(SETTINGS):
-        hosts = [
-            value for flag, value in zip(process.arguments, process.arguments[1:], strict=False) if flag == "--host"
-        ]
+        hosts = [value for flag, value in pairwise(process.arguments) if flag == "--host"]
         assert hosts in ([], ["127.0.0.1"])
 
 

@@ -1,0 +1,227 @@
+"""Starting, stopping, restarting and re-configuring cost nobody an answer."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import httpx2 as httpx
+import pytest
+
+from processes import plan
+from processes.plan import HOST
+from tests.conftest import free_ports
+from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, process_stack, wait_until
+from tests.e2e.test_requests import chat
+
+STREAMS = 50
+TOKENS = 60  # at the slow profile's pace, some seconds: long enough to restart something in the middle
+
+
+@pytest.fixture(scope="module")
+def slow(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose model servers take their time, so that answers are in flight for seconds."""
+    run = tmp_path_factory.mktemp("slow")
+    ports = free_stack_ports(free_ports(PORT_COUNT))
+    with process_stack(root, run, envoy_binary, ports, simulator_profile="qwen3-32b-2xh100") as stack:
+        yield stack
+
+
+async def stream(session: aiohttp.ClientSession, url: str, number: int, started: asyncio.Event) -> int:
+    """Read one streamed answer to its end; return how many content deltas came. Raise if it was cut."""
+    model = ("Qwen/Qwen3-32B", "phi-4-mini-instruct")[number % 2]
+    body = chat(model, f"Tell me about number {number}", stream=True, max_tokens=TOKENS, ignore_eos=True)
+    deltas, finished = 0, False
+    async with session.post(f"{url}/v1/chat/completions", json=body) as response:
+        assert response.status == 200, await response.text()
+        async for line in response.content:
+            if line.startswith(b"data: [DONE]"):
+                finished = True
+            elif line.startswith(b"data: ") and json.loads(line[6:])["choices"]:
+                deltas += bool(json.loads(line[6:])["choices"][0]["delta"].get("content"))
+                started.set()
+    assert finished, f"stream {number} was cut after {deltas} deltas"
+    return deltas
+
+
+async def streams_while(url: str, disturb: Callable[[], None]) -> list[int]:
+    """Run `STREAMS` answers; once one has begun, disturb the stack; return each answer's number of deltas."""
+    started = asyncio.Event()
+    timeout = aiohttp.ClientTimeout(total=120)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(stream(session, url, number, started)) for number in range(STREAMS)]
+        await started.wait()
+        await asyncio.sleep(0.5)  # all of them are in flight now
+        await asyncio.to_thread(disturb)
+    return [task.result() for task in tasks]
+
+
+def restart(stack: Stack, name: str) -> int:
+    """SIGTERM one process, wait for its end, start it again; return its exit status."""
+    running = stack.running[name]
+    status = running.terminate()
+    stack.start(running.process)
+    return status
+
+
+@pytest.mark.parametrize("name", ["epp", "bbr", "controlplane"])
+async def test_sigterm_in_the_middle_of_fifty_streams_cuts_none(slow: Stack, name: str) -> None:
+    statuses: list[int] = []
+
+    deltas = await streams_while(slow.url, lambda: statuses.append(restart(slow, name)))
+
+    assert deltas == [TOKENS] * STREAMS
+    assert statuses == [0]
+
+
+async def test_a_rolling_restart_of_pickers_and_routers_cuts_none(slow: Stack) -> None:
+    def roll() -> None:
+        assert [restart(slow, name) for name in ("epp", "bbr", "epp", "bbr")] == [0, 0, 0, 0]
+
+    assert await streams_while(slow.url, roll) == [TOKENS] * STREAMS
+
+
+async def test_a_killed_picker_cuts_no_answer_in_flight(slow: Stack) -> None:
+    def kill() -> None:
+        running = slow.running["epp"]
+        running.popen.kill()
+        running.popen.wait()
+        slow.start(running.process)
+
+    assert await streams_while(slow.url, kill) == [TOKENS] * STREAMS
+
+
+def test_every_service_answers_for_its_health_and_metrics(slow: Stack) -> None:
+    ports = slow.settings.ports
+    for port in (ports.epp_metrics, ports.bbr_metrics, ports.controlplane_http, *ports.simulators):
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert httpx.get(f"http://{HOST}:{port}{path}").status_code == 200, f"{port}{path}"
+
+
+def test_no_line_is_logged_per_request_at_the_default_level(slow: Stack) -> None:
+    def lines() -> dict[str, int]:
+        return {name: len(slow.log(name).splitlines()) for name in ("epp", "bbr", "controlplane", "vllm-qwen3-32b-0")}
+
+    wait_until(
+        lambda: httpx.post(f"{slow.url}/v1/chat/completions", json=chat("phi-4-mini-instruct")).status_code == 200, 10
+    )
+    before = lines()
+    with httpx.Client(base_url=slow.url, timeout=30) as client:
+        for number in range(20):
+            client.post("/v1/chat/completions", json=chat("phi-4-mini-instruct", f"{number}", max_tokens=1))
+        client.post("/v1/chat/completions", json=chat("no-such-model"))
+
+    assert lines() == before
+    assert "Hello" not in slow.log("epp") + slow.log("bbr")
+
+
+def test_an_edited_manifest_takes_effect_without_a_dropped_request(slow: Stack) -> None:
+    """A route appears and goes again while requests run."""
+    failures: list[int] = []
+    done = threading.Event()
+
+    def keep_asking() -> None:
+        with httpx.Client(base_url=slow.url, timeout=30) as client:
+            while not done.is_set():
+                status = client.post("/v1/chat/completions", json=chat("phi-4-mini-instruct", max_tokens=1)).status_code
+                failures.extend([status] if status != 200 else [])
+
+    asking = threading.Thread(target=keep_asking)
+    asking.start()
+    extra = slow.settings.config_dirs[-1] / "extra.yaml"
+    try:
+        assert extra_path(slow) == 404
+        extra.write_text(ROUTE_OF_ITS_OWN)
+        wait_until(lambda: extra_path(slow) == 200, 10)
+        extra.unlink()
+        wait_until(lambda: extra_path(slow) == 404, 10)
+    finally:
+        extra.unlink(missing_ok=True)
+        done.set()
+        asking.join()
+
+    assert failures == []
+
+
+ROUTE_OF_ITS_OWN = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: extra}
+spec:
+  parentRefs: [{name: inference-gateway}]
+  rules:
+  - matches: [{path: {type: PathPrefix, value: /phi}}]
+    filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: phi-4-mini}]
+"""
+
+
+def extra_path(stack: Stack) -> int:
+    """The status of a completion through the route that a test adds and removes."""
+    body = chat("phi-4-mini-instruct", max_tokens=1)
+    return httpx.post(f"{stack.url}/phi/v1/chat/completions", json=body, timeout=30).status_code
+
+
+def test_a_bad_manifest_is_reported_with_its_place_and_changes_nothing(slow: Stack) -> None:
+    bad = slow.settings.config_dirs[-1] / "bad.yaml"
+    bad.write_text(ROUTE_OF_ITS_OWN.replace("name: phi-4-mini}", "weight: heavy, name: phi-4-mini}"))
+    try:
+        wait_until(lambda: "bad.yaml" in slow.log("controlplane"), 10)
+        assert "weight" in slow.log("controlplane")
+        assert extra_path(slow) == 404
+        assert (
+            httpx.post(f"{slow.url}/v1/chat/completions", json=chat("phi-4-mini-instruct"), timeout=30).status_code
+            == 200
+        )
+    finally:
+        bad.unlink()
+
+
+def test_two_pickers_share_what_they_learn(root: Path, envoy_binary: Path, redis_binary: Path, tmp_path: Path) -> None:
+    """A second picker joins behind the same route; Redis carries the prefixes between them."""
+    ports, second = (free_stack_ports(free_ports(PORT_COUNT)) for _ in range(2))
+    redis_port = free_ports(1)[0]
+    redis = plan.Process("redis", (str(redis_binary), "--port", str(redis_port), "--bind", HOST, "--save", ""), "")
+    url = f"redis://{HOST}:{redis_port}/0"
+    with process_stack(root, tmp_path / "two", envoy_binary, ports, redis_url=url) as stack:
+        stack.start(redis, wait=False)
+        stack.start(plan.epp(stack.settings, name="epp-2", ports=second))
+        add_picker(stack, second.epp_grpc)
+        with httpx.Client(base_url=stack.url, timeout=30) as client:
+            wait_until(lambda: ask(client, "warm up") and picks(second) > 0, 20)
+            before = picks(ports), picks(second)
+            pods = {ask(client, f"{'The same long preface for both pickers. ' * 60}{number}") for number in range(12)}
+
+        assert len(pods) == 1
+        assert picks(ports) > before[0]
+        assert picks(second) > before[1]
+
+
+def ask(client: httpx.Client, content: str) -> str:
+    """The server that answered; long enough ago, when this returns, that every picker knows of it."""
+    answer = client.post("/v1/chat/completions", json=chat("Qwen/Qwen3-32B", content))
+    time.sleep(0.2)
+    return str(answer.raise_for_status().headers["x-inference-pod"])
+
+
+def add_picker(stack: Stack, port: int) -> None:
+    """Add an EndpointSlice for the picker's Service with a second address."""
+    (stack.settings.config_dirs[-1] / "second.yaml").write_text(f"""
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: epp-2, labels: {{kubernetes.io/service-name: epp}}}}
+addressType: IPv4
+endpoints: [{{addresses: ["{HOST}"]}}]
+ports: [{{name: grpc, port: {port}}}]
+""")
+
+
+def picks(ports: plan.Ports) -> float:
+    """How many requests a picker has scheduled."""
+    text = httpx.get(f"http://{HOST}:{ports.epp_metrics}/metrics").text
+    name = "inference_extension_scheduler_attempts_total{"
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))

@@ -1,0 +1,117 @@
+"""Where requests go, and why: affinity against load, spoofed headers, empty pools."""
+
+from collections.abc import Iterator
+
+import httpx2 as httpx
+import pytest
+import yaml
+
+from processes.plan import HOST
+from tests.e2e.stack import Stack, wait_until
+from tests.e2e.test_requests import chat, error
+
+QWEN = "Qwen/Qwen3-32B"
+
+
+@pytest.fixture
+def client(processes: Stack) -> Iterator[httpx.Client]:
+    """A client of the process stack."""
+    with httpx.Client(base_url=processes.url, timeout=30) as client:
+        yield client
+
+
+def override_metrics(stack: Stack, port: int, **metrics: float) -> None:
+    """Let one simulator claim other figures on /metrics."""
+    httpx.post(f"http://{HOST}:{port}/admin/faults", json={"metrics": metrics}).raise_for_status()
+
+
+@pytest.fixture
+def honest_metrics(processes: Stack) -> Iterator[None]:
+    """Clear every override afterwards, and wait until the picker has seen it."""
+    yield
+    for port in processes.settings.ports.simulators:
+        httpx.delete(f"http://{HOST}:{port}/admin/faults").raise_for_status()
+    wait_until(lambda: all(endpoint["kv_usage"] < 0.3 for endpoint in endpoints(processes)), 10)
+
+
+def endpoints(stack: Stack) -> list[dict[str, float]]:
+    """What the picker knows of the endpoints of all pools."""
+    pools = httpx.get(f"http://{HOST}:{stack.settings.ports.epp_metrics}/debug/pools").raise_for_status().json()
+    found = [endpoint for pool in pools for endpoint in pool["endpoints"]]
+    return [endpoint | {"kv_usage": endpoint["metrics"]["kv_usage"] or 0.0} for endpoint in found]
+
+
+def port_of(pod: str, stack: Stack) -> int:
+    """The port of the simulator that calls itself so."""
+    return int(stack.running[pod].process.ready.rpartition(":")[2].partition("/")[0])
+
+
+@pytest.mark.usefixtures("honest_metrics")
+@pytest.mark.parametrize(("usage", "stays"), [(0.5, True), (0.75, False)])
+def test_a_prefix_holds_its_server_until_it_is_0_6_fuller_than_the_others(
+    client: httpx.Client, processes: Stack, usage: float, stays: bool
+) -> None:
+    """Weights 2/2/3 with the longest queue: 3 for the prefix against 2 for the queue and 2 × usage for the cache."""
+    prefix = f"A shared preface for usage {usage}. " + "Consider the following with care. " * 80
+    first = client.post("/v1/chat/completions", json=chat(QWEN, prefix + "One?")).headers["x-inference-pod"]
+    assert client.post("/v1/chat/completions", json=chat(QWEN, prefix + "Two?")).headers["x-inference-pod"] == first
+
+    override_metrics(processes, port_of(first, processes), num_requests_waiting=10, kv_cache_usage_perc=usage)
+    wait_until(lambda: any(abs(endpoint["kv_usage"] - usage) < 0.01 for endpoint in endpoints(processes)), 10)
+    then = client.post("/v1/chat/completions", json=chat(QWEN, prefix + "Three?")).headers["x-inference-pod"]
+
+    assert (then == first) is stays
+
+
+@pytest.mark.parametrize("name", ["x-gateway-destination-endpoint", "x-gateway-destination-endpoint-subset"])
+def test_a_client_cannot_steer_by_a_control_header(client: httpx.Client, processes: Stack, name: str) -> None:
+    other_pool = processes.settings.ports.simulators[-1]
+    headers = {name: f"{HOST}:{other_pool}"}
+
+    response = client.post("/v1/chat/completions", json=chat(QWEN), headers=headers)
+
+    assert response.status_code == 200
+    assert response.headers["x-inference-pod"].startswith("vllm-qwen3-32b-")
+
+
+def test_a_client_cannot_choose_the_pool_by_the_model_header(client: httpx.Client) -> None:
+    headers = {"x-gateway-model-name": "phi-4-mini-instruct", "x-gateway-base-model-name": "phi-4-mini-instruct"}
+
+    response = client.post("/v1/chat/completions", json=chat(QWEN), headers=headers)
+
+    assert response.headers["x-inference-pod"].startswith("vllm-qwen3-32b-")
+
+
+def test_a_client_may_name_its_objective(client: httpx.Client) -> None:
+    headers = {"x-gateway-inference-objective": "small-segment-lora", "x-gateway-inference-fairness-id": "someone"}
+
+    assert client.post("/v1/chat/completions", json=chat(QWEN), headers=headers).status_code == 200
+
+
+def test_a_dead_endpoint_costs_no_request(client: httpx.Client, processes: Stack) -> None:
+    running = processes.running["phi-4-mini-1"]
+    running.popen.kill()
+    running.popen.wait()
+    try:
+        answers = [client.post("/v1/chat/completions", json=chat("phi-4-mini-instruct", f"{n}")) for n in range(20)]
+        assert [answer.status_code for answer in answers] == [200] * 20
+    finally:
+        processes.start(running.process)
+
+
+def test_a_pool_without_a_ready_endpoint_answers_503(client: httpx.Client, processes: Stack) -> None:
+    file = processes.settings.config_dirs[-1] / "endpoints.yaml"
+    edited = file.read_text()
+    slices = yaml.safe_load(edited)
+    for each in slices["items"]:
+        if each["metadata"]["labels"].get("app") == "vllm-qwen3-32b":
+            each["endpoints"][0]["conditions"] = {"ready": False}
+    file.write_text(yaml.safe_dump(slices))
+    try:
+        wait_until(lambda: client.post("/v1/chat/completions", json=chat(QWEN)).status_code == 503, 10)
+        answer = error(client.post("/v1/chat/completions", json=chat(QWEN)))
+        assert answer["code"] == "no_ready_endpoint"
+        assert "endpoint" in str(answer["message"])
+    finally:
+        file.write_text(edited)
+        wait_until(lambda: client.post("/v1/chat/completions", json=chat(QWEN)).status_code == 200, 10)

@@ -1,0 +1,142 @@
+"""`make up` and `make down`, as a person types them."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from processes.plan import HOST
+from processes.sweep import members
+from tests.conftest import free_ports
+from tests.e2e.stack import wait_until
+from tests.e2e.test_requests import chat
+
+
+@pytest.fixture
+def up(root: Path, envoy_binary: Path) -> Iterator[subprocess.Popen[str]]:
+    """The demo, started by its command, up and announced."""
+    gateway, admin = free_ports(2)
+    command = [
+        str(root / ".venv/bin/pointsman-up"),
+        "--gateway-port",
+        str(gateway),
+        "--envoy-admin-port",
+        str(admin),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(40)
+
+
+def announced(process: "subprocess.Popen[str]") -> str:
+    """What was printed up to the line that says how to stop."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "make down" in line:
+            return "".join(said)
+    assert process.stderr is not None
+    raise AssertionError("".join(said) + process.stderr.read())
+
+
+def url_in(text: str) -> str:
+    """The gateway's address in the announcement."""
+    found = re.search(r"http://localhost:\d+", text)
+    assert found, text
+    return found.group()
+
+
+def test_it_announces_a_gateway_that_answers_and_stops_on_ctrl_c_leaving_nothing(
+    up: "subprocess.Popen[str]", root: Path
+) -> None:
+    text = announced(up)
+    assert httpx.post(f"{url_in(text)}/v1/chat/completions", json=chat("Qwen/Qwen3-32B"), timeout=30).status_code == 200
+    assert "curl" in text
+    assert str(root / ".run") in text
+
+    up.send_signal(signal.SIGINT)
+
+    assert up.wait(40) == 0
+    assert members(root / ".run") == frozenset()
+
+
+def test_make_down_stops_it_from_another_terminal(up: "subprocess.Popen[str]", root: Path) -> None:
+    announced(up)
+
+    down = subprocess.run(
+        [str(root / ".venv/bin/pointsman-down")], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (down.returncode, down.stdout.strip()) == (0, "stopped")
+    assert up.wait(40) == 0
+    assert members(root / ".run") == frozenset()
+
+
+def test_a_crash_of_one_process_stops_all_and_says_which(up: "subprocess.Popen[str]", root: Path) -> None:
+    announced(up)
+    victim = next(pid for pid in members(root / ".run") if "services" not in command_of(pid) and is_picker(pid))
+
+    os.kill(victim, signal.SIGKILL)
+    _, complaint = up.communicate(timeout=60)
+
+    assert up.returncode == 1
+    assert complaint.startswith("epp stopped")
+    assert members(root / ".run") == frozenset()
+
+
+def test_a_killed_runner_leaves_processes_that_make_down_ends(up: "subprocess.Popen[str]", root: Path) -> None:
+    announced(up)
+    up.kill()
+    up.wait()
+    assert members(root / ".run")
+
+    subprocess.run([str(root / ".venv/bin/pointsman-down")], check=True, timeout=60, capture_output=True)
+
+    wait_until(lambda: not members(root / ".run"), 10)
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def is_picker(pid: int) -> bool:
+    """Whether a process is the endpoint picker itself."""
+    return re.search(r"bin/epp run", command_of(pid)) is not None
+
+
+def test_a_busy_port_is_named_and_nothing_is_started(root: Path, envoy_binary: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [str(root / ".venv/bin/pointsman-up"), "--gateway-port", str(port)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert result.returncode == 1
+    assert f"port {port} (gateway) is not free" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert members(root / ".run") == frozenset()
+
+
+def test_a_bad_manifest_is_named_and_nothing_is_started(root: Path, envoy_binary: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: nonsense}\n")
+    command = [str(root / ".venv/bin/pointsman-up"), "--gateway-port", str(free_ports(1)[0])]
+    command += ["--config-dir", str(root / "config" / "demo"), "--config-dir", str(tmp_path)]
+
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert result.returncode == 1
+    assert re.search(r"bad\.yaml:\d+: .*ports", result.stderr), result.stderr
+    assert members(root / ".run") == frozenset()
