@@ -1,0 +1,162 @@
+"""`controlplane run | render | check | status`: manifests in folders become the files that Envoy reads."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from controlplane import app
+from controlplane.options import Options, PickerTransport
+from controlplane.publish import publish
+from controlplane.render import render
+from gateway import lifecycle, logs
+from gateway.manifests.endpoints import hostnames
+from gateway.manifests.load import Loaded, load
+from gateway.manifests.resolve import Resolver
+
+DEFAULT = Options()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Console script."""
+    given = arguments(sys.argv[1:] if argv is None else argv)
+    commands = {"run": _run, "render": _render, "check": _check, "status": _status}
+    sys.exit(commands[given.command](given))
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("controlplane", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="read the manifests and say what is wrong; 1 if anything is")
+    status = commands.add_parser("status", help="print what the manifests amount to, as JSON")
+    once = commands.add_parser("render", help="write Envoy's files once")
+    run = commands.add_parser("run", help="write Envoy's files now and after every change")
+    for command in (check, status, once, run):
+        command.add_argument("--config-dir", type=Path, action="append", required=True, metavar="DIR",
+                             help="folder of manifests; a later one replaces objects of an earlier one")  # fmt: skip
+        command.add_argument("--log-level", choices=logs.LEVELS, default="info")
+    for command in (status, once, run):
+        _add_rendering(command)
+    for command in (once, run):
+        command.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where Envoy's files go")
+    run.add_argument("--host", default="127.0.0.1", help="address of /healthz, /readyz, /metrics and /status")
+    run.add_argument("--http-port", type=int, default=9090, help="port of the same (default 9090)")
+    return parser.parse_args(argv)
+
+
+def _add_rendering(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--envoy-xds-dir", metavar="DIR", help="where Envoy sees --output-dir, if elsewhere")
+    add("--listen-address", default=DEFAULT.listen_address, help="address of Envoy's listeners (default 0.0.0.0)")
+    add("--port-map", type=port_pair, action="append", default=[], metavar="80=8080", help="serve a port on another")
+    bbr = parser.add_mutually_exclusive_group()
+    bbr.add_argument(
+        "--bbr-address", type=host_port, default=DEFAULT.bbr, metavar="HOST:PORT", help="body-based router"
+    )
+    bbr.add_argument("--no-bbr", dest="bbr_address", action="store_const", const=None, help="render none")
+    add("--usage-extraction", choices=("on", "off"), default="on", help="let Envoy read token usage from answers")
+    add("--body-limit", type=positive, default=DEFAULT.body_limit, metavar="BYTES", help="of a request; over it 413")
+    add("--stream-idle-timeout", type=float, default=DEFAULT.stream_idle_timeout, metavar="SECONDS",
+        help="without a byte either way (default 900)")  # fmt: skip
+    add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
+    add("--picker-http-port", type=int, default=DEFAULT.picker_http_port, help="of the picker's HTTP door")
+    add("--picker-timeout", type=float, default=DEFAULT.picker_timeout, metavar="SECONDS",
+        help="until a silent picker counts as failed (default 2)")  # fmt: skip
+
+
+def options(given: argparse.Namespace) -> Options:
+    """What the command line says about rendering."""
+    xds_dir = given.envoy_xds_dir or str(getattr(given, "output_dir", Path(DEFAULT.xds_dir)).absolute())
+    return Options(
+        xds_dir=xds_dir,
+        listen_address=given.listen_address,
+        port_map=dict(given.port_map),
+        bbr=given.bbr_address,
+        usage_extraction=given.usage_extraction == "on",
+        body_limit=given.body_limit,
+        stream_idle_timeout=given.stream_idle_timeout,
+        picker=PickerTransport(given.picker),
+        picker_http_port=given.picker_http_port,
+        picker_timeout=given.picker_timeout,
+    )
+
+
+def port_pair(text: str) -> tuple[int, int]:
+    """`80=8080`."""
+    left, _, right = text.partition("=")
+    if not (left.isdecimal() and right.isdecimal() and 0 < int(left) < 65536 and 0 < int(right) < 65536):
+        raise argparse.ArgumentTypeError(f"expected two ports such as 80=8080, got {text!r}")
+    return int(left), int(right)
+
+
+def host_port(text: str) -> tuple[str, int]:
+    """`bbr:9004`, `[::1]:9004`."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"expected an address such as bbr:9004, got {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _run(given: argparse.Namespace) -> int:
+    logs.configure("controlplane", given.log_level)
+    serving = app.Serving(tuple(given.config_dir), given.output_dir, given.host, given.http_port, options(given))
+    failures: list[BaseException] = []
+    try:
+        lifecycle.run(lambda stopping: app.serve_until(stopping, serving))
+    except* OSError as errors:
+        failures.extend(errors.exceptions)
+    for failure in failures:
+        print(f"controlplane: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    return _report(load(given.config_dir))
+
+
+def _render(given: argparse.Namespace) -> int:
+    loaded = load(given.config_dir)
+    if _report(loaded):
+        return 1
+    asyncio.run(_render_once(given, loaded))
+    return 0
+
+
+async def _render_once(given: argparse.Namespace, loaded: Loaded) -> None:
+    rendered = render(loaded.manifests, await _resolved(loaded), options(given))
+    await publish(given.output_dir, rendered.files)
+
+
+def _status(given: argparse.Namespace) -> int:
+    loaded = load(given.config_dir)
+    rendered = render(loaded.manifests, asyncio.run(_resolved(loaded)), options(given))
+    view = app.View(False, rendered.status, loaded.problems, loaded.notes)
+    sys.stdout.buffer.write(app.document(view))
+    return 1 if loaded.problems else 0
+
+
+async def _resolved(loaded: Loaded) -> dict[str, tuple[str, ...]]:
+    resolver = Resolver()
+    try:
+        return dict(await resolver.resolve(hostnames(loaded.manifests)))
+    finally:
+        resolver.close()
+
+
+def _report(loaded: Loaded) -> int:
+    for note in loaded.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for problem in loaded.problems:
+        print(problem, file=sys.stderr)
+    return 1 if loaded.problems else 0
+
+
+if __name__ == "__main__":
+    main()

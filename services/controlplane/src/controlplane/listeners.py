@@ -1,0 +1,239 @@
+"""Envoy listeners: one per port, with the HTTP filters that every request passes. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from controlplane import names
+from controlplane.names import Tree, seconds, typed
+from controlplane.options import Options
+from controlplane.replies import local_reply_config
+from gateway import protocol
+
+# A body is buffered up to the virtual host's limit; this bounds what is read ahead on a connection beyond that.
+CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
+BBR_TIMEOUT_SECONDS: Final = 5.0  # parses up to 64 MiB; there is no request without it
+ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
+HEARTBEAT: Final = "1s"  # a live request is heard this often, so that its reservation does not expire
+SSE_EVENT_BYTES: Final = 65536  # an event larger than this is passed on unread
+_PRIVATE_PREFIX: Final = "x-pointsman-client-"  # where allowed control headers wait while the others are stripped
+
+
+def listener(port: int, picker_clusters: Sequence[str], options: Options) -> Tree:
+    """The listener of one Gateway port. Its routes come by RDS, so that an edit leaves connections alone."""
+    name = names.listener(port)
+    manager = typed(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=name,
+        rds={
+            "route_config_name": name,
+            "config_source": {
+                "path_config_source": {"path": f"{options.xds_dir}/rds/{name}.json"},
+                "resource_api_version": "V3",
+            },
+        },
+        **_client_facing(options),
+        early_header_mutation_extensions=[_strip_control_headers()],
+        http_filters=_http_filters(picker_clusters, options),
+        local_reply_config=local_reply_config(),
+        access_log=[_picker_log(cluster) for cluster in picker_clusters],
+        access_log_options={"access_log_flush_interval": HEARTBEAT},
+    )
+    return typed(
+        names.LISTENER_TYPE,
+        name=name,
+        address={
+            "socket_address": {"address": options.listen_address, "port_value": options.bound_port(port)},
+        },
+        per_connection_buffer_limit_bytes=CONNECTION_BUFFER_BYTES,
+        filter_chains=[
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    )
+
+
+def _client_facing(options: Options) -> Tree:
+    """Limits on what a client may do, and no trust in its x-envoy-* headers wherever it connects from."""
+    return {
+        "use_remote_address": True,
+        "internal_address_config": {"unix_sockets": False, "cidr_ranges": []},
+        "normalize_path": True,
+        "stream_idle_timeout": seconds(options.stream_idle_timeout),
+        "request_headers_timeout": "10s",
+        "drain_timeout": "30s",
+        "always_set_request_id_in_response": True,
+        "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "http2_protocol_options": {
+            "max_concurrent_streams": 1000,
+            "initial_stream_window_size": 1024 * 1024,
+            "initial_connection_window_size": 16 * 1024 * 1024,
+        },
+    }
+
+
+def _strip_control_headers() -> Tree:
+    """Only three control headers may come from a client. Envoy's regular expressions cannot say "all but these", so
+    the three step aside under private names, everything with the prefix goes, and they step back."""
+    allowed = [(name, _PRIVATE_PREFIX + name) for name in protocol.CLIENT_CONTROL_HEADERS]
+    mutations: list[Tree] = [{"remove": aside} for _, aside in allowed]
+    mutations += [_copy(name, aside) for name, aside in allowed]
+    mutations.append({"remove_on_match": {"key_matcher": {"prefix": protocol.CONTROL_HEADER_PREFIX}}})
+    mutations += [_copy(aside, name) for name, aside in allowed]
+    mutations += [{"remove": aside} for _, aside in allowed]
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": typed(
+            "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=mutations
+        ),
+    }
+
+
+def _copy(source: str, target: str) -> Tree:
+    return {
+        "append": {
+            "header": {"key": target, "value": f"%REQ({source})%"},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            "keep_empty_value": False,
+        }
+    }
+
+
+# --- Filters ---------------------------------------------------------------------------------------------------------
+
+
+def _http_filters(picker_clusters: Sequence[str], options: Options) -> list[Tree]:
+    filters = []
+    if options.bbr is not None:
+        filters.append(_bbr_filter())
+    if picker_clusters:
+        filters.append(_epp_filter(picker_clusters[0], options))
+        if options.usage_extraction:
+            filters += [_sse_usage(), _json_usage()]
+    filters.append(
+        {"name": "envoy.filters.http.router", "typed_config": typed("envoy.extensions.filters.http.router.v3.Router")}
+    )
+    return filters
+
+
+def _bbr_filter() -> Tree:
+    """Before routing, so that its headers choose the route. Without it no model is known: it fails closed."""
+    return {
+        "name": names.BBR_FILTER,
+        "typed_config": typed(
+            "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
+            stat_prefix="bbr",
+            grpc_service={"envoy_grpc": {"cluster_name": names.BBR_CLUSTER}},
+            failure_mode_allow=False,
+            status_on_error={"code": "ServiceUnavailable"},
+            message_timeout=seconds(BBR_TIMEOUT_SECONDS),
+            route_cache_action="DEFAULT",
+            processing_mode={
+                "request_header_mode": "SEND",
+                "request_body_mode": "BUFFERED",
+                "response_header_mode": "SKIP",
+                "response_body_mode": "NONE",
+            },
+        ),
+    }
+
+
+def _epp_filter(cluster: str, options: Options) -> Tree:
+    """One filter for all pools, off but where a route switches it on with its own picker. It always fails open, or a
+    dying picker would cut answers in flight; a FailClose pool refuses in its cluster instead."""
+    return {
+        "name": names.EPP_FILTER,
+        "disabled": True,
+        "typed_config": typed(
+            "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
+            stat_prefix="epp",
+            grpc_service={"envoy_grpc": {"cluster_name": cluster}},
+            failure_mode_allow=True,
+            message_timeout=seconds(options.picker_timeout),
+            max_message_timeout=seconds(options.picker_max_timeout),
+            status_on_error={"code": "ServiceUnavailable"},
+            route_cache_action="RETAIN",
+            processing_mode={
+                "request_header_mode": "SEND",
+                "request_body_mode": "BUFFERED",
+                "response_header_mode": "SEND",
+                "response_body_mode": "NONE",
+            },
+            metadata_options={
+                "forwarding_namespaces": {"untyped": [protocol.LB_NAMESPACE, protocol.SUBSET_NAMESPACE]},
+                "receiving_namespaces": {"untyped": [protocol.LB_NAMESPACE]},
+            },
+        ),
+    }
+
+
+_USAGE: Final = (
+    ("prompt_tokens", ("usage", "prompt_tokens")),
+    ("completion_tokens", ("usage", "completion_tokens")),
+    ("total_tokens", ("usage", "total_tokens")),
+    ("cached_tokens", ("usage", "prompt_tokens_details", "cached_tokens")),
+)
+
+
+def _usage_rules() -> list[Tree]:
+    return [
+        {
+            "selectors": [{"key": step} for step in path],
+            "on_present": {"metadata_namespace": names.USAGE_NAMESPACE, "key": key, "type": "NUMBER"},
+        }
+        for key, path in _USAGE
+    ]
+
+
+def _sse_usage() -> Tree:
+    """Usage from the last event of a stream; the stream itself is not held back."""
+    return {
+        "name": names.SSE_USAGE_FILTER,
+        "typed_config": typed(
+            "envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata",
+            response_rules={
+                "max_event_size": SSE_EVENT_BYTES,
+                "content_parser": {
+                    "name": "envoy.content_parsers.json",
+                    "typed_config": typed(
+                        "envoy.extensions.content_parsers.json.v3.JsonContentParser",
+                        rules=[{"rule": rule} for rule in _usage_rules()],
+                    ),
+                },
+            },
+        ),
+    }
+
+
+def _json_usage() -> Tree:
+    return {
+        "name": names.JSON_USAGE_FILTER,
+        "typed_config": typed(
+            "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata",
+            response_rules={
+                "rules": _usage_rules(),
+                "allow_content_types_regex": {"regex": r"application/json(\s*;.*)?"},
+            },
+        ),
+    }
+
+
+def _picker_log(cluster: str) -> Tree:
+    """How each picked request went, to the picker. Only entries that carry a pick's id: others tell it nothing."""
+    picked = {
+        "filter": protocol.LB_NAMESPACE,
+        "path": [{"key": protocol.PICK_ID}],
+        "value": {"present_match": True},
+    }
+    return {
+        "name": "envoy.access_loggers.http_grpc",
+        "filter": {"metadata_filter": {"matcher": picked, "match_if_key_not_found": False}},
+        "typed_config": typed(
+            "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+            common_config={
+                "log_name": "pointsman",
+                "transport_api_version": "V3",
+                "grpc_service": {"envoy_grpc": {"cluster_name": cluster}},
+                "buffer_flush_interval": ACCESS_LOG_FLUSH,
+                "custom_tags": [{"tag": "ttft", "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"}],
+            },
+        ),
+    }

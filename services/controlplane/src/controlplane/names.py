@@ -1,0 +1,60 @@
+"""Names of Envoy resources and how their JSON is spelt. Pure.
+
+Kubernetes names hold no underscore, so a name joined by underscores belongs to exactly one object.
+"""
+
+from typing import Final
+
+from gateway.manifests.objects import ObjectName
+
+Tree = dict[str, object]
+
+CLUSTER_TYPE: Final = "envoy.config.cluster.v3.Cluster"
+ENDPOINTS_TYPE: Final = "envoy.config.endpoint.v3.ClusterLoadAssignment"
+ROUTES_TYPE: Final = "envoy.config.route.v3.RouteConfiguration"
+LISTENER_TYPE: Final = "envoy.config.listener.v3.Listener"
+
+BBR_CLUSTER: Final = "bbr"
+# Clusters that do not exist: a route to one is answered by Envoy itself, after the filters have run. A direct response
+# would do the same but cap request bodies before the body-based router has seen them.
+ABSENT_CLUSTER: Final = "none"
+
+# Names of the routes that only explain; the local reply of each says so.
+MODEL_NOT_FOUND: Final = "model-not-found"
+MODEL_MISSING: Final = "model-missing"
+ROUTE_NOT_FOUND: Final = "route-not-found"
+INVALID_BACKEND: Final = "invalid-backend"
+MODELS: Final = "models"
+
+EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
+BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
+JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
+SSE_USAGE_FILTER: Final = "envoy.filters.http.sse_to_metadata"
+USAGE_NAMESPACE: Final = "llm"
+CLUSTER_METADATA: Final = "pointsman"
+
+
+def pool_cluster(pool: ObjectName) -> str:
+    return f"pool_{pool.namespace}_{pool.name}"
+
+
+def service_cluster(service: ObjectName, port: int) -> str:
+    return f"service_{service.namespace}_{service.name}_{port}"
+
+
+def picker_cluster(service: ObjectName, port: int) -> str:
+    return f"epp_{service.namespace}_{service.name}_{port}"
+
+
+def listener(port: int) -> str:
+    return f"listener_{port}"
+
+
+def typed(type_name: str, /, **fields: object) -> Tree:
+    """A message as Envoy's `Any`: `type_name` is its full protobuf name."""
+    return {"@type": f"type.googleapis.com/{type_name}", **fields}
+
+
+def seconds(value: float) -> str:
+    """A protobuf duration."""
+    return f"{value:.9f}".rstrip("0").rstrip(".") + "s"

@@ -1,0 +1,50 @@
+"""What the operator chose on the command line. Defaults live here, each with its unit and reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway import protocol
+
+
+class PickerTransport(StrEnum):
+    """How Envoy asks the endpoint picker. AUTO takes HTTP wherever a route needs nothing that only ext_proc can do."""
+
+    EXT_PROC = "ext_proc"
+    HTTP = "http"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    xds_dir: str = "/xds"
+    """Where Envoy sees the rendered files; inside a container not always where they are written."""
+
+    listen_address: str = "0.0.0.0"
+    port_map: Mapping[int, int] = field(default_factory=dict)
+    """Gateway listener port to the port that Envoy binds: a port below 1024 may need root or be taken."""
+
+    bbr: tuple[str, int] | None = ("127.0.0.1", 9004)
+    """Host and port of the body-based router; None renders none."""
+
+    usage_extraction: bool = True
+    """Whether Envoy reads token usage from answers; sse_to_metadata is marked work in progress upstream."""
+
+    body_limit: int = protocol.BODY_LIMIT_BYTES
+    """Bytes of a request body, and of a JSON answer that usage is read from."""
+
+    stream_idle_timeout: float = 900.0
+    """Seconds without a byte in either direction. A non-streamed answer is silent until it is whole."""
+
+    picker: PickerTransport = PickerTransport.EXT_PROC
+    picker_http_port: int = 9006
+    """Port of the picker's HTTP door, on the hosts of its Service, where the pool does not name one."""
+
+    picker_timeout: float = 2.0
+    """Seconds until a silent picker counts as failed; then the pool's failure mode decides."""
+
+    picker_max_timeout: float = 60.0
+    """Seconds to which a picker may extend its time while a request waits in its queue."""
+
+    def bound_port(self, port: int) -> int:
+        return self.port_map.get(port, port)
