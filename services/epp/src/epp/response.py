@@ -1,0 +1,91 @@
+"""What the response phases of ext_proc tell of a pick, for gateways that send no access log. Pure.
+
+Bodies are only looked at, in a bounded tail: the usage of an answer stands near its end, in JSON and in event streams.
+"""
+
+import orjson
+
+from epp.model import EndpointId, Feedback, Pick
+from gateway.extproc.messages import BodyReceived, Event, HeadersReceived
+from gateway.protocol import DESTINATION_SERVED, LB_NAMESPACE
+
+# The last event of a stream and the `usage` of an answer fit many times over.
+TAIL_BYTES = 16 * 1024
+_USAGE = b'"usage"'
+
+
+class ResponseWatch:
+    """Collects while the response passes."""
+
+    __slots__ = ("_first_body_at", "_served", "_status", "_tail")
+
+    def __init__(self) -> None:
+        self._status: int | None = None
+        self._served: str | None = None
+        self._first_body_at: float | None = None
+        self._tail = b""
+
+    def receive(self, event: Event, now: float) -> None:
+        """Take a response message."""
+        match event:
+            case HeadersReceived(headers=headers, metadata=metadata):
+                status = headers.get(":status", headers.get("status", ""))
+                self._status = int(status) if status.isdecimal() else None
+                served = metadata.get(LB_NAMESPACE, {}).get(DESTINATION_SERVED)
+                self._served = served if isinstance(served, str) else None
+            case BodyReceived(data=data) if data:
+                self._first_body_at = now if self._first_body_at is None else self._first_body_at
+                self._tail = (self._tail + data)[-TAIL_BYTES:]
+
+    def feedback(self, pick: Pick, picked_at: float, now: float) -> Feedback:
+        """All that was seen, as the final word."""
+        prompt, completion, cached = usage(self._tail)
+        return Feedback(
+            pick_id=pick.id,
+            pool=pick.pool,
+            is_final=True,
+            served=EndpointId(self._served) if self._served else None,
+            status=self._status,
+            ttft_seconds=None if self._first_body_at is None else self._first_body_at - picked_at,
+            duration_seconds=now - picked_at,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cached_tokens=cached,
+        )
+
+
+def usage(tail: bytes) -> tuple[int | None, int | None, int | None]:
+    """Prompt, completion and cached tokens of the last `usage` object in the end of a body."""
+    found = _last_object(tail)
+    details = found.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return _count(found.get("prompt_tokens")), _count(found.get("completion_tokens")), _count(cached)
+
+
+def _last_object(tail: bytes) -> dict[str, object]:
+    end = len(tail)
+    while (at := tail.rfind(_USAGE, 0, end)) >= 0:
+        start = tail.find(b"{", at)
+        colon = tail[at + len(_USAGE) : start].strip() if start >= 0 else b""
+        found = _object_at(tail, start) if colon == b":" else None
+        if found is not None:
+            return found
+        end = at
+    return {}
+
+
+def _object_at(text: bytes, start: int) -> dict[str, object] | None:
+    depth = 0
+    for at in range(start, len(text)):
+        depth += {0x7B: 1, 0x7D: -1}.get(text[at], 0)
+        if depth == 0:
+            try:
+                found = orjson.loads(text[start : at + 1])
+            except orjson.JSONDecodeError:
+                return None
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
