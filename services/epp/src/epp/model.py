@@ -33,7 +33,7 @@ class Endpoint:
     address: str
     port: int
     name: str
-    labels: Mapping[str, str] = NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
 
 
 @dataclass(frozen=True, slots=True)

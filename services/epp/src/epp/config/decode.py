@@ -1,0 +1,97 @@
+"""Makes a frozen dataclass of a YAML mapping, its fields being the only valid keys. Pure.
+
+Field names are snake_case and keys camelCase; `epp.scheduling.plugin.parameter` carries what else is needed. Values
+for which an apiVersion has defaults of its own come as `defaults`.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from epp.config.document import Quantity, Seconds, Value
+
+NO_DEFAULTS: Mapping[str, object] = types.MappingProxyType({})
+
+_READERS: Mapping[object, Callable[[Value], object]] = types.MappingProxyType({
+    str: Value.text,
+    bool: Value.boolean,
+    int: Value.integer,
+    float: Value.number,
+    Seconds: Value.seconds,
+    Quantity: Value.quantity,
+})  # fmt: skip
+
+
+def key_of(field: dataclasses.Field[Any]) -> str:
+    """The YAML key of a field."""
+    key = field.metadata.get("key")
+    if key:
+        return str(key)
+    first, *rest = field.name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def decode(cls: type[Any], value: Value | None, defaults: Mapping[str, object] = NO_DEFAULTS) -> Any:
+    """An instance of `cls`; what does not fit is reported and takes its default."""
+    fields = {key_of(field): field for field in dataclasses.fields(cls)}
+    hints = _hints(cls)
+    given: dict[str, object] = dict(defaults)
+    for key, member in ({} if value is None else value.known_members(fields)).items():
+        field = fields[key]
+        if member.is_null:
+            continue
+        decoded = _decode_type(hints[field.name], member)
+        if decoded is not None and _is_within_bounds(field, member, decoded):
+            given[field.name] = decoded
+        if field.metadata.get("ignored"):
+            member.warn(f"has no effect: {str(field.metadata['why']).removeprefix('ignored: ')}")
+    instance = cls(**given)
+    check = getattr(instance, "problem", None)
+    if value is not None and check is not None and (message := check()):
+        value.problem(message)
+    return instance
+
+
+@cache
+def _hints(cls: type[Any]) -> Mapping[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _decode_type(hint: Any, value: Value) -> object:
+    origin = typing.get_origin(hint)
+    if hint in _READERS:
+        return _READERS[hint](value)
+    if dataclasses.is_dataclass(hint):
+        return decode(typing.cast("type[Any]", hint), value)
+    if origin in (typing.Union, types.UnionType):
+        (inner,) = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+        return _decode_type(inner, value)
+    if origin is typing.Literal:
+        return value.text()
+    if origin is tuple:
+        decoded = [_decode_type(typing.get_args(hint)[0], item) for item in value.items()]
+        return tuple(item for item in decoded if item is not None)
+    inner = typing.get_args(hint)[1]
+    entries = {key: _decode_type(inner, member) for key, member in value.members().items()}
+    return {key: entry for key, entry in entries.items() if entry is not None}
+
+
+def _is_within_bounds(field: dataclasses.Field[Any], value: Value, decoded: Any) -> bool:
+    bounds = field.metadata
+    choices = bounds.get("choices")
+    if choices and decoded not in choices:
+        value.problem(f"expected one of {', '.join(choices)}, got {value.kind}")
+        return False
+    low, high, above = bounds.get("minimum"), bounds.get("maximum"), bounds.get("above")
+    if low is not None and decoded < low:
+        value.problem(f"must be at least {low:g}, got {value.kind}")
+    elif high is not None and decoded > high:
+        value.problem(f"must be at most {high:g}, got {value.kind}")
+    elif above is not None and decoded <= above:
+        value.problem(f"must be above {above:g}, got {value.kind}")
+    else:
+        return True
+    return False

@@ -1,0 +1,414 @@
+"""Reads an `EndpointPickerConfig` into a `SchedulerConfig`. Pure: text in, frozen value out, no files.
+
+Strict: an unknown key, type, gate or parameter is a problem with file, line and path; all problems are told at once.
+The defaulting rules are upstream's: without profiles one `default` profile gets all filters, scorers and pickers
+listed; a profile without a picker gets the first listed one or max-score-picker; a single profile needs no handler.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from epp.config import catalogue
+from epp.config.catalogue import API_VERSIONS, GATES, KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, Named, PluginType
+from epp.config.decode import NO_DEFAULTS, decode
+from epp.config.document import Report, Value, read
+from epp.config.engines import CoreMetricsExtractor, MetricsDataSource, ModelsDataSource
+from epp.config.flowcontrol import FlowControl
+from epp.config.problems import ConfigError, nearest
+from epp.scheduling.handlers import SingleProfileHandler
+from epp.scheduling.pickers import MaxScorePicker
+from epp.scheduling.plugin import (
+    Admitter,
+    Filter,
+    Picker,
+    Profile,
+    ProfileHandler,
+    SaturationDetector,
+    Scorer,
+    WeightedScorer,
+)
+from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer, SessionIdProducer
+
+KIND = "EndpointPickerConfig"
+PASSTHROUGH = "passthrough-parser"
+_TOP_LEVEL = (
+    "apiVersion", "kind", "metadata", "featureGates", "plugins", "schedulingProfiles", "saturationDetector",
+    "dataLayer", "parser", "requestHandler", "flowControl",
+)  # fmt: skip
+NO_PLUGINS: Mapping[str, type[Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """Everything that decides how endpoints are picked."""
+
+    api_version: str
+    profiles: Mapping[str, Profile]
+    handler: ProfileHandler
+    prefix: ApproxPrefixCacheProducer
+    uses_prefix: bool = True
+    load: InflightLoadProducer = field(default_factory=InflightLoadProducer)
+    session: SessionIdProducer | None = None
+    detector: SaturationDetector | None = None
+    admitters: tuple[Admitter, ...] = ()
+    metrics: MetricsDataSource = field(default_factory=MetricsDataSource)
+    extractor: CoreMetricsExtractor = field(default_factory=CoreMetricsExtractor)
+    models: ModelsDataSource = field(default_factory=ModelsDataSource)
+    parsers: tuple[str, ...] = ("openai-parser",)
+    gates: frozenset[str] = frozenset()
+    flow_control: FlowControl = field(default_factory=FlowControl)
+    plugins: Mapping[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_opaque(self) -> bool:
+        """Bodies are not read: the passthrough parser is the only one."""
+        return self.parsers == (PASSTHROUGH,)
+
+
+def parse_config(text: str, source: str, own: Mapping[str, type[Any]] = NO_PLUGINS) -> SchedulerConfig:
+    """Read a configuration; raises ConfigError with every problem found. `own` are plugin types of the user's."""
+    document = read(text, source)
+    reader = _Reader(document, own)
+    config = reader.config()
+    if document.report.problems:
+        raise ConfigError(sorted(document.report.problems, key=lambda problem: problem.line))
+    return config
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A plugin as the file lists it."""
+
+    name: str
+    type: str
+    plugin: object
+    value: Value | None = None
+
+
+class _Reader:
+    def __init__(self, document: Value, own: Mapping[str, type[Any]]) -> None:
+        self.report: Report = document.report
+        self.top = document.known_members(_TOP_LEVEL)
+        self.document = document
+        self.types: dict[str, PluginType] = {**PLUGINS, **{name: PluginType(cls, "own") for name, cls in own.items()}}
+        self.types.update({alias: kind for kind in PLUGINS.values() for alias in kind.aliases})
+        self.api_version = self._api_version()
+        self.listed: dict[str, _Listed] = {}
+
+    def config(self) -> SchedulerConfig:
+        gates = self._gates()
+        for value in self._items("plugins"):
+            self._list_plugin(value)
+        profiles = self._profiles()
+        extractor, metrics, models = self._data_layer()
+        return SchedulerConfig(
+            api_version=self.api_version,
+            profiles={profile.name: profile for profile in profiles},
+            handler=self._handler(profiles),
+            prefix=self._prefix(),
+            uses_prefix=self._uses_prefix(profiles),
+            load=self._only(InflightLoadProducer) or InflightLoadProducer(),
+            session=self._only(SessionIdProducer),
+            detector=self._detector(),
+            admitters=tuple(listed.plugin for listed in self.listed.values() if isinstance(listed.plugin, Admitter)),
+            metrics=metrics,
+            extractor=extractor,
+            models=models,
+            parsers=self._parsers(),
+            gates=gates,
+            flow_control=decode(FlowControl, self.top.get("flowControl")),
+            plugins={name: listed.plugin for name, listed in self.listed.items()},
+            warnings=tuple(str(warning) for warning in self.report.warnings),
+        )
+
+    def _items(self, key: str) -> Sequence[Value]:
+        return list(self.top[key].items()) if key in self.top else []
+
+    def _api_version(self) -> str:
+        kind = self.top.get("kind")
+        if kind is None:
+            self.document.problem(f"kind is missing: expected {KIND}")
+        elif (said := kind.text()) is not None and said != KIND:
+            kind.problem(f"expected {KIND}, got {said!r}{nearest(said, [KIND])}")
+        version = self.top.get("apiVersion")
+        if version is None:
+            self.document.problem(f"apiVersion is missing: expected one of {', '.join(API_VERSIONS)}")
+        elif (said := version.text()) in API_VERSIONS:
+            return str(said)
+        elif said is not None:
+            version.problem(f"unknown apiVersion {said!r}; valid: {', '.join(API_VERSIONS)}")
+        return API_VERSIONS[0]
+
+    def _gates(self) -> frozenset[str]:
+        gates = set()
+        for value in self._items("featureGates"):
+            name, _, state = (value.text() or "").partition("=")
+            if name not in GATES:
+                value.problem(f"unknown feature gate {name!r}{nearest(name, GATES)}")
+            elif state not in ("", "true", "false"):
+                value.problem(f"expected {name}=true or {name}=false, got {state!r}")
+            elif state != "false":
+                gates.add(name)
+                if GATES[name]:
+                    value.warn(f"{name}: {GATES[name]}")
+        return frozenset(gates)
+
+    # Plugins
+
+    def _list_plugin(self, value: Value) -> None:
+        members = value.known_members(("name", "type", "parameters"))
+        if "type" not in members:
+            value.problem("type is missing")
+            return
+        type_ = members["type"].text()
+        name = (members["name"].text() if "name" in members else None) or type_
+        if type_ is None or name is None:
+            return
+        if name in self.listed:
+            value.problem(f"another plugin is named {name!r}, too; give one of them a name of its own")
+            return
+        plugin = self._make(type_, members["type"], members.get("parameters"))
+        if plugin is not None:
+            self.listed[name] = _Listed(name, type_, plugin, value)
+
+    def _make(self, type_: str, place: Value, parameters: Value | None) -> object | None:
+        if type_ in KNOWN_UPSTREAM:
+            place.warn(f"{type_!r} is not here yet: {KNOWN_UPSTREAM[type_]}")
+            return Named()
+        if type_ in PARSERS or type_ in POLICIES:
+            return Named()
+        kind = self.types.get(type_)
+        if kind is None:
+            valid = [*self.types, *PARSERS, *POLICIES, *KNOWN_UPSTREAM]
+            place.problem(f"unknown plugin type {type_!r}{nearest(type_, valid)}")
+            return None
+        return self._decode(kind, parameters)
+
+    def _decode(self, kind: PluginType, parameters: Value | None) -> object:
+        plugin: object = decode(kind.plugin, parameters, kind.defaults.get(self.api_version, NO_DEFAULTS))
+        return plugin
+
+    def _default(self, type_: str) -> Any:
+        kind = PLUGINS[type_]
+        return self._decode(kind, None)
+
+    def _only(self, cls: type[Any]) -> Any:
+        """The plugin of a class of which one is enough; a second is a problem."""
+        found = [listed for listed in self.listed.values() if isinstance(listed.plugin, cls)]
+        for extra in found[1:]:
+            if extra.value is not None:
+                extra.value.problem(f"there is a {found[0].type!r} already; one serves all profiles")
+        return found[0].plugin if found else None
+
+    def _referred(self, value: Value) -> _Listed | None:
+        """The plugin that a pluginRef names."""
+        reference = value.text()
+        if reference is None:
+            return None
+        if reference in self.listed:
+            return self.listed[reference]
+        if reference in self.types or reference in PARSERS or reference in POLICIES or reference in KNOWN_UPSTREAM:
+            plugin = self._make(reference, value, None)
+            listed = self.listed[reference] = _Listed(reference, reference, plugin)
+            return listed
+        value.problem(f"no plugin is named {reference!r}{nearest(reference, self.listed)}")
+        return None
+
+    # Profiles
+
+    def _profiles(self) -> list[Profile]:
+        profiles: list[Profile] = []
+        for value in self._items("schedulingProfiles"):
+            members = value.known_members(("name", "plugins"))
+            name = members["name"].text() if "name" in members else None
+            if name is None:
+                value.problem("name is missing")
+            elif any(profile.name == name for profile in profiles):
+                value.problem(f"another profile is named {name!r}, too")
+            else:
+                profiles.append(self._profile(name, members.get("plugins")))
+        return profiles or [self._default_profile()]
+
+    def _profile(self, name: str, plugins: Value | None) -> Profile:
+        builder = _ProfileBuilder(name)
+        for value in [] if plugins is None else plugins.items():
+            members = value.known_members(("pluginRef", "weight"))
+            if "pluginRef" not in members:
+                value.problem("pluginRef is missing")
+                continue
+            listed = self._referred(members["pluginRef"])
+            weight = members["weight"].number() if "weight" in members else None
+            if listed is None:
+                continue
+            if isinstance(listed.plugin, Named):
+                members["pluginRef"].warn(f"{listed.name!r} takes no part in profile {name!r}")
+            elif not builder.add(listed, 1.0 if weight is None else weight):
+                members["pluginRef"].problem(f"{listed.name!r} ({listed.type}) is no filter, scorer or picker")
+            elif weight is not None and not isinstance(listed.plugin, Scorer):
+                members["weight"].warn("has no effect: only scorers have weights")
+            if builder.has_two_pickers:
+                members["pluginRef"].problem(f"profile {name!r} has a picker already")
+                builder.has_two_pickers = False
+        return builder.build(self._first_picker())
+
+    def _default_profile(self) -> Profile:
+        """All that is listed; what upstream runs with when nothing is."""
+        builder = _ProfileBuilder("default")
+        for listed in self.listed.values():
+            if not isinstance(listed.plugin, ProfileHandler):
+                builder.add(listed, 1.0, is_explicit=False)
+        if not self.listed:
+            for type_, weight in (
+                ("queue-scorer", 2.0),
+                ("kv-cache-utilization-scorer", 2.0),
+                ("prefix-cache-scorer", 3.0),
+            ):
+                builder.add(_Listed(type_, type_, self._default(type_)), weight)
+        return builder.build(self._first_picker())
+
+    def _first_picker(self) -> Picker:
+        for listed in self.listed.values():
+            if isinstance(listed.plugin, Picker):
+                return listed.plugin
+        return MaxScorePicker()
+
+    def _handler(self, profiles: Sequence[Profile]) -> ProfileHandler:
+        found = [listed for listed in self.listed.values() if isinstance(listed.plugin, ProfileHandler)]
+        for extra in found[1:]:
+            place = extra.value or self.document
+            place.problem(f"there is a profile handler already: {found[0].name!r}")
+        handler = found[0].plugin if found else SingleProfileHandler()
+        assert isinstance(handler, ProfileHandler)
+        message = handler.check([profile.name for profile in profiles])
+        if message:
+            place = (found[0].value if found else None) or self.top.get("schedulingProfiles") or self.document
+            place.problem(message if found else f"{message}; list a profile handler among the plugins")
+        return handler
+
+    # Producers, sources, detectors
+
+    def _prefix(self) -> ApproxPrefixCacheProducer:
+        found = self._only(ApproxPrefixCacheProducer)
+        return found if isinstance(found, ApproxPrefixCacheProducer) else self._default("approx-prefix-cache-producer")
+
+    def _uses_prefix(self, profiles: Sequence[Profile]) -> bool:
+        """Whether anything reads matches. An own plugin may, so it counts."""
+        own_types = {type(listed.plugin) for listed in self.listed.values() if listed.type not in PLUGINS}
+        for profile in profiles:
+            plugins = [plugin for _, plugin in profile.filters] + [weighted.scorer for weighted in profile.scorers]
+            if any(_reads_prefix(plugin) or type(plugin) in own_types for plugin in plugins):
+                return True
+        return any(isinstance(listed.plugin, ApproxPrefixCacheProducer) for listed in self.listed.values())
+
+    def _detector(self) -> SaturationDetector | None:
+        flow = self.top.get("flowControl")
+        references = [self.top.get("saturationDetector")]
+        if flow is not None and not flow.is_null:
+            references.append(flow.members().get("saturationDetector"))
+        for value in references:
+            if value is None or value.is_null:
+                continue
+            reference = value.known_members(("pluginRef",)).get("pluginRef")
+            if reference is None:
+                value.problem("pluginRef is missing")
+                continue
+            listed = self._referred(reference)
+            if listed is not None and isinstance(listed.plugin, SaturationDetector):
+                return listed.plugin
+            if listed is not None:
+                reference.problem(f"{listed.name!r} ({listed.type}) is no saturation detector")
+        if "utilization-detector" in self.listed:
+            plugin = self.listed["utilization-detector"].plugin
+            return plugin if isinstance(plugin, SaturationDetector) else None
+        return self._default("utilization-detector") if "utilization-detector" in PLUGINS else None
+
+    def _data_layer(self) -> tuple[CoreMetricsExtractor, MetricsDataSource, ModelsDataSource]:
+        layer = self.top.get("dataLayer")
+        if layer is not None:
+            self._read_data_layer(layer)
+        extractor, metrics = self._only(CoreMetricsExtractor), self._only(MetricsDataSource)
+        models = self._only(ModelsDataSource)
+        return (
+            extractor or self._default("core-metrics-extractor"),
+            metrics or self._default("metrics-data-source"),
+            models or self._default("models-data-source"),
+        )
+
+    def _read_data_layer(self, layer: Value) -> None:
+        members = layer.known_members((
+            "injectDefaults", "sources", "discovery", "peerDiscovery", "crossReplicaSyncerPluginRef",
+            "crossReplicaSyncInterval",
+        ))  # fmt: skip
+        for key in ("peerDiscovery", "crossReplicaSyncerPluginRef", "crossReplicaSyncInterval"):
+            if key in members:
+                members[key].warn("has no effect: replicas share state through --redis-url")
+        if "discovery" in members:
+            members["discovery"].warn("has no effect: endpoints come from EndpointSlices in --config-dir")
+        if "injectDefaults" in members:
+            members["injectDefaults"].boolean()
+        for source in members["sources"].items() if "sources" in members else ():
+            entry = source.known_members(("pluginRef", "extractors"))
+            if "pluginRef" in entry:
+                self._referred(entry["pluginRef"])
+            else:
+                source.problem("pluginRef is missing")
+            for extractor in entry["extractors"].items() if "extractors" in entry else ():
+                reference = extractor.known_members(("pluginRef",)).get("pluginRef")
+                if reference is not None:
+                    self._referred(reference)
+
+    def _parsers(self) -> tuple[str, ...]:
+        references: list[Value] = []
+        if "parser" in self.top:
+            references.append(self.top["parser"])
+        if "requestHandler" in self.top:
+            handler = self.top["requestHandler"].known_members(("parsers",))
+            references += list(handler["parsers"].items()) if "parsers" in handler else []
+        found = []
+        for value in references:
+            reference = value.known_members(("pluginRef",)).get("pluginRef")
+            listed = None if reference is None else self._referred(reference)
+            if reference is None:
+                value.problem("pluginRef is missing")
+            elif listed is not None and listed.type not in PARSERS and listed.type not in KNOWN_UPSTREAM:
+                reference.problem(f"{listed.name!r} ({listed.type}) is no parser")
+            elif listed is not None:
+                found.append(listed.type)
+        return tuple(found) or ("openai-parser",)
+
+
+class _ProfileBuilder:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.filters: list[tuple[str, Filter]] = []
+        self.scorers: list[WeightedScorer] = []
+        self.picker: Picker | None = None
+        self.has_two_pickers = False
+
+    def add(self, listed: _Listed, weight: float, *, is_explicit: bool = True) -> bool:
+        """Give a plugin its parts in this profile; False if it has none."""
+        plugin, has_part = listed.plugin, False
+        if isinstance(plugin, Filter):
+            self.filters.append((listed.name, plugin))
+            has_part = True
+        if isinstance(plugin, Scorer):
+            self.scorers.append(WeightedScorer(listed.name, plugin, weight))
+            has_part = True
+        if isinstance(plugin, Picker):
+            self.has_two_pickers = self.picker is not None and is_explicit
+            self.picker = self.picker or plugin
+            has_part = True
+        return has_part
+
+    def build(self, default_picker: Picker) -> Profile:
+        return Profile(self.name, tuple(self.filters), tuple(self.scorers), self.picker or default_picker)
+
+
+def _reads_prefix(plugin: object) -> bool:
+    return hasattr(plugin, "prefix_match_info_producer_name")
+
+
+__all__ = ["KIND", "SchedulerConfig", "catalogue", "parse_config"]

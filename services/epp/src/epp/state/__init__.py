@@ -1,0 +1,1 @@
+"""What the picker remembers per pool: endpoints and their load now, reservations, prefixes, speed, sessions. Pure."""

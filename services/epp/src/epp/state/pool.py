@@ -1,0 +1,161 @@
+"""One pool as the picker knows it: endpoints by slot, who may be picked now, prefix index and sessions. Pure."""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from epp.model import Endpoint, EndpointId, EngineMetrics, PoolSpec, ScrapeFault, ServedModel
+from epp.state.endpoint import NO_METRICS, EndpointState
+from epp.state.health import Standing
+from epp.state.prefix import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
+from epp.state.sessions import Sessions
+from epp.state.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
+
+# Faults that say "nobody is there", unlike a slow or odd answer.
+_UNREACHABLE = frozenset({ScrapeFault.REFUSED})
+
+
+class PoolState:
+    """State of one pool; the picker is its only writer."""
+
+    def __init__(self, spec: PoolSpec, now: float) -> None:
+        self.spec = spec
+        self.index = PrefixIndex()
+        self.sessions = Sessions()
+        self.block_tokens = 0
+        self.capacity_blocks = DEFAULT_CAPACITY_BLOCKS
+        self.follows_engine_capacity = True
+        self.prefill_tokens_per_second = PRIOR_PREFILL_TOKENS_PER_SECOND
+        self.cold_picks = 0  # counts picks without any cached prefix, for the least recently used order
+        self.states: dict[EndpointId, EndpointState] = {}
+        self._free_slots: list[int] = []
+        self._regular: list[EndpointState] = []
+        self._irregular: list[EndpointState] = []
+        self._changes_at = float("-inf")
+        self.replace(spec, now)
+
+    def replace(self, spec: PoolSpec, now: float) -> None:
+        """Take the endpoints as discovery sees them now; what stays keeps its state."""
+        self.spec = spec
+        present = {endpoint.id: endpoint for endpoint in spec.endpoints}
+        for gone in [state for id_, state in self.states.items() if id_ not in present]:
+            del self.states[gone.id]
+            self.index.forget(gone.slot)
+            self._free_slots.append(gone.slot)
+        for endpoint in present.values():
+            known = self.states.get(endpoint.id)
+            if known is None:
+                self.states[endpoint.id] = self._join(endpoint, now)
+            else:
+                known.endpoint = endpoint
+        self._changes_at = float("-inf")
+
+    def observe(self, id_: EndpointId, metrics: EngineMetrics, now: float) -> bool:
+        """Take a scrape. True when it ends an ejection."""
+        state = self.states.get(id_)
+        if state is None:
+            return False
+        was_fresh = state.is_fresh(now)
+        before = state.metrics or NO_METRICS
+        if before.started_at and metrics.started_at and metrics.started_at > before.started_at:
+            self.index.forget(state.slot)  # a restarted server has an empty cache
+            self._set_capacity(state)
+        is_back = state.health.scrape_succeeded(now)
+        state.observe(metrics, now)
+        if (metrics.block_count, metrics.block_size) != (before.block_count, before.block_size):
+            self._set_capacity(state)
+        if not was_fresh or is_back:
+            self._changes_at = float("-inf")
+        elif state.fresh_until < self._changes_at:
+            self._changes_at = state.fresh_until
+        return is_back
+
+    def observe_fault(self, id_: EndpointId, fault: ScrapeFault) -> bool:
+        """A scrape gave nothing. True when the endpoint is ejected by it."""
+        state = self.states.get(id_)
+        if state is None or fault not in _UNREACHABLE or not state.health.scrape_failed(f"scrape {fault.value}"):
+            return False
+        self._changes_at = float("-inf")
+        return True
+
+    def observe_models(self, id_: EndpointId, models: tuple[ServedModel, ...]) -> None:
+        """Take an endpoint's model list."""
+        state = self.states.get(id_)
+        if state is not None:
+            state.models = models
+
+    def standing_changed(self) -> None:
+        """Someone's health changed: decide anew who is regular."""
+        self._changes_at = float("-inf")
+
+    def candidates(self, now: float, random: Random, among: Iterable[str] | None = None) -> Sequence[EndpointState]:
+        """Who may be picked, best class first: good and known; else whoever is there.
+
+        `among` is the proxy's subset; nothing in it is no candidate. The list must not be changed.
+        """
+        if now >= self._changes_at:
+            self._sort(now)
+        regular: Sequence[EndpointState] = self._regular
+        if self._irregular:
+            back = [
+                state
+                for state in self._irregular
+                if state.metrics is not None
+                and state.health.standing(now) is Standing.RETURNING
+                and state.health.admits(now, random)
+            ]
+            regular = [*regular, *back] if back else regular
+        if among is None:
+            return regular or _reachable(self._irregular, now)
+        allowed = set(among)
+        chosen = [state for state in regular if state.id in allowed]
+        return chosen or _reachable([state for state in self._irregular if state.id in allowed], now)
+
+    def set_blocks(self, block_tokens: int) -> None:
+        """The size of a block in tokens; blocks of another size mean nothing, so a change forgets them."""
+        if block_tokens != self.block_tokens:
+            self.block_tokens = block_tokens
+            self.index = PrefixIndex()
+            for state in self.states.values():
+                self._set_capacity(state)
+
+    def scraped_block_size(self) -> int | None:
+        """What the engines say of their block size, the first that says it."""
+        for state in self.states.values():
+            if state.metrics is not None and state.metrics.block_size:
+                return state.metrics.block_size
+        return None
+
+    def set_capacity(self, blocks: int, follows_engine: bool) -> None:
+        """How many blocks an endpoint holds: as configured, or as its engine says where that is followed and known."""
+        if (blocks, follows_engine) != (self.capacity_blocks, self.follows_engine_capacity):
+            self.capacity_blocks, self.follows_engine_capacity = blocks, follows_engine
+            for state in self.states.values():
+                self._set_capacity(state)
+
+    def _set_capacity(self, state: EndpointState) -> None:
+        metrics = state.metrics or NO_METRICS
+        if self.follows_engine_capacity and metrics.block_count and metrics.block_size and self.block_tokens:
+            self.index.set_capacity(state.slot, metrics.block_count * metrics.block_size // self.block_tokens)
+        else:
+            self.index.set_capacity(state.slot, self.capacity_blocks)
+
+    def _join(self, endpoint: Endpoint, now: float) -> EndpointState:
+        slot = self._free_slots.pop() if self._free_slots else len(self.states)
+        state = EndpointState(endpoint, slot, now, self.prefill_tokens_per_second)
+        self._set_capacity(state)
+        return state
+
+    def _sort(self, now: float) -> None:
+        self._regular, self._irregular = [], []
+        self._changes_at = float("inf")
+        for state in self.states.values():
+            state.refresh(now)
+            is_good = state.metrics is not None and state.health.standing(now) is Standing.GOOD
+            (self._regular if is_good else self._irregular).append(state)
+            moment = min(state.health.settles_at(now), state.fresh_until if state.is_fresh(now) else float("inf"))
+            self._changes_at = min(self._changes_at, moment)
+
+
+def _reachable(states: Sequence[EndpointState], now: float) -> Sequence[EndpointState]:
+    """Those not ejected; else all, since a doubtful endpoint is better than none."""
+    return [state for state in states if state.health.standing(now) is not Standing.EJECTED] or states
