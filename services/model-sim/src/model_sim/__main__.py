@@ -1,0 +1,39 @@
+"""Entry point: `model-sim serve MODEL …`, `model-sim fleet …`."""
+
+import os
+import sys
+from dataclasses import replace
+
+from gateway import logs
+from model_sim import command_line
+from model_sim.command_line import Fleet, UsageError
+from model_sim.server import runtime
+from model_sim.settings import Settings
+
+
+def main() -> None:
+    """Parse, serve, and turn what goes wrong at the start into one line and exit status 2."""
+    try:
+        parsed = command_line.parse(sys.argv[1:], os.environ)
+        all_settings = _all(parsed)
+        logs.configure("model-sim", all_settings[0].log_level)
+        runtime.run(all_settings)
+    except (UsageError, runtime.StartError) as error:
+        print(f"model-sim: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _all(parsed: Settings | Fleet) -> list[Settings]:
+    if isinstance(parsed, Settings):
+        return [parsed]
+    base = parsed.settings
+    return [
+        replace(base, port=parsed.base_port + index, pod_name=f"{base.pod_name}-{index}", seed=base.seed + index)
+        for index in range(parsed.size)
+    ]
+
+
+if __name__ == "__main__":
+    main()

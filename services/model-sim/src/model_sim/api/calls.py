@@ -1,0 +1,242 @@
+"""A call: what every generating endpoint's request becomes, and the usage every answer reports."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model_sim.api import fields
+from model_sim.api.errors import ApiError
+from model_sim.api.fields import Body
+from model_sim.text.answers import Answer, Sampling
+from model_sim.text.tokenizer import Tokenizer
+
+MAX_CHOICES = 64
+"""`n` times the number of prompts: more would be a client's mistake or an attack."""
+MAX_LOGPROBS = 20
+MAX_STOP_STRINGS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """The name a request asked for and what stands behind it."""
+
+    name: str
+    adapter: str | None
+    max_model_len: int
+    usage_in_streams: bool = False
+    prompt_tokens_details: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    name: str
+    parameters: object
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Tools the answer may (`auto`) or must call."""
+
+    tools: tuple[Tool, ...]
+    forced: bool
+    parallel: bool = True
+    id_prefix: str = "chatcmpl-tool-"
+
+
+@dataclass(frozen=True, slots=True)
+class KvTransfer:
+    """`kv_transfer_params`: one leg of disaggregated serving."""
+
+    remote_prefill: bool
+    remote_decode: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, validated: prompts as token ids, and how to answer them."""
+
+    model: ServedModel
+    prompts: tuple[Sequence[int], ...]
+    echoes: tuple[str, ...]
+    """For each prompt, what the mode `echo` answers."""
+    sampling: Sampling
+    default_max_tokens: int | None = None
+    stream: bool = False
+    include_usage: bool = False
+    continuous_usage: bool = False
+    echo_prompt: bool = False
+    tools: Tools | None = None
+    salt: str = ""
+    kv_transfer: KvTransfer | None = None
+    truncate_max_tokens: bool = False
+    """Cut max_tokens to the room in the context instead of refusing."""
+
+
+@dataclass(slots=True)
+class Choice:
+    """One answer under way: of which prompt, under which index, and how far it has come."""
+
+    index: int
+    prompt: int
+    request_id: str
+    answer: Answer
+    prompt_tokens: int
+    ready: int = 0
+    sent: int = 0
+    cached_tokens: int = 0
+    finished: bool = False
+
+    def cut(self, length: int, reason: str) -> None:
+        """End earlier than planned."""
+        answer = self.answer
+        self.answer = Answer(
+            answer.tokens[:length],
+            answer.pieces[:length],
+            reason,
+            tool_calls=answer.tool_calls,
+            call_of_token=answer.call_of_token[:length],
+        )
+
+
+def sampling(body: Body, *, max_tokens_names: Sequence[str] = ("max_completion_tokens", "max_tokens")) -> Sampling:
+    """Read and check sampling parameters; those that shape no simulated text are only checked."""
+    fields.number(body, "temperature", minimum=0)
+    top_p = fields.number(body, "top_p", maximum=1)
+    if top_p is not None and top_p <= 0:
+        raise ApiError(f"top_p must be in (0, 1], got {top_p}.", param="top_p")
+    fields.integer(body, "top_k", minimum=-1)
+    fields.number(body, "presence_penalty", minimum=-2, maximum=2)
+    fields.number(body, "frequency_penalty", minimum=-2, maximum=2)
+    n = fields.integer(body, "n", minimum=1)
+    if n is not None and n > MAX_CHOICES:
+        raise ApiError(f"n must be at most {MAX_CHOICES}, got {n}.", param="n")
+    requested = None
+    for name in max_tokens_names:
+        value = fields.integer(body, name, minimum=1)
+        requested = value if requested is None else requested
+    least = fields.integer(body, "min_tokens", minimum=0) or 0
+    if requested is not None and least > requested:
+        raise ApiError(
+            f"min_tokens must be less than or equal to max_tokens={requested}, got {least}.", param="min_tokens"
+        )
+    stop = fields.texts(body, "stop")
+    if len(stop) > MAX_STOP_STRINGS or "" in stop:
+        raise ApiError(f"stop: expected at most {MAX_STOP_STRINGS} non-empty strings", param="stop")
+    stop_ids = fields.sequence(body, "stop_token_ids") or []
+    return Sampling(
+        max_tokens=0,
+        min_tokens=least,
+        ignore_eos=fields.flag(body, "ignore_eos"),
+        stop=stop,
+        stop_token_ids=frozenset(fields.token_ids("stop_token_ids", stop_ids)),
+        include_stop=fields.flag(body, "include_stop_str_in_output"),
+        seed=fields.integer(body, "seed"),
+        n=n or 1,
+        schema=response_schema(body),
+        requested_max_tokens=requested,
+    )
+
+
+def response_schema(body: Body) -> Mapping[str, Any] | None:
+    """The JSON schema that `response_format` or `structured_outputs` asks the answer to fit."""
+    wanted = fields.mapping(body, "response_format")
+    if wanted is not None:
+        kind = wanted.get("type")
+        if kind == "json_schema":
+            inner = wanted.get("json_schema")
+            schema = inner.get("schema") if isinstance(inner, dict) else None
+            if not isinstance(schema, dict):
+                raise fields.wrong("response_format.json_schema.schema", "an object", schema)
+            return schema
+        if kind == "json_object":
+            return {"type": "object", "properties": {"answer": {"type": "string"}}}
+        if kind not in ("text", "structural_tag"):
+            raise fields.wrong("response_format.type", "text, json_object or json_schema", kind)
+    structured = fields.mapping(body, "structured_outputs") or {}
+    schema = structured.get("json")
+    return schema if isinstance(schema, dict) else None
+
+
+def stream_options(body: Body, model: ServedModel) -> tuple[bool, bool, bool]:
+    """`stream`, whether to report usage at its end, and whether in every chunk."""
+    stream = fields.flag(body, "stream")
+    options = fields.mapping(body, "stream_options")
+    if options is not None and not stream:
+        raise ApiError("Stream options can only be defined when `stream=True`.", param="stream_options")
+    options = options or {}
+    include = fields.flag(options, "include_usage") or model.usage_in_streams
+    return stream, include, include and fields.flag(options, "continuous_usage_stats")
+
+
+def kv_transfer(body: Body) -> KvTransfer | None:
+    params = fields.mapping(body, "kv_transfer_params")
+    if params is None:
+        return None
+    return KvTransfer(
+        remote_prefill=fields.flag(params, "do_remote_prefill"),
+        remote_decode=fields.flag(params, "do_remote_decode"),
+    )
+
+
+def cache_salt(body: Body) -> str:
+    salt = fields.text(body, "cache_salt")
+    if salt == "":
+        raise ApiError("Parameter 'cache_salt' must be a non-empty string if provided.", param="cache_salt")
+    return salt or ""
+
+
+def answer_limit(call: Call, prompt_tokens: int) -> int:
+    """How many tokens the answer may have; refuses what the context cannot hold."""
+    limit, model = call.sampling.requested_max_tokens, call.model
+    if prompt_tokens >= model.max_model_len:
+        raise ApiError(
+            f"This model's maximum context length is {model.max_model_len} tokens. However, your request has "
+            f"{prompt_tokens} input tokens. Please reduce the length of the input messages.",
+            param="input_tokens",
+        )
+    room = model.max_model_len - prompt_tokens
+    if limit is None:
+        return min(room, call.default_max_tokens or room)
+    if limit > room and not call.truncate_max_tokens:
+        raise ApiError(
+            f"'max_tokens' or 'max_completion_tokens' is too large: {limit}. This model's maximum context length is "
+            f"{model.max_model_len} tokens and your request has {prompt_tokens} input tokens "
+            f"({limit} > {model.max_model_len} - {prompt_tokens}).",
+            param="max_tokens",
+        )
+    return min(limit, room)
+
+
+def usage(call: Call, choices: Sequence[Choice]) -> dict[str, Any]:
+    """Tokens of all choices; each prompt counted once."""
+    prompts = {choice.prompt: choice.prompt_tokens for choice in choices}
+    cached = {choice.prompt: choice.cached_tokens for choice in reversed(choices)}
+    prompt_tokens, completion_tokens = sum(prompts.values()), sum(choice.ready for choice in choices)
+    details = {"cached_tokens": sum(cached.values())} if call.model.prompt_tokens_details else None
+    return {
+        "prompt_tokens": prompt_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "completion_tokens": completion_tokens,
+        "prompt_tokens_details": details,
+    }
+
+
+def transfer_params(call: Call, choice: Choice, host: str, port: int) -> dict[str, Any] | None:
+    """What the prefill leg hands to the decode leg."""
+    if call.kv_transfer is None or not call.kv_transfer.remote_decode:
+        return None
+    blocks = -(-choice.prompt_tokens // 16)
+    return {
+        "do_remote_prefill": True,
+        "do_remote_decode": False,
+        "remote_engine_id": f"{host}:{port}",
+        "remote_block_ids": list(range(blocks)),
+        "remote_host": host,
+        "remote_port": port,
+        "remote_request_id": choice.request_id,
+        "tp_size": 1,
+    }
+
+
+def prompt_of(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    return "".join(tokenizer.pieces(tokens))

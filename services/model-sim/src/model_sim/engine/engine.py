@@ -1,0 +1,635 @@
+"""The engine's loop in virtual time, after vLLM v1.
+
+A step schedules every decoding sequence (one token each), then the unfinished prefill, then waiting requests, under
+`max_num_seqs` and `max_num_batched_tokens`; what it costs is the profile's business. The engine never sleeps, reads
+no clock and does no I/O: `step(now)` completes what ends by `now`, `next_event()` says when to call again. Results
+depend on arrivals and seed alone, not on how often `step` is called.
+
+Decoding is accounted lazily. Each step gives each decoding sequence exactly one token, so a sequence's count is the
+step number less a constant, its last step is known when it starts, and blocks needed per step repeat with the block
+size. A step in which nothing else changes therefore costs the same for one sequence as for a thousand.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+from random import Random
+from typing import Protocol
+
+from model_sim.engine.adapters import AdapterSlots
+from model_sim.engine.blocks import BlockPool
+from model_sim.engine.metrics import EngineMetrics
+from model_sim.engine.profile import EngineConfig, LatencyProfile
+from model_sim.engine.request import Completion, FinishReason, NeverFitsError, Output, Request
+
+JITTER_TABLE_SIZE = 1021
+"""Drawn once and walked in a circle: a prime, so that it does not beat with block or batch sizes."""
+JITTER_FLOOR = 0.5
+"""No step takes less than half of what the profile says."""
+
+
+class CacheListener(Protocol):
+    """Hears about the prefix cache: what a KV event publisher needs."""
+
+    def stored(self, request: Request, blocks: list[tuple[int, int]]) -> None:
+        """Blocks, as (index in the request, hash), became findable."""
+
+    def removed(self, block_hash: int) -> None: ...
+
+    def cleared(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The gauges of one instant."""
+
+    running: int
+    waiting: int
+    deferred: int
+    """Of the waiting ones, those that wait for an adapter slot or a KV transfer."""
+    kv_cache_usage: float
+    blocks_used: int
+    blocks_cached: int
+    running_adapters: tuple[str, ...]
+    waiting_adapters: tuple[str, ...]
+    prefix_cache_queries: int
+    prefix_cache_hits: int
+    asleep: bool
+
+
+class _Sequence:
+    """A request inside the engine."""
+
+    __slots__ = (
+        "arrival",
+        "base",
+        "cached_tokens",
+        "computed",
+        "finish_reason",
+        "first_token",
+        "generated",
+        "last_token",
+        "order",
+        "output_tokens",
+        "preemptions",
+        "request",
+        "scheduled",
+        "settled",
+        "shared",
+        "state",
+        "target",
+    )
+
+    def __init__(self, request: Request, order: int, arrival: float) -> None:
+        self.request = request
+        self.order = order
+        self.arrival = arrival
+        self.state = _WAITING
+        self.base = 0
+        self.generated = 0
+        self.computed = 0
+        self.target = request.prompt_tokens
+        self.output_tokens = request.output_tokens
+        self.finish_reason = request.finish_reason
+        self.shared: list[int] = []
+        self.settled = 0
+        self.cached_tokens = 0
+        self.preemptions = 0
+        self.scheduled = -1.0
+        self.first_token = -1.0
+        self.last_token = -1.0
+
+
+_WAITING, _TRANSFERRING, _PREFILLING, _DECODING, _DONE = range(5)
+
+
+class Engine:
+    """One model replica. Single-threaded; the caller keeps `now` from going back by more than it must."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        profile: LatencyProfile,
+        random: Random,
+        *,
+        max_model_len: int = 131072,
+        every_token: bool = False,
+        listener: CacheListener | None = None,
+    ) -> None:
+        self.config = config
+        self.profile = profile
+        self.metrics = EngineMetrics(max_model_len)
+        self.adapters = AdapterSlots(config.max_loras, config.max_cpu_loras, profile)
+        self.asleep = False
+        self._pool = BlockPool(config.num_gpu_blocks, listener)
+        self._listener = listener
+        self._every_token = every_token
+        self._jitter = _jitter_table(profile.jitter, random)
+        self._outputs: list[Output] = []
+        self._sequences: dict[str, _Sequence] = {}
+        self._order = 0
+        self._waiting: dict[str | None, deque[_Sequence]] = {}
+        self._waiting_count = 0
+        self._transfers: list[tuple[float, int, _Sequence]] = []
+        self._running: dict[str, _Sequence] = {}
+        self._decoders: dict[str, _Sequence] = {}
+        self._prefills: list[_Sequence] = []
+        self._finishes: list[tuple[int, int, _Sequence]] = []
+        self._aborts: list[_Sequence] = []
+        self._growth = [0] * config.block_size
+        self._context = 0
+        self._step_number = 0
+        self._in_flight = False
+        self._flight_end = 0.0
+        self._flight_prefill = 0
+        self._chunks: list[tuple[_Sequence, int]] = []
+        self._last_end = 0.0
+        self._ready = 0.0
+        self._may_admit = False
+
+    # -- what the caller does ------------------------------------------------------------------------------------
+
+    def check(self, request: Request) -> None:
+        """Raise what `submit` would raise: NeverFitsError for a prompt that not even an empty cache can hold."""
+        if request.prompt_tokens < 1 or request.output_tokens < 1:
+            raise ValueError(f"request {request.id}: expected at least one prompt token and one output token")
+        if request.id in self._sequences:
+            raise ValueError(f"request {request.id}: this id is in use")
+        needed = -(-request.prompt_tokens // self.config.block_size)
+        if needed > self._pool.capacity:
+            raise NeverFitsError(needed, self._pool.capacity)
+
+    def submit(self, request: Request, now: float) -> None:
+        """Queue a request; see `check` for what it refuses."""
+        self.check(request)
+        self._advance(now, inclusive=False)
+        block_size, capacity = self.config.block_size, self._pool.capacity
+        if not self._in_flight and not self._has_work():
+            self._ready = now
+        sequence = _Sequence(request, self._order, now)
+        self._order += 1
+        room = capacity * block_size - request.prompt_tokens + 1  # the last token's own KV is never computed
+        if sequence.output_tokens > room:
+            sequence.output_tokens, sequence.finish_reason = room, FinishReason.LENGTH
+        self._sequences[request.id] = sequence
+        if request.remote_prefill:
+            ready = now + self.profile.transfer_seconds(request.prompt_tokens)
+            sequence.state = _TRANSFERRING
+            heapq.heappush(self._transfers, (ready, sequence.order, sequence))
+        else:
+            self._enqueue(sequence)
+        self._waiting_count += 1
+
+    def abort(self, request_id: str, now: float) -> None:
+        """Give up a request; what it holds is free when the step under way ends. Unknown ids are ignored."""
+        self._advance(now, inclusive=False)
+        sequence = self._sequences.get(request_id)
+        if sequence is None:
+            return
+        if self._in_flight and sequence.state in (_PREFILLING, _DECODING):
+            self._aborts.append(sequence)
+        else:
+            self._finish(sequence, max(now, self._last_end), FinishReason.ABORT)
+
+    def step(self, now: float) -> list[Output]:
+        """Complete every step that ends by `now`; what came out, in order."""
+        self._advance(now, inclusive=True)
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def next_event(self) -> float | None:
+        """When `step` next has something to do; None while only a submission can change anything."""
+        if self._in_flight:
+            return self._flight_end
+        return self._start_time()
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether `step` has something to hand out already: a submission or an abort completed a step."""
+        return bool(self._outputs)
+
+    @property
+    def last_step(self) -> float:
+        """When the last completed step ended."""
+        return self._last_end
+
+    def sleep(self, now: float) -> None:
+        """Stop after the step under way and forget the prefix cache if nothing holds it."""
+        self._advance(now, inclusive=True)
+        self.asleep = True
+        self._pool.reset()
+
+    def wake(self, now: float) -> None:
+        self.asleep = False
+        self._ready = max(self._ready, now)
+
+    def reset_prefix_cache(self) -> bool:
+        """Forget all cached blocks; False (nothing done) while requests hold blocks."""
+        return self._pool.reset()
+
+    def has(self, adapter: str) -> bool:
+        """Whether any request, waiting or running, needs `adapter`."""
+        return any(sequence.request.adapter == adapter for sequence in self._sequences.values())
+
+    def snapshot(self) -> Snapshot:
+        """Gauges as of the last completed step."""
+        waiting = sorted({name for name, queue in self._waiting.items() if name is not None and queue})
+        deferred = len(self._transfers) + sum(
+            len(self._waiting[name]) for name in waiting if not self.adapters.admits(name)
+        )
+        return Snapshot(
+            running=len(self._running),
+            waiting=self._waiting_count,
+            deferred=deferred,
+            kv_cache_usage=self._pool.used / self._pool.capacity,
+            blocks_used=self._pool.used,
+            blocks_cached=self._pool.cached,
+            running_adapters=self.adapters.running,
+            waiting_adapters=tuple(waiting),
+            prefix_cache_queries=self.metrics.prefix_cache_queries,
+            prefix_cache_hits=self.metrics.prefix_cache_hits,
+            asleep=self.asleep,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """No request and no held block."""
+        return not self._sequences and not self._pool.used
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def _advance(self, limit: float, *, inclusive: bool) -> None:
+        while True:
+            if not self._in_flight:
+                start = self._start_time()
+                if start is None or start > limit or (start == limit and not inclusive):
+                    return
+                self._begin(start)
+                continue
+            end = self._flight_end
+            if end > limit or (end == limit and not inclusive):
+                return
+            self._complete(end)
+
+    def _has_work(self) -> bool:
+        return bool(self._running) or self._waiting_count > len(self._transfers)
+
+    def _start_time(self) -> float | None:
+        if self.asleep:
+            return None
+        if self._has_work():
+            return max(self._last_end, self._ready)
+        if self._transfers:
+            return max(self._last_end, self._transfers[0][0])
+        return None
+
+    def _begin(self, start: float) -> None:
+        """Schedule one step: decoding sequences, the unfinished prefill, then admissions."""
+        while self._transfers and self._transfers[0][0] <= start:
+            self._enqueue(heapq.heappop(self._transfers)[2])
+        profile = self.profile
+        preempted = self._grow()
+        decoding = len(self._decoders)
+        seconds = profile.base + profile.per_decode_sequence * decoding
+        if decoding:
+            seconds += profile.per_context_token * (self._context + decoding)
+        self._flight_prefill = 0
+        if self._prefills or self._may_admit:
+            budget = self.config.max_num_batched_tokens - decoding
+            seconds += self._schedule_prefills(start, budget, admit=not preempted)
+        if profile.jitter:
+            seconds *= self._jitter[self._step_number % JITTER_TABLE_SIZE]
+        self._flight_end = start + seconds
+        self._in_flight = True
+
+    def _grow(self) -> bool:
+        """Take the blocks that decoding sequences fill next, preempting the newest while too few are free."""
+        pool, growth = self._pool, self._growth
+        slot = self._step_number % self.config.block_size
+        preempted = False
+        while growth[slot] > pool.capacity - pool.used:
+            self._preempt(next(reversed(self._running.values())))
+            preempted = True
+        if growth[slot]:
+            pool.take(growth[slot])
+        return preempted
+
+    def _schedule_prefills(self, start: float, budget: int, *, admit: bool) -> float:
+        """Fill the token budget with prompt tokens; the seconds these add to the step."""
+        profile = self.profile
+        tokens = pairs = 0
+        for sequence in self._prefills:
+            chunk = min(sequence.target - sequence.computed, budget)
+            if chunk < 1:
+                break
+            pairs += self._schedule_chunk(sequence, chunk)
+            tokens += chunk
+            budget -= chunk
+        load = 0.0
+        while admit and budget > 0 and self._may_admit:
+            sequence_or_none = self._admit(start, budget)
+            if sequence_or_none is None:
+                break
+            sequence = sequence_or_none
+            if sequence.request.adapter is not None:
+                load += self.adapters.acquire(sequence.request.adapter)
+            chunk = min(sequence.target - sequence.computed, budget)
+            pairs += self._schedule_chunk(sequence, chunk)
+            tokens += chunk
+            budget -= chunk
+        self._flight_prefill = tokens
+        return load + profile.per_prefill_token * tokens + profile.per_prefill_pair * pairs
+
+    def _schedule_chunk(self, sequence: _Sequence, chunk: int) -> int:
+        """Note that the step under way computes `chunk` prompt tokens; the attention pairs that takes."""
+        pairs = chunk * sequence.computed + chunk * (chunk + 1) // 2
+        self._chunks.append((sequence, chunk))
+        sequence.computed += chunk
+        self._settle(sequence, sequence.computed)
+        return pairs
+
+    def _admit(self, start: float, budget: int) -> _Sequence | None:
+        """Move the next admissible request from waiting to running; None where it must wait."""
+        config, pool = self.config, self._pool
+        if len(self._running) >= config.max_num_seqs:
+            self._may_admit = False
+            return None
+        sequence = self._next_waiting(start)
+        if sequence is None:
+            self._may_admit = False
+            return None
+        self._settle_decoders()
+        hashes, block_size, target = sequence.request.block_hashes, config.block_size, sequence.target
+        hits = pool.hits(hashes, (target - 1) // block_size) if config.enable_prefix_caching else 0
+        fresh = -(-target // block_size) - hits
+        if fresh > pool.free - pool.idle_among(hashes, hits):
+            self._may_admit = False
+            return None
+        remote = sequence.request.remote_prefill and not sequence.preemptions
+        computed = target - 1 if remote else hits * block_size
+        if not config.enable_chunked_prefill and target - computed > budget and self._running:
+            return None  # the whole prompt or nothing: wait for a step with more room
+        self._waiting[sequence.request.adapter].popleft()
+        self._waiting_count -= 1
+        for index in range(hits):
+            pool.hold(hashes[index])
+        pool.take(fresh)
+        sequence.shared = list(hashes[:hits])
+        sequence.settled = hits
+        sequence.computed = computed
+        sequence.state = _PREFILLING
+        self._running[sequence.request.id] = sequence
+        self._prefills.append(sequence)
+        self._count_admission(sequence, hits * block_size, start)
+        return sequence
+
+    def _count_admission(self, sequence: _Sequence, cached: int, start: float) -> None:
+        sequence.scheduled = start
+        if sequence.preemptions:
+            return
+        metrics, prompt = self.metrics, sequence.request.prompt_tokens
+        sequence.cached_tokens = cached
+        if self.config.enable_prefix_caching:
+            metrics.prefix_cache_queries += prompt
+            metrics.prefix_cache_hits += cached
+        if sequence.request.remote_prefill:
+            metrics.external_prefix_cache_queries += prompt - cached
+            metrics.external_prefix_cache_hits += max(0, sequence.computed - cached)
+
+    def _next_waiting(self, start: float) -> _Sequence | None:
+        """First in order of arrival among those whose adapter has or can get a slot.
+
+        Overtaking ends when a request has waited for a slot longer than the patience: then no adapter is admitted
+        before it, running ones finish, and a slot comes free.
+        """
+        first: _Sequence | None = None
+        starving: _Sequence | None = None
+        for adapter, queue in self._waiting.items():
+            if not queue:
+                continue
+            head = queue[0]
+            if adapter is not None and not self.adapters.admits(adapter):
+                patient = start - head.arrival <= self.config.adapter_patience
+                if not patient and (starving is None or head.order < starving.order):
+                    starving = head
+            elif first is None or head.order < first.order:
+                first = head
+        if starving is None or first is None or first.request.adapter is None or first.order < starving.order:
+            return first
+        base = self._waiting.get(None)
+        return base[0] if base else None
+
+    def _complete(self, end: float) -> None:
+        """End the step under way: tokens out, finished and aborted requests gone."""
+        self._in_flight = False
+        self._step_number += 1
+        metrics, decoding = self.metrics, len(self._decoders)
+        if decoding:
+            self._context += decoding
+            metrics.generation_tokens += decoding
+            metrics.inter_token_latency.observe(end - self._last_end, decoding)
+            if self._every_token:
+                self._emit_decoded(end)
+        metrics.iteration_tokens.observe(decoding + self._flight_prefill)
+        self._last_end = end
+        if self._listener is not None:
+            self._settle_decoders()
+        if self._chunks:
+            chunks, self._chunks = self._chunks, []
+            for sequence, _ in chunks:
+                if sequence.computed == sequence.target:
+                    self._prefilled(sequence, end)
+        finishes, number = self._finishes, self._step_number
+        while finishes and finishes[0][0] <= number:
+            finish_step, _, sequence = heapq.heappop(finishes)
+            if sequence.state == _DECODING and sequence.base + sequence.output_tokens == finish_step:
+                self._finish(sequence, end, sequence.finish_reason)
+        for sequence in self._aborts:
+            if sequence.state != _DONE:
+                self._finish(sequence, end, FinishReason.ABORT)
+        self._aborts.clear()
+
+    def _emit_decoded(self, end: float) -> None:
+        number, outputs = self._step_number, self._outputs
+        for request_id, sequence in self._decoders.items():
+            tokens = number - sequence.base
+            if tokens < sequence.output_tokens:  # the last token is emitted with the completion
+                outputs.append(Output(request_id, end, tokens, sequence.cached_tokens, None))
+
+    def _prefilled(self, sequence: _Sequence, end: float) -> None:
+        """The prompt is computed: its next token is out, and from the next step on it decodes."""
+        request, metrics = sequence.request, self.metrics
+        self._prefills.remove(sequence)
+        sequence.generated += 1
+        metrics.generation_tokens += 1
+        if sequence.first_token < 0:
+            sequence.first_token = end
+            metrics.time_to_first_token.observe(end - sequence.arrival)
+            self._count_prompt(sequence)
+        else:
+            metrics.inter_token_latency.observe(end - sequence.last_token)
+        sequence.base = self._step_number - sequence.generated
+        if sequence.generated >= sequence.output_tokens:
+            self._finish(sequence, end, sequence.finish_reason)
+            return
+        self._outputs.append(Output(request.id, end, sequence.generated, sequence.cached_tokens, None))
+        sequence.state = _DECODING
+        self._decoders[request.id] = sequence
+        self._context += request.prompt_tokens + sequence.generated - 1
+        self._growth[self._growth_slot(sequence)] += 1
+        heapq.heappush(self._finishes, (sequence.base + sequence.output_tokens, sequence.order, sequence))
+
+    def _count_prompt(self, sequence: _Sequence) -> None:
+        metrics, prompt = self.metrics, sequence.request.prompt_tokens
+        cached = min(sequence.cached_tokens, prompt)
+        transferred = max(0, prompt - 1 - cached) if sequence.request.remote_prefill else 0
+        metrics.prompt_tokens += prompt
+        metrics.prompt_tokens_cached += cached
+        metrics.prompt_tokens_transferred += transferred
+        metrics.prompt_tokens_computed += prompt - cached - transferred
+
+    # -- leaving the batch ---------------------------------------------------------------------------------------
+
+    def _growth_slot(self, sequence: _Sequence) -> int:
+        """The step numbers, modulo block size, at which a decoding sequence needs one more block."""
+        return (sequence.base + 1 - sequence.request.prompt_tokens) % self.config.block_size
+
+    def _preempt(self, sequence: _Sequence) -> None:
+        """Take a running sequence's blocks; it will be computed again, tokens and all, when there is room."""
+        self._leave_batch(sequence)
+        sequence.preemptions += 1
+        sequence.last_token = self._last_end
+        sequence.target = sequence.request.prompt_tokens + sequence.generated
+        sequence.computed = 0
+        self.metrics.preemptions += 1
+        self._enqueue(sequence)
+        self._waiting_count += 1
+
+    def _leave_batch(self, sequence: _Sequence) -> None:
+        request = sequence.request
+        if sequence.state == _DECODING:
+            sequence.generated = self._step_number - sequence.base
+            held = request.prompt_tokens + sequence.generated - 1
+            self._settle(sequence, held)
+            self._context -= held
+            self._growth[self._growth_slot(sequence)] -= 1
+            del self._decoders[request.id]
+        else:
+            held = sequence.target
+            if sequence in self._prefills:
+                self._prefills.remove(sequence)
+        blocks = -(-held // self.config.block_size)
+        self._pool.release(sequence.shared, blocks - len(sequence.shared))
+        sequence.shared = []
+        sequence.settled = 0
+        del self._running[request.id]
+        if request.adapter is not None:
+            self.adapters.release(request.adapter)
+        self._may_admit = True
+
+    def _finish(self, sequence: _Sequence, end: float, reason: FinishReason) -> None:
+        request = sequence.request
+        if sequence.state == _WAITING:
+            self._waiting[request.adapter].remove(sequence)
+            self._waiting_count -= 1
+            self._may_admit = True
+        elif sequence.state == _TRANSFERRING:
+            self._transfers = [entry for entry in self._transfers if entry[2] is not sequence]
+            heapq.heapify(self._transfers)
+            self._waiting_count -= 1
+        else:
+            self._leave_batch(sequence)
+        sequence.state = _DONE
+        del self._sequences[request.id]
+        completion = Completion(
+            finish_reason=reason,
+            arrival=sequence.arrival,
+            scheduled=sequence.scheduled,
+            first_token=sequence.first_token,
+            finished=end,
+            prompt_tokens=request.prompt_tokens,
+            output_tokens=sequence.generated,
+            cached_tokens=sequence.cached_tokens,
+            preemptions=sequence.preemptions,
+        )
+        self._observe(request, completion)
+        self._outputs.append(Output(request.id, end, sequence.generated, sequence.cached_tokens, completion))
+
+    def _observe(self, request: Request, completion: Completion) -> None:
+        """Per-request metrics, all at its end, as vLLM does."""
+        metrics, done = self.metrics, completion
+        metrics.finished[done.finish_reason.value] += 1
+        metrics.end_to_end.observe(done.finished - done.arrival)
+        metrics.request_prompt_tokens.observe(done.prompt_tokens)
+        metrics.request_generation_tokens.observe(done.output_tokens)
+        metrics.request_max_generation_tokens.observe(done.output_tokens)
+        metrics.request_params_n.observe(request.n)
+        if request.max_tokens is not None:
+            metrics.request_params_max_tokens.observe(request.max_tokens)
+        metrics.request_preemptions.observe(done.preemptions)
+        metrics.request_prefill_computed_tokens.observe(max(0, done.prompt_tokens - done.cached_tokens))
+        scheduled = done.scheduled if done.scheduled >= 0 else done.finished
+        first = done.first_token if done.first_token >= 0 else done.finished
+        metrics.queue_time.observe(max(0.0, scheduled - done.arrival))
+        metrics.prefill_time.observe(max(0.0, first - scheduled))
+        metrics.decode_time.observe(done.finished - first)
+        metrics.inference_time.observe(max(0.0, done.finished - scheduled))
+        tokens = done.output_tokens - 1
+        metrics.time_per_output_token.observe((done.finished - first) / tokens if tokens > 0 else 0.0)
+
+    # -- queue and cache -----------------------------------------------------------------------------------------
+
+    def _enqueue(self, sequence: _Sequence) -> None:
+        """Into the queue of its adapter, by order of first arrival: a preempted request goes before newer ones."""
+        sequence.state = _WAITING
+        queue = self._waiting.get(sequence.request.adapter)
+        if queue is None:
+            if len(self._waiting) > MAX_IDLE_QUEUES:
+                self._waiting = {name: old for name, old in self._waiting.items() if old}
+            queue = self._waiting[sequence.request.adapter] = deque()
+        if not queue or queue[-1].order < sequence.order:
+            queue.append(sequence)
+        elif sequence.order < queue[0].order:
+            queue.appendleft(sequence)
+        else:
+            place = next(index for index, other in enumerate(queue) if other.order > sequence.order)
+            queue.insert(place, sequence)
+        self._may_admit = True
+
+    def _settle(self, sequence: _Sequence, computed: int) -> None:
+        """Make the blocks that `computed` tokens fill findable by hash."""
+        request = sequence.request
+        full = min(computed // self.config.block_size, len(request.block_hashes))
+        if full <= sequence.settled or not self.config.enable_prefix_caching:
+            return
+        first, pool = sequence.settled, self._pool
+        shared = [block_hash for block_hash in request.block_hashes[first:full] if pool.share(block_hash)]
+        sequence.shared.extend(shared)
+        sequence.settled = full
+        if shared and self._listener is not None:
+            new = set(shared)
+            blocks = [(i, request.block_hashes[i]) for i in range(first, full) if request.block_hashes[i] in new]
+            self._listener.stored(request, blocks)
+
+    def _settle_decoders(self, sequences: Iterable[_Sequence] | None = None) -> None:
+        number = self._step_number
+        for sequence in self._decoders.values() if sequences is None else sequences:
+            if sequence.request.block_hashes:
+                self._settle(sequence, sequence.request.prompt_tokens + number - sequence.base - 1)
+
+
+MAX_IDLE_QUEUES = 64
+"""Adapters come and go: empty queues beyond this are dropped when a new one appears."""
+
+
+def _jitter_table(deviation: float, random: Random) -> list[float]:
+    if not deviation:
+        return []
+    return [max(JITTER_FLOOR, random.gauss(1.0, deviation)) for _ in range(JITTER_TABLE_SIZE)]
+
+
+def next_event(engines: Iterable[Engine]) -> float:
+    """The earliest next event of several engines; infinity when all are idle."""
+    return min((event for engine in engines if (event := engine.next_event()) is not None), default=inf)

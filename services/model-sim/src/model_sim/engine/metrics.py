@@ -1,0 +1,91 @@
+"""What the engine counts: plain integers and histograms, no label, no exposition format.
+
+Moved at every step by the engine alone; the shell renders them under vLLM's names.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+TTFT_BUCKETS = (
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
+    1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
+)  # fmt: skip
+ITL_BUCKETS = (
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75,
+    1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
+)  # fmt: skip
+LATENCY_BUCKETS = (
+    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0,
+    120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0,
+)  # fmt: skip
+ITERATION_BUCKETS = (1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0)
+N_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0)
+PREEMPTION_BUCKETS = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0)
+
+
+def one_two_five(limit: int) -> tuple[float, ...]:
+    """1, 2, 5, 10, 20, 50 … up to `limit`, as vLLM builds its token count buckets."""
+    buckets: list[float] = []
+    power = 1
+    while True:
+        for mantissa in (1, 2, 5):
+            if mantissa * power > limit:
+                return tuple(buckets)
+            buckets.append(float(mantissa * power))
+        power *= 10
+
+
+class Histogram:
+    """Counts per bucket (not cumulative), and their sum."""
+
+    __slots__ = ("bounds", "count", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.count = 0
+        self.total = 0.0
+
+    def observe(self, value: float, times: int = 1) -> None:
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.count += times
+        self.total += value * times
+
+    def cumulative(self) -> list[int]:
+        """Counts up to and including each bound, +Inf last."""
+        return list(accumulate(self.counts))
+
+
+class EngineMetrics:
+    """Counters and histograms of one engine."""
+
+    def __init__(self, max_model_len: int) -> None:
+        tokens = one_two_five(max_model_len)
+        self.prompt_tokens = 0
+        self.prompt_tokens_computed = 0
+        self.prompt_tokens_cached = 0
+        self.prompt_tokens_transferred = 0
+        self.generation_tokens = 0
+        self.prefix_cache_queries = 0
+        self.prefix_cache_hits = 0
+        self.external_prefix_cache_queries = 0
+        self.external_prefix_cache_hits = 0
+        self.preemptions = 0
+        self.finished = {"stop": 0, "length": 0, "abort": 0, "error": 0, "repetition": 0}
+        self.time_to_first_token = Histogram(TTFT_BUCKETS)
+        self.inter_token_latency = Histogram(ITL_BUCKETS)
+        self.time_per_output_token = Histogram(ITL_BUCKETS)
+        self.end_to_end = Histogram(LATENCY_BUCKETS)
+        self.queue_time = Histogram(LATENCY_BUCKETS)
+        self.inference_time = Histogram(LATENCY_BUCKETS)
+        self.prefill_time = Histogram(LATENCY_BUCKETS)
+        self.decode_time = Histogram(LATENCY_BUCKETS)
+        self.iteration_tokens = Histogram(ITERATION_BUCKETS)
+        self.request_prompt_tokens = Histogram(tokens)
+        self.request_generation_tokens = Histogram(tokens)
+        self.request_max_generation_tokens = Histogram(tokens)
+        self.request_params_max_tokens = Histogram(tokens)
+        self.request_prefill_computed_tokens = Histogram(tokens)
+        self.request_params_n = Histogram(N_BUCKETS)
+        self.request_preemptions = Histogram(PREEMPTION_BUCKETS)

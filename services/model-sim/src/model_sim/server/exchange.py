@@ -1,0 +1,113 @@
+"""One HTTP exchange: the choices under way, and how their tokens reach the client.
+
+A streamed answer is written from the engine's tick straight to the transport, chunk framing included: a coroutine
+per token would cost more than the token. Tokens that a slow client cannot take yet are only counted, not buffered.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from model_sim.api.calls import Choice
+from model_sim.engine.request import FinishReason, Output
+
+MAX_UNSENT_BYTES = 256 * 1024
+"""A client this far behind gets no new frames until it reads; its tokens wait as a number."""
+
+
+class Renderer(Protocol):
+    """Turns choices into the bytes of one API."""
+
+    def opening(self, choices: Sequence[Choice]) -> bytes: ...
+
+    def frames(self, choice: Choice, start: int, end: int) -> bytes: ...
+
+    def ending(self, choices: Sequence[Choice]) -> bytes: ...
+
+    def body(self, choices: Sequence[Choice], transfer: dict[str, Any] | None) -> bytes: ...
+
+
+class Exchange:
+    """Receives the outputs of all choices of one call. `done` is set when the last one is complete."""
+
+    def __init__(self, choices: Sequence[Choice], renderer: Renderer) -> None:
+        self.choices = tuple(choices)
+        self.renderer = renderer
+        self.done = asyncio.Event()
+        self.cut_after: int | None = None
+        """A fault: break the connection after this many tokens."""
+        self._by_id = {choice.request_id: choice for choice in choices}
+        self._unfinished = len(self.choices)
+        self._transport: asyncio.Transport | None = None
+        self._chunked = False
+
+    def attach(self, transport: asyncio.Transport | None, *, chunked: bool) -> None:
+        """Stream to this transport from now on. The response's headers have been written to it."""
+        self._transport = transport
+        self._chunked = chunked
+
+    def receive(self, output: Output) -> None:
+        choice = self._by_id[output.request_id]
+        choice.ready = output.tokens
+        choice.cached_tokens = output.cached_tokens
+        if output.completion is None:
+            return
+        if output.tokens < len(choice.answer.tokens):
+            choice.cut(output.tokens, output.completion.finish_reason.value)
+        choice.finished = True
+        self._unfinished -= 1
+        if not self._unfinished:
+            self.done.set()
+
+    def flush(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            return
+        if self.cut_after is not None and sum(choice.ready for choice in self.choices) >= self.cut_after:
+            self._transport = None
+            transport.abort()
+            return
+        frames = self.unsent()
+        if not frames:
+            return
+        if self._chunked:
+            frames = b"%x\r\n%b\r\n" % (len(frames), frames)
+        transport.write(frames)
+
+    def unsent(self) -> bytes:
+        """Frames of all tokens not yet sent, which count as sent from now on."""
+        frames = []
+        for choice in self.choices:
+            if choice.ready > choice.sent:
+                frames.append(self.renderer.frames(choice, choice.sent, choice.ready))
+                choice.sent = choice.ready
+        return b"".join(frames)
+
+
+async def stream(exchange: Exchange, request: web.Request, response: web.StreamResponse) -> None:
+    """Send headers at once, then tokens as they come, then the ending."""
+    chunked = request.version >= (1, 1)
+    if chunked:
+        response.enable_chunked_encoding()
+    await response.prepare(request)
+    opening = exchange.renderer.opening(exchange.choices)
+    if opening:
+        await response.write(opening)
+    exchange.attach(request.transport, chunked=chunked)
+    exchange.flush()
+    await exchange.done.wait()
+    exchange.attach(None, chunked=False)
+    if exchange.cut_after is not None and request.transport is not None:
+        request.transport.abort()
+        return
+    await response.write(exchange.unsent() + exchange.renderer.ending(exchange.choices))
+    await response.write_eof()
+
+
+def finish_reason(label: str) -> FinishReason:
+    """The engine's word for an answer's finish reason."""
+    return FinishReason.LENGTH if label == "length" else FinishReason.STOP

@@ -1,0 +1,115 @@
+"""The generating endpoints: read, validate, queue, answer. One path for all of them; what differs is a parser and a
+renderer."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from aiohttp import web
+
+from gateway import clock
+from model_sim import faults as fault_orders
+from model_sim.api import calls, chat, completions, fields
+from model_sim.api.calls import Call, ServedModel
+from model_sim.api.fields import Body
+from model_sim.faults import Faults, RequestFault
+from model_sim.server import replies
+from model_sim.server.exchange import Exchange, Renderer, stream
+from model_sim.server.replies import SIMULATOR
+from model_sim.server.simulator import Simulator
+from model_sim.text.tokenizer import Tokenizer
+
+FAULT_HEADER = "x-model-sim-fault"
+
+Parse = Callable[[Body, ServedModel, Tokenizer], Call]
+MakeRenderer = Callable[[Call, str, int, Tokenizer], Renderer]
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One generating endpoint."""
+
+    path: str
+    id_prefix: str
+    parse: Parse
+    renderer: MakeRenderer
+
+
+APIS = (
+    Api("/v1/chat/completions", "chatcmpl-", chat.parse, chat.ChatRenderer),
+    Api("/v1/completions", "cmpl-", completions.parse, completions.CompletionRenderer),
+)
+
+
+def endpoint(api: Api) -> Callable[[web.Request], Any]:
+    """The aiohttp coroutine of one generating endpoint."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        simulator = request.app[SIMULATOR]
+        body = await replies.json_body(request)
+        model = simulator.models.find(body.get("model"))
+        drawn = _faults(simulator, request, model.name)
+        await _before(drawn, request)
+        call = api.parse(body, model, simulator.tokenizer)
+        identity = replies.request_id(request)
+        renderer = api.renderer(call, api.id_prefix + identity, int(clock.wall()), simulator.tokenizer)
+        if "spike" in drawn:
+            await asyncio.sleep(drawn["spike"].seconds)
+        exchange = simulator.begin(call, identity, renderer)
+        try:
+            return await _answer(simulator, request, call, exchange, drawn)
+        finally:
+            simulator.end(exchange)
+
+    return serve
+
+
+def _faults(simulator: Simulator, request: web.Request, model: str) -> Mapping[str, RequestFault]:
+    drawn = simulator.draw_faults(model)
+    ordered = request.headers.get(FAULT_HEADER)
+    if ordered and simulator.settings.enable_fault_headers:
+        extra = fault_orders.merged(Faults(), fields.parse_object(ordered.encode("utf-8", "replace")))
+        drawn |= extra.draw(model, Random(0))
+    return drawn
+
+
+async def _before(drawn: Mapping[str, RequestFault], request: web.Request) -> None:
+    """Faults that strike before a request is looked at."""
+    if "reset" in drawn:
+        replies.reset(request)
+        raise asyncio.CancelledError
+    if "hang" in drawn:
+        await asyncio.Event().wait()  # until the client gives up
+    if "first_byte" in drawn:
+        await asyncio.sleep(drawn["first_byte"].seconds)
+    if "error" in drawn:
+        fault = drawn["error"]
+        raise replies.FaultError(fault.message, status=fault.status, retry_after=fault.retry_after)
+
+
+async def _answer(
+    simulator: Simulator, request: web.Request, call: Call, exchange: Exchange, drawn: Mapping[str, RequestFault]
+) -> web.StreamResponse:
+    cut = drawn.get("cut")
+    if call.stream:
+        if cut is not None:
+            exchange.cut_after = cut.after_tokens
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        with suppress(ConnectionError):
+            await stream(exchange, request, response)
+        return response
+    await exchange.done.wait()
+    settings = simulator.settings
+    transfer = calls.transfer_params(call, exchange.choices[0], settings.host, settings.port)
+    whole = exchange.renderer.body(exchange.choices, transfer)
+    if cut is not None:
+        return await replies.half(request, whole)
+    return replies.json_bytes(whole)
+
+
+def limited(call: Call, limit: int) -> Call:
+    """The same call, answered with at most `limit` tokens."""
+    return replace(call, sampling=replace(call.sampling, requested_max_tokens=limit))

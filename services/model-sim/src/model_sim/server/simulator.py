@@ -1,0 +1,207 @@
+"""One simulated model server: its engines, models, faults and counters, independent of HTTP routes.
+
+Built once from settings; a process may hold many (a fleet). All state belongs to one event loop.
+"""
+
+import asyncio
+from dataclasses import asdict
+from random import Random
+
+from gateway import clock, logs
+from model_sim import faults as fault_orders
+from model_sim.api import fields
+from model_sim.api.calls import Call
+from model_sim.api.errors import ApiError
+from model_sim.engine.engine import CacheListener, Engine
+from model_sim.engine.request import NeverFitsError
+from model_sim.exposition import EngineState, Exposition
+from model_sim.faults import Faults, RequestFault
+from model_sim.models import ModelRegistry
+from model_sim.planning import Planner
+from model_sim.server.driver import Driver
+from model_sim.server.exchange import Exchange, Renderer
+from model_sim.server.traffic import Traffic
+from model_sim.settings import Settings
+from model_sim.text import corpus
+from model_sim.text.corpus import Corpus
+from model_sim.text.tokenizer import Tokenizer
+
+CORPUS_SEED = 2026
+"""The stock of sentences is the same for all; the settings' seed decides which of them are said."""
+
+log = logs.get(__name__)
+
+
+class Simulator:
+    """What the HTTP routes act on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        tokenizer: Tokenizer,
+        *,
+        sentences: Corpus | None = None,
+        listeners: tuple[CacheListener, ...] = (),
+    ) -> None:
+        self.settings = settings
+        self.tokenizer = tokenizer
+        self.started = clock.wall()
+        self.random = Random(settings.seed)
+        self.models = ModelRegistry(settings, int(self.started))
+        engines = [self._engine(rank, listeners) for rank in range(settings.data_parallel_size)]
+        self.driver = Driver(engines)
+        self.planner = Planner(
+            Random(settings.seed + 1),
+            sentences or corpus.build(Random(CORPUS_SEED), tokenizer),
+            tokenizer,
+            echo=settings.mode == "echo",
+            block_size=settings.engine.block_size,
+        )
+        self.exposition = Exposition(
+            model_name=settings.displayed_model,
+            metrics=[engine.metrics for engine in engines],
+            created=self.started,
+            cache_config=cache_config(settings),
+            max_loras=settings.engine.max_loras if settings.uses_lora else None,
+        )
+        self.traffic = Traffic(self.started)
+        self.faults = Faults()
+        if settings.faults:
+            self.order_faults(fields.parse_object(settings.faults.encode()))
+        self.draining = False
+        self.server_load = 0
+        self.crashed = asyncio.Event()
+        self._answered = 0
+        self._frozen_metrics: bytes | None = None
+        self._pending_unloads: set[str] = set()
+
+    def _engine(self, rank: int, listeners: tuple[CacheListener, ...]) -> Engine:
+        settings = self.settings
+        engine = Engine(
+            settings.engine,
+            settings.profile,
+            Random(settings.seed * 1000 + rank),
+            max_model_len=settings.max_model_len,
+            every_token=True,
+            listener=listeners[rank] if listeners else None,
+        )
+        for module in settings.lora_modules:
+            engine.adapters.preload(module.name)
+        return engine
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def begin(self, call: Call, request_id: str, renderer: Renderer) -> Exchange:
+        """Write the answers and queue them. Everything that can be refused is refused before the first is queued."""
+        if self.settings.max_queued_requests is not None:
+            waiting = sum(engine.snapshot().waiting for engine in self.driver.engines)
+            if waiting >= self.settings.max_queued_requests:
+                raise ApiError(f"Too many queued requests: {waiting}.", status=503)
+        planned = self.planner.plan(call, request_id)
+        exchange = Exchange([choice for choice, _ in planned], renderer)
+        engine = self.driver.choose()
+        try:
+            for _, request in planned:
+                engine.check(request)
+        except NeverFitsError as error:
+            raise ApiError(
+                f"The prompt needs {error.needed} KV cache blocks, but the cache has only {error.capacity}.",
+                param="input_tokens",
+            ) from None
+        for _, request in planned:
+            self.driver.submit(request, engine, exchange)
+        return exchange
+
+    def end(self, exchange: Exchange) -> None:
+        """The exchange is over, by whatever road: what is unfinished is aborted."""
+        for choice in exchange.choices:
+            if not choice.finished:
+                self.driver.abort(choice.request_id)
+        self._answered += 1
+        if self.faults.crash_after is not None and self._answered >= self.faults.crash_after:
+            self.crashed.set()
+
+    def order_faults(self, body: fields.Body) -> None:
+        before = self.faults.crash_after
+        self.faults = fault_orders.merged(self.faults, body)
+        if self.faults.crash_after != before:
+            self._answered = 0
+        if self.faults.metrics_mode != "stale":
+            self._frozen_metrics = None
+
+    def clear_faults(self) -> None:
+        self.faults = Faults()
+        self._frozen_metrics = None
+
+    def draw_faults(self, model: str) -> dict[str, RequestFault]:
+        return dict(self.faults.draw(model, self.random))
+
+    # -- metrics -------------------------------------------------------------------------------------------------
+
+    def metrics_text(self) -> bytes:
+        """The exposition as of now, or what a fault makes of it."""
+        if self._frozen_metrics is not None:
+            return self._frozen_metrics
+        offset = clock.wall() - asyncio.get_running_loop().time()
+        states = [
+            EngineState(engine.snapshot(), engine.metrics, max(self.started, engine.last_step + offset))
+            for engine in self.driver.engines
+        ]
+        text = self.exposition.render(states, self.faults.metrics) + self.traffic.render()
+        rendered = text.encode()
+        if self.faults.metrics_mode == "stale":
+            self._frozen_metrics = rendered
+        return rendered
+
+    # -- engine control ------------------------------------------------------------------------------------------
+
+    def sleep(self) -> None:
+        for engine in self.driver.engines:
+            engine.sleep(asyncio.get_running_loop().time())
+        self.driver.wake()
+
+    def wake(self) -> None:
+        for engine in self.driver.engines:
+            engine.wake(asyncio.get_running_loop().time())
+        self.driver.wake()
+
+    @property
+    def is_sleeping(self) -> bool:
+        return self.driver.engines[0].asleep
+
+    def reset_prefix_cache(self) -> bool:
+        return all([engine.reset_prefix_cache() for engine in self.driver.engines])
+
+
+def cache_config(settings: Settings) -> dict[str, str]:
+    """The labels of `vllm:cache_config_info`: every field of vLLM's CacheConfig, as text."""
+    engine = asdict(settings.engine)
+    tokens = engine["num_gpu_blocks"] * engine["block_size"]
+    return {
+        "block_size": str(engine["block_size"]),
+        "cache_dtype": "auto",
+        "calculate_kv_scales": "False",
+        "cpu_kvcache_space_bytes": "None",
+        "cpu_offload_gb": "0.0",
+        "enable_prefix_caching": str(engine["enable_prefix_caching"]),
+        "gpu_memory_utilization": "0.9",
+        "is_attention_free": "False",
+        "kv_cache_max_concurrency": repr(tokens / settings.max_model_len),
+        "kv_cache_memory_bytes": "None",
+        "kv_cache_size_tokens": str(tokens),
+        "kv_offloading_backend": "None",
+        "kv_offloading_size": "None",
+        "kv_sharing_fast_prefill": "False",
+        "mamba_block_size": "None",
+        "mamba_cache_dtype": "auto",
+        "mamba_cache_mode": "none",
+        "mamba_page_size_padded": "None",
+        "mamba_ssm_cache_dtype": "auto",
+        "num_cpu_blocks": "None",
+        "num_gpu_blocks": str(engine["num_gpu_blocks"]),
+        "num_gpu_blocks_override": "None",
+        "prefix_caching_hash_algo": "xxh3_64",
+        "sliding_window": "None",
+        "swap_space": "0",
+        "user_specified_block_size": "False",
+    }
