@@ -1,0 +1,157 @@
+"""`epp [run] …`: the endpoint picker; `epp --check-config FILE`, `epp plugins`, `epp explain REQUEST_ID --url …`."""
+
+import argparse
+import json
+import os
+import secrets
+import socket
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from epp import app, configuration
+from epp.config import ConfigError
+from epp.model import PoolId
+from gateway import lifecycle
+from gateway.extproc import options as flags
+from gateway.extproc.server import PortInUseError
+from gateway.extproc.service import CertificateError
+
+IGNORED = {
+    **flags.BASE_IGNORED,
+    "--ha-enable-leader-election": "every replica serves; share state with --redis-url",
+    "--pool-group": "pools of every group are read",
+    "--endpoint-selector": "endpoints come from EndpointSlices in --config-dir",
+    "--endpoint-target-ports": "endpoints come from EndpointSlices in --config-dir",
+    "--disable-endpoint-subset-filter": "the subset hint is always honoured",
+    "--refresh-metrics-interval": "the interval adapts: 50 ms busy, 1 s idle",
+    "--refresh-prometheus-metrics-interval": "pool gauges are computed when asked for",
+    "--metrics-staleness-threshold": "staleness follows each endpoint's own interval",
+    "--model-server-metrics-scheme": "set it on metrics-data-source",
+    "--model-server-metrics-path": "set it on metrics-data-source",
+    "--model-server-metrics-port": "set it on metrics-data-source",
+    "--model-server-metrics-https-insecure-skip-verify": "set it on metrics-data-source",
+}
+COMMANDS = ("run", "plugins", "explain")
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; `run` may be left out."""
+    parser = argparse.ArgumentParser("epp", description="Endpoint picker: answers each request with a model server.")
+    flag = parser.add_argument
+    flag("command", nargs="?", choices=COMMANDS, default="run")
+    flag("request_id", nargs="?", help="for explain: a request id or pick id")
+    flag("--url", default="http://127.0.0.1:9090", help="for explain: the picker's metrics port")
+    flag("--check-config", type=Path, metavar="FILE", help="validate an EndpointPickerConfig and exit")
+    flags.add_serving(parser, grpc_port=9002, health_port=9003)
+    flag("--pool-name", help="the pool of requests whose route names none")
+    flag("--pool-namespace", default=os.environ.get("NAMESPACE") or "default", help="its namespace (default: default)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--config-file", type=Path, help="EndpointPickerConfig; followed while running")
+    chosen.add_argument("--config-text", help="EndpointPickerConfig as text")
+    flag("--redis-url", help="share what is learned with the other replicas through this Redis")
+    flag("--http-port", type=int, help="open the HTTP door for Envoy's ext_authz (default: closed)")
+    flag(
+        "--http-host",
+        default="127.0.0.1",
+        help="address of the HTTP door, which is for Envoy alone (default: loopback)",
+    )
+    flag("--http-socket", type=Path, help="open the HTTP door on a Unix socket")
+    flag("--replica-id", help="name of this replica, unique among those that share a Redis (default: made up)")
+    flag("--explain", action="store_true", help="keep scores of decisions and answer x-pointsman-explain")
+    flags.add_ignored(parser, IGNORED)
+    parsed = parser.parse_args(argv)
+    if parsed.command == "explain" and not parsed.request_id:
+        parser.error("explain needs a request id")
+    flags.check(parser, parsed)
+    return parsed
+
+
+def options(given: argparse.Namespace) -> app.Options:
+    """The command line as a value."""
+    return app.Options(
+        listeners=flags.listeners(given),
+        metrics_port=given.metrics_port,
+        config_dirs=tuple(given.config_dir),
+        replica=given.replica_id or f"{socket.gethostname()}-{secrets.token_hex(3)}",
+        config_file=given.config_file,
+        config_text=given.config_text,
+        default_pool=PoolId(f"{given.pool_namespace}/{given.pool_name}") if given.pool_name else None,
+        redis_url=given.redis_url,
+        http_port=given.http_port,
+        http_socket=given.http_socket,
+        explains=given.explain,
+    )
+
+
+def check_config(file: Path) -> None:
+    """Print what is wrong and exit 1, or say that all is well."""
+    try:
+        config = configuration.ConfigSource(file, None).load()
+    except (ConfigError, configuration.UnreadableError) as error:
+        sys.exit(str(error))
+    for warning in config.warnings:
+        print(f"{file}: warning: {warning}")
+    print(f"{file}: ok")
+
+
+def explain(url: str, request_id: str) -> None:
+    """Ask a running picker why."""
+    if not url.startswith(("http://", "https://")):
+        sys.exit(f"--url: expected http://HOST:PORT, got {url!r}")
+    target = f"{url.rstrip('/')}/debug/explain/{urllib.parse.quote(request_id, safe='')}"
+    try:
+        with urllib.request.urlopen(target, timeout=10) as answer:  # noqa: S310 - the scheme was checked
+            print(json.dumps(json.load(answer), indent=2))
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{error.code}: {error.read().decode(errors='replace').strip()}")
+    except OSError as error:
+        sys.exit(f"{url}: {error}")
+
+
+def plugins() -> None:
+    """Print every plugin type with its parameters."""
+    from epp.config.check import describe_plugins
+
+    print(describe_plugins())
+
+
+def serve(given: argparse.Namespace) -> None:
+    """Run until a signal."""
+    flags.configure_logs("epp", given)
+    flags.note_ignored(given, IGNORED)
+    chosen = options(given)
+    expected = (PortInUseError, CertificateError, ConfigError, configuration.UnreadableError, OSError)
+    try:
+        lifecycle.run(lambda stopping: app.serve_until(stopping, chosen))
+    except* expected as errors:
+        sys.exit("\n".join(f"epp: {error}" for error in leaves(errors)))
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The exceptions of nested groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Console script."""
+    given = arguments(sys.argv[1:] if argv is None else argv)
+    if given.check_config is not None:
+        check_config(given.check_config)
+    elif given.command == "plugins":
+        plugins()
+    elif given.command == "explain":
+        explain(given.url, given.request_id)
+    else:
+        serve(given)
+
+
+if __name__ == "__main__":
+    main()
