@@ -1,0 +1,172 @@
+"""The policies that are compared: two that any proxy has, and Pointsman's picker under some configuration.
+
+Round-robin takes turns. Least-request takes the endpoint with the fewest requests in flight, by a full scan, ties by
+lot: stronger than Envoy's default of comparing two random ones. Neither sees a prompt or a metric.
+"""
+
+from itertools import count
+from random import Random
+from typing import Protocol
+
+from epp.config import SchedulerConfig
+from epp.model import Endpoint, EndpointId, EngineMetrics, Feedback, Outcome, Pick, PickId, PoolId, PoolSpec, Request
+from epp.observer import NullJournal, NullObserver
+from epp.picker import Picker
+from model_sim.engine.engine import Snapshot
+from model_sim.engine.profile import EngineConfig
+from model_sim.engine.request import Completion
+from tests.lab.workloads import Call
+
+POOL = PoolId("lab/pool")
+_HEADERS = {"content-type": "application/json"}
+
+
+class Policy(Protocol):
+    """Chooses, and is told what a gateway would be told. All times are virtual seconds."""
+
+    def choose(self, call: Call, now: float) -> int | None:
+        """The engine for this request; None refuses it."""
+
+    def ended(self, call_id: str, engine: int, now: float) -> None:
+        """The answer is complete: what the proxy knows at once."""
+
+    def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
+        """What the access log says shortly after."""
+
+    def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
+        """An engine's metrics."""
+
+    def scrape_interval(self, engine: int, now: float) -> float | None:
+        """When to scrape this engine again; None is never."""
+
+    def tick(self, now: float) -> None:
+        """A second went by."""
+
+
+class RoundRobin:
+    """Takes turns."""
+
+    def __init__(self, engines: int) -> None:
+        self._turns = count()
+        self._engines = engines
+
+    def choose(self, call: Call, now: float) -> int | None:
+        """The next one."""
+        return next(self._turns) % self._engines
+
+    def ended(self, call_id: str, engine: int, now: float) -> None:
+        """Does not matter."""
+
+    def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
+        """Does not matter."""
+
+    def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
+        """Does not happen."""
+
+    def scrape_interval(self, engine: int, now: float) -> float | None:
+        """Never."""
+        return None
+
+    def tick(self, now: float) -> None:
+        """Does not matter."""
+
+
+class LeastRequest:
+    """Takes the one with the fewest requests in flight."""
+
+    def __init__(self, engines: int, random: Random) -> None:
+        self._in_flight = [0] * engines
+        self._random = random
+
+    def choose(self, call: Call, now: float) -> int | None:
+        """One of the least busy, by lot."""
+        least = min(self._in_flight)
+        engine = self._random.choice([at for at, busy in enumerate(self._in_flight) if busy == least])
+        self._in_flight[engine] += 1
+        return engine
+
+    def ended(self, call_id: str, engine: int, now: float) -> None:
+        """One less."""
+        self._in_flight[engine] -= 1
+
+    def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
+        """Known already."""
+
+    def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
+        """Does not happen."""
+
+    def scrape_interval(self, engine: int, now: float) -> float | None:
+        """Never."""
+        return None
+
+    def tick(self, now: float) -> None:
+        """Does not matter."""
+
+
+class Pointsman:
+    """The endpoint picker as a gateway drives it: picks, exact ends, access log entries and scrapes."""
+
+    def __init__(self, config: SchedulerConfig, engines: int, engine: EngineConfig, random: Random) -> None:
+        self.picker = Picker(
+            config, random=random, replica="lab", observer=NullObserver(), journal=NullJournal(), default_pool=POOL
+        )
+        self._engine = engine
+        self._ids = [EndpointId(f"10.0.0.{number + 1}:8000") for number in range(engines)]
+        self._numbers = {id_: number for number, id_ in enumerate(self._ids)}
+        self._picks: dict[str, PickId] = {}
+        endpoints = tuple(
+            Endpoint(id_, id_.partition(":")[0], 8000, f"engine-{at}") for at, id_ in enumerate(self._ids)
+        )
+        self.picker.replace_pools({POOL: PoolSpec(POOL, endpoints)}, 0.0)
+
+    def choose(self, call: Call, now: float) -> int | None:
+        """The first target of the pick."""
+        headers = _HEADERS | {"x-request-id": call.id}
+        verdict = self.picker.pick(Request(POOL, "POST", "/v1/chat/completions", headers, call.body), now)
+        if not isinstance(verdict, Pick):
+            return None
+        self._picks[call.id] = verdict.id
+        return self._numbers[verdict.targets[0]]
+
+    def ended(self, call_id: str, engine: int, now: float) -> None:
+        """The end of the ext_proc stream."""
+        self.picker.settle(self._picks[call_id], Outcome.ENDED, now)
+
+    def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
+        """The access log entry, with the usage that the engine reported."""
+        feedback = Feedback(
+            pick_id=self._picks.pop(call_id),
+            pool=POOL,
+            is_final=True,
+            served=self._ids[engine],
+            status=200,
+            ttft_seconds=done.first_token - done.arrival,
+            duration_seconds=done.finished - done.arrival,
+            prompt_tokens=done.prompt_tokens,
+            completion_tokens=done.output_tokens,
+            cached_tokens=done.cached_tokens,
+        )
+        self.picker.feedback(feedback, now)
+
+    def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
+        """/metrics, as the picker reads it."""
+        metrics = EngineMetrics(
+            waiting=snapshot.waiting,
+            running=snapshot.running,
+            kv_usage=snapshot.kv_cache_usage,
+            active_adapters=frozenset(snapshot.running_adapters),
+            waiting_adapters=frozenset(snapshot.waiting_adapters),
+            max_adapters=self._engine.max_loras,
+            block_size=self._engine.block_size,
+            block_count=self._engine.num_gpu_blocks,
+            started_at=1.0,
+        )
+        self.picker.observe(POOL, self._ids[engine], metrics, now)
+
+    def scrape_interval(self, engine: int, now: float) -> float | None:
+        """As the picker wants."""
+        return self.picker.scrape_interval(POOL, self._ids[engine], now)
+
+    def tick(self, now: float) -> None:
+        """Reservations expire."""
+        self.picker.expire(now)

@@ -1,0 +1,212 @@
+"""Three workloads, as conversations that clients hold. Pure and seeded: same seed and rate, same requests.
+
+    shared   Assistants with long system prompts: many users, each asks one question. Popularity is Zipf's.
+    chat     One assistant, conversations of several turns; each request carries the whole history.
+    adapters LoRA adapters, more than any server has slots for, Zipf popularity; a short prompt of each adapter's own.
+
+Conversations begin as a Poisson process; a conversation's next turn follows a pause after the previous answer ended,
+as people do. Texts are words of a made-up vocabulary, one token each, so that tokens and text say the same and the
+picker's four bytes per token are an estimate here as they are in life (a word with its space has 4.6 bytes).
+"""
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import exp, log
+from random import Random
+from types import MappingProxyType
+
+import orjson
+
+from model_sim.engine.blocks import block_hashes, chain_root
+from model_sim.engine.request import FinishReason, Request
+
+BASE_MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+MAX_TOKENS = 1024
+"""What clients ask for; answers end by themselves before it."""
+VOCABULARY_SIZE = 8192
+_LETTERS = "etaoinshrdlu"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Some text and its tokens."""
+
+    tokens: "array[int]"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a user says after `pause` seconds, and what the model will answer."""
+
+    pause: float
+    question: Passage
+    answer: Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One user's requests: `start` is the first one's arrival, less its pause."""
+
+    id: int
+    start: float
+    adapter: str | None
+    system: Passage
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request twice over: as JSON for the picker, as token blocks for the engine."""
+
+    id: str
+    body: bytes
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """How conversations of a kind come about, and what the servers are started with for them."""
+
+    name: str
+    summary: str
+    conversations: Callable[[float, float, int], Iterator[Conversation]]
+    """`(rate, until, seed)`: in order of their start, `rate` requests per second on average."""
+    max_loras: int = 1
+    max_cpu_loras: int = 1
+
+
+class Vocabulary:
+    """Made-up words, each a token, and the template's marks."""
+
+    def __init__(self) -> None:
+        random = Random(0)
+        words: dict[str, None] = {}
+        while len(words) < VOCABULARY_SIZE:
+            words["".join(random.choices(_LETTERS, k=random.choice((2, 3, 3, 4, 4, 5))))] = None
+        self.words = [f"{word} " for word in words]
+
+    def passage(self, length: int, random: Random) -> Passage:
+        """Random text of so many tokens."""
+        tokens = random.choices(range(VOCABULARY_SIZE), k=length)
+        words = self.words
+        return Passage(array("I", tokens), "".join([words[token] for token in tokens]))
+
+
+_SYSTEM, _USER, _ASSISTANT, _END = (array("I", [VOCABULARY_SIZE + mark]) for mark in range(4))
+
+
+def call_of(conversation: Conversation, turn: int, block_size: int) -> Call:
+    """The request of one turn, with all that was said before."""
+    messages: list[dict[str, str]] = [{"role": "system", "content": conversation.system.text}]
+    tokens = _SYSTEM + conversation.system.tokens + _END
+    for before in conversation.turns[:turn]:
+        messages += (
+            {"role": "user", "content": before.question.text},
+            {"role": "assistant", "content": before.answer.text},
+        )
+        tokens += _USER + before.question.tokens + _END + _ASSISTANT + before.answer.tokens + _END
+    now = conversation.turns[turn]
+    messages.append({"role": "user", "content": now.question.text})
+    tokens += _USER + now.question.tokens + _END + _ASSISTANT
+    prompt_tokens = len(tokens)
+    tokens += now.answer.tokens + _END
+    id_ = f"{conversation.id}.{turn}"
+    body = {
+        "model": conversation.adapter or BASE_MODEL,
+        "messages": messages,
+        "max_tokens": MAX_TOKENS,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    request = Request(
+        id=id_,
+        prompt_tokens=prompt_tokens,
+        output_tokens=len(tokens) - prompt_tokens,
+        block_hashes=block_hashes(tokens.tobytes(), block_size, root=chain_root(conversation.adapter, "")),
+        adapter=conversation.adapter,
+        finish_reason=FinishReason.STOP,
+        max_tokens=MAX_TOKENS,
+    )
+    return Call(id_, orjson.dumps(body), request)
+
+
+# -- the three -------------------------------------------------------------------------------------------------------
+
+ASSISTANTS = 150
+ASSISTANT_ZIPF = 0.8
+ADAPTERS = 40
+ADAPTER_SLOTS = 4
+ADAPTER_HOST_SLOTS = 16
+ADAPTER_ZIPF = 1.0
+CHAT_TURNS_MEAN = 6
+CHAT_TURNS_MOST = 20
+
+
+def shared_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
+    """System prompts of 4000 tokens (median), questions of 300, answers of 150."""
+    vocabulary, texts = Vocabulary(), Random(f"assistants {seed}")
+    systems = [vocabulary.passage(_length(texts, 4000, 0.5, 1000, 12000), texts) for _ in range(ASSISTANTS)]
+    popularity = _zipf(ASSISTANTS, ASSISTANT_ZIPF)
+    for id_, start, random in _arrivals(rate, until, f"shared {seed}"):
+        system = random.choices(systems, cum_weights=popularity)[0]
+        turn = _turn(vocabulary, random, 0.0, question=300, answer=150)
+        yield Conversation(id_, start, None, system, (turn,))
+
+
+def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
+    """A system prompt of 600 tokens, a first message of 800, six turns of 120 (mean), answers of 250, pauses of 10 s."""
+    vocabulary = Vocabulary()
+    system = vocabulary.passage(600, Random(f"assistant {seed}"))
+    for id_, start, random in _arrivals(rate / CHAT_TURNS_MEAN, until, f"chat {seed}"):
+        turns = [_turn(vocabulary, random, 0.0, question=800, answer=250)]
+        while len(turns) < CHAT_TURNS_MOST and random.random() > 1 / CHAT_TURNS_MEAN:
+            turns.append(_turn(vocabulary, random, random.expovariate(1 / 10), question=120, answer=250))
+        yield Conversation(id_, start, None, system, tuple(turns))
+
+
+def adapter_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
+    """40 adapters with a prompt of 500 tokens each, questions of 400, answers of 150; servers hold 4 adapters."""
+    vocabulary, texts = Vocabulary(), Random(f"adapters {seed}")
+    systems = [vocabulary.passage(_length(texts, 500, 0.4, 100, 2000), texts) for _ in range(ADAPTERS)]
+    popularity = _zipf(ADAPTERS, ADAPTER_ZIPF)
+    for id_, start, random in _arrivals(rate, until, f"adapters {seed}"):
+        adapter = random.choices(range(ADAPTERS), cum_weights=popularity)[0]
+        turn = _turn(vocabulary, random, 0.0, question=400, answer=150)
+        yield Conversation(id_, start, f"adapter-{adapter}", systems[adapter], (turn,))
+
+
+WORKLOADS: Mapping[str, Workload] = MappingProxyType({
+    "shared": Workload("shared", "shared system prompts", shared_conversations),
+    "chat": Workload("chat", "multi-turn chat", chat_conversations),
+    "adapters": Workload(
+        "adapters", "LoRA mix", adapter_conversations, max_loras=ADAPTER_SLOTS, max_cpu_loras=ADAPTER_HOST_SLOTS
+    ),
+})  # fmt: skip
+
+
+def _arrivals(rate: float, until: float, seed: str) -> Iterator[tuple[int, float, Random]]:
+    """Poisson arrivals, each with a generator of its own: what one says does not depend on how many came before."""
+    random = Random(seed)
+    at, id_ = random.expovariate(rate), 0
+    while at < until:
+        yield id_, at, Random(f"{seed} {id_}")
+        at, id_ = at + random.expovariate(rate), id_ + 1
+
+
+def _turn(vocabulary: Vocabulary, random: Random, pause: float, *, question: int, answer: int) -> Turn:
+    asked = vocabulary.passage(_length(random, question, 0.7, 8, 8 * question), random)
+    answered = vocabulary.passage(_length(random, answer, 0.7, 8, MAX_TOKENS - 1), random)
+    return Turn(pause, asked, answered)
+
+
+def _length(random: Random, median: int, sigma: float, least: int, most: int) -> int:
+    """Log-normal, as measured lengths of prompts and answers are."""
+    return min(most, max(least, round(exp(random.gauss(log(median), sigma)))))
+
+
+def _zipf(count: int, exponent: float) -> Sequence[float]:
+    """Cumulative weights: the nth most popular is asked 1 / n^exponent as often as the first."""
+    return list(accumulate(1 / rank**exponent for rank in range(1, count + 1)))
