@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import httptools
 
@@ -28,7 +29,7 @@ Done = Callable[[Answer | None], None]
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `get` while no answer is awaited; `is_open` says whether it can be used again."""
+    """One connection. `get` only while no answer is awaited; `is_open` says whether it can be used again."""
 
     def __init__(self, authority: str) -> None:
         self._host = authority.encode("idna" if not authority.isascii() else "ascii")
@@ -44,8 +45,11 @@ class Connection(asyncio.Protocol):
 
     def get(self, path: str, done: Done) -> None:
         """Ask; `done` is called once."""
-        if self._transport is None or self._done is not None:
-            raise RuntimeError("the connection is closed or busy")
+        if self._done is not None:
+            raise RuntimeError("the connection is busy")
+        if self._transport is None or self._transport.is_closing():
+            done(None)
+            return
         self._done, self._pieces, self._size = done, [], 0
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(b"GET %s HTTP/1.1\r\nhost: %s\r\naccept: */*\r\n\r\n" % (path.encode(), self._host))
@@ -59,9 +63,7 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("expected a stream transport")
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are not registered as one
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None or self._done is None:  # an answer that nobody asked for
