@@ -15,6 +15,8 @@ BBR_TIMEOUT_SECONDS: Final = 5.0  # parses up to 64 MiB; there is no request wit
 ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
 HEARTBEAT: Final = "1s"  # a live request is heard this often, so that its reservation does not expire
 SSE_EVENT_BYTES: Final = 65536  # an event larger than this is passed on unread
+# Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
+NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 _PRIVATE_PREFIX: Final = "x-pointsman-client-"  # where allowed control headers wait while the others are stripped
 
 
@@ -55,7 +57,7 @@ def _client_facing(options: Options) -> Tree:
     """Limits on what a client may do, and no trust in its x-envoy-* headers wherever it connects from."""
     return {
         "use_remote_address": True,
-        "internal_address_config": {"unix_sockets": False, "cidr_ranges": []},
+        "internal_address_config": {"cidr_ranges": [NOBODY]},
         "normalize_path": True,
         "stream_idle_timeout": seconds(options.stream_idle_timeout),
         "request_headers_timeout": "10s",
@@ -137,11 +139,12 @@ def _bbr_filter() -> Tree:
 
 
 def _epp_filter(cluster: str, options: Options) -> Tree:
-    """One filter for all pools, off but where a route switches it on with its own picker. It always fails open, or a
-    dying picker would cut answers in flight; a FailClose pool refuses in its cluster instead."""
+    """One filter for all pools. Every virtual host switches it off and each pool's routes on again, with their own
+    picker. (Not by `disabled` here: Envoy would build the chain without it by the route that matches before the
+    body-based router has named the model.) It always fails open, or a dying picker would cut answers in flight; a
+    FailClose pool refuses in its cluster instead."""
     return {
         "name": names.EPP_FILTER,
-        "disabled": True,
         "typed_config": typed(
             "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
             stat_prefix="epp",
@@ -204,16 +207,19 @@ def _sse_usage() -> Tree:
 
 
 def _json_usage() -> Tree:
-    return {
-        "name": names.JSON_USAGE_FILTER,
-        "typed_config": typed(
-            "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata",
-            response_rules={
-                "rules": _usage_rules(),
-                "allow_content_types_regex": {"regex": r"application/json(\s*;.*)?"},
-            },
-        ),
-    }
+    """Holds a whole JSON answer back, so it does nothing but on the routes of a pool."""
+    return {"name": names.JSON_USAGE_FILTER, "typed_config": _json_to_metadata({"allow_content_types": ["none/none"]})}
+
+
+def json_usage_on_route() -> Tree:
+    return _json_to_metadata({"allow_content_types_regex": {"regex": r"application/json(\s*;.*)?"}})
+
+
+def _json_to_metadata(content_types: Tree) -> Tree:
+    return typed(
+        "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata",
+        response_rules={"rules": _usage_rules(), **content_types},
+    )
 
 
 def _picker_log(cluster: str) -> Tree:

@@ -10,39 +10,66 @@ from controlplane import names
 from controlplane.names import Tree, typed
 from gateway import protocol
 from gateway.errors import ErrorCode, error_type
+from gateway.manifests.objects import FailureMode
 
 _PICKED: Final = (
-    f"has(metadata.filter_metadata['{protocol.LB_NAMESPACE}']) && "
+    f"'{protocol.LB_NAMESPACE}' in metadata.filter_metadata && "
     f"'{protocol.DESTINATION_ENDPOINT}' in metadata.filter_metadata['{protocol.LB_NAMESPACE}']"
+)
+_FAIL_CLOSE: Final = (
+    f"xds.cluster_metadata.filter_metadata['{names.CLUSTER_METADATA}']['failure_mode'] == '{FailureMode.CLOSE}'"
 )
 
 
 def local_reply_config() -> Tree:
     """In order: the first mapper that matches shapes the reply."""
+    return {"mappers": [*_explained(), *_refused(), *_upstream()]}
+
+
+def _explained() -> list[Tree]:
+    """Requests that ended at a route which is there to say why."""
     model = f"The model '%REQ({protocol.MODEL_NAME})%' does not exist."
-    return {
-        "mappers": [
-            _mapper(_route(names.MODEL_NOT_FOUND), 404, ErrorCode.MODEL_NOT_FOUND, model, "model"),
-            _mapper(
-                _route(names.MODEL_MISSING), 400, ErrorCode.INVALID_REQUEST, "The request names no model.", "model"
-            ),
-            _mapper(_route(names.MODELS), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker lists the models."),
-            _mapper(_route(names.INVALID_BACKEND), 500, ErrorCode.INTERNAL, "The route leads to no backend."),
-            _mapper(_flags("NR", "NC"), 404, ErrorCode.ROUTE_NOT_FOUND, "No route serves %REQ(:METHOD)% %PATH(NQ)%."),
-            _mapper(
-                _cel("response.code_details == 'request_payload_too_large'"),
-                413,
-                ErrorCode.REQUEST_TOO_LARGE,
-                "The request body is larger than this gateway takes.",
-            ),
-            _mapper(
-                _cel("response.code_details.startsWith('ext_proc_error')"),
-                503,
-                ErrorCode.PICKER_UNAVAILABLE,
-                "The request could not be examined: its processor failed.",
-            ),
-        ]
-    }
+    missing = "The request names no model."
+    return [
+        _mapper(_route(names.MODEL_NOT_FOUND), 404, ErrorCode.MODEL_NOT_FOUND, model, "model"),
+        _mapper(_route(names.MODEL_MISSING), 400, ErrorCode.INVALID_REQUEST, missing, "model"),
+        _mapper(_route(names.MODELS), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker lists the models."),
+        _mapper(_absent("500"), 500, ErrorCode.INTERNAL, "The route leads to no backend."),
+        _mapper(_flags("NR", "NC"), 404, ErrorCode.ROUTE_NOT_FOUND, "No route serves %REQ(:METHOD)% %PATH(NQ)%."),
+    ]
+
+
+def _refused() -> list[Tree]:
+    """Requests that Envoy or one of its filters could not take."""
+    large = "The request body is larger than this gateway takes."
+    answer = "The answer is larger than this gateway reads token usage from."
+    return [
+        _mapper(_details("== 'request_payload_too_large'"), 413, ErrorCode.REQUEST_TOO_LARGE, large),
+        _mapper(_details("== 'response_payload_too_large'"), 500, ErrorCode.INTERNAL, answer),
+        _mapper(_details(".startsWith('ext_proc_error')"), 503, ErrorCode.PICKER_UNAVAILABLE, "A processor failed."),
+        _mapper(_flags("DPE"), 400, ErrorCode.INVALID_REQUEST, "Not valid HTTP: %RESPONSE_CODE_DETAILS%."),
+    ]
+
+
+def _upstream() -> list[Tree]:
+    """Requests that had a backend and did not reach it, or got no answer from it."""
+    nobody = _flags("UH")
+    return [
+        _mapper(
+            _both(nobody, _cel(_PICKED)), 503, ErrorCode.UPSTREAM_UNAVAILABLE, "No picked endpoint could be reached."
+        ),
+        _mapper(
+            _both(nobody, _cel(_FAIL_CLOSE)), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker chose an endpoint."
+        ),
+        _mapper(nobody, 503, ErrorCode.NO_READY_ENDPOINT, "No endpoint is ready."),
+        _mapper(_flags("UT", "SI", "DT"), 504, ErrorCode.UPSTREAM_TIMEOUT, "The model server did not answer in time."),
+        _mapper(
+            _flags("UF", "UC", "UR", "LR", "UPE", "URX", "UO"),
+            503,
+            ErrorCode.UPSTREAM_UNAVAILABLE,
+            "The model server could not be reached or broke off.",
+        ),
+    ]
 
 
 def _mapper(condition: Tree, status: int, code: ErrorCode, message: str, param: str | None = None) -> Tree:
@@ -73,5 +100,19 @@ def _cel(expression: str) -> Tree:
     }
 
 
+def _details(condition: str) -> Tree:
+    """By Envoy's own word for why; the details of a picker's or router's reply are their codes."""
+    space = " " if condition.startswith("=") else ""
+    return _cel(f"response.code_details{space}{condition}")
+
+
 def _route(name: str) -> Tree:
-    return {"and_filter": {"filters": [_flags("NC"), _cel(f"xds.route_name == '{name}'")]}}
+    return _both(_flags("NC"), _cel(f"xds.route_name == '{name}'"))
+
+
+def _absent(status: str) -> Tree:
+    return _both(_flags("NC"), _cel(f"response.code == {status}"))
+
+
+def _both(*conditions: Tree) -> Tree:
+    return {"and_filter": {"filters": list(conditions)}}

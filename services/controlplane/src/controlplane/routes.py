@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from controlplane import hosts, names
+from controlplane.listeners import json_usage_on_route
 from controlplane.names import Tree, seconds, typed
 from controlplane.options import Options
 from controlplane.pickers import Picker
@@ -25,6 +26,7 @@ from gateway.manifests.objects import (
     ValueMatch,
 )
 
+_PER_ROUTE: Final = "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
 MODELS_PATH: Final = "/v1/models"
 _MODEL_HEADERS: Final = frozenset((protocol.MODEL_NAME, protocol.BASE_MODEL_NAME))
 _REDIRECT_CODES: Final = {
@@ -64,8 +66,8 @@ def route_configuration(port: Port, pickers: Mapping[ObjectName, Picker], option
 
 
 def _virtual_host(host: VirtualHost, pickers: Mapping[ObjectName, Picker], options: Options) -> Tree:
-    routes = [_route(entry, pickers) for entry in host.entries]
-    models = _models_route(host, pickers)
+    routes = [_route(entry, pickers, options) for entry in host.entries]
+    models = _models_route(host, pickers, options)
     if models is not None:
         routes.insert(0, models)
     routes += [route for path in _model_paths(host) for route in _explaining(path)]
@@ -74,6 +76,7 @@ def _virtual_host(host: VirtualHost, pickers: Mapping[ObjectName, Picker], optio
         "name": hosts.domain(host.hostname),
         "domains": [hosts.domain(host.hostname)],
         "request_body_buffer_limit": options.body_limit,
+        **({"typed_per_filter_config": {names.EPP_FILTER: typed(_PER_ROUTE, disabled=True)}} if pickers else {}),
         "routes": routes,
     }
 
@@ -81,7 +84,7 @@ def _virtual_host(host: VirtualHost, pickers: Mapping[ObjectName, Picker], optio
 # --- One entry -------------------------------------------------------------------------------------------------------
 
 
-def _route(entry: Entry, pickers: Mapping[ObjectName, Picker]) -> Tree:
+def _route(entry: Entry, pickers: Mapping[ObjectName, Picker], options: Options) -> Tree:
     route: Tree = {"name": entry.name, "match": match(entry.match), **_headers(entry.rule.filters)}
     redirect = next((found for found in entry.rule.filters if isinstance(found, Redirect)), None)
     if redirect is not None:
@@ -95,20 +98,20 @@ def _route(entry: Entry, pickers: Mapping[ObjectName, Picker]) -> Tree:
         "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
     }
     if len(weighted) == 1:
-        share = _share(weighted[0], pickers)
+        share = _share(weighted[0], pickers, options)
         return {**_merged_headers(route, share), "route": {**action, "cluster": share.pop("name")}, **share}
     action["weighted_clusters"] = {
-        "clusters": [{**_share(backend, pickers), "weight": backend.weight} for backend in weighted]
+        "clusters": [{**_share(backend, pickers, options), "weight": backend.weight} for backend in weighted]
     }
     return {**route, "route": action}
 
 
-def _share(backend: Backend, pickers: Mapping[ObjectName, Picker]) -> Tree:
+def _share(backend: Backend, pickers: Mapping[ObjectName, Picker], options: Options) -> Tree:
     """A backend as an entry of weighted_clusters: its cluster, header changes and filter settings of its own."""
     filters: Tree = {}
     if isinstance(backend.target, InferencePool):
         picker = pickers.get(backend.target.meta.id)
-        filters = _pool_filters(picker, (backend.target.meta.id,)) if picker else {}
+        filters = _pool_filters(picker, (backend.target.meta.id,), options) if picker else {}
     return {
         "name": cluster_name(backend),
         **_headers(backend.filters),
@@ -127,7 +130,7 @@ def cluster_name(backend: Backend) -> str:
             return names.service_cluster(service.id, service.port)
 
 
-def _pool_filters(picker: Picker, pools: tuple[ObjectName, ...]) -> Tree:
+def _pool_filters(picker: Picker, pools: tuple[ObjectName, ...], options: Options) -> Tree:
     """Switches the endpoint picker on for a route and tells it the pool, and lets Envoy read usage from answers."""
     asked = ",".join(str(pool) for pool in pools)
     service = {"envoy_grpc": {"cluster_name": picker.cluster, "authority": f"{picker.hostname}:{picker.port}"}}
@@ -136,12 +139,10 @@ def _pool_filters(picker: Picker, pools: tuple[ObjectName, ...]) -> Tree:
         "grpc_initial_metadata": [{"key": protocol.POOL_METADATA, "value": asked}],
         "failure_mode_allow": True,
     }
-    return {
-        names.EPP_FILTER: typed(
-            "envoy.config.route.v3.FilterConfig",
-            config=typed("envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute", overrides=overrides),
-        )
-    }
+    filters: Tree = {names.EPP_FILTER: typed(_PER_ROUTE, overrides=overrides)}
+    if options.usage_extraction:
+        filters[names.JSON_USAGE_FILTER] = json_usage_on_route()
+    return filters
 
 
 def _action(entry: Entry) -> Tree:
@@ -306,7 +307,7 @@ def _explaining(path: PathMatch) -> Iterator[Tree]:
     yield _absent(names.MODEL_MISSING, {**_path(path), "headers": [post]}, "NOT_FOUND")
 
 
-def _models_route(host: VirtualHost, pickers: Mapping[ObjectName, Picker]) -> Tree | None:
+def _models_route(host: VirtualHost, pickers: Mapping[ObjectName, Picker], options: Options) -> Tree | None:
     """GET /v1/models, answered by the picker that most of the host's pools share; None where a route serves it."""
     if any(_serves_models(entry.match) for entry in host.entries):
         return None
@@ -323,7 +324,7 @@ def _models_route(host: VirtualHost, pickers: Mapping[ObjectName, Picker]) -> Tr
     method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
     return {
         **_absent(names.MODELS, {"path": MODELS_PATH, "headers": [method]}, "SERVICE_UNAVAILABLE"),
-        "typed_per_filter_config": _pool_filters(next(iter(pools.values())), tuple(sorted(pools))),
+        "typed_per_filter_config": _pool_filters(next(iter(pools.values())), tuple(sorted(pools)), options),
     }
 
 
