@@ -38,8 +38,11 @@ from epp.prompt import InferenceRequest
 from epp.rewrite import replace_model
 from epp.scheduling.plugin import Decision, ProfileResult
 from epp.scheduling.profile import NO_TRACE
+from epp.scheduling.sessions import SESSION_HEADER, TOKEN_HEADER, token_of
 from epp.scheduling.view import SchedulingView
 from epp.state.endpoint import EndpointState
+from epp.state.feedback import correct_matches, learn_speed
+from epp.state.health import Standing
 from epp.state.ledger import Ledger, Reservation, Share
 from epp.state.pool import PoolState
 from epp.state.prefix import chain, seed_of
@@ -47,6 +50,10 @@ from gateway import protocol
 from gateway.errors import ErrorCode, Rejection
 
 REQUEST_ID = "x-request-id"
+HTTP_OK = 200
+# Envoy's response flags that speak of the endpoint: connect failure, no healthy upstream, connection termination,
+# remote reset, by their short names.
+CONNECT_FAILURES = frozenset({"UF", "UH", "UC", "UR"})
 _BUCKET = "default-flow"
 
 
@@ -250,10 +257,7 @@ class Picker:
         refused = self._shed(asked)
         if refused is not None:
             return refused
-        decision = self._config.handler.run(self._config.profiles, asked.view, asked.notes or NO_TRACE)
-        if isinstance(decision, str):
-            return Rejection(429, ErrorCode.POOL_SATURATED, decision, retry_after=1.0)
-        return decision
+        return self._config.handler.run(self._config.profiles, asked.view, asked.notes or NO_TRACE)
 
     def _shed(self, asked: _Asked) -> Rejection | None:
         """Sheddable requests, those of negative priority, are refused while the pool is saturated."""
@@ -336,8 +340,9 @@ class Picker:
                 pool.cold_picks += 1
                 state.last_cold = pool.cold_picks
         session = self._session(asked.parsed)
-        if session is not None:
-            pool.sessions.bind(session, _primary(decision.primary).id, now, self._session_ttl())
+        affinity = self._config.affinity
+        if session and affinity is not None:
+            pool.sessions.bind(session, _primary(decision.primary).id, now, affinity.eviction_ttl_seconds)
 
     def _priority(self, door: Request, pool: PoolState) -> int:
         return pool.spec.priorities.get(door.headers.get(protocol.OBJECTIVE, ""), 0)
@@ -366,15 +371,15 @@ class Picker:
         return chain(parsed.canonical, seed, size * prompt.BYTES_PER_TOKEN, self._config.prefix.max_blocks(size))
 
     def _session(self, parsed: InferenceRequest) -> str | None:
-        producer = self._config.session
-        return None if producer is None else producer.session(parsed.headers)
-
-    def _session_ttl(self) -> float:
-        return 300.0
+        """The session id to bind by; None where sessions are not bound by id."""
+        affinity, producer = self._config.affinity, self._config.session
+        if affinity is None or affinity.strategy != "session_id":
+            return None
+        return parsed.headers.get(SESSION_HEADER) if producer is None else producer.session(parsed.headers)
 
     def _bound(self, parsed: InferenceRequest, pool: PoolState, now: float) -> EndpointId | None:
         session = self._session(parsed)
-        return None if session is None else pool.sessions.endpoint(session, now)
+        return pool.sessions.endpoint(session, now) if session else None
 
     def _request_headers(self, decision: Decision) -> tuple[tuple[str, str], ...]:
         if decision.prefill is None:
@@ -389,9 +394,13 @@ class Picker:
         return replace_model(asked.door.body, parsed.target_model)
 
     def _response_headers(self, asked: _Asked, first: EndpointState, lead: float) -> tuple[tuple[str, str], ...]:
-        if not self._explains or asked.door.headers.get(protocol.EXPLAIN) != "true":
-            return ()
-        return (("x-pointsman-endpoint", first.id), ("x-pointsman-margin", f"{lead:.4f}"))
+        headers: tuple[tuple[str, str], ...] = ()
+        affinity = self._config.affinity
+        if affinity is not None and affinity.strategy == "encoded_endpoint_header":
+            headers = ((TOKEN_HEADER, token_of(first.id)),)
+        if self._explains and asked.door.headers.get(protocol.EXPLAIN) == "true":
+            headers += (("x-pointsman-endpoint", first.id), ("x-pointsman-margin", f"{lead:.4f}"))
+        return headers
 
     def _refuse(
         self, door: Request, pool: PoolState | None, rejection: Rejection, now: float,
@@ -426,12 +435,48 @@ class Picker:
         )
 
     def _learn_from(self, feedback: Feedback, reservation: Reservation, now: float) -> None:
-        del feedback, reservation, now
+        pool = self._pools.get(reservation.pool)
+        if pool is None:
+            return
+        picked = reservation.shares[0].state
+        served = pool.states.get(feedback.served) if feedback.served is not None else None
+        if feedback.attempts > 1 or served is None or served is not picked:
+            self._note_failure(pool, picked, feedback, now)
+        if served is not picked:
+            self._unlearn(reservation)
+        if served is None or pool.states.get(served.id) is not served:
+            return
+        if served is not picked and reservation.block_tokens == pool.block_tokens:
+            pool.index.learn(served.slot, reservation.blocks)
+        if _connect_failed(feedback):
+            self._note_failure(pool, served, feedback, now)
+            return
+        self._note_success(pool, served, now)
+        if feedback.status == HTTP_OK:
+            learn_speed(served.speed, reservation, feedback, is_picked=served is picked)
+            if served is picked:
+                correct_matches(pool, served, reservation, feedback)
+
+    def _note_failure(self, pool: PoolState, state: EndpointState, feedback: Feedback, now: float) -> None:
+        if not _connect_failed(feedback) and feedback.attempts < 2:
+            return  # the client left, or the answer itself was an error: no word about the connection
+        reason = f"requests fail ({','.join(feedback.flags) or feedback.status or 'no answer'})"
+        if state.health.request_failed(now, reason):
+            pool.standing_changed()
+            self._observer.ejected(pool.spec.id, state.id, reason)
+
+    def _note_success(self, pool: PoolState, state: EndpointState, now: float) -> None:
+        was_avoided = state.health.standing(now) is not Standing.GOOD
+        state.health.request_succeeded()
+        if was_avoided and state.health.standing(now) is Standing.GOOD:
+            pool.standing_changed()
+            self._observer.returned(pool.spec.id, state.id)
 
     def _unlearn(self, reservation: Reservation) -> None:
+        """The request never reached its endpoints: they do not hold what only it would have brought."""
         pool = self._pools.get(reservation.pool)
-        if pool is not None:
-            for share in reservation.shares:
+        for share in reservation.shares if pool is not None else ():
+            if pool is not None and pool.states.get(share.state.id) is share.state:
                 pool.index.unlearn(share.state.slot, reservation.blocks[reservation.new_from :])
 
     def _prepare(self, pool: PoolState) -> PoolState:
@@ -448,6 +493,11 @@ def _primary(result: ProfileResult) -> EndpointState:
 
 def _asks_for_models(request: Request) -> bool:
     return request.method in ("GET", "HEAD") and request.path.partition("?")[0].rstrip("/").endswith("/v1/models")
+
+
+def _connect_failed(feedback: Feedback) -> bool:
+    """Envoy could not connect, or the connection broke before any answer."""
+    return bool(CONNECT_FAILURES & set(feedback.flags))
 
 
 def _saturated(words: str) -> Rejection:

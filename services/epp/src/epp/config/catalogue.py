@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from epp.config import engines
-from epp.scheduling import handlers, pickers, producers, scorers
+from epp.scheduling import filters, gate, handlers, pickers, producers, saturation, scorers, sessions
 
 GIE = "inference.networking.x-k8s.io/v1alpha1"
 LLM_D = "llm-d.ai/v1alpha1"
@@ -37,8 +37,31 @@ class PluginType:
 _GIE_PREFIX = {"max_prefix_blocks_to_match": 256, "max_prefix_tokens_to_match": 0, "minimum_block_tokens": 1}
 _GIE_ONLY = MappingProxyType({GIE: MappingProxyType(_GIE_PREFIX)})
 
+_GIE_AFFINITY = MappingProxyType({
+    GIE: MappingProxyType({"exploration_probability": 0.01, "max_ttft_penalty_ms": 5000.0}),
+})  # fmt: skip
+
 PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "single-profile-handler": PluginType(handlers.SingleProfileHandler, "profile handler"),
+    "header-profile-handler": PluginType(handlers.HeaderProfileHandler, "profile handler"),
+    "disagg-profile-handler": PluginType(handlers.DisaggProfileHandler, "profile handler"),
+    "prefix-based-pd-decider": PluginType(handlers.PrefixBasedPdDecider, "decider"),
+    "always-disagg-pd-decider": PluginType(handlers.AlwaysDisaggPdDecider, "decider"),
+    "always-disagg-multimodal-decider": PluginType(handlers.AlwaysDisaggMultimodalDecider, "decider"),
+    "label-selector-filter": PluginType(filters.LabelSelectorFilter, "filter"),
+    "decode-filter": PluginType(filters.DecodeFilter, "filter"),
+    "prefill-filter": PluginType(filters.PrefillFilter, "filter"),
+    "encode-filter": PluginType(filters.EncodeFilter, "filter"),
+    "utilization-filter": PluginType(filters.UtilizationFilter, "filter"),
+    "prefix-cache-affinity-filter": PluginType(filters.PrefixCacheAffinityFilter, "filter", _GIE_AFFINITY),
+    "affinity-gate": PluginType(gate.AffinityGate, "filter"),
+    "session-affinity-filter": PluginType(sessions.SessionAffinityFilter, "filter"),
+    "endpoint-attribute-filter": PluginType(filters.EndpointAttributeFilter, "filter"),
+    "header-based-testing-filter": PluginType(filters.HeaderBasedTestingFilter, "filter"),
+    "utilization-detector": PluginType(saturation.UtilizationDetector, "saturation detector, filter"),
+    "concurrency-detector": PluginType(saturation.ConcurrencyDetector, "saturation detector, filter"),
+    "probabilistic-admitter": PluginType(saturation.ProbabilisticAdmitter, "admitter"),
+    "session-affinity-scorer": PluginType(sessions.SessionAffinityScorer, "scorer"),
     "queue-scorer": PluginType(scorers.QueueScorer, "scorer"),
     "running-requests-size-scorer": PluginType(scorers.RunningRequestsSizeScorer, "scorer"),
     "kv-cache-utilization-scorer": PluginType(scorers.KVCacheUtilizationScorer, "scorer"),
@@ -56,7 +79,7 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "weighted-random-picker": PluginType(pickers.WeightedRandomPicker, "picker"),
     "approx-prefix-cache-producer": PluginType(producers.ApproxPrefixCacheProducer, "producer", _GIE_ONLY),
     "inflight-load-producer": PluginType(producers.InflightLoadProducer, "producer"),
-    "token-producer": PluginType(producers.TokenProducer, "producer"),
+    "token-producer": PluginType(producers.TokenProducer, "producer", aliases=("tokenizer",)),
     "session-id-producer": PluginType(producers.SessionIdProducer, "producer"),
     "metrics-data-source": PluginType(engines.MetricsDataSource, "source"),
     "core-metrics-extractor": PluginType(
@@ -82,10 +105,62 @@ POLICIES: Mapping[str, str] = MappingProxyType({
 
 # Known upstream, not here yet: they load, and this is what is then missing.
 KNOWN_UPSTREAM: Mapping[str, str] = MappingProxyType({
+    # Handlers
+    "pd-profile-handler": "only the decode profile runs; use disagg-profile-handler",
+    "data-parallel-profile-handler": "ranks are not addressed through one port; list each rank as an endpoint",
+    "disagg-headers-handler": "disagg-profile-handler writes the prefill header itself",
+    "prefill-header-handler": "disagg-profile-handler writes the prefill header itself",
+    # Filters and scorers
+    "by-label": "keeps everybody; use label-selector-filter",
+    "by-label-selector": "keeps everybody; use label-selector-filter",
+    "multicluster-session-affinity-filter": "keeps everybody: one cluster's endpoints are known",
+    "slo-headroom-tier-filter": "keeps everybody: latency is not predicted",
+    "topology-affinity-filter": "keeps everybody: node topology is not known",
+    "topology-affinity-scorer": "topology is not scored",
     "latency-scorer": "predicted latency is not scored",
     "precise-prefix-cache-scorer": "cache events are not read; prefix-cache-scorer learns from picks",
+    "mm-embeddings-cache-scorer": "cached media embeddings are not scored",
+    "multicluster-queue-scorer": "other clusters are not scored",
+    "multicluster-kv-cache-utilization-scorer": "other clusters are not scored",
+    "multicluster-prefix-cache-scorer": "other clusters are not scored",
+    # Producers and admission
+    "precise-prefix-cache-producer": "cache events are not read; matches come from picks",
+    "burst-prefix-cache-producer": "requests are not held back to be grouped; the affinity gate bounds bursts",
+    "predicted-latency-producer": "latency is not predicted",
+    "mm-embeddings-cache-producer": "cached media embeddings are not tracked",
+    "p2p-source-producer": "no peer is named to fetch cache blocks from",
+    "multicluster-approx-prefix-cache-producer": "other clusters' caches are not tracked",
+    "latency-slo-admitter": "nobody is refused for a latency objective",
+    "disaggregatedset-rollout-screener": "rollout revisions are not told apart",
+    "agent-identity": "the fairness id comes from its header only",
+    # The answer
     "request-attribute-reporter": "no attribute of the answer is reported to the proxy",
+    "destination-endpoint-served-verifier": "the served endpoint is not echoed to the client",
+    # Sources
+    "dcgm-data-source": "GPU metrics are not read",
+    "dcgm-extractor": "GPU metrics are not read",
+    "topology-extractor": "node topology is not read",
+    "k8s-notification-source": "nothing is watched in Kubernetes",
+    "endpoint-notification-source": "no plugin is told of endpoints that come and go",
+    "file-discovery": "endpoints come from EndpointSlices in --config-dir",
+    "multicluster-file-discovery": "endpoints come from EndpointSlices in --config-dir",
+    "multicluster-metrics-data-source": "other clusters are not scraped",
+    "multicluster-metrics-extractor": "other clusters are not scraped",
+    "local-syncer": "replicas share state through --redis-url",
+    # Flow control
+    "sheddable-eviction-filter": "running requests are not ended for others",
+    "priority-then-time-eviction-order-policy": "running requests are not ended for others",
+    "eviction-priority-then-time-ordering": "running requests are not ended for others",
+    "eviction-sheddable-filter": "running requests are not ended for others",
+    "program-aware-fairness": "flows are not weighed by attained service",
+    "priority-holdback-policy": "no capacity is held back by priority",
+    "soft-reflective-ceiling-policy": "no capacity is held back by priority",
+    # Parsers
+    "vllmgrpc-parser": "gRPC bodies are not read; such requests are picked by load alone",
+    "vertexai-parser": "gRPC bodies are not read; such requests are picked by load alone",
 })  # fmt: skip
+# Of those, the ones that choose profiles.
+KNOWN_HANDLERS = frozenset({"pd-profile-handler", "data-parallel-profile-handler", "disagg-headers-handler"})
 
 GATES: Mapping[str, str] = MappingProxyType({
     "flowControl": "requests do not wait here: sheddable ones are refused while the pool is saturated",

@@ -8,10 +8,10 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
-from epp.config.document import Quantity, Seconds, Value
+from epp.config.document import Value
+from epp.units import Quantity, Seconds
 
 NO_DEFAULTS: Mapping[str, object] = types.MappingProxyType({})
 
@@ -36,8 +36,8 @@ def key_of(field: dataclasses.Field[Any]) -> str:
 
 def decode(cls: type[Any], value: Value | None, defaults: Mapping[str, object] = NO_DEFAULTS) -> Any:
     """An instance of `cls`; what does not fit is reported and takes its default."""
-    fields = {key_of(field): field for field in dataclasses.fields(cls)}
-    hints = _hints(cls)
+    fields = {key_of(field): field for field in dataclasses.fields(cls) if "why" in field.metadata}
+    hints = typing.get_type_hints(cls)
     given: dict[str, object] = dict(defaults)
     for key, member in ({} if value is None else value.known_members(fields)).items():
         field = fields[key]
@@ -53,11 +53,6 @@ def decode(cls: type[Any], value: Value | None, defaults: Mapping[str, object] =
     if value is not None and check is not None and (message := check()):
         value.problem(message)
     return instance
-
-
-@cache
-def _hints(cls: type[Any]) -> Mapping[str, Any]:
-    return typing.get_type_hints(cls)
 
 
 def _decode_type(hint: Any, value: Value) -> object:

@@ -6,20 +6,21 @@ Strict where YAML is lax: a key that stands twice is a problem, not a silent ove
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NewType
 
 import yaml
 
 from epp.config.problems import ConfigError, Problem, nearest
-
-Seconds = NewType("Seconds", float)  # written as a Go duration: 200ms, 1m30s
-Quantity = NewType("Quantity", int)  # written as a Kubernetes quantity: 1Gi, 500M, 1k, "100"
+from epp.units import Quantity, Seconds
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
-_QUANTITY_UNITS = {None: 1, "m": 0.001, **{unit: 1000 ** (at + 1) for at, unit in enumerate("kMGTPE")},
-                   **{f"{unit}i": 1024 ** (at + 1) for at, unit in enumerate("KMGTPE")}}  # fmt: skip
+_QUANTITY_UNITS: dict[str | None, float] = {
+    None: 1,
+    "m": 0.001,
+    **{unit: 1000 ** (at + 1) for at, unit in enumerate("kMGTPE")},
+    **{f"{unit}i": 1024 ** (at + 1) for at, unit in enumerate("KMGTPE")},
+}
 
 
 @dataclass(slots=True)
@@ -105,20 +106,23 @@ class Value:
         """A string."""
         if isinstance(self.node, yaml.ScalarNode) and self.node.tag.endswith((":str", ":timestamp")):
             return str(self.node.value)
-        return self._misfit("a string")
+        self._misfit("a string")
+        return None
 
     def boolean(self) -> bool | None:
         """True or false."""
         if isinstance(self.node, yaml.ScalarNode) and self.node.tag.endswith(":bool"):
             return str(self.node.value).lower() in ("true", "yes", "on")
-        return self._misfit("true or false")
+        self._misfit("true or false")
+        return None
 
     def integer(self) -> int | None:
         """A whole number."""
         number = self.number("a whole number")
         if number is None or number == int(number):
             return None if number is None else int(number)
-        return self._misfit("a whole number")
+        self._misfit("a whole number")
+        return None
 
     def number(self, expected: str = "a number") -> float | None:
         """A finite number."""
@@ -126,7 +130,8 @@ class Value:
             constructed = yaml.constructor.SafeConstructor().construct_object(self.node)
             if constructed == constructed and abs(constructed) != float("inf"):
                 return float(constructed)
-        return self._misfit(expected)
+        self._misfit(expected)
+        return None
 
     def seconds(self) -> Seconds | None:
         """A duration like 200ms; a bare 0 is one, too."""
@@ -135,14 +140,16 @@ class Value:
         if text == "0":
             return Seconds(0.0)
         if not parts or "".join(amount + unit for amount, unit in parts) != text:
-            return self._misfit("a duration like 200ms or 1m30s")
+            self._misfit("a duration like 200ms or 1m30s")
+            return None
         return Seconds(sum(float(amount) * _DURATION_UNITS[unit] for amount, unit in parts))
 
     def quantity(self) -> Quantity | None:
         """A quantity like 1Gi or 500."""
         found = _QUANTITY.match(str(self.node.value)) if isinstance(self.node, yaml.ScalarNode) else None
         if found is None:
-            return self._misfit("a quantity like 1Gi, 500M or 100")
+            self._misfit("a quantity like 1Gi, 500M or 100")
+            return None
         return Quantity(int(float(found[1]) * _QUANTITY_UNITS[found[2]]))
 
     def _misfit(self, expected: str) -> None:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from epp.config.document import Quantity, Seconds
 from epp.scheduling.plugin import parameter
+from epp.units import Quantity, Seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,28 @@ from types import MappingProxyType
 from typing import Any
 
 from epp.config import catalogue
-from epp.config.catalogue import API_VERSIONS, GATES, KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, Named, PluginType
+from epp.config.catalogue import (
+    API_VERSIONS,
+    GATES,
+    KNOWN_HANDLERS,
+    KNOWN_UPSTREAM,
+    PARSERS,
+    PLUGINS,
+    POLICIES,
+    Named,
+    PluginType,
+)
 from epp.config.decode import NO_DEFAULTS, decode
 from epp.config.document import Report, Value, read
 from epp.config.engines import CoreMetricsExtractor, MetricsDataSource, ModelsDataSource
 from epp.config.flowcontrol import FlowControl
 from epp.config.problems import ConfigError, nearest
-from epp.scheduling.handlers import SingleProfileHandler
+from epp.scheduling.handlers import (
+    DisaggProfileHandler,
+    HeaderProfileHandler,
+    PrefixBasedPdDecider,
+    SingleProfileHandler,
+)
 from epp.scheduling.pickers import MaxScorePicker
 from epp.scheduling.plugin import (
     Admitter,
@@ -30,6 +45,7 @@ from epp.scheduling.plugin import (
     WeightedScorer,
 )
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer, SessionIdProducer
+from epp.scheduling.sessions import SessionAffinityFilter, SessionAffinityScorer
 
 KIND = "EndpointPickerConfig"
 PASSTHROUGH = "passthrough-parser"
@@ -51,6 +67,7 @@ class SchedulerConfig:
     uses_prefix: bool = True
     load: InflightLoadProducer = field(default_factory=InflightLoadProducer)
     session: SessionIdProducer | None = None
+    affinity: SessionAffinityFilter | SessionAffinityScorer | None = None
     detector: SaturationDetector | None = None
     admitters: tuple[Admitter, ...] = ()
     metrics: MetricsDataSource = field(default_factory=MetricsDataSource)
@@ -112,6 +129,7 @@ class _Reader:
             uses_prefix=self._uses_prefix(profiles),
             load=self._only(InflightLoadProducer) or InflightLoadProducer(),
             session=self._only(SessionIdProducer),
+            affinity=_affinity(profiles),
             detector=self._detector(),
             admitters=tuple(listed.plugin for listed in self.listed.values() if isinstance(listed.plugin, Admitter)),
             metrics=metrics,
@@ -280,13 +298,25 @@ class _Reader:
         for extra in found[1:]:
             place = extra.value or self.document
             place.problem(f"there is a profile handler already: {found[0].name!r}")
-        handler = found[0].plugin if found else SingleProfileHandler()
+        handler = found[0].plugin if found else self._substitute([profile.name for profile in profiles])
         assert isinstance(handler, ProfileHandler)
+        if isinstance(handler, DisaggProfileHandler):
+            bound = handler.bind({name: listed.plugin for name, listed in self.listed.items()})
+            if isinstance(bound, str):
+                (found[0].value or self.document).problem(bound)
+            else:
+                handler = bound
         message = handler.check([profile.name for profile in profiles])
         if message:
             place = (found[0].value if found else None) or self.top.get("schedulingProfiles") or self.document
             place.problem(message if found else f"{message}; list a profile handler among the plugins")
         return handler
+
+    def _substitute(self, profiles: Sequence[str]) -> ProfileHandler:
+        """Without a handler of ours: the only profile, or for upstream's others the one that decodes."""
+        if len(profiles) > 1 and any(listed.type in KNOWN_HANDLERS for listed in self.listed.values()):
+            return HeaderProfileHandler(default_profile="decode" if "decode" in profiles else profiles[0])
+        return SingleProfileHandler()
 
     # Producers, sources, detectors
 
@@ -301,7 +331,10 @@ class _Reader:
             plugins = [plugin for _, plugin in profile.filters] + [weighted.scorer for weighted in profile.scorers]
             if any(_reads_prefix(plugin) or type(plugin) in own_types for plugin in plugins):
                 return True
-        return any(isinstance(listed.plugin, ApproxPrefixCacheProducer) for listed in self.listed.values())
+        return any(
+            isinstance(listed.plugin, ApproxPrefixCacheProducer | PrefixBasedPdDecider)
+            for listed in self.listed.values()
+        )
 
     def _detector(self) -> SaturationDetector | None:
         flow = self.top.get("flowControl")
@@ -323,7 +356,9 @@ class _Reader:
         if "utilization-detector" in self.listed:
             plugin = self.listed["utilization-detector"].plugin
             return plugin if isinstance(plugin, SaturationDetector) else None
-        return self._default("utilization-detector") if "utilization-detector" in PLUGINS else None
+        detector = self._default("utilization-detector")
+        assert isinstance(detector, SaturationDetector)
+        return detector
 
     def _data_layer(self) -> tuple[CoreMetricsExtractor, MetricsDataSource, ModelsDataSource]:
         layer = self.top.get("dataLayer")
@@ -405,6 +440,14 @@ class _ProfileBuilder:
 
     def build(self, default_picker: Picker) -> Profile:
         return Profile(self.name, tuple(self.filters), tuple(self.scorers), self.picker or default_picker)
+
+
+def _affinity(profiles: Sequence[Profile]) -> SessionAffinityFilter | SessionAffinityScorer | None:
+    for profile in profiles:
+        for plugin in [plugin for _, plugin in profile.filters] + [weighted.scorer for weighted in profile.scorers]:
+            if isinstance(plugin, SessionAffinityFilter | SessionAffinityScorer):
+                return plugin
+    return None
 
 
 def _reads_prefix(plugin: object) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from epp.scheduling.view import SchedulingView
+from gateway.errors import Rejection
 
 
 @runtime_checkable
@@ -65,8 +66,8 @@ class Admitter(Protocol):
 class ProfileHandler(Protocol):
     """Chooses which profiles run, and what their results mean."""
 
-    def run(self, profiles: "Mapping[str, Profile]", view: SchedulingView, trace: "Trace") -> "Decision | str":
-        """A decision, or in words why there is none."""
+    def run(self, profiles: "Mapping[str, Profile]", view: SchedulingView, trace: "Trace") -> "Decision | Rejection":
+        """A decision, or why there is none."""
 
     def check(self, profiles: Sequence[str]) -> str | None:
         """What is wrong with these profiles for this handler; None if nothing."""

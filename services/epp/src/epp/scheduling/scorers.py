@@ -9,7 +9,7 @@ from typing import Literal
 
 from epp.scheduling.labels import in_range
 from epp.scheduling.plugin import parameter
-from epp.scheduling.view import SchedulingView
+from epp.scheduling.view import ATTRIBUTES, SchedulingView
 
 
 def lowest_is_best(values: Sequence[float]) -> list[float]:
@@ -245,7 +245,7 @@ class LinearAlgorithm:
 class EndpointAttributeScorer:
     """Scores a named figure of the endpoint, normalised over a fixed range or over the candidates."""
 
-    attribute: str = parameter("waiting-queue", "the figure", reference="attribute")
+    attribute: str = parameter("waiting-queue", "the figure", choices=tuple(ATTRIBUTES))
     producer: str = parameter("", "ignored: every attribute here has one producer", ignored=True)
     algorithm: LinearAlgorithm = parameter(LinearAlgorithm(), "how the figure becomes a score")
 

@@ -4,12 +4,12 @@ A column is aligned with `endpoints`. Columns are computed when asked for and ne
 narrower view. New signals are new columns here, not entries of a bag.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from types import MappingProxyType
 
-from epp.model import Endpoint, EndpointId
+from epp.model import Endpoint, EndpointId, EngineMetrics
 from epp.prompt import InferenceRequest
 from epp.state.endpoint import EndpointState
 
@@ -48,6 +48,14 @@ class SchedulingView:
     def waiting(self) -> Sequence[float]:
         """Requests that wait at the model server, estimated for now."""
         return [state.load.waiting for state in self.states]
+
+    @property
+    def queued(self) -> Sequence[float]:
+        """Requests known to queue: as `waiting`, but fresh picks count only where the scrape saw a queue already.
+
+        Saturation reads this one: a burst that an idle endpoint takes at once is no queue.
+        """
+        return [state.load.waiting if state.metrics is None or state.metrics.waiting else 0.0 for state in self.states]
 
     @property
     def running(self) -> Sequence[float]:
@@ -116,6 +124,19 @@ class SchedulingView:
         return [state.metrics.max_adapters if state.metrics else 0 for state in self.states]
 
     @property
+    def scraped(self) -> Sequence[EngineMetrics | None]:
+        """The last scrape as it was; None before the first."""
+        return [state.metrics for state in self.states]
+
+    def is_fresh(self, limit: float, intervals: float) -> Sequence[bool]:
+        """Whether the last scrape is younger than a limit, or than some of the endpoint's present intervals."""
+        now = self.now
+        return [
+            state.observed_at is not None and now - state.observed_at <= max(limit, intervals * state.interval)
+            for state in self.states
+        ]
+
+    @property
     def metrics_age(self) -> Sequence[float | None]:
         """Seconds since the last scrape; None without one."""
         now = self.now
@@ -132,12 +153,16 @@ class SchedulingView:
         return [column(state) for state in self.states]
 
 
-ATTRIBUTES = {
+def _active_adapters(state: EndpointState) -> float | None:
+    return None if state.metrics is None else float(len(state.metrics.active_adapters))
+
+
+ATTRIBUTES: Mapping[str, Callable[[EndpointState], float | None]] = MappingProxyType({
     "active-requests": lambda state: float(state.in_flight),
     "in-flight-tokens": lambda state: float(state.in_flight_tokens),
     "running-requests": lambda state: float(state.load.running),
     "waiting-queue": lambda state: float(state.load.waiting),
     "kv-cache-utilization": lambda state: float(state.load.kv_usage),
     "prefill-tokens-per-second": lambda state: 1 / state.speed.seconds_per_token,
-    "active-adapters": lambda state: None if state.metrics is None else float(len(state.metrics.active_adapters)),
-}
+    "active-adapters": _active_adapters,
+})  # fmt: skip

@@ -42,8 +42,8 @@ class EndpointState:
     """One endpoint of one pool. Its pool is the only writer; plugins read the figures through a view."""
 
     __slots__ = ("_events", "backlog_at", "backlog_tokens", "endpoint", "fresh_until", "health", "id", "in_flight",
-                 "in_flight_tokens", "last_busy", "last_cold", "load", "measured_cached", "metrics", "models",
-                 "observed_at", "since", "slot", "speed")  # fmt: skip
+                 "in_flight_tokens", "interval", "last_busy", "last_cold", "load", "measured_cached", "metrics",
+                 "models", "observed_at", "since", "slot", "speed")  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, slot: int, now: float, prefill_tokens_per_second: float) -> None:
         self.endpoint = endpoint
@@ -52,6 +52,7 @@ class EndpointState:
         self.metrics: EngineMetrics | None = None
         self.observed_at: float | None = None
         self.fresh_until = float("-inf")
+        self.interval = IDLE_INTERVAL  # the one in force since the last scrape
         self.models: tuple[ServedModel, ...] = ()
         self.in_flight = 0
         self.in_flight_tokens = 0
@@ -100,13 +101,13 @@ class EndpointState:
 
     def observe(self, metrics: EngineMetrics, now: float) -> None:
         """Take a scrape."""
-        interval = self.scrape_interval(now)
         self.metrics, self.observed_at = metrics, now
         if metrics.waiting or metrics.running:
             self.last_busy = now
         elif not self.in_flight:
             self.backlog_tokens, self.backlog_at = 0.0, now
-        self.fresh_until = now + max(STALE_AFTER_SECONDS, STALE_AFTER_INTERVALS * interval)
+        self.interval = self.scrape_interval(now)
+        self.fresh_until = now + max(STALE_AFTER_SECONDS, STALE_AFTER_INTERVALS * self.interval)
         self._recount()
         self._estimate(now)
 

@@ -1,0 +1,115 @@
+"""How full a pool is, and who is refused because of it. Pure.
+
+Detectors are filters, too: they keep the endpoints that have room.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from epp.scheduling.filters import or_all
+from epp.scheduling.plugin import parameter
+from epp.scheduling.view import SchedulingView
+from epp.state.endpoint import STALE_AFTER_INTERVALS
+from epp.units import Seconds
+
+NO_ROOM = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class UtilizationDetector:
+    """Measures saturation by queues and KV caches; as a filter keeps endpoints with room, or all where none has."""
+
+    queue_depth_threshold: int = parameter(5, "a queue this long is full", unit="requests", above=0)
+    kv_cache_util_threshold: float = parameter(
+        0.8, "a KV cache this full is full", above=0, maximum=1, key="kvCacheUtilThreshold"
+    )
+    metrics_staleness_threshold: Seconds = parameter(
+        Seconds(0.2), "older metrics count as full; never less than 3 scrape intervals of the endpoint", unit="seconds",
+        above=0,
+    )  # fmt: skip
+    headroom: float = parameter(0.0, "as a filter, how far above the thresholds an endpoint is kept", minimum=0)
+
+    def saturation(self, view: SchedulingView) -> float:
+        """Mean over the endpoints of the fuller of queue and cache; 1 where metrics are missing or stale."""
+        if not view.states:
+            return NO_ROOM
+        return sum(self._fill(view)) / len(view)
+
+    def keep(self, view: SchedulingView) -> Sequence[bool]:
+        """Those below both thresholds with fresh metrics; all where none is."""
+        queues = self.queue_depth_threshold * (1 + self.headroom)
+        caches = self.kv_cache_util_threshold * (1 + self.headroom)
+        fresh = view.is_fresh(self.metrics_staleness_threshold, STALE_AFTER_INTERVALS)
+        return or_all([
+            is_fresh and waiting < queues and usage < caches
+            for is_fresh, waiting, usage in zip(fresh, view.queued, view.kv_usage, strict=True)
+        ])  # fmt: skip
+
+    def _fill(self, view: SchedulingView) -> Sequence[float]:
+        fresh = view.is_fresh(self.metrics_staleness_threshold, STALE_AFTER_INTERVALS)
+        return [
+            max(waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold) if is_fresh else NO_ROOM
+            for is_fresh, waiting, usage in zip(fresh, view.queued, view.kv_usage, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyDetector:
+    """Measures saturation by what is in flight; as a filter keeps endpoints with room, even none."""
+
+    concurrency_mode: Literal["requests", "tokens", "hybrid"] = parameter(
+        "requests", "what is counted", choices=("requests", "tokens", "hybrid")
+    )
+    max_concurrency: int = parameter(100, "requests in flight an endpoint has room for", unit="requests", above=0)
+    max_token_concurrency: int = parameter(
+        1_000_000, "tokens in flight an endpoint has room for", unit="tokens", above=0
+    )
+    headroom: float = parameter(0.0, "as a filter, how far above the limit an endpoint is kept", minimum=0)
+
+    def saturation(self, view: SchedulingView) -> float:
+        """What is in flight over all there is room for; in hybrid mode the mean of each endpoint's fuller side."""
+        if not view.states:
+            return NO_ROOM
+        return sum(self._fill(view)) / len(view)
+
+    def keep(self, view: SchedulingView) -> Sequence[bool]:
+        """Those with room."""
+        return [fill < 1 + self.headroom for fill in self._fill(view)]
+
+    def _fill(self, view: SchedulingView) -> Sequence[float]:
+        by_requests = [requests / self.max_concurrency for requests in view.in_flight]
+        by_tokens = [tokens / self.max_token_concurrency for tokens in view.in_flight_tokens]
+        match self.concurrency_mode:
+            case "requests":
+                return by_requests
+            case "tokens":
+                return by_tokens
+            case "hybrid":
+                return [max(pair) for pair in zip(by_requests, by_tokens, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilisticAdmitter:
+    """Refuses sheddable requests with a chance that grows steeply as the pool fills."""
+
+    queue_depth_threshold: int = parameter(5, "a queue this long is full", unit="requests", above=0)
+    kv_cache_util_threshold: float = parameter(
+        0.8, "a KV cache this full is full", above=0, maximum=1, key="kvCacheUtilThreshold"
+    )
+    power: float = parameter(5.0, "how steeply the chance grows", above=0)
+    k: float = parameter(300.0, "the chance is k × saturation^power, at most 1", above=0)
+
+    def admits(self, view: SchedulingView) -> bool:
+        """Always with priority 0 and above."""
+        if view.request.priority >= 0:
+            return True
+        fill = [
+            NO_ROOM if metrics is None else max(
+                waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold
+            )
+            for metrics, waiting, usage in zip(view.scraped, view.queued, view.kv_usage, strict=True)
+        ]  # fmt: skip
+        mean = sum(fill) / len(fill) if fill else NO_ROOM
+        chance = min(1.0, float(mean**self.power) * self.k)
+        return view.random.random() >= chance

@@ -1,0 +1,53 @@
+"""What the end of a request teaches: the speed of its endpoint, and what that endpoint really had cached. Pure."""
+
+from epp.model import Feedback
+from epp.state.endpoint import EndpointState
+from epp.state.ledger import Reservation
+from epp.state.pool import PoolState
+from epp.state.speed import SpeedEstimator
+
+# An answer shorter than this many tokens tells little about the time per token.
+_SHORTEST_DECODE_TOKENS = 8
+
+
+def learn_speed(speed: SpeedEstimator, reservation: Reservation, feedback: Feedback, *, is_picked: bool) -> None:
+    """Feed the estimator with one answer. What waited before it is known only at the endpoint that was picked."""
+    ttft, duration = feedback.ttft_seconds, feedback.duration_seconds
+    if ttft is None:
+        return
+    if is_picked and len(reservation.shares) == 1:
+        tokens = feedback.prompt_tokens if feedback.prompt_tokens is not None else reservation.prompt_tokens
+        cached = feedback.cached_tokens if feedback.cached_tokens is not None else reservation.matched_tokens
+        speed.first_token(max(0, tokens - cached) + reservation.ahead_tokens, ttft)
+    decoded = (feedback.completion_tokens or 0) - 1
+    if duration is not None and decoded >= _SHORTEST_DECODE_TOKENS:
+        speed.decoded(decoded, duration - ttft)
+
+
+def correct_matches(pool: PoolState, state: EndpointState, reservation: Reservation, feedback: Feedback) -> None:
+    """Compare the match with the engine's word.
+
+    If the engine had less than was believed, it had evicted the first missing block; engines evict the least recently
+    used first, so everything older is gone, too. If it had more, there is nothing to learn: it holds the prompt now.
+    """
+    cached = feedback.cached_tokens
+    if cached is None:
+        return
+    state.measured_cached += 1
+    if reservation.block_tokens != pool.block_tokens or not reservation.matched_stamps:
+        return
+    # Token counts are estimates: one block of doubt is not evidence.
+    if cached + 2 * pool.block_tokens > _expected_tokens(reservation, feedback):
+        return
+    scale = reservation.prompt_tokens / feedback.prompt_tokens if feedback.prompt_tokens else 1.0
+    first_missing = int(cached * scale) // pool.block_tokens
+    evicted = [stamp for position, stamp in reservation.matched_stamps if position <= first_missing]
+    if evicted:
+        pool.index.forget_older(state.slot, evicted[-1])
+
+
+def _expected_tokens(reservation: Reservation, feedback: Feedback) -> float:
+    """The believed match in the engine's own tokens."""
+    if not feedback.prompt_tokens or not reservation.prompt_tokens:
+        return reservation.matched_tokens
+    return reservation.matched_tokens * feedback.prompt_tokens / reservation.prompt_tokens
