@@ -82,7 +82,12 @@ def merged(current: Faults, body: fields.Body) -> Faults:
             requests.pop(name, None)
             if body[name] is not None:
                 requests[name] = _request_fault(fields.mapping(body, name) or {}, name)
-    changes: dict[str, Any] = {"requests": requests}
+    return replace(current, requests=requests, **_server_changes(current, body))
+
+
+def _server_changes(current: Faults, body: fields.Body) -> dict[str, Any]:
+    """What concerns the server and not single requests."""
+    changes: dict[str, Any] = {}
     if "adapters" in body:
         changes["adapters"] = fields.texts(body, "adapters")
     if "crash_after" in body:
@@ -99,7 +104,7 @@ def merged(current: Faults, body: fields.Body) -> Faults:
     if "metrics_delay" in body:
         delay = fields.number(body, "metrics_delay", minimum=0, maximum=MAX_DELAY_SECONDS)
         changes["metrics_delay"] = Faults().metrics_delay if delay is None else delay
-    return replace(current, **changes)
+    return changes
 
 
 def _request_fault(body: fields.Body, name: str) -> RequestFault:

@@ -44,8 +44,12 @@ class ModelRegistry:
             prompt_tokens_details=settings.prompt_tokens_details,
         )
 
-    def load(self, module: LoraModule, *, in_place: bool = False) -> None:
-        """Register an adapter, with vLLM's refusals."""
+    def load(self, module: LoraModule) -> None:
+        """Serve an adapter under its name."""
+        self._adapters[module.name] = module
+
+    def check_load(self, module: LoraModule, *, in_place: bool) -> None:
+        """Refuse what vLLM refuses to load."""
         if not module.name or not module.path:
             raise ApiError("Both 'lora_name' and 'lora_path' must be provided.", kind="InvalidUserInput")
         if module.name in self._adapters and not in_place:
@@ -58,7 +62,6 @@ class ModelRegistry:
             raise ApiError(f"'{module.name}' is the name of the base model.", kind="InvalidUserInput")
         if len(self._adapters) >= MAX_ADAPTERS:
             raise ApiError(f"No more than {MAX_ADAPTERS} adapters can be loaded.", kind="InvalidUserInput")
-        self._adapters[module.name] = module
 
     def unload(self, name: str) -> None:
         """Forget an adapter; requests that named it go on."""

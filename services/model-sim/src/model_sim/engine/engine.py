@@ -432,7 +432,7 @@ class Engine:
             metrics.inter_token_latency.observe(end - self._last_end, decoding)
             if self._every_token:
                 self._emit_decoded(end)
-        metrics.iteration_tokens.observe(decoding + self._flight_prefill)
+        iteration_tokens = decoding + self._flight_prefill
         self._last_end = end
         if self._listener is not None:
             self._settle_decoders()
@@ -441,6 +441,8 @@ class Engine:
             for sequence, _ in chunks:
                 if sequence.computed == sequence.target:
                     self._prefilled(sequence, end)
+                    iteration_tokens += 1
+        metrics.iteration_tokens.observe(iteration_tokens)
         finishes, number = self._finishes, self._step_number
         while finishes and finishes[0][0] <= number:
             finish_step, _, sequence = heapq.heappop(finishes)

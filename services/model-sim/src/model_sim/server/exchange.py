@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from model_sim.api.calls import Choice
-from model_sim.engine.request import FinishReason, Output
+from model_sim.engine.request import Output
 
 MAX_UNSENT_BYTES = 256 * 1024
 """A client this far behind gets no new frames until it reads; its tokens wait as a number."""
@@ -106,8 +106,3 @@ async def stream(exchange: Exchange, request: web.Request, response: web.StreamR
         return
     await response.write(exchange.unsent() + exchange.renderer.ending(exchange.choices))
     await response.write_eof()
-
-
-def finish_reason(label: str) -> FinishReason:
-    """The engine's word for an answer's finish reason."""
-    return FinishReason.LENGTH if label == "length" else FinishReason.STOP

@@ -4,7 +4,7 @@ renderer."""
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from gateway import clock
 from model_sim import faults as fault_orders
-from model_sim.api import calls, chat, completions, fields
+from model_sim.api import calls, chat, completions, fields, messages, responses
 from model_sim.api.calls import Call, ServedModel
 from model_sim.api.fields import Body
 from model_sim.faults import Faults, RequestFault
@@ -41,6 +41,8 @@ class Api:
 APIS = (
     Api("/v1/chat/completions", "chatcmpl-", chat.parse, chat.ChatRenderer),
     Api("/v1/completions", "cmpl-", completions.parse, completions.CompletionRenderer),
+    Api("/v1/responses", "resp_", responses.parse, responses.ResponseRenderer),
+    Api("/v1/messages", "msg_", messages.parse, messages.MessageRenderer),
 )
 
 
@@ -108,8 +110,3 @@ async def _answer(
     if cut is not None:
         return await replies.half(request, whole)
     return replies.json_bytes(whole)
-
-
-def limited(call: Call, limit: int) -> Call:
-    """The same call, answered with at most `limit` tokens."""
-    return replace(call, sampling=replace(call.sampling, requested_max_tokens=limit))

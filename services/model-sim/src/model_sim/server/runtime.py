@@ -57,11 +57,11 @@ async def _stop(site: web.TCPSite) -> None:
         await site.stop()
 
 
-async def drain(simulators: Sequence[Simulator], timeout: float) -> bool:
+async def drain(simulators: Sequence[Simulator], within: float) -> bool:
     """Refuse new requests and let the ones in flight finish; whether all did in time."""
     for simulator in simulators:
         simulator.draining = True
-    deadline = asyncio.get_running_loop().time() + timeout
+    deadline = asyncio.get_running_loop().time() + within
     while any(simulator.driver.in_flight for simulator in simulators):
         if asyncio.get_running_loop().time() >= deadline:
             return False

@@ -170,7 +170,8 @@ class Simulator:
         return self.driver.engines[0].asleep
 
     def reset_prefix_cache(self) -> bool:
-        return all([engine.reset_prefix_cache() for engine in self.driver.engines])
+        done = [engine.reset_prefix_cache() for engine in self.driver.engines]  # every one, also after a refusal
+        return all(done)
 
 
 def cache_config(settings: Settings) -> dict[str, str]:
