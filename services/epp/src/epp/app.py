@@ -16,12 +16,14 @@ from epp.config import SchedulerConfig
 from epp.configuration import ConfigSource
 from epp.discovery import Discovery, Pools
 from epp.doors.extproc import external_processor
+from epp.feedback import NAMESPACES, FeedbackIntake
 from epp.metrics import Metrics
 from epp.model import PoolId
 from epp.observer import Journal, NullJournal
 from epp.picker import Picker
 from epp.scrape import Scraper, Source
-from gateway import admin, clock, lifecycle
+from gateway import accesslog, admin, clock, lifecycle
+from gateway.accesslog import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
 from gateway.health import Health
 
@@ -65,7 +67,9 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         return picker.is_ready() and not stopping.is_set()
 
     metrics.describe_pools(lambda: picker.pools(clock.monotonic()))
-    processor = external_processor(picker, clock.monotonic, metrics, lambda: False)
+    intake = FeedbackIntake(picker, clock.monotonic, metrics)
+    log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
+    processor = external_processor(picker, clock.monotonic, metrics, lambda: log_receiver.is_attached)
     operators = admin.application(metrics.registry, is_ready, debug.routes(picker, clock.monotonic))
     async with (
         lifecycle.background(
@@ -77,7 +81,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         admin.serving(operators, options.listeners.host, options.metrics_port),
     ):
         lifecycle.tune_collector()
-        await serve(stopping, options.listeners, Health(is_ready), [processor])
+        await serve(stopping, options.listeners, Health(is_ready), [processor, log_receiver])
 
 
 def build_picker(options: Options, config: SchedulerConfig, metrics: Metrics, journal: Journal) -> Picker:

@@ -1,0 +1,95 @@
+"""Access log entries become feedback for the brain. Pure.
+
+An entry belongs to a pick by the id that the picker itself wrote into dynamic metadata, under the namespace of
+whichever door it answered through. Entries without one (another filter's reply, a foreign route) say nothing here.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from epp.model import EndpointId, Feedback, PickId, PoolId
+from gateway.accesslog import LogEntry
+from gateway.clock import Clock
+from gateway.protocol import LB_NAMESPACE, PICK_ID
+
+# What Envoy's ext_authz filter names the metadata of the HTTP door's answers, and its usage extraction uses.
+EXT_AUTHZ_NAMESPACE = "envoy.filters.http.ext_authz"
+USAGE_NAMESPACE = "llm"
+NAMESPACES = (LB_NAMESPACE, EXT_AUTHZ_NAMESPACE, USAGE_NAMESPACE)
+TTFT_TAG = "ttft"  # milliseconds, by Envoy's %COMMON_DURATION%; "-" when no body came
+# A token count above this is a broken model server's.
+TOKEN_LIMIT = 10**9
+
+NOTHING: Mapping[str, object] = {}
+
+
+class Brain(Protocol):
+    """The part of the picker that hears of ends."""
+
+    def feedback(self, feedback: Feedback, now: float) -> None:
+        """How a request went, or that it lives."""
+
+
+class Observer(Protocol):
+    """What an operator counts."""
+
+    def logged(self, finals: int, heartbeats: int, strangers: int) -> None:
+        """A batch arrived."""
+
+
+def read(entry: LogEntry) -> Feedback | None:
+    """The feedback in one entry; None for one that belongs to no pick."""
+    pick_id = _text(entry, LB_NAMESPACE) or _text(entry, EXT_AUTHZ_NAMESPACE)
+    if not pick_id:
+        return None
+    usage = entry.metadata.get(USAGE_NAMESPACE, NOTHING)
+    return Feedback(
+        pick_id=PickId(pick_id),
+        pool=PoolId(""),  # the brain knows it by the pick
+        is_final=entry.is_final,
+        served=EndpointId(entry.upstream) if entry.upstream else None,
+        status=entry.status,
+        flags=entry.flags,
+        attempts=max(1, entry.attempts),
+        ttft_seconds=_milliseconds(entry.tags.get(TTFT_TAG, "")),
+        duration_seconds=entry.duration_seconds,
+        prompt_tokens=_tokens(usage.get("prompt_tokens")),
+        completion_tokens=_tokens(usage.get("completion_tokens")),
+        cached_tokens=_tokens(usage.get("cached_tokens")),
+    )
+
+
+class FeedbackIntake:
+    """Takes batches to the brain."""
+
+    def __init__(self, brain: Brain, clock: Clock, observer: Observer) -> None:
+        self._brain = brain
+        self._clock = clock
+        self._observer = observer
+
+    def receive(self, entries: tuple[LogEntry, ...]) -> None:
+        """One message of the access log."""
+        now = self._clock()
+        finals = heartbeats = 0
+        for entry in entries:
+            feedback = read(entry)
+            if feedback is not None:
+                self._brain.feedback(feedback, now)
+                finals += feedback.is_final
+                heartbeats += not feedback.is_final
+        self._observer.logged(finals, heartbeats, len(entries) - finals - heartbeats)
+
+
+def _text(entry: LogEntry, namespace: str) -> str:
+    value = entry.metadata.get(namespace, NOTHING).get(PICK_ID)
+    return value if isinstance(value, str) else ""
+
+
+def _milliseconds(text: str) -> float | None:
+    return int(text) / 1000 if text.isascii() and text.isdecimal() else None
+
+
+def _tokens(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = float(value)
+    return int(value) if isinstance(value, int | float) and 0 <= value < TOKEN_LIMIT else None
