@@ -89,6 +89,12 @@ def _ok(running: Running) -> bool:
         return False
 
 
+def _completes(stack: Stack) -> bool:
+    """Envoy has found the picker and the router healthy too."""
+    body = {"model": "phi-4-mini-instruct", "prompt": "ready?", "max_tokens": 1}
+    return httpx.post(f"{stack.url}/v1/completions", json=body, timeout=10).status_code == 200
+
+
 def wait_until(claim: Any, seconds: float, describe: Any = lambda: "it never became true") -> None:
     """Poll a claim until it holds."""
     deadline = time.monotonic() + seconds
@@ -164,6 +170,7 @@ def process_stack(root: Path, run: Path, envoy: Path, ports: Ports, **overrides:
             stack.start(process, wait=False)
         for running in stack.running.values():
             wait_ready(running)
+        wait_until(lambda: _completes(stack), READY_SECONDS, lambda: stack.log("envoy")[-4000:])
         yield stack
     finally:
         stack.close()

@@ -29,6 +29,10 @@ CONTROL_HEADER_PREFIX: Final = "x-gateway-"
 # The value is `namespace/name`; on the models route it is a comma list of them.
 POOL_METADATA: Final = "x-gateway-inference-pool"
 
+# How many further endpoints the route would walk on retries, beside the pool's name and in the same places. The list is
+# longer than the picker plugin's own only on request: a gateway that takes a single endpoint would choke on a list.
+FALLBACKS_METADATA: Final = "x-gateway-fallback-endpoints"
+
 # Written by the picker into dynamic metadata and read back from Envoy's access log. Never the request id, which a
 # client can choose.
 PICK_ID: Final = "x-pointsman-pick-id"

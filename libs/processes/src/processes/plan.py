@@ -96,7 +96,7 @@ class Settings:
     redis_url: str | None = None
     picker: str = "ext_proc"
     log_level: str = "info"
-    simulator_profile: str = "qwen3-32b-2xh100"
+    simulator_profile: str = "demo"
     simulator_options: tuple[str, ...] = ()
 
 
@@ -213,6 +213,8 @@ def envoy(settings: Settings) -> Process:
             "--disable-hot-restart",
             "--log-level",
             "warning",
+            "--component-log-level",
+            "misc:error",  # it would warn a screenful about sse_to_metadata, which is known to be work in progress
             "--concurrency",
             "2",
         ),

@@ -38,10 +38,11 @@ _REDIRECT_CODES: Final = {
 }
 # Walks the picker's list: each attempt takes the next entry, and none goes to a host that has already failed. 503 is
 # what a model server says that is starting or full. An attempt that may have begun to generate is not repeated.
+RETRIES: Final = 2  # a second and a third endpoint; the picker is asked for as many
 RETRY_POLICY: Final[Tree] = {
     "retry_on": "connect-failure,refused-stream,reset-before-request,retriable-status-codes",
     "retriable_status_codes": [503],
-    "num_retries": 2,
+    "num_retries": RETRIES,
     "host_selection_retry_max_attempts": 4,
     "retry_host_predicate": [
         {
@@ -76,7 +77,6 @@ def _virtual_host(host: VirtualHost, pickers: Mapping[ObjectName, Picker], optio
         "name": hosts.domain(host.hostname),
         "domains": [hosts.domain(host.hostname)],
         "request_body_buffer_limit": options.body_limit,
-        **({"typed_per_filter_config": {names.EPP_FILTER: typed(_PER_ROUTE, disabled=True)}} if pickers else {}),
         "routes": routes,
     }
 
@@ -136,8 +136,17 @@ def _pool_filters(picker: Picker, pools: tuple[ObjectName, ...], options: Option
     service = {"envoy_grpc": {"cluster_name": picker.cluster, "authority": f"{picker.hostname}:{picker.port}"}}
     overrides = {
         "grpc_service": service,
-        "grpc_initial_metadata": [{"key": protocol.POOL_METADATA, "value": asked}],
+        "grpc_initial_metadata": [
+            {"key": protocol.POOL_METADATA, "value": asked},
+            {"key": protocol.FALLBACKS_METADATA, "value": str(RETRIES)},
+        ],
         "failure_mode_allow": True,
+        "processing_mode": {
+            "request_header_mode": "SEND",
+            "request_body_mode": "BUFFERED",
+            "response_header_mode": "SEND",
+            "response_body_mode": "NONE",
+        },
     }
     filters: Tree = {names.EPP_FILTER: typed(_PER_ROUTE, overrides=overrides)}
     if options.usage_extraction:

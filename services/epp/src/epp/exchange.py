@@ -34,6 +34,8 @@ from gateway.protocol import (
     SUBSET_NAMESPACE,
 )
 
+# No retry policy walks further, and the list travels in a header.
+FALLBACKS_LIMIT = 8
 JSON_HEADERS = (("content-type", "application/json"),)
 # Control headers that may go on to the model server: what clients may say, and what the body-based router said.
 _HARMLESS = frozenset((*CLIENT_CONTROL_HEADERS, MODEL_NAME, BASE_MODEL_NAME))
@@ -59,10 +61,13 @@ class PickConversation:
     become feedback, since both tell the same story.
     """
 
-    __slots__ = ("_brain", "_exchange", "_is_logged", "_pick", "_picked_at", "_pool", "_watch")
+    __slots__ = ("_brain", "_exchange", "_fallbacks", "_is_logged", "_pick", "_picked_at", "_pool", "_watch")
 
-    def __init__(self, pool: PoolId | None, brain: Brain, modes: Modes, is_logged: Callable[[], bool]) -> None:
+    def __init__(
+        self, pool: PoolId | None, brain: Brain, modes: Modes, is_logged: Callable[[], bool], fallbacks: int = 0
+    ) -> None:
         self._pool = pool
+        self._fallbacks = fallbacks
         self._brain = brain
         self._exchange = Exchange(modes)
         self._is_logged = is_logged
@@ -101,7 +106,9 @@ class PickConversation:
         headers = asked.headers
         body = b"" if asked.is_partial else asked.body
         subset = subset_hint(asked.metadata)
-        request = Request(self._pool, headers.get(":method", ""), headers.get(":path", ""), headers, body, subset)
+        request = Request(
+            self._pool, headers.get(":method", ""), headers.get(":path", ""), headers, body, subset, self._fallbacks
+        )
         match self._brain.pick(request, now):
             case Pick() as pick:
                 self._pick, self._picked_at = pick, now
@@ -150,3 +157,8 @@ def pool_of(metadata: Mapping[str, str], key: str) -> PoolId | None:
     """The pool that the route named in the stream's initial metadata."""
     value = metadata.get(key, "").strip()
     return PoolId(value) if value else None
+
+
+def fallbacks_of(value: str | None) -> int:
+    """How many further endpoints the route asked for; none when it said nothing that counts."""
+    return min(int(value), FALLBACKS_LIMIT) if value and value.isascii() and value.isdigit() else 0

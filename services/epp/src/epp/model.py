@@ -107,6 +107,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
     subset: tuple[str, ...] | None = None
+    fallbacks: int = 0  # further endpoints that the proxy would walk, at least
 
 
 @dataclass(frozen=True, slots=True)

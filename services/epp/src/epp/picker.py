@@ -249,6 +249,7 @@ class Picker:
             block_count=len(blocks),
             block_tokens=pool.block_tokens,
             bound=self._bound(parsed, pool, now),
+            fallbacks=door.fallbacks,
         )
         notes = Notes() if self._explains else None
         return _Asked(door, parsed, pool, view, blocks, notes)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from epp.exchange import Brain, PickConversation, pool_of
+from epp.exchange import Brain, PickConversation, fallbacks_of, pool_of
 from gateway.clock import Clock
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES
 from gateway.extproc.server import ExternalProcessor, Observer
-from gateway.protocol import POOL_METADATA
+from gateway.protocol import FALLBACKS_METADATA, POOL_METADATA
 
 
 def external_processor(
@@ -16,6 +16,7 @@ def external_processor(
     """A servicer that asks `brain`; the route names its pool in the stream's initial metadata."""
 
     def conversation(metadata: Mapping[str, str]) -> PickConversation:
-        return PickConversation(pool_of(metadata, POOL_METADATA), brain, PROTOCOL_MODES, is_logged)
+        pool, fallbacks = pool_of(metadata, POOL_METADATA), fallbacks_of(metadata.get(FALLBACKS_METADATA))
+        return PickConversation(pool, brain, PROTOCOL_MODES, is_logged, fallbacks)
 
     return ExternalProcessor(conversation, Codec(), clock, observer)

@@ -1,6 +1,7 @@
 """Runs one profile: filters in order, scorers summed by weight, the picker. Pure."""
 
 from collections.abc import Sequence
+from heapq import nlargest
 
 from epp.scheduling.plugin import Profile, ProfileResult, Trace
 from epp.scheduling.view import SchedulingView
@@ -36,9 +37,20 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
         trace.scored(profile.name, weighted.name, weighted.weight, view, scores)
         weight = weighted.weight
         totals = [total + weight * score for total, score in zip(totals, scores, strict=True)]
-    chosen = profile.picker.pick(totals, view)
+    chosen = with_fallbacks(profile.picker.pick(totals, view), totals, view)
     trace.picked(profile.name, view, totals, chosen)
     return ProfileResult(view, totals, chosen)
+
+
+def with_fallbacks(chosen: Sequence[int], totals: Sequence[float], view: SchedulingView) -> Sequence[int]:
+    """The picker's choice, and behind it the best of the others until the proxy has as many as it would walk."""
+    missing = 1 + view.fallbacks - len(chosen)
+    if missing <= 0 or len(chosen) == len(totals):
+        return chosen
+    taken = frozenset(chosen)
+    random = view.random.random
+    others = [(totals[at], random(), at) for at in range(len(totals)) if at not in taken]
+    return [*chosen, *(at for _, _, at in nlargest(missing, others))]
 
 
 def clamped(scores: Sequence[float]) -> Sequence[float]:

@@ -28,6 +28,7 @@ class SchedulingView:
     block_count: int = 0  # blocks of this prompt
     block_tokens: int = 0
     bound: EndpointId | None = None  # by its session
+    fallbacks: int = 0  # the next best to append to the choice, for the proxy's retries
     peer: Endpoint | None = None  # the other leg, where prefill and decode are split
 
     def __len__(self) -> int:
