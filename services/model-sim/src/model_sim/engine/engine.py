@@ -386,9 +386,9 @@ class Engine:
         return sequence
 
     def _count_admission(self, sequence: _Sequence, cached: int, start: float) -> None:
-        sequence.scheduled = start
         if sequence.preemptions:
             return
+        sequence.scheduled = start
         metrics, prompt = self.metrics, sequence.request.prompt_tokens
         sequence.cached_tokens = cached
         if self.config.enable_prefix_caching:
