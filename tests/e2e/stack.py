@@ -89,7 +89,7 @@ def _ok(running: Running) -> bool:
         return False
 
 
-def _completes(stack: Stack) -> bool:
+def completes(stack: Stack) -> bool:
     """Envoy has found the picker and the router healthy too."""
     body = {"model": "phi-4-mini-instruct", "prompt": "ready?", "max_tokens": 1}
     return httpx.post(f"{stack.url}/v1/completions", json=body, timeout=10).status_code == 200
@@ -170,7 +170,7 @@ def process_stack(root: Path, run: Path, envoy: Path, ports: Ports, **overrides:
             stack.start(process, wait=False)
         for running in stack.running.values():
             wait_ready(running)
-        wait_until(lambda: _completes(stack), READY_SECONDS, lambda: stack.log("envoy")[-4000:])
+        wait_until(lambda: completes(stack), READY_SECONDS, lambda: stack.log("envoy")[-4000:])
         yield stack
     finally:
         stack.close()

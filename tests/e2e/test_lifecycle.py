@@ -14,7 +14,7 @@ import pytest
 from processes import plan
 from processes.plan import HOST
 from tests.conftest import free_ports
-from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, process_stack, wait_until
+from tests.e2e.stack import PORT_COUNT, Stack, completes, free_stack_ports, process_stack, wait_until
 from tests.e2e.test_requests import chat
 
 STREAMS = 50
@@ -61,10 +61,11 @@ async def streams_while(url: str, disturb: Callable[[], None]) -> list[int]:
 
 
 def restart(stack: Stack, name: str) -> int:
-    """SIGTERM one process, wait for its end, start it again; return its exit status."""
+    """SIGTERM one process, wait for its end, start it again, wait until Envoy uses it; return its exit status."""
     running = stack.running[name]
     status = running.terminate()
     stack.start(running.process)
+    wait_until(lambda: completes(stack), 20)
     return status
 
 
@@ -91,6 +92,7 @@ async def test_a_killed_picker_cuts_no_answer_in_flight(slow: Stack) -> None:
         running.popen.kill()
         running.popen.wait()
         slow.start(running.process)
+        wait_until(lambda: completes(slow), 20)
 
     assert await streams_while(slow.url, kill) == [TOKENS] * STREAMS
 
