@@ -1,0 +1,139 @@
+"""A gateway with two pools, one picker and two model servers, fresh for each test."""
+
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from controlplane.options import Options
+from tests.conftest import free_ports
+from tests.contract.envoy.fakes import HOST, ModelServer, Orders, PickerProcess, router, start_picker
+from tests.contract.envoy.gateway_under_test import GATEWAY, Gateway, pool, running, slice_of
+
+ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: llm}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - matches: [{path: {value: /v1}, headers: [{name: X-Gateway-Model-Name, value: open}]}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: open}]
+  - matches: [{path: {value: /v1}, headers: [{name: X-Gateway-Model-Name, value: closed}]}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: closed}]
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, object]:
+        found = json.loads(self.body)
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def server(self) -> object:
+        return self.json["server"]
+
+    @property
+    def error(self) -> dict[str, object]:
+        found = self.json["error"]
+        assert isinstance(found, dict)
+        assert set(found) == {"message", "type", "param", "code"}
+        assert self.headers["content-type"] == "application/json"
+        return found
+
+
+@dataclass
+class Bed:
+    """Everything that a test may turn. `dead` is a port where nobody listens, in both pools."""
+
+    gateway: Gateway
+    one: ModelServer
+    two: ModelServer
+    picker: PickerProcess
+    dead: int
+
+    @property
+    def orders(self) -> Orders:
+        return self.picker.orders
+
+    def pick(self, *targets: "ModelServer | int") -> None:
+        ports = (target if isinstance(target, int) else target.port for target in targets)
+        self.orders.endpoints = [f"{HOST}:{port}" for port in ports]
+
+    async def ask(
+        self,
+        model: str | None = "open",
+        path: str = "/v1/chat/completions",
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        size: int = 1,
+    ) -> Answer:
+        if body is None and method == "POST":
+            body = json.dumps({"prompt": "x" * size} | ({"model": model} if model else {})).encode()
+        sent = {"content-type": "application/json", **(headers or {})}
+        data = io.BytesIO(body) if body is not None else None
+        async with self.gateway.session.request(method, self.gateway.url + path, data=data, headers=sent) as answer:
+            seen = {key.lower(): value for key, value in answer.headers.items()}
+            return Answer(answer.status, seen, await answer.read())
+
+
+MakeBed = Callable[..., AbstractAsyncContextManager[Bed]]
+
+
+@pytest.fixture
+def make_bed(envoy_binary: Path, root: Path, tmp_path: Path) -> MakeBed:
+    @asynccontextmanager
+    async def make(options: Options | None = None, **files: str) -> AsyncIterator[Bed]:
+        epp, bbr, dead, port, admin = free_ports(5)
+        options = options or Options()
+        picker = await start_picker(epp)
+        async with (
+            ModelServer("one").serving() as one,
+            ModelServer("two").serving() as two,
+            router(bbr, {"adapter": "base"}),
+        ):
+            endpoints = slice_of("epp", epp, {"kubernetes.io/service-name": "epp"})
+            for name in ("open", "closed"):
+                for index, target in enumerate((one.port, two.port, dead)):
+                    endpoints += slice_of(name, target, {"app": name}, index)
+            written = {
+                "gateway": GATEWAY,
+                "route": ROUTE,
+                "pools": pool("open") + pool("closed", "FailClose"),
+                "endpoints": endpoints,
+                **files,
+            }
+            options = Options(**{**_fields(options), "bbr": (HOST, bbr)})
+            try:
+                async with running(envoy_binary, root, tmp_path, (port, admin), options, **written) as gateway:
+                    if (tmp_path / "xds" / "eds" / "epp_default_epp_9002.json").exists():
+                        await gateway.until("cluster.epp_default_epp_9002.membership_healthy", 1)
+                    await gateway.until("cluster.bbr.membership_healthy", 1)
+                    yield Bed(gateway, one, two, picker, dead)
+            finally:
+                await picker.stop()
+
+    return make
+
+
+@pytest.fixture
+async def bed(make_bed: MakeBed) -> AsyncIterator[Bed]:
+    async with make_bed() as made:
+        yield made
+
+
+def _fields(options: Options) -> dict[str, object]:
+    return {name: getattr(options, name) for name in Options.__dataclass_fields__}

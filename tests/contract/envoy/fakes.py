@@ -1,0 +1,196 @@
+"""What stands around a real Envoy in the contract tests: model servers, an endpoint picker that does as it is told,
+and the body-based router's real conversation."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+from aiohttp import web
+
+from bbr.exchange import RouterConversation
+from gateway import clock, protocol, wire
+from gateway.extproc.codec import Codec
+from gateway.extproc.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed, immediate_error
+from gateway.extproc.messages import Event, HeadersReply, ImmediateReply, Mutation, Reply
+from gateway.extproc.server import ExternalProcessor, Servicer, serving
+from gateway.health import Health
+
+HOST = "127.0.0.1"
+BODY_LIMIT = 128 * 1024 * 1024
+
+
+@dataclass
+class ModelServer:
+    """Answers with what it saw. `status` other than 200 is what it answers instead."""
+
+    name: str
+    port: int = 0
+    status: int = 200
+    content_type: str = "application/json"
+    padding: int = 0  # extra bytes in a JSON answer
+    requests: list[web.Request] = field(default_factory=list)
+
+    def _document(self, request: web.Request, body: bytes) -> dict[str, object]:
+        return {
+            "server": self.name,
+            "method": request.method,
+            "path": request.raw_path,
+            "headers": {key.lower(): ",".join(request.headers.getall(key)) for key in request.headers},
+            "size": len(body),
+            "usage": {
+                "prompt_tokens": 7,
+                "completion_tokens": 5,
+                "total_tokens": 12,
+                "prompt_tokens_details": {"cached_tokens": 4},
+            },
+            "padding": "x" * self.padding,
+        }
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.requests.append(request)
+        if self.status != 200:
+            return web.json_response({"server": self.name}, status=self.status)
+        document = self._document(request, body)
+        if b'"stream": true' in body:
+            return await self._stream(request, document)
+        return web.Response(body=json.dumps(document).encode(), headers={"content-type": self.content_type})
+
+    async def _stream(self, request: web.Request, document: dict[str, object]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        for index in range(10):
+            await response.write(b"data: " + json.dumps({"server": self.name, "index": index}).encode() + b"\n\n")
+            await asyncio.sleep(0.1)
+        await response.write(b"data: " + json.dumps(document).encode() + b"\n\ndata: [DONE]\n\n")
+        return response
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator["ModelServer"]:
+        app = web.Application(client_max_size=BODY_LIMIT)
+        app.router.add_route("*", "/{path:.*}", self.answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, HOST, self.port).start()
+            self.port = runner.addresses[0][1]
+            yield self
+        finally:
+            await runner.cleanup()
+
+
+@dataclass
+class Orders:
+    """What the picker is told to do, and what it was asked. `endpoints` None: it picks nothing."""
+
+    endpoints: Sequence[str] | None = None
+    reply: ImmediateReply | None = None
+    hangs: bool = False
+    pools: list[str] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    served: list[object] = field(default_factory=list)
+
+
+class Picking:
+    """One conversation of the picker."""
+
+    def __init__(self, orders: Orders, pool: str) -> None:
+        self._orders = orders
+        self._exchange = Exchange(PROTOCOL_MODES)
+        orders.pools.append(pool)
+
+    @property
+    def is_finished(self) -> bool:
+        return False
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self._exchange.is_at_rest
+
+    def receive(self, event: Event, now: float) -> Sequence[Reply]:
+        if getattr(event, "metadata", None) and getattr(event, "direction", None).name == "RESPONSE":
+            self._orders.served.append(event.metadata[protocol.LB_NAMESPACE].get(protocol.DESTINATION_SERVED))
+        replies: list[Reply] = []
+        for step in self._exchange.receive(event):
+            replies.extend(self._decide(step) if isinstance(step, Decide) else [step])
+        return replies
+
+    def _decide(self, request: Decide) -> Sequence[Reply]:
+        self._orders.headers.append(request.headers)
+        if self._orders.hangs:
+            return ()
+        if self._orders.reply is not None:
+            return self._exchange.decided(self._orders.reply)
+        if self._orders.endpoints is None:
+            return self._exchange.decided(Proceed(Mutation()))
+        picked = ",".join(self._orders.endpoints)
+        metadata = {protocol.LB_NAMESPACE: {protocol.DESTINATION_ENDPOINT: picked, protocol.PICK_ID: "pick-1"}}
+        return self._exchange.decided(Proceed(Mutation(((protocol.DESTINATION_ENDPOINT, picked),), metadata=metadata)))
+
+    def close(self, now: float) -> None: ...
+
+
+class AccessLog:
+    """Collects what Envoy reports."""
+
+    def __init__(self) -> None:
+        self._message = wire.message_class(wire.load_pool(), "envoy.service.accesslog.v3.StreamAccessLogsMessage")
+        self.entries: list[Any] = []
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        handlers = {"StreamAccessLogs": grpc.stream_unary_rpc_method_handler(self._collect)}
+        name = "envoy.service.accesslog.v3.AccessLogService"
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, handlers)])
+
+    async def _collect(self, messages: AsyncIterator[bytes], _context: object) -> bytes:
+        async for message in messages:
+            self.entries.extend(self._message.FromString(message).http_logs.log_entry)
+        return b""
+
+
+class _Silent:
+    def violation(self, reason: str) -> None: ...
+
+
+@dataclass
+class PickerProcess:
+    """The picker's server; `stop` is sudden."""
+
+    orders: Orders
+    log: AccessLog
+    port: int
+    stack: AsyncExitStack
+
+    async def stop(self) -> None:
+        await self.stack.aclose()
+
+
+async def start_picker(port: int, orders: Orders | None = None) -> PickerProcess:
+    orders, log, stack = orders or Orders(), AccessLog(), AsyncExitStack()
+    processor = ExternalProcessor(
+        lambda metadata: Picking(orders, metadata.get(protocol.POOL_METADATA, "")), Codec(), clock.monotonic, _Silent()
+    )
+    servicers: list[Servicer] = [processor, Health(lambda: True), log]
+    await stack.enter_async_context(serving(servicers, f"{HOST}:{port}"))
+    return PickerProcess(orders, log, port, stack)
+
+
+@asynccontextmanager
+async def router(port: int, base_of: Mapping[str, str]) -> AsyncIterator[None]:
+    """The body-based router."""
+    processor = ExternalProcessor(
+        lambda _: RouterConversation(base_of, lambda _reading: None, PROTOCOL_MODES),
+        Codec(),
+        clock.monotonic,
+        _Silent(),
+    )
+    async with serving([processor, Health(lambda: True)], f"{HOST}:{port}"):
+        yield
+
+
+__all__ = ["HOST", "AccessLog", "HeadersReply", "ModelServer", "Orders", "immediate_error", "router", "start_picker"]

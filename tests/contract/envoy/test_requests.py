@@ -1,0 +1,414 @@
+"""What a real Envoy does with a request on rendered configuration: who is asked, who serves, what is refused."""
+
+import asyncio
+import json
+
+import pytest
+
+from controlplane.options import Options
+from gateway import errors
+from gateway.extproc.messages import ImmediateReply
+from tests.contract.envoy.conftest import Bed, MakeBed
+from tests.contract.envoy.fakes import HOST, ModelServer, immediate_error, start_picker
+from tests.contract.envoy.gateway_under_test import pool, slice_of
+
+pytestmark = pytest.mark.envoy
+
+
+async def test_the_picked_endpoint_serves(bed: Bed) -> None:
+    for server in (bed.one, bed.two, bed.one):
+        bed.pick(server)
+
+        answer = await bed.ask()
+
+        assert (answer.status, answer.server) == (200, server.name)
+    assert bed.orders.pools == ["default/open"] * 3
+    assert bed.orders.served == [f"{HOST}:{server.port}" for server in (bed.one, bed.two, bed.one)]
+
+
+async def test_each_route_asks_about_its_own_pool(bed: Bed) -> None:
+    bed.pick(bed.two)
+
+    for model in ("open", "closed"):
+        assert (await bed.ask(model)).server == "two"
+
+    assert bed.orders.pools == ["default/open", "default/closed"]
+
+
+async def test_a_dead_first_pick_goes_to_the_second(bed: Bed) -> None:
+    bed.pick(bed.dead, bed.two)
+
+    for model in ("open", "closed"):
+        assert (await bed.ask(model)).server == "two"
+
+
+async def test_a_starting_first_pick_goes_to_the_second(bed: Bed) -> None:
+    bed.one.status = 503
+    bed.pick(bed.one, bed.two)
+
+    assert (await bed.ask()).server == "two"
+
+
+async def test_an_exhausted_list_falls_back_or_fails_by_failure_mode(bed: Bed) -> None:
+    bed.pick(bed.dead)
+
+    assert (await bed.ask("open")).status == 200
+    closed = await bed.ask("closed")
+
+    assert (closed.status, closed.error["code"]) == (503, errors.ErrorCode.UPSTREAM_UNAVAILABLE)
+
+
+async def test_a_dead_picker_opens_or_closes_its_pool(bed: Bed) -> None:
+    await bed.picker.stop()
+
+    for _ in range(3):
+        assert (await bed.ask("open", size=200_000)).status == 200
+        closed = await bed.ask("closed")
+        assert (closed.status, closed.error["code"]) == (503, errors.ErrorCode.PICKER_UNAVAILABLE)
+
+
+async def test_a_hanging_picker_opens_or_closes_its_pool(make_bed: MakeBed) -> None:
+    async with make_bed(Options(picker_timeout=0.3)) as bed:
+        bed.orders.hangs = True
+
+        assert (await bed.ask("open")).status == 200
+        assert (await bed.ask("closed")).error["code"] == errors.ErrorCode.PICKER_UNAVAILABLE
+
+
+async def test_a_dying_picker_cuts_no_answer_in_flight(bed: Bed) -> None:
+    bed.pick(bed.one)
+    body = b'{"model": "closed", "stream": true}'
+    async with bed.gateway.session.post(
+        f"{bed.gateway.url}/v1/completions", data=body, headers={"content-type": "application/json"}
+    ) as answer:
+        first = await answer.content.readuntil(b"\n\n")
+        await bed.picker.stop()
+        rest = await answer.content.read()
+
+    assert b'"index": 0' in first
+    assert rest.endswith(b"data: [DONE]\n\n")
+
+
+async def test_what_the_picker_answers_passes_as_it_is(bed: Bed) -> None:
+    for refusal in (
+        immediate_error(429, errors.ErrorCode.POOL_SATURATED, "later", retry_after=3),
+        immediate_error(503, errors.ErrorCode.NO_READY_ENDPOINT, "none of it"),
+        immediate_error(404, errors.ErrorCode.MODEL_NOT_FOUND, "not here"),
+        immediate_error(500, errors.ErrorCode.INTERNAL, "oh"),
+        ImmediateReply(503, (("content-type", "text/plain"),), b"plain"),
+    ):
+        bed.orders.reply = refusal
+        answer = await bed.ask("closed")
+        assert (answer.status, answer.body) == (refusal.status, refusal.body)
+        assert answer.headers["content-type"] == dict(refusal.headers)["content-type"]
+    assert bed.one.requests == bed.two.requests == []
+
+
+async def test_control_headers_of_a_client_never_arrive(bed: Bed) -> None:
+    bed.pick(bed.two)
+    spoofed = {
+        "X-Gateway-Destination-Endpoint": f"{HOST}:{bed.one.port}",
+        "x-gateway-destination-endpoint-subset": f"{HOST}:{bed.one.port}",
+        "x-gateway-model-name": "closed",
+        "x-gateway-base-model-name": "other",
+        "x-gateway-inference-pool": "default/closed",
+        "x-gateway-anything": "1",
+        "x-pointsman-client-x-gateway-inference-objective": "smuggled",
+        "x-envoy-max-retries": "0",
+        "x-envoy-upstream-rq-timeout-ms": "1",
+    }
+    allowed = {
+        "x-gateway-inference-fairness-id": 'ten%REQ(x)%ant "7", a',
+        "x-gateway-model-name-rewrite": "tuned",
+    }
+
+    answer = await bed.ask(headers=spoofed | allowed)
+
+    assert answer.server == "two"
+    asked = {key: value for key, value in bed.orders.headers[0].items() if key.startswith(("x-gateway", "x-pointsman"))}
+    assert asked == allowed | {"x-gateway-model-name": "open"}
+    seen = answer.json["headers"]
+    assert isinstance(seen, dict)
+    assert "x-gateway-anything" not in seen
+    assert "x-envoy-upstream-rq-timeout-ms" not in seen
+
+
+async def test_a_client_cannot_steer_where_no_picker_answers(bed: Bed) -> None:
+    await bed.picker.stop()
+    target = {"x-gateway-destination-endpoint": f"{HOST}:{bed.one.port}"}
+
+    assert (await bed.ask("closed", headers=target)).status == 503
+
+
+async def test_each_miss_says_what_is_missing(bed: Bed) -> None:
+    unknown = await bed.ask('no"pe%')
+    nameless = await bed.ask(None)
+    unrouted = await bed.ask(path="/v2/else?secret=1")
+    broken = await bed.ask(body=b"{")
+
+    assert (unknown.status, unknown.error["code"], unknown.error["param"]) == (404, "model_not_found", "model")
+    assert unknown.error["message"] == "The model 'no\"pe%' does not exist."
+    assert (nameless.status, nameless.error["code"]) == (400, "invalid_request")
+    assert (unrouted.status, unrouted.error["code"]) == (404, "route_not_found")
+    assert unrouted.error["message"] == "No route serves POST /v2/else."
+    assert (broken.status, broken.error["code"]) == (400, "invalid_json")
+    assert (await bed.ask(method="GET", path="/v1/other")).error["code"] == "route_not_found"
+
+
+async def test_a_route_to_a_pool_that_does_not_exist_is_500(make_bed: MakeBed) -> None:
+    async with make_bed(pools="") as bed:
+        answer = await bed.ask("open")
+
+    assert (answer.status, answer.error["code"]) == (500, "internal_error")
+
+
+async def test_an_empty_pool_is_503_with_and_without_a_picker(make_bed: MakeBed) -> None:
+    empty = pool("open").replace("app: open", "app: nobody")
+    async with make_bed(pools=empty + pool("closed", "FailClose")) as bed:
+        with_picker = await bed.ask("open")
+        await bed.picker.stop()
+        without = await bed.ask("open")
+
+    for answer in (with_picker, without):
+        assert (answer.status, answer.error["code"]) == (503, "no_ready_endpoint")
+
+
+async def test_bodies_up_to_the_limit_pass_and_larger_ones_are_413(make_bed: MakeBed) -> None:
+    async with make_bed(Options(body_limit=24_000_000)) as bed:
+        bed.pick(bed.two)
+        for size in (2_000_000, 20_000_000):
+            answer = await bed.ask(size=size)
+            assert (answer.status, answer.server) == (200, "two")
+            assert int(str(answer.json["size"])) > size
+
+        large = await bed.ask(size=24_000_001)
+
+    assert (large.status, large.error["code"]) == (413, "request_too_large")
+
+
+async def test_a_request_without_a_body_is_picked_too(make_bed: MakeBed) -> None:
+    route = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: info}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - matches: [{path: {type: Exact, value: /info}, method: GET}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: closed}]
+"""
+    async with make_bed(info=route) as bed:
+        bed.pick(bed.two)
+
+        answer = await bed.ask(path="/info?full=1", method="GET")
+
+    assert (answer.status, answer.server, answer.json["path"]) == (200, "two", "/info?full=1")
+
+
+async def test_the_model_list_is_asked_of_the_picker_for_all_pools(bed: Bed) -> None:
+    listed = b'{"object": "list", "data": []}'
+    bed.orders.reply = ImmediateReply(200, (("content-type", "application/json"),), listed)
+
+    answer = await bed.ask(path="/v1/models", method="GET")
+
+    assert (answer.status, answer.body) == (200, listed)
+    assert bed.orders.pools == ["default/closed,default/open"]
+
+
+async def test_the_model_list_without_a_picker_is_503(bed: Bed) -> None:
+    await bed.picker.stop()
+
+    answer = await bed.ask(path="/v1/models", method="GET")
+
+    assert (answer.status, answer.error["code"]) == (503, "picker_unavailable")
+
+
+async def test_a_weighted_rule_asks_the_picker_of_the_pool_that_was_drawn(make_bed: MakeBed) -> None:
+    route = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: llm}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - backendRefs:
+    - {group: inference.networking.k8s.io, kind: InferencePool, name: open, weight: 1}
+    - {group: inference.networking.k8s.io, kind: InferencePool, name: closed, weight: 1,
+       filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-share, value: 50%}]}}]}
+"""
+    async with make_bed(route=route) as bed:
+        bed.pick(bed.two)
+        answers = [await bed.ask() for _ in range(40)]
+
+    asked = bed.orders.pools
+    assert {answer.status for answer in answers} == {200}
+    assert set(asked) == {"default/open", "default/closed"}
+    marked = [answer.headers.get("x-share") for answer in answers]
+    assert marked == ["50%" if name == "default/closed" else None for name in asked]
+
+
+async def test_a_plain_service_is_served_without_a_picker(make_bed: MakeBed) -> None:
+    async with ModelServer("plain").serving() as plain:
+        route = f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: plain}}
+spec:
+  parentRefs: [{{name: gateway}}]
+  rules:
+  - matches: [{{path: {{value: /plain}}}}]
+    filters:
+    - type: URLRewrite
+      urlRewrite: {{hostname: inner, path: {{type: ReplacePrefixMatch, replacePrefixMatch: /}}}}
+    - type: RequestHeaderModifier
+      requestHeaderModifier:
+        {{set: [{{name: x-set, value: "100%"}}], add: [{{name: x-add, value: b}}], remove: [x-drop]}}
+    - type: ResponseHeaderModifier
+      responseHeaderModifier: {{add: [{{name: x-answer, value: c}}]}}
+    backendRefs: [{{name: plain, port: 80}}]
+  - matches: [{{path: {{value: /old}}}}]
+    filters:
+    - type: RequestRedirect
+      requestRedirect: {{statusCode: 301, path: {{type: ReplacePrefixMatch, replacePrefixMatch: /new}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: plain}}
+spec: {{ports: [{{port: 80}}]}}
+{slice_of("plain", plain.port, {"kubernetes.io/service-name": "plain"})}"""
+        async with make_bed(plain=route) as bed:
+            sent = {"x-add": "a", "x-drop": "1", "x-set": "0"}
+            answer = await bed.ask(path="/plain/a?b=1", method="GET", headers=sent)
+            async with bed.gateway.session.get(f"{bed.gateway.url}/old/x", allow_redirects=False) as moved:
+                location = moved.headers["location"]
+
+    seen = answer.json["headers"]
+    assert isinstance(seen, dict)
+    assert (answer.server, answer.json["path"], seen["host"]) == ("plain", "/a?b=1", "inner")
+    assert (seen["x-set"], seen["x-add"], "x-drop" in seen) == ("100%", "a,b", False)
+    assert answer.headers["x-answer"] == "c"
+    assert bed.orders.pools == []
+    assert (moved.status, location) == (301, f"http://{HOST}:{bed.gateway.port}/new/x")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+async def test_usage_of_an_answer_reaches_the_picker(bed: Bed, content_type: str) -> None:
+    bed.two.content_type = content_type
+    bed.two.padding = 8_000_000
+    bed.pick(bed.dead, bed.two)
+
+    answer = await bed.ask()
+
+    assert len(answer.body) > 8_000_000
+    entry = await _last_entry(bed)
+    assert _usage(entry) == {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cached_tokens": 4}
+    common = entry.common_properties
+    assert (common.upstream_request_attempt_count, common.upstream_cluster) == (2, "pool_default_open")
+    assert common.upstream_remote_address.socket_address.port_value == bed.two.port
+    assert int(common.custom_tags["ttft"]) >= 0
+    assert common.metadata.filter_metadata["envoy.lb"]["x-pointsman-pick-id"] == "pick-1"
+    assert entry.response.response_code.value == 200
+
+
+async def test_usage_of_a_stream_and_its_heartbeats_reach_the_picker(bed: Bed) -> None:
+    bed.pick(bed.two)
+
+    await bed.ask(body=b'{"model": "open", "stream": true}')
+
+    assert _usage(await _last_entry(bed))["total_tokens"] == 12
+    assert len(bed.picker.log.entries) >= 2, "a live request is heard before it ends"
+
+
+async def test_extraction_switched_off_leaves_everything_but_tokens(make_bed: MakeBed) -> None:
+    async with make_bed(Options(usage_extraction=False)) as bed:
+        bed.pick(bed.two)
+        await bed.ask()
+
+        entry = await _last_entry(bed)
+
+    assert _usage(entry) == {}
+    assert int(entry.common_properties.custom_tags["ttft"]) >= 0
+
+
+async def test_a_connection_that_breaks_is_said_so(bed: Bed) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(cut, HOST, bed.dead)
+    async with server:
+        bed.pick(bed.dead)
+        answer = await bed.ask("closed")
+
+    assert (answer.status, answer.error["code"]) == (503, "upstream_unavailable")
+
+
+async def test_a_rule_with_a_timeout_ends_in_504(make_bed: MakeBed) -> None:
+    timed = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: timed}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - matches: [{path: {value: /timed}}]
+    timeouts: {request: 300ms}
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: closed}]
+"""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with make_bed(timed=timed) as bed:
+        server = await asyncio.start_server(silent, HOST, bed.dead)
+        async with server:
+            bed.pick(bed.dead)
+            answer = await bed.ask(path="/timed")
+
+    assert (answer.status, answer.error["code"]) == (504, "upstream_timeout")
+
+
+async def test_bytes_that_are_no_http_get_an_error_in_shape(bed: Bed) -> None:
+    for sent, status in (
+        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 80_000 + b"\r\n\r\n", 431),
+    ):
+        reader, writer = await asyncio.open_connection(HOST, bed.gateway.port)
+        writer.write(sent)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+        assert head.startswith(f"HTTP/1.1 {status} ".encode())
+        assert json.loads(body)["error"]["code"] == "invalid_request"
+    assert bed.orders.pools == []
+
+
+async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed, unused_tcp_port: int) -> None:
+    other = await start_picker(unused_tcp_port)
+    pools = pool("open") + pool("closed", "FailClose", picker="other")
+    extra = slice_of("other", unused_tcp_port, {"kubernetes.io/service-name": "other"})
+    try:
+        async with make_bed(pools=pools, other=extra) as bed:
+            await bed.gateway.until("cluster.epp_default_other_9002.membership_healthy", 1)
+            bed.pick(bed.one)
+            other.orders.endpoints = [f"{HOST}:{bed.two.port}"]
+
+            assert [(await bed.ask(model)).server for model in ("open", "closed")] == ["one", "two"]
+    finally:
+        await other.stop()
+    assert (bed.orders.pools, other.orders.pools) == (["default/open"], ["default/closed"])
+
+
+async def _last_entry(bed: Bed):
+    async with asyncio.timeout(10):
+        while not any(entry.response.response_code.value for entry in bed.picker.log.entries):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+    return bed.picker.log.entries[-1]
+
+
+def _usage(entry) -> dict[str, int]:
+    return {key: int(value) for key, value in entry.common_properties.metadata.filter_metadata["llm"].items()}

@@ -1,0 +1,67 @@
+"""Every rendered set is accepted by `envoy --mode validate`, with routes and endpoints folded into one static file."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controlplane.options import Options, PickerTransport
+from controlplane.render import CDS, LDS, render
+from gateway.manifests.load import load
+
+pytestmark = pytest.mark.envoy
+
+ADDRESSES = {"model-sim-a": ("10.0.0.1", "fd00::1"), "model-sim-b": ("10.0.0.2",), "epp": ("10.0.0.3", "10.0.0.4")}
+SETS = ["demo+demo-local", "demo+demo-compose", "everything", "seeds", "empty"]
+OPTIONS = [
+    pytest.param(Options(), id="defaults"),
+    pytest.param(Options(bbr=None, usage_extraction=False), id="bare"),
+    pytest.param(Options(bbr=("bbr.example", 9004), listen_address="::", port_map={80: 8080}), id="named-bbr"),
+    pytest.param(Options(picker=PickerTransport.HTTP), id="http"),
+    pytest.param(Options(picker=PickerTransport.AUTO), id="auto"),
+]
+
+
+def folders(root: Path, name: str) -> list[Path]:
+    if name.startswith("demo"):
+        return [root / "config" / part for part in name.split("+")]
+    return [root / "tests" / "data" / "manifests" / name]
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_envoy_accepts(envoy_binary: Path, root: Path, tmp_path: Path, name: str, options: Options) -> None:
+    loaded = load(folders(root, name))
+    assert loaded.problems == ()
+    files = render(loaded.manifests, ADDRESSES, replace(options, xds_dir=str(tmp_path))).files
+    for file, content in files.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(content)
+    node = {"id": "test", "cluster": "test"}
+    static = {"node": node, "static_resources": {"listeners": _listeners(files), "clusters": _plain(files[CDS])}}
+    (tmp_path / "static.json").write_text(json.dumps(static))
+
+    arguments = [str(envoy_binary), "--mode", "validate", "-c", str(tmp_path / "static.json"), "--log-level", "error"]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _plain(content: bytes) -> list[dict[str, object]]:
+    resources: list[dict[str, object]] = json.loads(content)["resources"]
+    for resource in resources:
+        del resource["@type"]
+    return resources
+
+
+def _listeners(files: dict[str, bytes]) -> list[dict[str, object]]:
+    """The listeners with their route configuration inside."""
+    listeners = json.loads(files[LDS])["resources"]
+    for listener in listeners:
+        del listener["@type"]
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        name = manager.pop("rds")["route_config_name"]
+        (manager["route_config"],) = _plain(files[f"rds/{name}.json"])
+    return listeners
