@@ -63,6 +63,7 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "probabilistic-admitter": PluginType(saturation.ProbabilisticAdmitter, "admitter"),
     "session-affinity-scorer": PluginType(sessions.SessionAffinityScorer, "scorer"),
     "queue-scorer": PluginType(scorers.QueueScorer, "scorer"),
+    "expected-ttft-scorer": PluginType(gate.ExpectedTTFTScorer, "scorer"),
     "running-requests-size-scorer": PluginType(scorers.RunningRequestsSizeScorer, "scorer"),
     "kv-cache-utilization-scorer": PluginType(scorers.KVCacheUtilizationScorer, "scorer"),
     "prefix-cache-scorer": PluginType(scorers.PrefixCacheScorer, "scorer"),

@@ -2,19 +2,26 @@
 
 from epp.config.scheduler import SchedulerConfig, parse_config
 
+# Prefix affinity leads, bounded by the gate; adapters next, since loading one costs as much as a long prefill; queue
+# and cache level decide between endpoints that are equal in both. The policy lab's figures stand behind the weights
+# (docs/performance-policies.md).
 DEFAULT_TEXT = """\
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
 plugins:
+- type: affinity-gate
+- type: prefix-cache-scorer
+- type: lora-affinity-scorer
 - type: queue-scorer
 - type: kv-cache-utilization-scorer
-- type: prefix-cache-scorer
 schedulingProfiles:
 - name: default
   plugins:
-  - {pluginRef: queue-scorer, weight: 2}
-  - {pluginRef: kv-cache-utilization-scorer, weight: 2}
+  - {pluginRef: affinity-gate}
   - {pluginRef: prefix-cache-scorer, weight: 3}
+  - {pluginRef: lora-affinity-scorer, weight: 3}
+  - {pluginRef: queue-scorer, weight: 1}
+  - {pluginRef: kv-cache-utilization-scorer, weight: 1}
 """
 
 

@@ -1,15 +1,15 @@
-"""The affinity gate: a cached prefix attracts requests only as long as waiting for it costs less than it saves. Pure.
+"""Expected time to the first token, as a filter (the affinity gate) and as a scorer. Pure.
 
-The time to first token at an endpoint is estimated as
+At each endpoint, with the prefill speed measured there,
 
-    wait = backlog tokens × seconds per token + requests in flight × request cost
-    own  = uncached prompt tokens × seconds per token
+    wait = backlog tokens × seconds per token + requests there × request cost
+    ttft = wait + uncached prompt tokens × seconds per token
 
-with the prefill speed measured there. An endpoint is kept while its wait is at most the shortest wait anywhere plus
-what its cache saves this request (matched tokens × seconds per token) plus a slack. So whatever the scorers say, a
-prefix never holds more than
+The gate keeps an endpoint while its wait is at most the shortest wait anywhere, plus `patience` times what its cache
+saves this request (matched tokens × seconds per token), plus a slack. So whatever the scorers say, a cached prefix
+never holds more than
 
-    (matched tokens × seconds per token + slack) / cost of one such request, plus one
+    (patience × matched tokens × seconds per token + slack) / cost of one such request, plus one
 
 requests ahead of the idlest endpoint: a hot prefix spreads before it queues.
 """
@@ -20,33 +20,69 @@ from dataclasses import dataclass
 from epp.scheduling.plugin import parameter
 from epp.scheduling.view import SchedulingView
 
+REQUEST_COST_MS = 2.0
+_WHY_COST = "what each request there delays the next first token: decoding shares its steps"
+_WHY_PRODUCER = "which producer tells the matches"
+
+
+def expected_waits(view: SchedulingView, request_cost_ms: float) -> list[float]:
+    """Seconds until an endpoint would begin with this request."""
+    cost = request_cost_ms / 1000
+    return [
+        backlog * speed + max(requests, load) * cost
+        for backlog, speed, requests, load in zip(
+            view.backlog_tokens, view.seconds_per_token, view.in_flight, view.total, strict=True
+        )
+    ]
+
 
 @dataclass(frozen=True, slots=True)
 class AffinityGate:
     """Drops endpoints whose expected wait exceeds what the prefix cached there saves."""
 
-    request_cost_ms: float = parameter(
-        2.0, "what each request in flight delays the next first token", unit="milliseconds", minimum=0
-    )
+    patience: float = parameter(1.0, "how much a saved second may cost in waiting", minimum=0)
+    request_cost_ms: float = parameter(REQUEST_COST_MS, _WHY_COST, unit="milliseconds", minimum=0)
     slack_ms: float = parameter(
         20.0, "extra wait that is never worth moving for: about one engine step", unit="milliseconds", minimum=0
     )
     prefix_match_info_producer_name: str = parameter(
-        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix-producer"
+        "approx-prefix-cache-producer", _WHY_PRODUCER, reference="prefix-producer"
     )
 
     def keep(self, view: SchedulingView) -> Sequence[bool]:
         """Those worth their wait; the one with the shortest wait always is."""
-        cost, slack = self.request_cost_ms / 1000, self.slack_ms / 1000
-        speeds = view.seconds_per_token
-        waits = [
-            backlog * speed + max(requests, load) * cost
-            for backlog, speed, requests, load in zip(
-                view.backlog_tokens, speeds, view.in_flight, view.running, strict=True
+        waits = expected_waits(view, self.request_cost_ms)
+        limit = min(waits) + self.slack_ms / 1000
+        return [
+            wait <= limit + self.patience * matched * speed
+            for wait, matched, speed in zip(waits, view.matched_tokens, view.seconds_per_token, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedTTFTScorer:
+    """Prefers the shortest expected time to the first token: waiting plus computing what is not cached."""
+
+    cache_value: float = parameter(
+        1.0, "how much a second of prefill counts against a second of waiting: computing twice also delays others",
+        minimum=0,
+    )  # fmt: skip
+    request_cost_ms: float = parameter(REQUEST_COST_MS, _WHY_COST, unit="milliseconds", minimum=0)
+    scale_ms: float = parameter(
+        100.0, "an endpoint this much slower than the best scores half", unit="milliseconds", above=0
+    )
+    prefix_match_info_producer_name: str = parameter(
+        "approx-prefix-cache-producer", _WHY_PRODUCER, reference="prefix-producer"
+    )
+
+    def score(self, view: SchedulingView) -> Sequence[float]:
+        """1 for the fastest; 1 / (1 + extra time / scale) for the others."""
+        own, value = view.request.prompt_tokens, self.cache_value
+        times = [
+            wait + value * max(0, own - matched) * speed
+            for wait, matched, speed in zip(
+                expected_waits(view, self.request_cost_ms), view.matched_tokens, view.seconds_per_token, strict=True
             )
         ]
-        limit = min(waits) + slack
-        return [
-            wait <= limit + matched * speed
-            for wait, matched, speed in zip(waits, view.matched_tokens, speeds, strict=True)
-        ]
+        best, scale = min(times), self.scale_ms / 1000
+        return [1 / (1 + (time - best) / scale) for time in times]

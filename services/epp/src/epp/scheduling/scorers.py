@@ -79,12 +79,19 @@ class LoraAffinityScorer:
     def score(self, view: SchedulingView) -> Sequence[float]:
         """By the state of the target model's adapter."""
         target = view.request.target_model
+        if _is_base_model(view, target):
+            return [1.0] * len(view)  # needs no adapter: room for one is no merit
         return [
             _adapter_score(target, active, waiting, most)
             for active, waiting, most in zip(
                 view.active_adapters, view.waiting_adapters, view.max_adapters, strict=True
             )
         ]
+
+
+def _is_base_model(view: SchedulingView, target: str) -> bool:
+    models = view.states[0].models if view.states else ()
+    return any(model.id == target and model.item.get("parent") is None for model in models)
 
 
 def _adapter_score(target: str, active: frozenset[str], waiting: frozenset[str], most: int) -> float:

@@ -64,6 +64,11 @@ class SchedulingView:
         return [state.load.running for state in self.states]
 
     @property
+    def total(self) -> Sequence[float]:
+        """Requests there, waiting or running, estimated for now."""
+        return [state.load.waiting + state.load.running for state in self.states]
+
+    @property
     def kv_usage(self) -> Sequence[float]:
         """Share of the KV cache in use, 0..1, estimated for now."""
         return [state.load.kv_usage for state in self.states]
