@@ -122,10 +122,9 @@ class Fleet:
         """Let the next conversation begin at its time; only one is in the heap, whatever their number."""
         conversation = next(conversations, None)
         if conversation is not None:
-            self._expect(conversation, 0, conversation.start)
+            self._expect(conversation, conversation.first, conversation.start)
 
-    def _expect(self, conversation: Conversation, turn: int, after: float) -> None:
-        at = after + conversation.turns[turn].pause
+    def _expect(self, conversation: Conversation, turn: int, at: float) -> None:
         if at < self._until:
             self._pending += 1
             self._at(at, Arrival(conversation, turn))
@@ -133,7 +132,7 @@ class Fleet:
     def _dispatch(self, event: Event, now: float, conversations: Iterator[Conversation]) -> None:
         match event:
             case Arrival(conversation, turn):
-                if turn == 0:
+                if turn == conversation.first:
                     self._arrive(conversations)
                 self._send(conversation, turn, now)
             case Report(call_id, engine, done):
@@ -182,8 +181,9 @@ class Fleet:
                 done.cached_tokens,
             )
         )
-        if flight.turn + 1 < len(flight.conversation.turns):
-            self._expect(flight.conversation, flight.turn + 1, now)
+        turn, turns = flight.turn + 1, flight.conversation.turns
+        if turn < len(turns):
+            self._expect(flight.conversation, turn, now + turns[turn].pause)
 
     def _give_up(self) -> None:
         self._records += [_lost(flight.call, flight.arrival, None) for flight in self._flights.values()]
@@ -196,6 +196,3 @@ def _lost(call: Call, arrival: float, endpoint: int | None) -> Record:
 def _next(engine: Engine) -> float:
     event = engine.next_event()
     return inf if event is None else event
-
-
-

@@ -5,10 +5,11 @@
     adapters LoRA adapters, more than any server has slots for, Zipf popularity; a short prompt of each adapter's own.
 
 Conversations begin as a Poisson process; a conversation's next turn follows a pause after the previous answer ended,
-as people do. Texts are words of a made-up vocabulary, one token each, so that tokens and text say the same and the
+as people do. A run begins amid the conversations that would be going on, or their number would grow for minutes. Texts are words of a made-up vocabulary, one token each, so that tokens and text say the same and the
 picker's four bytes per token are an estimate here as they are in life (a word with its space has 4.6 bytes).
 """
 
+import heapq
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,13 +49,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One user's requests: `start` is the first one's arrival, less its pause."""
+    """One user's requests. `start` is the arrival of turn `first`, which is not 0 where the run began in the middle."""
 
     id: int
     start: float
     adapter: str | None
     system: Passage
     turns: tuple[Turn, ...]
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +139,17 @@ def call_of(conversation: Conversation, turn: int, block_size: int) -> Call:
 
 ASSISTANTS = 150
 ASSISTANT_ZIPF = 0.8
-ADAPTERS = 40
-ADAPTER_SLOTS = 4
-ADAPTER_HOST_SLOTS = 16
+ADAPTERS = 80
+ADAPTER_SLOTS = 8
+ADAPTER_HOST_SLOTS = 32
 ADAPTER_ZIPF = 1.0
 CHAT_TURNS_MEAN = 6
 CHAT_TURNS_MOST = 20
+CHAT_PAUSE_MEAN = 10.0
+CHAT_ANSWER_SECONDS = 5.0
+"""What an answer took in conversations that began before the run."""
+CHAT_PAST_SECONDS = 300.0
+"""How long before the run conversations began: longer than all but the longest last."""
 
 
 def shared_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
@@ -157,18 +164,29 @@ def shared_conversations(rate: float, until: float, seed: int) -> Iterator[Conve
 
 
 def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
-    """A system prompt of 600 tokens, a first message of 800, six turns of 120 (mean), answers of 250, pauses of 10 s."""
+    """A system prompt of 600 tokens, a first message of 800, six turns of 120 (mean), answers of 200, pauses of 10 s."""
     vocabulary = Vocabulary()
     system = vocabulary.passage(600, Random(f"assistant {seed}"))
-    for id_, start, random in _arrivals(rate / CHAT_TURNS_MEAN, until, f"chat {seed}"):
-        turns = [_turn(vocabulary, random, 0.0, question=800, answer=250)]
+    ahead: list[tuple[float, int, Conversation]] = []  # begun before the run, their next turn is yet to come
+    for id_, shifted, random in _arrivals(rate / CHAT_TURNS_MEAN, until + CHAT_PAST_SECONDS, f"chat {seed}"):
+        turns = [_turn(vocabulary, random, 0.0, question=800, answer=200)]
         while len(turns) < CHAT_TURNS_MOST and random.random() > 1 / CHAT_TURNS_MEAN:
-            turns.append(_turn(vocabulary, random, random.expovariate(1 / 10), question=120, answer=250))
-        yield Conversation(id_, start, None, system, tuple(turns))
+            pause = random.expovariate(1 / CHAT_PAUSE_MEAN)
+            turns.append(_turn(vocabulary, random, pause, question=120, answer=200))
+        start, first = shifted - CHAT_PAST_SECONDS, 0
+        while ahead and ahead[0][0] <= start:
+            yield heapq.heappop(ahead)[2]
+        while start < 0 and first + 1 < len(turns):
+            first += 1
+            start += CHAT_ANSWER_SECONDS + turns[first].pause
+        if start >= 0:
+            heapq.heappush(ahead, (start, id_, Conversation(id_, start, None, system, tuple(turns), first)))
+    for _, _, conversation in sorted(ahead):
+        yield conversation
 
 
 def adapter_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
-    """40 adapters with a prompt of 500 tokens each, questions of 400, answers of 150; servers hold 4 adapters."""
+    """80 adapters with a prompt of 500 tokens each, questions of 400, answers of 150; servers hold 8 adapters."""
     vocabulary, texts = Vocabulary(), Random(f"adapters {seed}")
     systems = [vocabulary.passage(_length(texts, 500, 0.4, 100, 2000), texts) for _ in range(ADAPTERS)]
     popularity = _zipf(ADAPTERS, ADAPTER_ZIPF)
