@@ -114,7 +114,7 @@ def explain(url: str, request_id: str) -> None:
 
 def plugins() -> None:
     """Print every plugin type with its parameters."""
-    from epp.config.check import describe_plugins
+    from epp.config.describe import describe_plugins
 
     print(describe_plugins())
 

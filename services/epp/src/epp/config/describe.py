@@ -1,0 +1,100 @@
+"""Tells every plugin type with its parameters, from the code itself: `epp plugins` and docs/plugins.md. Pure."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from epp.config.catalogue import GIE, KNOWN_UPSTREAM, LLM_D, PARSERS, PLUGINS, POLICIES, PluginType
+from epp.config.decode import NO_DEFAULTS, key_of
+from epp.units import Quantity, Seconds
+
+_INTRODUCTION = """\
+# Plugins
+
+Every plugin type of an `EndpointPickerConfig`, its parameters with type, default and reason. This page is the output
+of `epp plugins`. Where the two apiVersions have different defaults, both stand there: first that of
+`llm-d.ai/v1alpha1`, then that of `inference.networking.x-k8s.io/v1alpha1`.
+"""
+_TYPES: Mapping[Any, str] = types.MappingProxyType({
+    str: "string", bool: "true/false", int: "integer", float: "number", Seconds: "duration", Quantity: "quantity",
+})  # fmt: skip
+_ORDER = ("filter", "scorer", "picker", "profile handler", "decider", "producer", "source", "extractor",
+          "saturation detector", "admitter")  # fmt: skip
+
+
+def describe_plugins() -> str:
+    """The page, as Markdown."""
+    lines = [_INTRODUCTION]
+    for part in _ORDER:
+        members = [(name, kind) for name, kind in PLUGINS.items() if kind.part.split(", ")[0] == part]
+        lines.append(f"\n## {part.capitalize()}s\n")
+        for name, kind in sorted(members):
+            lines += _describe(name, kind)
+    lines.append("\n## Names only\n\nThey load and select; settings of theirs are not looked at.\n")
+    lines += [f"- `{name}` (parser)" for name in sorted(PARSERS)]
+    lines += [f"- `{name}` ({part})" for name, part in sorted(POLICIES.items())]
+    lines.append("\n## Known upstream, not here yet\n\nThey load with a warning that says what is then missing.\n")
+    lines += [f"- `{name}`: {effect}" for name, effect in sorted(KNOWN_UPSTREAM.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _describe(name: str, kind: PluginType) -> list[str]:
+    summary = (kind.plugin.__doc__ or "").splitlines()[0]
+    parts = f" ({kind.part})" if ", " in kind.part else ""
+    lines = [f"\n### {name}{parts}\n", summary]
+    rows = list(_parameters(kind.plugin, kind.defaults))
+    if rows:
+        lines += ["", "| parameter | type | default | why |", "|---|---|---|---|", *rows]
+    return lines
+
+
+def _parameters(
+    cls: type[Any], by_version: Mapping[str, Mapping[str, object]], prefix: str = ""
+) -> typing.Iterator[str]:
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if "why" not in field.metadata:
+            continue
+        key, hint = f"{prefix}{key_of(field)}", hints[field.name]
+        inner, is_list = _inner(hint)
+        why, unit = str(field.metadata["why"]), str(field.metadata["unit"])
+        if dataclasses.is_dataclass(inner):
+            kind = "list" if is_list else "mapping"
+            yield f"| `{key}` | {kind} | | {why} |"
+            yield from _parameters(typing.cast("type[Any]", inner), {}, f"{key}[]." if is_list else f"{key}.")
+            continue
+        choices = field.metadata["choices"]
+        type_ = " or ".join(f"`{choice}`" for choice in choices) if choices else _type(inner)
+        type_ = f"list of {type_}" if is_list else f"{type_}, {unit}" if unit and inner is not Seconds else type_
+        yield f"| `{key}` | {type_} | {_defaults(field, by_version)} | {why} |"
+
+
+def _defaults(field: dataclasses.Field[Any], by_version: Mapping[str, Mapping[str, object]]) -> str:
+    default = field.default if field.default is not dataclasses.MISSING else None
+    shown = [_show(by_version.get(version, NO_DEFAULTS).get(field.name, default)) for version in (LLM_D, GIE)]
+    return shown[0] if shown[0] == shown[1] else ", ".join(shown)
+
+
+def _show(value: object) -> str:
+    if value is None or value == "" or value == ():
+        return "–"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+
+
+def _inner(hint: Any) -> tuple[Any, bool]:
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return _inner(typing.get_args(hint)[0])[0], True
+    if origin in (typing.Union, types.UnionType):
+        return _inner(next(arg for arg in typing.get_args(hint) if arg is not types.NoneType))
+    return hint, False
+
+
+def _type(hint: Any) -> str:
+    if typing.get_origin(hint) is not None:
+        return "mapping of strings"
+    return _TYPES.get(hint, "string")
