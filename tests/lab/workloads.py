@@ -13,6 +13,7 @@ import heapq
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from math import exp, log
 from random import Random
@@ -97,6 +98,12 @@ class Vocabulary:
         return Passage(array("I", tokens), "".join([words[token] for token in tokens]))
 
 
+@cache
+def vocabulary() -> Vocabulary:
+    """The one there is: made once, it never changes."""
+    return Vocabulary()
+
+
 _SYSTEM, _USER, _ASSISTANT, _END = (array("I", [VOCABULARY_SIZE + mark]) for mark in range(4))
 
 
@@ -154,32 +161,32 @@ CHAT_PAST_SECONDS = 300.0
 
 def shared_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
     """System prompts of 4000 tokens (median), questions of 300, answers of 150."""
-    vocabulary, texts = Vocabulary(), Random(f"assistants {seed}")
-    systems = [vocabulary.passage(_length(texts, 4000, 0.5, 1000, 12000), texts) for _ in range(ASSISTANTS)]
+    words, texts = vocabulary(), Random(f"assistants {seed}")
+    systems = [words.passage(_length(texts, 4000, 0.5, 1000, 12000), texts) for _ in range(ASSISTANTS)]
     popularity = _zipf(ASSISTANTS, ASSISTANT_ZIPF)
     for id_, start, random in _arrivals(rate, until, f"shared {seed}"):
         system = random.choices(systems, cum_weights=popularity)[0]
-        turn = _turn(vocabulary, random, 0.0, question=300, answer=150)
+        turn = _turn(words, random, 0.0, question=300, answer=150)
         yield Conversation(id_, start, None, system, (turn,))
 
 
 def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
     """A system prompt of 600 tokens, a first message of 800, six turns of 120 (mean), answers of 200, pauses of 10 s."""
-    vocabulary = Vocabulary()
-    system = vocabulary.passage(600, Random(f"assistant {seed}"))
+    words = vocabulary()
+    system = words.passage(600, Random(f"assistant {seed}"))
     ahead: list[tuple[float, int, Conversation]] = []  # begun before the run, their next turn is yet to come
     for id_, shifted, random in _arrivals(rate / CHAT_TURNS_MEAN, until + CHAT_PAST_SECONDS, f"chat {seed}"):
-        turns = [_turn(vocabulary, random, 0.0, question=800, answer=200)]
-        while len(turns) < CHAT_TURNS_MOST and random.random() > 1 / CHAT_TURNS_MEAN:
-            pause = random.expovariate(1 / CHAT_PAUSE_MEAN)
-            turns.append(_turn(vocabulary, random, pause, question=120, answer=200))
+        pauses = [0.0]
+        while len(pauses) < CHAT_TURNS_MOST and random.random() > 1 / CHAT_TURNS_MEAN:
+            pauses.append(random.expovariate(1 / CHAT_PAUSE_MEAN))
         start, first = shifted - CHAT_PAST_SECONDS, 0
         while ahead and ahead[0][0] <= start:
             yield heapq.heappop(ahead)[2]
-        while start < 0 and first + 1 < len(turns):
+        while start < 0 and first + 1 < len(pauses):
             first += 1
-            start += CHAT_ANSWER_SECONDS + turns[first].pause
+            start += CHAT_ANSWER_SECONDS + pauses[first]
         if start >= 0:
+            turns = [_turn(words, random, pause, question=120 if pause else 800, answer=200) for pause in pauses]
             heapq.heappush(ahead, (start, id_, Conversation(id_, start, None, system, tuple(turns), first)))
     for _, _, conversation in sorted(ahead):
         yield conversation
@@ -187,12 +194,12 @@ def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Convers
 
 def adapter_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
     """80 adapters with a prompt of 500 tokens each, questions of 400, answers of 150; servers hold 8 adapters."""
-    vocabulary, texts = Vocabulary(), Random(f"adapters {seed}")
-    systems = [vocabulary.passage(_length(texts, 500, 0.4, 100, 2000), texts) for _ in range(ADAPTERS)]
+    words, texts = vocabulary(), Random(f"adapters {seed}")
+    systems = [words.passage(_length(texts, 500, 0.4, 100, 2000), texts) for _ in range(ADAPTERS)]
     popularity = _zipf(ADAPTERS, ADAPTER_ZIPF)
     for id_, start, random in _arrivals(rate, until, f"adapters {seed}"):
         adapter = random.choices(range(ADAPTERS), cum_weights=popularity)[0]
-        turn = _turn(vocabulary, random, 0.0, question=400, answer=150)
+        turn = _turn(words, random, 0.0, question=400, answer=150)
         yield Conversation(id_, start, f"adapter-{adapter}", systems[adapter], (turn,))
 
 
@@ -214,9 +221,9 @@ def _arrivals(rate: float, until: float, seed: str) -> Iterator[tuple[int, float
         at, id_ = at + random.expovariate(rate), id_ + 1
 
 
-def _turn(vocabulary: Vocabulary, random: Random, pause: float, *, question: int, answer: int) -> Turn:
-    asked = vocabulary.passage(_length(random, question, 0.7, 8, 8 * question), random)
-    answered = vocabulary.passage(_length(random, answer, 0.7, 8, MAX_TOKENS - 1), random)
+def _turn(words: Vocabulary, random: Random, pause: float, *, question: int, answer: int) -> Turn:
+    asked = words.passage(_length(random, question, 0.7, 8, 8 * question), random)
+    answered = words.passage(_length(random, answer, 0.7, 8, MAX_TOKENS - 1), random)
     return Turn(pause, asked, answered)
 
 
