@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
+
 from model_sim import command_line
 from model_sim.server import runtime
 from model_sim.server.simulator import Simulator

@@ -154,9 +154,7 @@ async def test_openai_responses_answer_and_stream_the_same_events(client):
 
 async def test_openai_responses_stream_function_calls(client):
     tools = [{"type": "function", "name": "weather", "parameters": WEATHER}]
-    async with client.responses.stream(
-        model="sim-model", input="hi", tools=tools, tool_choice="required"
-    ) as stream:
+    async with client.responses.stream(model="sim-model", input="hi", tools=tools, tool_choice="required") as stream:
         final = await stream.get_final_response()
 
     assert final.output[0].type == "function_call"

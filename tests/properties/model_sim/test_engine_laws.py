@@ -5,6 +5,7 @@ from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from model_sim.engine.blocks import BlockPool
 from model_sim.engine.engine import Engine
 from model_sim.engine.profile import EngineConfig, LatencyProfile

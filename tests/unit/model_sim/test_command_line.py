@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from model_sim import command_line
 from model_sim.command_line import Fleet, UsageError
 from model_sim.settings import LoraModule, Settings
@@ -16,9 +17,7 @@ def parse(*arguments: str, **environment: str) -> Settings:
 
 def test_a_real_vllm_command_line_is_accepted():
     settings = parse(
-        *"serve Qwen/Qwen3-32B --tensor-parallel-size 2 --gpu-memory-utilization=0.9 --max-model-len 32k --enforce-eager"
-        " --max_num_seqs 128 --enable-auto-tool-choice --tool-call-parser hermes --dtype bfloat16 --no-enable-prefix-caching"
-        " --swap-space 4 --disable-log-requests -tp 2 --compilation-config.level 3 --served-model-name qwen q2".split()
+        *["serve", "Qwen/Qwen3-32B", "--tensor-parallel-size", "2", "--gpu-memory-utilization=0.9", "--max-model-len", "32k", "--enforce-eager", "--max_num_seqs", "128", "--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--dtype", "bfloat16", "--no-enable-prefix-caching", "--swap-space", "4", "--disable-log-requests", "-tp", "2", "--compilation-config.level", "3", "--served-model-name", "qwen", "q2"]
     )
 
     assert settings.model == "Qwen/Qwen3-32B"
@@ -31,7 +30,16 @@ def test_a_real_vllm_command_line_is_accepted():
 
 def test_the_bare_form_of_the_older_manifests_is_accepted():
     settings = parse(
-        *("--model", "Qwen/Qwen3-32B", "--port", "8001", "--max-loras", "2", "--lora-modules", '{"name": "food-review-1"}')
+        *(
+            "--model",
+            "Qwen/Qwen3-32B",
+            "--port",
+            "8001",
+            "--max-loras",
+            "2",
+            "--lora-modules",
+            '{"name": "food-review-1"}',
+        )
     )
 
     assert (settings.model, settings.port, settings.engine.max_loras) == ("Qwen/Qwen3-32B", 8001, 2)

@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+
 from model_sim.engine.adapters import AdapterSlots
 from model_sim.engine.engine import Engine
 from model_sim.engine.profile import EngineConfig, LatencyProfile

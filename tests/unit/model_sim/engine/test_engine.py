@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+
 from model_sim.engine.engine import Engine, next_event
 from model_sim.engine.profile import EngineConfig, LatencyProfile
 from model_sim.engine.request import Completion, FinishReason, NeverFitsError, Output, Request
@@ -11,7 +12,7 @@ STEP = LatencyProfile(base=0.010, per_prefill_token=0.001, per_decode_sequence=0
 FOREVER = 1e6
 
 
-def engine(profile: LatencyProfile = STEP, **sizes: int | bool | float) -> Engine:
+def engine(profile: LatencyProfile = STEP, **sizes: bool | float) -> Engine:
     config = EngineConfig(**{"max_num_seqs": 8, "max_num_batched_tokens": 100, **sizes})
     return Engine(config, profile, Random(0), every_token=True)
 

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from model_sim.text import answers, corpus, schemas
 from model_sim.text.answers import Sampling, ToolCall
 from model_sim.text.tokenizer import BuiltinTokenizer
@@ -119,11 +120,13 @@ def test_an_instance_fits_a_common_schema() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["object", "array", "string", "#/a", "integer"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["type", "properties", "items", "enum", "$ref", "anyOf", "minItems", "maxLength", "a"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "properties", "items", "enum", "$ref", "anyOf", "minItems", "maxLength", "a"]),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )

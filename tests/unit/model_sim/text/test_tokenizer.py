@@ -5,10 +5,11 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from model_sim.text import corpus
 from model_sim.text.file_tokenizer import FileTokenizer
 from model_sim.text.tokenizer import BuiltinTokenizer
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
@@ -46,7 +47,9 @@ def test_any_ids_decode(tokens: list[int]) -> None:
 @pytest.mark.parametrize(
     ("text", "low", "high"),
     [
-        pytest.param("The quick brown fox jumps over the lazy dog near the river bank today. " * 10, 3.2, 4.2, id="english"),
+        pytest.param(
+            "The quick brown fox jumps over the lazy dog near the river bank today. " * 10, 3.2, 4.2, id="english"
+        ),
         pytest.param("Съешь же ещё этих мягких французских булок да выпей чаю " * 10, 1.4, 2.0, id="russian"),
         pytest.param("人人生而自由在尊严和权利上一律平等" * 10, 1.0, 1.0, id="chinese"),
     ],

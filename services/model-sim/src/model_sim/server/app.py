@@ -72,6 +72,8 @@ def _reason(refusal: web.HTTPException, message: str | None) -> str:
 
 def _admit(request: web.Request, simulator: Simulator) -> None:
     keys = simulator.settings.api_keys
+    if (request.content_length or 0) > replies.MAX_BODY_BYTES:
+        raise ApiError("The request body is too large.", status=413)
     if not request.path.startswith("/v1"):
         return
     if simulator.draining:

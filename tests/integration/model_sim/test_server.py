@@ -1,0 +1,390 @@
+"""The HTTP shell: headers, early headers, errors, disconnects, adapters, sleep, faults."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from io import BytesIO
+
+import aiohttp
+import pytest
+
+from model_sim.server.replies import MAX_BODY_BYTES
+
+JSON = {"Content-Type": "application/json"}
+CHAT = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8}
+
+
+async def wait_until(condition) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def metric(server, name: str) -> float:
+    async with server.http.get(f"{server.url}/metrics") as response:
+        lines = [line for line in (await response.text()).splitlines() if line.startswith(name)]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+async def events(response: aiohttp.ClientResponse) -> list[dict]:
+    text = await response.text()
+    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+
+
+async def test_an_answer_says_who_served_it(serve):
+    async with (
+        serve() as server,
+        server.http.post(f"{server.url}/v1/chat/completions", json=CHAT, headers={"x-request-id": "my-id"}) as response,
+    ):
+        body = await response.json()
+
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["x-inference-pod"] == "pod-a"
+    assert response.headers["x-inference-namespace"] == "default"
+    assert response.headers["x-request-id"] == "my-id"
+    assert body["id"] == "chatcmpl-my-id"
+    assert body["usage"]["prompt_tokens_details"] is None
+
+
+async def test_stream_headers_come_before_the_first_token(serve):
+    async with serve("--profile", "demo", "--max-num-seqs", "1") as server:
+        long = server.http.post(
+            f"{server.url}/v1/chat/completions", json={**CHAT, "max_tokens": 5000, "ignore_eos": True}
+        )
+        first = asyncio.ensure_future(long)
+        await wait_until(lambda: server.simulator.driver.in_flight == 1)
+        response = await server.http.post(f"{server.url}/v1/chat/completions", json={**CHAT, "stream": True})
+
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        assert server.simulator.driver.engines[0].snapshot().waiting == 1
+
+        response.close()
+        first.cancel()
+        await wait_until(server.is_empty)
+
+
+async def test_a_client_that_leaves_frees_its_slot_and_counts_as_abort(serve):
+    async with serve("--profile", "demo") as server:
+        body = {**CHAT, "max_tokens": 5000, "ignore_eos": True}
+        streamed = await server.http.post(f"{server.url}/v1/chat/completions", json={**body, "stream": True})
+        await streamed.content.readline()
+        waiting = asyncio.ensure_future(server.http.post(f"{server.url}/v1/chat/completions", json=body))
+        await wait_until(lambda: server.simulator.driver.in_flight == 2)
+        streamed.close()
+        waiting.cancel()
+        await wait_until(server.is_empty)
+
+        assert await metric(server, 'vllm:request_success_total{engine="0",finished_reason="abort"') == 2
+
+
+async def test_usage_in_streams_only_when_asked_or_forced(serve):
+    async with serve() as server, serve("--enable-force-include-usage") as forced:
+        stream = {**CHAT, "stream": True}
+        async with server.http.post(f"{server.url}/v1/chat/completions", json=stream) as response:
+            plain = await events(response)
+        options = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+        async with server.http.post(f"{server.url}/v1/chat/completions", json={**stream, **options}) as response:
+            asked = await events(response)
+        async with forced.http.post(f"{forced.url}/v1/chat/completions", json=stream) as response:
+            always = await events(response)
+
+    assert all("usage" not in event for event in plain)
+    assert [event["usage"]["completion_tokens"] for event in asked][-2:] == [8, 8]
+    assert always[-1]["usage"]["completion_tokens"] == 8
+
+
+async def test_frames_are_as_vllms(serve):
+    async with serve("--mode", "echo") as server:
+        body = {"messages": [{"role": "user", "content": "你好 мир"}], "stream": True}
+        async with server.http.post(f"{server.url}/v1/chat/completions", json=body) as response:
+            raw = await response.text()
+            frames = await events(response)
+
+    assert raw.endswith("data: [DONE]\n\n")
+    assert frames[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert "".join(frame["choices"][0]["delta"].get("content", "") for frame in frames) == "你好 мир"
+    assert frames[-1]["choices"][0]["finish_reason"] == "stop"
+    assert all(frame["object"] == "chat.completion.chunk" for frame in frames)
+
+
+async def test_a_http_1_0_client_gets_its_stream_unframed(serve):
+    async with serve() as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = json.dumps({**CHAT, "stream": True}).encode()
+        head = f"POST /v1/chat/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.partition(b"\r\n\r\n")[2].startswith(b"data: {")
+    assert answer.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "param"),
+    [
+        ("/v1/chat/completions", b"{", 400, None),
+        ("/v1/chat/completions", b"[]", 400, None),
+        ("/v1/chat/completions", b'{"messages": []}', 400, "messages"),
+        ("/v1/chat/completions", b'{"messages": [{"role": "x", "content": ""}]}', 400, "messages[0].role"),
+        ("/v1/chat/completions", b'{"messages": "hi"}', 400, "messages"),
+        ("/v1/chat/completions", b'{"model": "absent", "messages": []}', 404, "model"),
+        ("/v1/chat/completions", b'{"model": 5}', 400, "model"),
+        ("/v1/completions", b'{"prompt": ""}', 400, "prompt"),
+        ("/v1/completions", b'{"prompt": [1, -2]}', 400, "prompt[1]"),
+        ("/v1/completions", b'{"prompt": "x", "max_tokens": 0}', 400, "max_tokens"),
+        ("/v1/completions", b'{"prompt": "x", "max_tokens": 1e300}', 400, "max_tokens"),
+        ("/v1/completions", b'{"prompt": "x", "temperature": -1}', 400, "temperature"),
+        ("/v1/completions", b'{"prompt": "x", "stream_options": {}}', 400, "stream_options"),
+        ("/v1/completions", b'{"prompt": "\xff"}', 400, None),
+        ("/v1/completions", b'{"prompt": "x", "max_tokens": 999999}', 400, "max_tokens"),
+        ("/v1/embeddings", b"{}", 400, "input"),
+        ("/v1/embeddings", b'{"input": "x", "dimensions": 0}', 400, "dimensions"),
+        ("/tokenize", b"{}", 400, "prompt"),
+        ("/detokenize", b'{"tokens": ["x"]}', 400, "tokens[0]"),
+        ("/v1/responses", b'{"input": []}', 400, "input"),
+        ("/nowhere", b"{}", 404, None),
+    ],
+)
+async def test_a_bad_request_is_refused_in_shape_and_leaves_nothing(serve, path, body, status, param):
+    async with serve() as server, server.http.post(f"{server.url}{path}", data=body, headers=JSON) as response:
+        error = (await response.json())["error"]
+
+        assert (response.status, error["code"], error["param"]) == (status, status, param)
+        assert error["message"]
+        assert server.is_empty()
+
+
+async def test_nesting_and_size_have_limits(serve):
+    async with serve() as server:
+        deep = b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+        async with server.http.post(f"{server.url}/v1/chat/completions", data=deep, headers=JSON) as response:
+            assert response.status == 400
+        huge = {**JSON, "Content-Length": str(100 * 1024 * 1024), "Expect": "100-continue"}
+        async with server.http.post(f"{server.url}/v1/completions", data=BytesIO(b"{}"), headers=huge) as response:
+            assert response.status == 413
+            assert (await response.json())["error"]["code"] == 413
+        assert server.is_empty()
+
+
+async def test_a_body_of_unannounced_length_has_the_same_limit(serve):
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(MAX_BODY_BYTES // 2**20 + 1):
+            yield b"x" * 2**20
+
+    async with serve() as server:
+        async with server.http.post(f"{server.url}/v1/completions", data=endless(), headers=JSON) as response:
+            assert response.status == 413
+        assert server.is_empty()
+
+
+async def test_other_media_types_and_methods_are_refused(serve):
+    async with serve() as server:
+        async with server.http.post(f"{server.url}/v1/completions", data=b'{"prompt": "x"}') as response:
+            assert response.status == 400
+        async with server.http.get(f"{server.url}/v1/completions") as response:
+            assert response.status == 405
+            assert response.headers["Allow"] == "POST"
+
+
+async def test_a_context_that_is_too_long_is_refused_before_queueing(serve):
+    async with serve("--max-model-len", "50") as server:
+        long = {"prompt": list(range(50)), "max_tokens": 1}
+        async with server.http.post(f"{server.url}/v1/completions", json=long) as response:
+            error = (await response.json())["error"]
+
+        assert response.status == 400
+        assert "maximum context length is 50 tokens" in error["message"]
+
+
+async def test_a_prompt_that_no_cache_could_hold_is_refused(serve):
+    async with serve("--num-gpu-blocks", "2", "--block-size", "16") as server:
+        body = {"prompt": list(range(40)), "max_tokens": 1}
+        async with server.http.post(f"{server.url}/v1/completions", json=body) as response:
+            assert response.status == 400
+            assert "KV cache blocks" in (await response.json())["error"]["message"]
+        assert server.is_empty()
+
+
+async def test_an_api_key_guards_the_api_but_not_health(serve):
+    async with serve("--api-key", "secret") as server:
+        url = f"{server.url}/v1/models"
+        async with server.http.get(url) as refused, server.http.get(f"{server.url}/health") as healthy:
+            assert (refused.status, healthy.status) == (401, 200)
+        async with server.http.get(url, headers={"Authorization": "Bearer secret"}) as allowed:
+            assert allowed.status == 200
+
+
+async def test_models_have_the_shape_of_vllms(serve):
+    async with serve("--served-model-name", "one", "two", "--lora-modules", "sql=/adapters/sql") as server:
+        async with server.http.get(f"{server.url}/v1/models") as response:
+            data = (await response.json())["data"]
+        answer = await server.chat(model="sql")
+
+    assert [(card["id"], card["root"], card["parent"]) for card in data] == [
+        ("one", "sim-model", None),
+        ("two", "sim-model", None),
+        ("sql", "/adapters/sql", "one"),
+    ]
+    assert data[0]["permission"][0]["object"] == "model_permission"
+    assert data[0]["owned_by"] == "vllm"
+    assert answer["model"] == "sql"
+
+
+async def test_adapters_come_and_go_at_run_time(serve):
+    async with serve("--enable-lora") as server:
+
+        async def post(path: str, **body: str) -> tuple[int, str]:
+            async with server.http.post(f"{server.url}/v1/{path}", json=body) as response:
+                return response.status, await response.text()
+
+        assert (await post("load_lora_adapter", lora_name="x"))[0] == 400
+        loaded = await post("load_lora_adapter", lora_name="x", lora_path="/x")
+        again = await post("load_lora_adapter", lora_name="x", lora_path="/x")
+        answer = await server.chat(model="x")
+        removed = await post("unload_lora_adapter", lora_name="x")
+        unknown = await post("unload_lora_adapter", lora_name="x")
+
+    assert loaded == (200, "Success: LoRA adapter 'x' added successfully.")
+    assert again[0] == 400
+    assert json.loads(again[1])["error"]["type"] == "InvalidUserInput"
+    assert answer["model"] == "x"
+    assert removed == (200, "Success: LoRA adapter 'x' removed successfully.")
+    assert unknown[0] == 404
+
+
+async def test_unloading_waits_for_running_requests_and_refuses_new_ones(serve):
+    async with serve("--profile", "demo", "--lora-modules", "x=/x") as server:
+        running = asyncio.ensure_future(server.chat(model="x", max_tokens=40, ignore_eos=True))
+        await wait_until(lambda: server.simulator.driver.in_flight == 1)
+        unloading = asyncio.ensure_future(
+            server.http.post(f"{server.url}/v1/unload_lora_adapter", json={"lora_name": "x"})
+        )
+        await wait_until(lambda: not server.simulator.models.adapters)
+        async with server.http.post(f"{server.url}/v1/chat/completions", json={**CHAT, "model": "x"}) as refused:
+            assert refused.status == 404
+        assert not unloading.done()
+        await running
+        async with await unloading as response:
+            assert response.status == 200
+        assert server.simulator.driver.engines[0].adapters.on_gpu == ()
+
+
+async def test_sleeping_holds_requests_until_wake_up(serve):
+    async with serve() as server:
+        async with server.http.post(f"{server.url}/sleep?level=1") as response:
+            assert response.status == 200
+        waiting = asyncio.ensure_future(server.chat())
+        await wait_until(lambda: server.simulator.driver.in_flight == 1)
+        async with server.http.get(f"{server.url}/is_sleeping") as response:
+            assert await response.json() == {"is_sleeping": True}
+        assert (
+            await metric(server, 'vllm:engine_sleep_state{engine="0",model_name="sim-model",sleep_state="awake"}') == 0
+        )
+        async with server.http.post(f"{server.url}/wake_up") as response:
+            assert response.status == 200
+        async with asyncio.timeout(10):
+            await waiting
+
+
+async def test_text_survives_tokenize_and_detokenize(serve):
+    text = "Hello wörld, 你好 🙂"
+    async with serve() as server:
+        async with server.http.post(f"{server.url}/tokenize", json={"prompt": text, "return_token_strs": True}) as r:
+            tokens = await r.json()
+        async with server.http.post(f"{server.url}/detokenize", json={"tokens": tokens["tokens"]}) as r:
+            assert await r.json() == {"prompt": text}
+        async with server.http.post(f"{server.url}/tokenize", json=CHAT) as r:
+            conversation = await r.json()
+        answer = await server.chat()
+
+    assert tokens["count"] == len(tokens["tokens"]) == len(tokens["token_strs"])
+    assert answer["usage"]["prompt_tokens"] == conversation["count"]
+
+
+async def test_a_follow_up_finds_the_conversation_in_the_cache(serve):
+    async with serve("--enable-prompt-tokens-details", "--block-size", "4") as server:
+        question = {"role": "user", "content": "Tell me about queues and what they are for."}
+        first = await server.chat(messages=[question], max_tokens=60)
+        said = first["choices"][0]["message"]
+        follow_up = [question, {"role": "assistant", "content": said["content"]}, {"role": "user", "content": "More."}]
+        second = await server.chat(messages=follow_up)
+
+        cached = second["usage"]["prompt_tokens_details"]["cached_tokens"]
+        spoken = first["usage"]["prompt_tokens"] + first["usage"]["completion_tokens"]
+        assert spoken - 8 <= cached <= spoken
+        async with server.http.post(f"{server.url}/reset_prefix_cache") as response:
+            assert response.status == 200
+        third = await server.chat(messages=follow_up)
+        assert third["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+
+
+async def test_a_cache_salt_keeps_conversations_apart(serve):
+    async with serve("--enable-prompt-tokens-details") as server:
+        long = [{"role": "user", "content": "word " * 100}]
+        cached = []
+        for salt in ("a", "a", "b"):
+            answer = await server.chat(messages=long, cache_salt=salt)
+            cached.append(answer["usage"]["prompt_tokens_details"]["cached_tokens"])
+
+    assert cached[0] == cached[2] == 0
+    assert cached[1] > 80
+
+
+async def test_both_legs_of_disaggregated_serving_are_understood(serve):
+    async with serve() as server:
+        prefill = await server.chat(max_tokens=1, kv_transfer_params={"do_remote_decode": True})
+        params = prefill["kv_transfer_params"]
+        decode = await server.chat(kv_transfer_params=params)
+
+        assert params["do_remote_prefill"] is True
+        assert decode["usage"]["completion_tokens"] == 8
+        assert (
+            await metric(server, 'vllm:prompt_tokens_by_source_total{engine="0",model_name="sim-model",source="ext') > 0
+        )
+
+
+async def test_data_parallel_ranks_share_one_port(serve):
+    async with serve("--data-parallel-size", "2", "--profile", "demo") as server:
+        await asyncio.gather(*(server.chat() for _ in range(4)))
+
+        for rank in (0, 1):
+            assert await metric(server, f'vllm:generation_tokens_total{{engine="{rank}"') == 16
+
+
+async def test_beyond_the_queue_limit_requests_are_refused(serve):
+    async with serve("--profile", "demo", "--max-num-seqs", "1", "--max-num-queued-reqs", "1") as server:
+        body = {**CHAT, "max_tokens": 500, "ignore_eos": True}
+        engine = server.simulator.driver.engines[0]
+        held = []
+        for reached in (lambda: engine.snapshot().running == 1, lambda: engine.snapshot().waiting == 1):
+            held.append(asyncio.ensure_future(server.http.post(f"{server.url}/v1/chat/completions", json=body)))
+            await wait_until(reached)
+        async with server.http.post(f"{server.url}/v1/chat/completions", json=body) as response:
+            assert response.status == 503
+        for each in held:
+            each.cancel()
+        await wait_until(server.is_empty)
+
+
+async def test_health_version_load_and_ping(serve):
+    async with serve() as server:
+        statuses = {}
+        for path in ("health", "healthz", "readyz", "ping", "version", "load"):
+            async with server.http.get(f"{server.url}/{path}") as response:
+                statuses[path] = response.status
+                body = await response.text()
+        assert set(statuses.values()) == {200}
+        assert json.loads(body) == {"server_load": 0}
+
+
+async def test_a_slow_reader_does_not_grow_memory_and_loses_nothing(serve):
+    async with serve() as server:
+        body = {**CHAT, "max_tokens": 60_000, "ignore_eos": True, "stream": True}
+        async with server.http.post(f"{server.url}/v1/chat/completions", json=body) as response:
+            await asyncio.sleep(0.5)
+            frames = await events(response)
+
+    assert sum(1 for frame in frames if frame["choices"][0]["delta"].get("content")) == 60_000
