@@ -22,6 +22,7 @@ from epp.model import PoolId
 from epp.observer import Journal, NullJournal
 from epp.picker import Picker
 from epp.scrape import Scraper, Source
+from epp.sharing.stream import Apply, SharedStream
 from gateway import accesslog, admin, clock, lifecycle
 from gateway.accesslog import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
@@ -51,7 +52,8 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     config = source.load()
     metrics = Metrics()
     metrics.warned(config.warnings)
-    picker = build_picker(options, config, metrics, NullJournal())
+    stream = shared_stream(options, lambda event: picker.apply(event, clock.monotonic()), metrics)
+    picker = build_picker(options, config, metrics, stream or NullJournal())
     scraper = Scraper(picker, metrics, clock.monotonic, scrape_source(config), Random())
 
     def replace_pools(pools: Pools) -> None:
@@ -77,6 +79,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
             scraper.run(),
             source.follow(reconfigure),
             expire(picker),
+            *(() if stream is None else (stream.run(),)),
         ),
         admin.serving(operators, options.listeners.host, options.metrics_port),
     ):
@@ -95,6 +98,11 @@ def build_picker(options: Options, config: SchedulerConfig, metrics: Metrics, jo
         default_pool=options.default_pool,
         explains=options.explains,
     )
+
+
+def shared_stream(options: Options, apply: Apply, metrics: Metrics) -> SharedStream | None:
+    """The link to the other replicas, when there is one."""
+    return SharedStream(options.redis_url, options.replica, apply, metrics) if options.redis_url else None
 
 
 def scrape_source(config: SchedulerConfig) -> Source:

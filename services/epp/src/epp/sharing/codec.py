@@ -1,0 +1,121 @@
+"""Shared events as bytes, many to a message. Pure.
+
+    message = frame*            frame = kind (1 byte) · length (u32) · payload
+    P       = pool length (u16) · pool · endpoint length (u16) · endpoint · block hashes (u64 each)
+    F       = JSON of the feedback's fields
+
+All numbers are little-endian. A frame of an unknown kind is skipped, so that replicas of two versions can share; one
+that cannot be read ends the message.
+"""
+
+import dataclasses
+import struct
+from collections.abc import Iterable, Iterator
+
+import orjson
+
+from epp.model import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned, SharedEvent
+
+_FRAME = struct.Struct("<cI")
+_LENGTH = struct.Struct("<H")
+_PREFIX, _FEEDBACK = b"P", b"F"
+# More blocks than any prompt has: 64k blocks of 16 tokens are a million tokens.
+BLOCK_LIMIT = 65_536
+
+
+class MalformedError(ValueError):
+    """A message that this version cannot read to its end."""
+
+
+def encode(event: SharedEvent) -> bytes:
+    """One frame."""
+    match event:
+        case PrefixLearned(pool, endpoint, blocks):
+            shared = blocks[:BLOCK_LIMIT]
+            payload = _text(pool) + _text(endpoint) + struct.pack(f"<{len(shared)}Q", *shared)
+            return _FRAME.pack(_PREFIX, len(payload)) + payload
+        case FeedbackForwarded(feedback):
+            payload = orjson.dumps(dataclasses.asdict(feedback))
+            return _FRAME.pack(_FEEDBACK, len(payload)) + payload
+
+
+def decode(message: bytes) -> tuple[SharedEvent, ...]:
+    """Every event of a message; raises MalformedError."""
+    try:
+        return tuple(_events(message))
+    except (struct.error, KeyError, TypeError, ValueError) as error:
+        raise MalformedError(str(error)) from None
+
+
+def join(frames: Iterable[bytes]) -> bytes:
+    """Frames as one message."""
+    return b"".join(frames)
+
+
+def _events(message: bytes) -> Iterator[SharedEvent]:
+    at = 0
+    while at < len(message):
+        kind, length = _FRAME.unpack_from(message, at)
+        at += _FRAME.size
+        payload = message[at : at + length]
+        if len(payload) < length:
+            raise MalformedError("a frame is cut")
+        at += length
+        if kind == _PREFIX:
+            yield _prefix(payload)
+        elif kind == _FEEDBACK:
+            yield FeedbackForwarded(_feedback(orjson.loads(payload)))
+
+
+def _prefix(payload: bytes) -> PrefixLearned:
+    pool, at = _read_text(payload, 0)
+    endpoint, at = _read_text(payload, at)
+    count, rest = divmod(len(payload) - at, 8)
+    if rest or count > BLOCK_LIMIT:
+        raise MalformedError("not a whole number of blocks")
+    return PrefixLearned(PoolId(pool), EndpointId(endpoint), struct.unpack_from(f"<{count}Q", payload, at))
+
+
+def _feedback(fields: dict[str, object]) -> Feedback:
+    """Checked by type, since another version wrote it."""
+    known = {name: fields[name] for name in _FIELDS if name in fields}
+    flags = known.pop("flags", ())
+    if not isinstance(known.get("pick_id"), str) or not isinstance(flags, list | tuple):
+        raise MalformedError("not a feedback")
+    for name in _NUMBERS:
+        if not isinstance(known.get(name), int | float | None):
+            raise MalformedError(f"{name} is no number")
+    served, pick_id, pool = known.pop("served", None), str(known.pop("pick_id")), str(known.pop("pool", ""))
+    return Feedback(
+        pick_id=PickId(pick_id),
+        pool=PoolId(pool),
+        served=None if served is None else EndpointId(str(served)),
+        flags=tuple(str(flag) for flag in flags),
+        is_final=bool(known.pop("is_final")),
+        **known,  # type: ignore[arg-type]  # numbers, checked above
+    )
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Feedback))
+_NUMBERS = (
+    "status",
+    "attempts",
+    "ttft_seconds",
+    "duration_seconds",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return _LENGTH.pack(len(data)) + data
+
+
+def _read_text(payload: bytes, at: int) -> tuple[str, int]:
+    (length,) = _LENGTH.unpack_from(payload, at)
+    start = at + _LENGTH.size
+    if start + length > len(payload):
+        raise MalformedError("a text is cut")
+    return payload[start : start + length].decode(), start + length

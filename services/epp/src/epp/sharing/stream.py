@@ -1,0 +1,170 @@
+"""Shares events through one bounded Redis stream. A shell on redis.asyncio; the pick never waits for it.
+
+`record` puts an event into the outbox. One task writes what is there, in batches; another reads what the others wrote
+and hands it to the brain. Redis that is slow, gone or back again costs knowledge and nothing else: both tasks start
+over with growing pauses, and say so once per change.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from epp.model import SharedEvent
+from epp.sharing import codec
+from epp.sharing.outbox import Outbox
+from gateway import logs
+
+log = logs.get(__name__)
+
+STREAM = "pointsman:shared:1"
+# Messages kept, about; with batches of a few kilobytes some dozen MB.
+STREAM_LENGTH = 20_000
+# A picker that starts reads what was shared this long ago: model servers still hold those prefixes.
+REPLAY_SECONDS = 120
+# Gathers what one burst brought; far below the 100 ms within which replicas promise to know.
+GATHER_SECONDS = 0.003
+READ_BLOCK_SECONDS = 1.0
+READ_MESSAGES = 64
+CALL_SECONDS = 2.0
+PAUSE_SECONDS = (0.05, 2.0)
+
+_REPLICA, _EVENTS = b"r", b"e"
+_BEGIN = "0-0"
+FAILURES = (exceptions.RedisError, OSError, TimeoutError)
+
+
+class Observer(Protocol):
+    """What an operator counts."""
+
+    def shared(self, direction: str, events: int) -> None:
+        """Events went out or came in."""
+
+    def dropped(self, events: int) -> None:
+        """Events that the others will not hear of."""
+
+
+Apply = Callable[[SharedEvent], None]
+
+
+class SharedStream:
+    """A Journal. Run `run` beside the brain."""
+
+    def __init__(self, url: str, replica: str, apply: Apply, observer: Observer) -> None:
+        self._url = url
+        self._replica = replica.encode()
+        self._apply = apply
+        self._observer = observer
+        self._outbox = Outbox()
+        self._filled = asyncio.Event()
+        self._last = ""  # the last message read
+        self._is_connected = {"write": True, "read": True}
+
+    def record(self, event: SharedEvent) -> None:
+        """Share an event soon; never waits."""
+        self._drop(self._outbox.put(codec.encode(event)))
+        self._filled.set()
+
+    def _drop(self, events: int) -> None:
+        if events:
+            self._observer.dropped(events)
+
+    async def run(self) -> None:
+        """Write and read until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._persist("write", self._write))
+            group.create_task(self._persist("read", self._read))
+
+    async def _persist(self, what: str, work: Callable[[Redis], Awaitable[None]]) -> None:
+        pause = PAUSE_SECONDS[0]
+        while True:
+            redis = connect(self._url)
+            try:
+                await redis.ping()
+                self._say(what, is_connected=True)
+                pause = PAUSE_SECONDS[0]
+                await work(redis)
+            except FAILURES as error:
+                self._say(what, is_connected=False, reason=str(error))
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, PAUSE_SECONDS[1])
+            finally:
+                await redis.aclose()
+
+    def _say(self, what: str, *, is_connected: bool, reason: str = "") -> None:
+        if self._is_connected[what] != is_connected:
+            if is_connected:
+                log.info("sharing again", direction=what)
+            else:
+                log.warning("Redis cannot be reached; picking goes on without it", direction=what, reason=reason)
+        self._is_connected[what] = is_connected
+
+    async def _write(self, redis: Redis) -> None:
+        while True:
+            await self._filled.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            while len(self._outbox):
+                frames = self._outbox.take()
+                fields: dict[Any, Any] = {_REPLICA: self._replica, _EVENTS: codec.join(frames)}
+                try:
+                    await redis.xadd(STREAM, fields, maxlen=STREAM_LENGTH, approximate=True)
+                except FAILURES:  # perhaps it was written nevertheless: hearing it twice does no harm
+                    self._drop(self._outbox.put_back(frames))
+                    raise
+                self._observer.shared("out", len(frames))
+            self._filled.clear()
+
+    async def _read(self, redis: Redis) -> None:
+        self._last = await self._resume(redis)
+        while True:
+            block = int(READ_BLOCK_SECONDS * 1000)
+            found: Any = await redis.xread({STREAM: self._last}, count=READ_MESSAGES, block=block)
+            for _, messages in found or ():
+                for name, fields in messages:
+                    self._take(fields)
+                    self._last = name.decode()
+            await asyncio.sleep(0)
+
+    async def _resume(self, redis: Redis) -> str:
+        """Where to read on: after what was read, unless the stream was lost and began anew."""
+        newest: Any = await redis.xrevrange(STREAM, count=1)
+        last = newest[0][0].decode() if newest else _BEGIN
+        if not self._last:
+            seconds, _ = await redis.time()
+            return f"{max(0, int(seconds) - REPLAY_SECONDS) * 1000}-0"
+        return self._last if _order(self._last) <= _order(last) else _BEGIN
+
+    def _take(self, fields: dict[bytes, bytes]) -> None:
+        if fields.get(_REPLICA) == self._replica:
+            return
+        try:
+            events = codec.decode(fields.get(_EVENTS, b""))
+        except codec.MalformedError as error:
+            log.debug("a shared message cannot be read", reason=str(error))
+            self._observer.dropped(1)
+            return
+        for event in events:
+            self._apply(event)
+        self._observer.shared("in", len(events))
+
+
+def connect(url: str) -> Redis:
+    """A client that fails fast; `_persist` is what tries again."""
+    client: Redis = Redis.from_url(
+        url,
+        protocol=2,
+        socket_timeout=CALL_SECONDS,
+        socket_connect_timeout=CALL_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        single_connection_client=True,
+    )
+    return client
+
+
+def _order(name: str) -> tuple[int, int]:
+    milliseconds, _, sequence = name.partition("-")
+    return int(milliseconds), int(sequence or 0)

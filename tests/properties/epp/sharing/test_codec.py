@@ -1,0 +1,80 @@
+"""What one replica writes, another reads; anything else is refused, not misread."""
+
+import contextlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.model import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned
+from epp.sharing import codec
+from epp.sharing.outbox import Outbox
+
+names = st.text(max_size=40)
+counts = st.none() | st.integers(0, 2**40)
+seconds = st.none() | st.floats(0, 1e6)
+prefixes = st.builds(
+    PrefixLearned,
+    names.map(PoolId),
+    names.map(EndpointId),
+    st.lists(st.integers(0, 2**64 - 1), max_size=50).map(tuple),
+)
+feedbacks = st.builds(
+    Feedback,
+    pick_id=names.map(PickId),
+    pool=names.map(PoolId),
+    is_final=st.booleans(),
+    served=st.none() | names.map(EndpointId),
+    status=counts,
+    flags=st.lists(names, max_size=3).map(tuple),
+    attempts=st.integers(1, 9),
+    ttft_seconds=seconds,
+    duration_seconds=seconds,
+    prompt_tokens=counts,
+    completion_tokens=counts,
+    cached_tokens=counts,
+).map(FeedbackForwarded)
+events = st.lists(prefixes | feedbacks, max_size=8)
+
+
+@given(events)
+def test_events_survive_the_way(sent) -> None:
+    assert codec.decode(codec.join(map(codec.encode, sent))) == tuple(sent)
+
+
+@given(events, st.data())
+def test_a_cut_message_gives_a_prefix_of_its_events_or_an_error(sent, data) -> None:
+    message = codec.join(map(codec.encode, sent))
+    cut = data.draw(st.integers(0, len(message)))
+    with contextlib.suppress(codec.MalformedError):
+        read = codec.decode(message[:cut])
+        assert read == tuple(sent[: len(read)])
+
+
+@given(st.binary(max_size=300))
+def test_noise_is_an_error_or_harmless(noise: bytes) -> None:
+    try:
+        read = codec.decode(noise)
+    except codec.MalformedError:
+        return
+    assert all(isinstance(event, PrefixLearned | FeedbackForwarded) for event in read)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50)), st.integers(1, 20), st.integers(1, 300))
+def test_the_outbox_keeps_the_newest_within_its_bounds(frames: list[bytes], count: int, size: int) -> None:
+    outbox = Outbox(count, size)
+    dropped = sum(outbox.put(frame) for frame in frames)
+    kept: list[bytes] = []
+    while len(outbox):
+        kept += outbox.take(64)
+    assert kept == frames[dropped:]
+    assert len(kept) <= count
+    assert sum(map(len, kept)) <= size
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50)), st.integers(1, 400))
+def test_frames_put_back_are_taken_again_in_their_order(frames: list[bytes], size: int) -> None:
+    outbox = Outbox()
+    for frame in frames:
+        outbox.put(frame)
+    assert outbox.put_back(outbox.take(size)) == 0
+    assert outbox.take(1_000_000) == frames
