@@ -18,7 +18,8 @@ from tests.e2e.stack import PORT_COUNT, Stack, completes, free_stack_ports, proc
 from tests.e2e.test_requests import chat
 
 STREAMS = 50
-TOKENS = 60  # at the slow profile's pace, some seconds: long enough to restart something in the middle
+TOKENS = 60  # six seconds at the patient profile's pace: longer than the restart of one process
+ROLL_TOKENS = 220  # longer than four restarts, one after the other
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +27,14 @@ def slow(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactor
     """A stack whose model servers take their time, so that answers are in flight for seconds."""
     run = tmp_path_factory.mktemp("slow")
     ports = free_stack_ports(free_ports(PORT_COUNT))
-    with process_stack(root, run, envoy_binary, ports, simulator_profile="demo") as stack:
+    with process_stack(root, run, envoy_binary, ports, simulator_profile=str(root / "tests" / "data" / "patient.yaml")) as stack:
         yield stack
 
 
-async def stream(session: aiohttp.ClientSession, url: str, number: int, started: asyncio.Event) -> int:
+async def stream(session: aiohttp.ClientSession, url: str, number: int, tokens: int, started: asyncio.Event) -> int:
     """Read one streamed answer to its end; return how many content deltas came. Raise if it was cut."""
     model = ("Qwen/Qwen3-32B", "phi-4-mini-instruct")[number % 2]
-    body = chat(model, f"Tell me about number {number}", stream=True, max_tokens=TOKENS, ignore_eos=True)
+    body = chat(model, f"Tell me about number {number}", stream=True, max_tokens=tokens, ignore_eos=True)
     deltas, finished = 0, False
     async with session.post(f"{url}/v1/chat/completions", json=body) as response:
         assert response.status == 200, await response.text()
@@ -47,16 +48,17 @@ async def stream(session: aiohttp.ClientSession, url: str, number: int, started:
     return deltas
 
 
-async def streams_while(url: str, disturb: Callable[[], None]) -> list[int]:
+async def streams_while(url: str, disturb: Callable[[], None], tokens: int = TOKENS) -> list[int]:
     """Run `STREAMS` answers; once one has begun, disturb the stack; return each answer's number of deltas."""
     started = asyncio.Event()
-    timeout = aiohttp.ClientTimeout(total=120)
+    timeout = aiohttp.ClientTimeout(total=180)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(stream(session, url, number, started)) for number in range(STREAMS)]
+        tasks = [group.create_task(stream(session, url, number, tokens, started)) for number in range(STREAMS)]
         await started.wait()
         await asyncio.sleep(0.5)  # all of them are in flight now
         await asyncio.to_thread(disturb)
+        assert not any(task.done() for task in tasks), "the answers ended before the disturbance did"
     return [task.result() for task in tasks]
 
 
@@ -83,7 +85,7 @@ async def test_a_rolling_restart_of_pickers_and_routers_cuts_none(slow: Stack) -
     def roll() -> None:
         assert [restart(slow, name) for name in ("epp", "bbr", "epp", "bbr")] == [0, 0, 0, 0]
 
-    assert await streams_while(slow.url, roll) == [TOKENS] * STREAMS
+    assert await streams_while(slow.url, roll, ROLL_TOKENS) == [ROLL_TOKENS] * STREAMS
 
 
 async def test_a_killed_picker_cuts_no_answer_in_flight(slow: Stack) -> None:

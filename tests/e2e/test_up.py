@@ -29,13 +29,12 @@ def up(root: Path, envoy_binary: Path) -> Iterator[subprocess.Popen[str]]:
         "--envoy-admin-port",
         str(admin),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(40)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
 
 
 def announced(process: "subprocess.Popen[str]") -> str:

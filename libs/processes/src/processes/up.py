@@ -154,11 +154,12 @@ def _end(runner: "subprocess.Popen[bytes]") -> None:
 
 
 def _last_words(log: Path) -> str:
+    """Which process ended first, how, and what it said last. honcho's lines read `TIME NAME.1 | what was said`."""
     lines = log.read_text(errors="replace").splitlines()
-    ended = next((line for line in lines if " stopped (rc=" in line), "a process ended")
-    name = ended.partition("|")[2].strip().partition(" ")[0]
-    own = [line for line in lines if f" {name}" in line.partition("|")[0]][-_TAIL_LINES:]
-    return "\n".join([ended.partition("|")[2].strip() or ended, *own, f"all of it: {log}"])
+    ended = next((line.partition("| ")[2] for line in lines if " stopped (rc=" in line), "honcho ended")
+    name, _, how = ended.partition(" ")
+    own = [line.partition("| ")[2] for line in lines if f" {name} " in line.partition("|")[0]]
+    return "\n".join([f"{name.removesuffix('.1')} {how}", *own[-_TAIL_LINES:], f"all of it: {log}"])
 
 
 def _banner(settings: Settings, log: Path) -> str:
