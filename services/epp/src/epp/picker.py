@@ -112,7 +112,7 @@ class Picker:
             return self._refuse(request, pool, asked, now, parsed)
         decision = self._decide(asked)
         if isinstance(decision, Rejection):
-            return self._refuse(request, pool, decision, now, asked.parsed)
+            return self._refuse(request, pool, decision, now, asked.parsed, asked.notes)
         return self._commit(asked, decision, now)
 
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
@@ -295,7 +295,7 @@ class Picker:
         )  # fmt: skip
         return Pick(
             pick_id, pool.spec.id, targets, self._request_headers(decision), self._rewritten(asked),
-            self._response_headers(asked, first, lead),
+            self._response_headers(asked, first, lead), parsed.model,
         )  # fmt: skip
 
     def _reserve(self, pick_id: PickId, asked: _Asked, decision: Decision, now: float) -> Reservation:
@@ -406,6 +406,7 @@ class Picker:
     def _refuse(
         self, door: Request, pool: PoolState | None, rejection: Rejection, now: float,
         parsed: InferenceRequest | None = None,
+        notes: Notes | None = None,
     ) -> Rejection:  # fmt: skip
         id_ = None if pool is None else pool.spec.id
         self._observer.rejected(id_, rejection)
@@ -413,7 +414,7 @@ class Picker:
         said = f"{rejection.status} {rejection.code}: {rejection.message}"
         self._ring.add(DecisionRecord(
             now, door.headers.get(REQUEST_ID, ""), None, id_, parsed.model or "", parsed.target_model,
-            parsed.priority, parsed.prompt_tokens, 0, 0, (), 0.0, said,
+            parsed.priority, parsed.prompt_tokens, 0, 0, (), 0.0, said, None, notes,
         ))  # fmt: skip
         return rejection
 

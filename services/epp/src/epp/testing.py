@@ -96,7 +96,7 @@ def _decided(picker: Picker, verdict: object) -> Decided:
     record: Mapping[str, Any] = picker.decisions(1)[0]
     scores = {note["plugin"]: note["raw"] for note in record.get("scores", ())}
     removed = {note["plugin"]: note["removed"] for note in record.get("filters", ())}
-    totals = next(iter(record.get("totals", {}).values()), {})
+    totals: Mapping[str, float] = next(iter(record.get("totals", {}).values()), {})
     if isinstance(verdict, Pick):
         return Decided(verdict.targets, scores, totals, removed, pick=verdict)
     assert isinstance(verdict, Rejection)
