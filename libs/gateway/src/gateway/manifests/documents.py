@@ -88,8 +88,9 @@ def parse(text: str, file: str) -> tuple[tuple[Document, ...], tuple[Problem, ..
         text = text.replace("\t", " ")  # YAML forbids tabs between tokens; inside a JSON string there can be none
     documents: list[Document] = []
     problems: list[Problem] = []
-    loader = yaml.SafeLoader(text)
+    loader: yaml.SafeLoader | None = None
     try:
+        loader = yaml.SafeLoader(text)
         while loader.check_node():
             root = loader.get_node()
             assert root is not None
@@ -102,7 +103,8 @@ def parse(text: str, file: str) -> tuple[tuple[Document, ...], tuple[Problem, ..
     except (yaml.YAMLError, _TooLargeError, RecursionError, ValueError) as error:
         problems.append(Problem(file, 0, "", f"not YAML: {' '.join(str(error).split()) or 'nested too deeply'}"))
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return tuple(documents), tuple(problems)
 
 

@@ -239,6 +239,8 @@ def _pairs(body: Fields, key: str) -> tuple[tuple[str, str], ...]:
         name, value = item.text("name", required=True, longest=256), item.text("value", required=True)
         if name and not _HEADER_NAME.fullmatch(name):
             item.problem("name", f"not a header name: {what(name)}")
+        if name.lower() == "host":
+            item.problem("name", "the host is changed by URLRewrite, not by a header")
         item.done()
         pairs.append((name.lower(), value))
     return tuple(pairs)

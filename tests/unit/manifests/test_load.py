@@ -1,0 +1,89 @@
+"""Folders are merged in order, and one bad file hides no other."""
+
+from pathlib import Path
+
+from gateway.manifests.load import MAX_FILE_BYTES, load
+
+
+def config_map(name: str, value: str = "1", extra: str = "") -> str:
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: '{value}'{extra}}}\n"
+
+
+def written(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_files_of_every_kind_are_found_in_depth_and_hidden_ones_skipped(tmp_path: Path) -> None:
+    folder = written(
+        tmp_path,
+        {
+            "a.yaml": config_map("a"),
+            "deep/er/b.yml": config_map("b"),
+            "c.json": '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}',
+            ".hidden.yaml": config_map("h"),
+            "..data/d.yaml": config_map("d"),
+            "notes.txt": "not: [yaml",
+        },
+    )
+
+    loaded = load([folder])
+
+    assert loaded.problems == ()
+    assert sorted(name.name for name in loaded.manifests.config_maps) == ["a", "b", "c"]
+
+
+def test_a_later_folder_replaces_an_object_whole(tmp_path: Path) -> None:
+    base = written(tmp_path / "base", {"a.yaml": config_map("a", "1", ", b: '2'") + "---\n" + config_map("b")})
+    overlay = written(tmp_path / "overlay", {"other.yaml": config_map("a", "9")})
+
+    loaded = load([base, overlay])
+
+    assert loaded.problems == ()
+    assert {name.name: dict(found.data) for name, found in loaded.manifests.config_maps.items()} == {
+        "a": {"a": "9"},
+        "b": {"a": "1"},
+    }
+
+
+def test_a_mistake_that_an_overlay_replaces_does_not_count(tmp_path: Path) -> None:
+    base = written(tmp_path / "base", {"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: 3\n"})
+    overlay = written(tmp_path / "overlay", {"a.yaml": config_map("a")})
+
+    assert len(load([base]).problems) == 1
+    assert load([base, overlay]).problems == ()
+
+
+def test_two_objects_of_one_name_in_one_folder_are_a_problem(tmp_path: Path) -> None:
+    folder = written(tmp_path, {"a.yaml": config_map("a"), "b.yaml": config_map("c") + "---\n" + config_map("a")})
+
+    (problem,) = load([folder]).problems
+
+    assert (problem.file, problem.line) == (str(tmp_path / "b.yaml"), 8)
+    assert f"already in {tmp_path / 'a.yaml'}:1" in problem.message
+
+
+def test_each_bad_file_is_named_and_the_good_ones_are_read(tmp_path: Path) -> None:
+    folder = written(
+        tmp_path, {"good.yaml": config_map("a"), "bad.yaml": "a: [", "long.yaml": "#" * (MAX_FILE_BYTES + 1)}
+    )
+    (folder / "binary.yaml").write_bytes(b"a: \xff")
+    (folder / "gone.yaml").symlink_to(folder / "nowhere")
+
+    loaded = load([folder])
+
+    assert [Path(problem.file).name for problem in loaded.problems] == [
+        "bad.yaml",
+        "binary.yaml",
+        "gone.yaml",
+        "long.yaml",
+    ]
+    assert list(loaded.manifests.config_maps) == [("default", "a")]
+
+
+def test_a_missing_folder_is_a_problem(tmp_path: Path) -> None:
+    (problem,) = load([tmp_path / "nowhere"]).problems
+
+    assert str(problem) == f"{tmp_path / 'nowhere'}: no such folder"
