@@ -6,7 +6,7 @@ listed; a profile without a picker gets the first listed one or max-score-picker
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -45,6 +45,7 @@ from epp.scheduling.plugin import (
     WeightedScorer,
 )
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer, SessionIdProducer
+from epp.scheduling.scorers import PrefixCacheScorer
 from epp.scheduling.sessions import SessionAffinityFilter, SessionAffinityScorer
 
 KIND = "EndpointPickerConfig"
@@ -321,8 +322,18 @@ class _Reader:
     # Producers, sources, detectors
 
     def _prefix(self) -> ApproxPrefixCacheProducer:
+        """The configured producer; without one the default, with what an older configuration gave the scorer."""
         found = self._only(ApproxPrefixCacheProducer)
-        return found if isinstance(found, ApproxPrefixCacheProducer) else self._default("approx-prefix-cache-producer")
+        if isinstance(found, ApproxPrefixCacheProducer):
+            return found
+        producer: ApproxPrefixCacheProducer = self._default("approx-prefix-cache-producer")
+        scorer = next(
+            (each.plugin for each in self.listed.values() if isinstance(each.plugin, PrefixCacheScorer)), None
+        )
+        given: dict[str, Any] = {} if scorer is None else scorer.of_the_producer()
+        if "max_prefix_blocks_to_match" in given and "max_prefix_tokens_to_match" not in given:
+            given["max_prefix_tokens_to_match"] = 0
+        return replace(producer, **given)
 
     def _uses_prefix(self, profiles: Sequence[Profile]) -> bool:
         """Whether anything reads matches. An own plugin may, so it counts."""

@@ -11,6 +11,8 @@ from epp.scheduling.labels import in_range
 from epp.scheduling.plugin import parameter
 from epp.scheduling.view import ATTRIBUTES, SchedulingView
 
+_WHY_PRODUCERS = "the producer's, where older configurations have it; the producer's own setting wins"
+
 
 def lowest_is_best(values: Sequence[float]) -> list[float]:
     """(max − value) / (max − min); all equal scores 1."""
@@ -59,6 +61,21 @@ class PrefixCacheScorer:
     prefix_match_info_producer_name: str = parameter(
         "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix-producer"
     )
+    auto_tune: bool | None = parameter(None, _WHY_PRODUCERS)
+    block_size: int | None = parameter(None, _WHY_PRODUCERS, unit="bytes", minimum=0)
+    hash_block_size: int | None = parameter(None, _WHY_PRODUCERS, unit="bytes", minimum=0)
+    block_size_tokens: int | None = parameter(None, _WHY_PRODUCERS, unit="tokens", minimum=1)
+    max_prefix_blocks_to_match: int | None = parameter(None, _WHY_PRODUCERS, unit="blocks", minimum=1)
+    max_prefix_tokens_to_match: int | None = parameter(None, _WHY_PRODUCERS, unit="tokens", minimum=0)
+    lru_capacity_per_server: int | None = parameter(None, _WHY_PRODUCERS, unit="blocks", minimum=1)
+
+    def of_the_producer(self) -> dict[str, object]:
+        """Those of the parameters that belong to the producer."""
+        names = (
+            "auto_tune", "block_size", "hash_block_size", "block_size_tokens", "max_prefix_blocks_to_match",
+            "max_prefix_tokens_to_match", "lru_capacity_per_server",
+        )  # fmt: skip
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def score(self, view: SchedulingView) -> Sequence[float]:
         """The matched share, blended with the squared matched length."""

@@ -1,0 +1,275 @@
+"""Configurations that exist load: those of upstream's documentation, of the demo, and each known name."""
+
+from pathlib import Path
+
+import pytest
+
+from epp.config import default_config, parse_config
+from epp.config.catalogue import GIE, KNOWN_UPSTREAM, LLM_D, PARSERS, PLUGINS, POLICIES
+from epp.config.engines import MetricSelector, selector
+from epp.scheduling.filters import PrefixCacheAffinityFilter
+from epp.scheduling.handlers import DisaggProfileHandler, HeaderProfileHandler, SingleProfileHandler
+from epp.scheduling.pickers import MaxScorePicker, RandomPicker
+from epp.scheduling.saturation import ConcurrencyDetector, UtilizationDetector
+
+ROOT = Path(__file__).resolve().parents[4]
+HEAD = f"apiVersion: {LLM_D}\nkind: EndpointPickerConfig\n"
+
+SEED = f"""\
+apiVersion: {GIE}
+kind: EndpointPickerConfig
+plugins:
+- type: queue-scorer
+- type: kv-cache-utilization-scorer
+- type: prefix-cache-scorer
+schedulingProfiles:
+- name: default
+  plugins:
+  - pluginRef: queue-scorer
+    weight: 2
+  - pluginRef: kv-cache-utilization-scorer
+    weight: 2
+  - pluginRef: prefix-cache-scorer
+    weight: 3
+"""
+FILE_DISCOVERY = f"""\
+apiVersion: {LLM_D}
+kind: EndpointPickerConfig
+featureGates: [flowControl]
+plugins:
+- type: file-discovery
+  parameters: {{path: /etc/epp/endpoints.yaml, watchFile: true}}
+- type: approx-prefix-cache-producer
+  parameters: {{autoTune: false, blockSizeTokens: 64, maxPrefixTokensToMatch: 131072, lruCapacityPerServer: 31250}}
+- type: prefix-cache-scorer
+- type: queue-scorer
+- type: kv-cache-utilization-scorer
+- type: no-hit-lru-scorer
+- type: max-score-picker
+- type: single-profile-handler
+- type: metrics-data-source
+- type: core-metrics-extractor
+- type: utilization-detector
+- type: round-robin-fairness-policy
+schedulingProfiles:
+- name: default
+  plugins:
+  - {{pluginRef: prefix-cache-scorer, weight: 3}}
+  - {{pluginRef: queue-scorer, weight: 2}}
+  - {{pluginRef: kv-cache-utilization-scorer, weight: 2}}
+  - {{pluginRef: no-hit-lru-scorer, weight: 2}}
+  - {{pluginRef: max-score-picker}}
+dataLayer:
+  injectDefaults: false
+  discovery: {{pluginRef: file-discovery}}
+  sources:
+  - pluginRef: metrics-data-source
+    extractors: [{{pluginRef: core-metrics-extractor}}]
+flowControl:
+  defaultRequestTTL: 30s
+  saturationDetector: {{pluginRef: utilization-detector}}
+  priorityBands:
+  - {{priority: 0, maxRequests: "500", fairnessPolicyRef: round-robin-fairness-policy}}
+"""
+EVERYTHING = f"""\
+apiVersion: {GIE}
+kind: EndpointPickerConfig
+featureGates: [dataLayer, flowControl=false, enableLegacyMetrics=true]
+plugins:
+- {{name: queue, type: queue-scorer}}
+- {{type: openai-parser}}
+- {{type: fcfs-ordering-policy}}
+- {{type: round-robin-fairness-policy}}
+- {{type: static-usage-limit-policy, parameters: {{threshold: 0.9}}}}
+- {{type: utilization-detector, parameters: {{queueDepthThreshold: 7, metricsStalenessThreshold: 500ms}}}}
+schedulingProfiles: [{{name: default, plugins: [{{pluginRef: queue, weight: 2.0}}]}}]
+saturationDetector: {{pluginRef: utilization-detector}}
+dataLayer: {{sources: [{{pluginRef: metrics-data-source, extractors: [{{pluginRef: core-metrics-extractor}}]}}]}}
+parser: {{pluginRef: openai-parser}}
+flowControl:
+  maxBytes: 1Gi
+  maxRequests: "1k"
+  defaultRequestTTL: 30s
+  usageLimitPolicyPluginRef: static-usage-limit-policy
+  defaultPriorityBand: {{priority: 0, maxBytes: 1G}}
+  priorityBands:
+  - priority: 10
+    maxBytes: 500M
+    maxRequests: "100"
+    orderingPolicyRef: fcfs-ordering-policy
+    fairnessPolicyRef: round-robin-fairness-policy
+"""
+
+
+@pytest.mark.parametrize("text", [SEED, FILE_DISCOVERY, EVERYTHING])
+def test_published_examples_load(text: str) -> None:
+    assert parse_config(text, "example").profiles
+
+
+def test_the_demo_configuration_loads_without_warnings() -> None:
+    config = parse_config((ROOT / "config/demo/epp.yaml").read_text(), "epp.yaml")
+    assert config.warnings == ()
+    weights = {scorer.name: scorer.weight for scorer in config.profiles["default"].scorers}
+    assert weights == {"queue-scorer": 2, "kv-cache-utilization-scorer": 2, "prefix-cache-scorer": 3}
+
+
+def test_the_default_has_the_affinity_gate_and_no_warnings() -> None:
+    config = default_config()
+    assert config.warnings == ()
+    assert [name for name, _ in config.profiles["default"].filters] == ["affinity-gate"]
+
+
+def test_values_arrive_as_written() -> None:
+    config = parse_config(EVERYTHING, "example")
+    assert isinstance(config.detector, UtilizationDetector)
+    assert config.detector.queue_depth_threshold == 7
+    assert config.detector.metrics_staleness_threshold == pytest.approx(0.5)
+    assert config.gates == {"dataLayer", "enableLegacyMetrics"}
+    flow = config.flow_control
+    assert (flow.max_bytes, flow.max_requests, flow.default_request_ttl) == (2**30, 1000, 30.0)
+    assert (flow.priority_bands[0].priority, flow.priority_bands[0].max_bytes) == (10, 500_000_000)
+
+
+@pytest.mark.parametrize("type_", sorted(PLUGINS))
+@pytest.mark.parametrize("version", [GIE, LLM_D])
+def test_every_type_loads_with_its_defaults(type_: str, version: str) -> None:
+    parameters = "{headerName: x}" if type_ == "session-id-producer" else "{}"
+    profiles = "schedulingProfiles: [{name: decode}]\n" if "profile-handler" in type_ else ""
+    text = (
+        f"apiVersion: {version}\nkind: EndpointPickerConfig\nplugins: [{{type: {type_}, parameters: {parameters}}}]\n"
+    )
+    assert type_ in parse_config(text + profiles, "example").plugins
+
+
+@pytest.mark.parametrize("type_", sorted(KNOWN_UPSTREAM))
+def test_a_type_known_upstream_loads_with_a_warning_that_names_the_effect(type_: str) -> None:
+    text = f"{HEAD}plugins: [{{type: {type_}, parameters: {{whatever: [1, 2]}}}}]\n"
+    assert parse_config(text, "example").warnings == (
+        f"example:3: plugins[0].type: '{type_}' is not here yet: {KNOWN_UPSTREAM[type_]}",
+    )
+
+
+@pytest.mark.parametrize("type_", sorted([*PARSERS, *POLICIES]))
+def test_names_of_parsers_and_policies_load_without_warnings(type_: str) -> None:
+    assert parse_config(f"{HEAD}plugins: [{{type: {type_}}}]\n", "example").warnings == ()
+
+
+def test_without_profiles_everything_listed_is_one_profile_with_weight_one() -> None:
+    config = parse_config(HEAD + "plugins: [{type: random-picker}, {type: decode-filter}, {type: queue-scorer}]\n", "x")
+    profile = config.profiles["default"]
+    assert [name for name, _ in profile.filters] == ["decode-filter"]
+    assert [(scorer.name, scorer.weight) for scorer in profile.scorers] == [("queue-scorer", 1.0)]
+    assert isinstance(profile.picker, RandomPicker)
+    assert isinstance(config.handler, SingleProfileHandler)
+
+
+def test_an_empty_configuration_is_upstreams_default() -> None:
+    profile = parse_config(f"apiVersion: {GIE}\nkind: EndpointPickerConfig\n", "x").profiles["default"]
+    assert {scorer.name: scorer.weight for scorer in profile.scorers} == {
+        "queue-scorer": 2.0, "kv-cache-utilization-scorer": 2.0, "prefix-cache-scorer": 3.0,
+    }  # fmt: skip
+    assert isinstance(profile.picker, MaxScorePicker)
+
+
+def test_the_api_version_chooses_between_different_defaults() -> None:
+    plugins = "kind: EndpointPickerConfig\nplugins: [{type: approx-prefix-cache-producer}, {type: prefix-cache-affinity-filter}]\n"
+    gie = parse_config(f"apiVersion: {GIE}\n{plugins}", "x")
+    llm_d = parse_config(f"apiVersion: {LLM_D}\n{plugins}", "x")
+    assert (gie.prefix.block_tokens(16), gie.prefix.max_blocks(16)) == (16, 256)
+    assert (llm_d.prefix.block_tokens(16), llm_d.prefix.max_blocks(64)) == (64, 2048)
+    affinity = [config.plugins["prefix-cache-affinity-filter"] for config in (gie, llm_d)]
+    assert all(isinstance(each, PrefixCacheAffinityFilter) for each in affinity)
+    assert [each.max_ttft_penalty_ms for each in affinity if isinstance(each, PrefixCacheAffinityFilter)] == [
+        5000,
+        18000,
+    ]
+
+
+def test_handlers_for_several_profiles() -> None:
+    profiles = "schedulingProfiles: [{name: decode}, {name: prefill}]\n"
+    config = parse_config(
+        HEAD
+        + "plugins:\n- {type: prefix-based-pd-decider, name: d, parameters: {nonCachedTokens: 64}}\n"
+        + "- {type: disagg-profile-handler, parameters: {deciders: {prefill: d}}}\n"
+        + profiles,
+        "x",
+    )
+    assert isinstance(config.handler, DisaggProfileHandler)
+    assert config.handler.prefill_decider == config.plugins["d"]
+    assert config.uses_prefix
+    header = parse_config(HEAD + "plugins: [{type: header-profile-handler}]\n" + profiles, "x")
+    assert isinstance(header.handler, HeaderProfileHandler)
+    upstream_only = parse_config(HEAD + "plugins: [{type: pd-profile-handler}]\n" + profiles, "x")
+    assert isinstance(upstream_only.handler, HeaderProfileHandler)
+
+
+def test_a_detector_may_be_named_in_two_places() -> None:
+    text = (
+        HEAD
+        + "plugins: [{type: concurrency-detector}]\nflowControl: {saturationDetector: {pluginRef: concurrency-detector}}\n"
+    )
+    assert isinstance(parse_config(text, "x").detector, ConcurrencyDetector)
+    assert isinstance(parse_config(HEAD, "x").detector, UtilizationDetector)
+
+
+def test_the_passthrough_parser_alone_leaves_bodies_unread() -> None:
+    one = HEAD + "requestHandler: {parsers: [{pluginRef: passthrough-parser}]}\n"
+    two = HEAD + "requestHandler: {parsers: [{pluginRef: openai-parser}, {pluginRef: passthrough-parser}]}\n"
+    assert parse_config(one, "x").is_opaque
+    assert not parse_config(two, "x").is_opaque
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vllm:num_requests_waiting", MetricSelector("vllm:num_requests_waiting")),
+        ('nv{kind="waiting"}', MetricSelector("nv", {"kind": "waiting"})),
+        ("nv{kind=waiting, model='m'}", MetricSelector("nv", {"kind": "waiting", "model": "m"})),
+        ("nv{}", MetricSelector("nv")),
+        ("nv{kind}", None),
+        ("not a metric", None),
+        ("sum(nv)", None),
+    ],
+)
+def test_selectors_are_promql_instant_selectors_with_optional_quotes(
+    text: str, expected: MetricSelector | None
+) -> None:
+    found = selector(text)
+    assert found == expected
+    if found is not None and expected is not None:
+        assert dict(found.labels) == dict(expected.labels)
+
+
+def test_a_configured_engine_replaces_the_built_in_one_whole() -> None:
+    text = HEAD + (
+        "plugins:\n- type: core-metrics-extractor\n  parameters:\n    defaultEngine: mine\n    engineConfigs:\n"
+        "    - {name: mine, queuedRequestsSpec: my_queue, kvUsageSpec: 'my_kv{kind=used}'}\n"
+        "    - {name: vllm, runningRequestsSpec: other}\n"
+    )
+    extractor = parse_config(text, "x").extractor
+    mappings = extractor.mappings()
+    assert mappings["mine"].waiting == MetricSelector("my_queue")
+    assert mappings["vllm"].waiting is None
+    assert extractor.engine_of({}) == "mine"
+    assert extractor.engine_of({"llm-d.ai/engine-type": "sglang"}) == "sglang"
+    assert extractor.engine_of({"llm-d.ai/engine-type": "unheard-of"}) == "mine"
+
+
+def test_a_plugin_of_ones_own_is_found_by_its_type() -> None:
+    from dataclasses import dataclass
+
+    from epp.scheduling.plugin import parameter
+    from epp.scheduling.view import SchedulingView
+
+    @dataclass(frozen=True, slots=True)
+    class ZoneScorer:
+        """Prefers a zone."""
+
+        zone: str = parameter("", "the zone")
+
+        def score(self, view: SchedulingView) -> list[float]:
+            return [float(endpoint.labels.get("zone") == self.zone) for endpoint in view.endpoints]
+
+    text = HEAD + "plugins: [{type: zone-scorer, parameters: {zone: b}}]\n"
+    config = parse_config(text, "x", {"zone-scorer": ZoneScorer})
+    assert config.plugins["zone-scorer"] == ZoneScorer("b")

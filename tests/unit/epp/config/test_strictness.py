@@ -1,0 +1,74 @@
+"""What is wrong with a configuration is said with file, line, path and the nearest valid name."""
+
+# ruff: noqa: E501 - one case, one line
+import pytest
+
+from epp.config import ConfigError, parse_config
+
+HEAD = "apiVersion: inference.networking.x-k8s.io/v1alpha1\nkind: EndpointPickerConfig\n"
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "epp.yaml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("plugin: []\n", "epp.yaml:3: plugin: unknown key; did you mean 'plugins'?"),
+        ("plugins:\n- {type: queue-scorr}\n", "epp.yaml:4: plugins[0].type: unknown plugin type 'queue-scorr'; did you mean 'queue-scorer'?"),
+        ("plugins:\n- {name: x}\n", "epp.yaml:4: plugins[0]: type is missing"),
+        ("plugins:\n- {type: max-score-picker, parameters: {maxNumOfEndpoint: 2}}\n", "epp.yaml:4: plugins[0].parameters.maxNumOfEndpoint: unknown key; did you mean 'maxNumOfEndpoints'?"),
+        ("plugins:\n- type: max-score-picker\n  parameters:\n    maxNumOfEndpoints: two\n", "epp.yaml:6: plugins[0].parameters.maxNumOfEndpoints: expected a whole number, got 'two'"),
+        ("plugins:\n- {type: max-score-picker, parameters: {maxNumOfEndpoints: 0}}\n", "epp.yaml:4: plugins[0].parameters.maxNumOfEndpoints: must be at least 1, got '0'"),
+        ("plugins:\n- {type: queue-scorer}\n- {type: queue-scorer}\n", "epp.yaml:5: plugins[1]: another plugin is named 'queue-scorer', too; give one of them a name of its own"),
+        ("featureGates: [flowControll]\n", "epp.yaml:3: featureGates[0]: unknown feature gate 'flowControll'; did you mean 'flowControl'?"),
+        ("featureGates: [flowControl=maybe]\n", "epp.yaml:3: featureGates[0]: expected flowControl=true or flowControl=false, got 'maybe'"),
+        ("plugins: [{type: queue-scorer}]\nschedulingProfiles:\n- name: default\n  plugins:\n  - {pluginRef: kueue-scorer}\n", "epp.yaml:7: schedulingProfiles[0].plugins[0].pluginRef: no plugin is named 'kueue-scorer'; did you mean 'queue-scorer'?"),
+        ("schedulingProfiles:\n- name: default\n  plugins:\n  - {pluginRef: queue-scorer, weight: heavy}\n", "epp.yaml:6: schedulingProfiles[0].plugins[0].weight: expected a number, got 'heavy'"),
+        ("schedulingProfiles:\n- name: default\n  plugins:\n  - {pluginRef: single-profile-handler}\n", "epp.yaml:6: schedulingProfiles[0].plugins[0].pluginRef: 'single-profile-handler' (single-profile-handler) is no filter, scorer or picker"),
+        ("schedulingProfiles: [{name: a}, {name: a}]\n", "epp.yaml:3: schedulingProfiles[1]: another profile is named 'a', too"),
+        ("schedulingProfiles: [{name: a}, {name: b}]\n", "epp.yaml:3: schedulingProfiles: single-profile-handler needs exactly one profile, found 2; list a profile handler among the plugins"),
+        ("plugins: [{type: single-profile-handler}, {type: header-profile-handler}]\n", "epp.yaml:3: plugins[1]: there is a profile handler already: 'single-profile-handler'"),
+        ("plugins: [{type: max-score-picker}, {type: random-picker}]\nschedulingProfiles: [{name: a, plugins: [{pluginRef: max-score-picker}, {pluginRef: random-picker}]}]\n", "epp.yaml:4: schedulingProfiles[0].plugins[1].pluginRef: profile 'a' has a picker already"),
+        ("saturationDetector: {pluginRef: queue-scorer}\n", "epp.yaml:3: saturationDetector.pluginRef: 'queue-scorer' (queue-scorer) is no saturation detector"),
+        ("parser: {pluginRef: queue-scorer}\n", "epp.yaml:3: parser.pluginRef: 'queue-scorer' (queue-scorer) is no parser"),
+        ("plugins:\n- {type: utilization-detector, parameters: {queueDepthThreshold: 0}}\n", "epp.yaml:4: plugins[0].parameters.queueDepthThreshold: must be above 0, got '0'"),
+        ("plugins:\n- {type: utilization-detector, parameters: {kvCacheUtilThreshold: 1.5}}\n", "epp.yaml:4: plugins[0].parameters.kvCacheUtilThreshold: must be at most 1, got '1.5'"),
+        ("plugins:\n- {type: utilization-detector, parameters: {metricsStalenessThreshold: 0}}\n", "epp.yaml:4: plugins[0].parameters.metricsStalenessThreshold: must be above 0, got '0'"),
+        ("plugins:\n- {type: utilization-detector, parameters: {headroom: -1}}\n", "epp.yaml:4: plugins[0].parameters.headroom: must be at least 0, got '-1'"),
+        ("plugins:\n- {type: session-id-producer}\n- {type: session-id-producer, name: other, parameters: {headerName: a, cookieName: b}}\n", "epp.yaml:5: plugins[1].parameters: set exactly one of headerName and cookieName"),
+        ("plugins:\n- {type: core-metrics-extractor, parameters: {defaultEngine: vlm}}\n", "epp.yaml:4: plugins[0].parameters: unknown defaultEngine 'vlm'; known: sglang, triton, triton-tensorrt-llm, trtllm-serve, vllm"),
+        ("plugins:\n- {type: disagg-profile-handler, parameters: {deciders: {prefill: nobody}}}\nschedulingProfiles: [{name: decode}]\n", "epp.yaml:4: plugins[0]: 'nobody' is no decider among the plugins"),
+        ("flowControl: {defaultRequestTTL: soon}\n", "epp.yaml:3: flowControl.defaultRequestTTL: expected a duration like 200ms or 1m30s, got 'soon'"),
+        ("flowControl: {maxBytes: plenty}\n", "epp.yaml:3: flowControl.maxBytes: expected a quantity like 1Gi, 500M or 100, got 'plenty'"),
+        ("plugins: {}\nplugins: []\n", "epp.yaml:4: plugins: stands twice"),
+        ("plugins: 7\n", "epp.yaml:3: plugins: expected a list, got '7'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_place(body: str, expected: str) -> None:
+    assert expected in problems(HEAD + body)
+
+
+def test_all_mistakes_are_told_at_once_in_order_of_lines() -> None:
+    found = problems(HEAD + "plugins:\n- {type: nonsense-1}\n- {type: nonsense-2}\nfeatureGates: [x]\n")
+    assert len(found) == 3
+    assert [problem.split(":")[1] for problem in found] == ["4", "5", "6"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "epp.yaml:1: the document is empty"),
+        ("a: [1, 2\n", "not valid YAML"),
+        ("- 1\n", "epp.yaml:1: expected a mapping, got a list"),
+        ("kind: EndpointPickerConfig\n", "apiVersion is missing"),
+        ("apiVersion: llm-d.ai/v1\nkind: EndpointPickerConfig\n", "epp.yaml:1: apiVersion: unknown apiVersion 'llm-d.ai/v1'"),
+        ("apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPicker\n", "epp.yaml:2: kind: expected EndpointPickerConfig, got 'EndpointPicker'"),
+        ("a: 1\n---\nb: 2\n", "not valid YAML"),
+    ],
+)  # fmt: skip
+def test_what_is_no_configuration_at_all_is_said(text: str, expected: str) -> None:
+    assert any(expected in problem for problem in problems(text))
