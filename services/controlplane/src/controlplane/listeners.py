@@ -139,10 +139,10 @@ def _bbr_filter() -> Tree:
 
 
 def _epp_filter(cluster: str, options: Options) -> Tree:
-    """One filter for all pools. Every virtual host switches it off and each pool's routes on again, with their own
-    picker. (Not by `disabled` here: Envoy would build the chain without it by the route that matches before the
-    body-based router has named the model.) It always fails open, or a dying picker would cut answers in flight; a
-    FailClose pool refuses in its cluster instead."""
+    """One filter for all pools. It processes nothing by itself; a pool's routes switch it on, each with its own picker.
+    (Not by `disabled`: Envoy would leave it out of the chain by the route that matches before the body-based router
+    has named the model.) It always fails open, or a dying picker would cut answers in flight; a FailClose pool refuses
+    in its cluster instead."""
     return {
         "name": names.EPP_FILTER,
         "typed_config": typed(
@@ -154,12 +154,7 @@ def _epp_filter(cluster: str, options: Options) -> Tree:
             max_message_timeout=seconds(options.picker_max_timeout),
             status_on_error={"code": "ServiceUnavailable"},
             route_cache_action="RETAIN",
-            processing_mode={
-                "request_header_mode": "SEND",
-                "request_body_mode": "BUFFERED",
-                "response_header_mode": "SEND",
-                "response_body_mode": "NONE",
-            },
+            processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
             metadata_options={
                 "forwarding_namespaces": {"untyped": [protocol.LB_NAMESPACE, protocol.SUBSET_NAMESPACE]},
                 "receiving_namespaces": {"untyped": [protocol.LB_NAMESPACE]},
