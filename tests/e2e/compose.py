@@ -35,3 +35,8 @@ def compose(root: Path, *arguments: str) -> str:
         cwd=root, capture_output=True, text=True, check=True, env=os.environ | {"TAG": "test"},
     )  # fmt: skip
     return result.stdout
+
+
+def docker(*arguments: str) -> str:
+    """Run one docker command."""
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout

@@ -27,7 +27,9 @@ def slow(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactor
     """A stack whose model servers take their time, so that answers are in flight for seconds."""
     run = tmp_path_factory.mktemp("slow")
     ports = free_stack_ports(free_ports(PORT_COUNT))
-    with process_stack(root, run, envoy_binary, ports, simulator_profile=str(root / "tests" / "data" / "patient.yaml")) as stack:
+    with process_stack(
+        root, run, envoy_binary, ports, simulator_profile=str(root / "tests" / "data" / "patient.yaml")
+    ) as stack:
         yield stack
 
 
