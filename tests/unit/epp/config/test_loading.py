@@ -172,7 +172,8 @@ def test_an_empty_configuration_is_upstreams_default() -> None:
 
 
 def test_the_api_version_chooses_between_different_defaults() -> None:
-    plugins = "kind: EndpointPickerConfig\nplugins: [{type: approx-prefix-cache-producer}, {type: prefix-cache-affinity-filter}]\n"
+    listed = "{type: approx-prefix-cache-producer}, {type: prefix-cache-affinity-filter}"
+    plugins = f"kind: EndpointPickerConfig\nplugins: [{listed}]\n"
     gie = parse_config(f"apiVersion: {GIE}\n{plugins}", "x")
     llm_d = parse_config(f"apiVersion: {LLM_D}\n{plugins}", "x")
     assert (gie.prefix.block_tokens(16), gie.prefix.max_blocks(16)) == (16, 256)
@@ -183,6 +184,15 @@ def test_the_api_version_chooses_between_different_defaults() -> None:
         5000,
         18000,
     ]
+
+
+def test_prefix_parameters_on_the_scorer_are_honoured() -> None:
+    # Where upstream's documentation puts them, and upstream itself ignores them.
+    parameters = "{hashBlockSize: 128, maxPrefixBlocksToMatch: 100, lruCapacityPerServer: 500, autoTune: false}"
+    text = f"apiVersion: {GIE}\nkind: EndpointPickerConfig\n"
+    text += f"plugins: [{{type: prefix-cache-scorer, parameters: {parameters}}}]\n"
+    prefix = parse_config(text, "x").prefix
+    assert (prefix.block_tokens(16), prefix.max_blocks(32), prefix.lru_capacity_per_server) == (32, 100, 500)
 
 
 def test_handlers_for_several_profiles() -> None:
@@ -204,10 +214,8 @@ def test_handlers_for_several_profiles() -> None:
 
 
 def test_a_detector_may_be_named_in_two_places() -> None:
-    text = (
-        HEAD
-        + "plugins: [{type: concurrency-detector}]\nflowControl: {saturationDetector: {pluginRef: concurrency-detector}}\n"
-    )
+    detector = "saturationDetector: {pluginRef: concurrency-detector}"
+    text = HEAD + f"plugins: [{{type: concurrency-detector}}]\nflowControl: {{{detector}}}\n"
     assert isinstance(parse_config(text, "x").detector, ConcurrencyDetector)
     assert isinstance(parse_config(HEAD, "x").detector, UtilizationDetector)
 
