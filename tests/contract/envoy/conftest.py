@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -116,7 +116,7 @@ def make_bed(envoy_binary: Path, root: Path, tmp_path: Path) -> MakeBed:
                 "endpoints": endpoints,
                 **files,
             }
-            options = Options(**{**_fields(options), "bbr": (HOST, bbr)})
+            options = replace(options, bbr=(HOST, bbr))
             try:
                 async with running(envoy_binary, root, tmp_path, (port, admin), options, **written) as gateway:
                     if (tmp_path / "xds" / "eds" / "epp_default_epp_9002.json").exists():
@@ -133,7 +133,3 @@ def make_bed(envoy_binary: Path, root: Path, tmp_path: Path) -> MakeBed:
 async def bed(make_bed: MakeBed) -> AsyncIterator[Bed]:
     async with make_bed() as made:
         yield made
-
-
-def _fields(options: Options) -> dict[str, object]:
-    return {name: getattr(options, name) for name in Options.__dataclass_fields__}

@@ -16,7 +16,7 @@ from bbr.exchange import RouterConversation
 from gateway import clock, protocol, wire
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed, immediate_error
-from gateway.extproc.messages import Event, HeadersReply, ImmediateReply, Mutation, Reply
+from gateway.extproc.messages import Direction, Event, HeadersReceived, HeadersReply, ImmediateReply, Mutation, Reply
 from gateway.extproc.server import ExternalProcessor, Servicer, serving
 from gateway.health import Health
 
@@ -113,7 +113,7 @@ class Picking:
         return self._exchange.is_at_rest
 
     def receive(self, event: Event, now: float) -> Sequence[Reply]:
-        if getattr(event, "metadata", None) and getattr(event, "direction", None).name == "RESPONSE":
+        if isinstance(event, HeadersReceived) and event.direction is Direction.RESPONSE and event.metadata:
             self._orders.served.append(event.metadata[protocol.LB_NAMESPACE].get(protocol.DESTINATION_SERVED))
         replies: list[Reply] = []
         for step in self._exchange.receive(event):

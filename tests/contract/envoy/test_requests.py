@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -402,7 +403,7 @@ async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed, unused
     assert (bed.orders.pools, other.orders.pools) == (["default/open"], ["default/closed"])
 
 
-async def _last_entry(bed: Bed):
+async def _last_entry(bed: Bed) -> Any:
     async with asyncio.timeout(10):
         while not any(entry.response.response_code.value for entry in bed.picker.log.entries):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -410,5 +411,5 @@ async def _last_entry(bed: Bed):
     return bed.picker.log.entries[-1]
 
 
-def _usage(entry) -> dict[str, int]:
+def _usage(entry: Any) -> dict[str, int]:
     return {key: int(value) for key, value in entry.common_properties.metadata.filter_metadata["llm"].items()}

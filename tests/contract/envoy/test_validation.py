@@ -2,8 +2,10 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,9 +58,9 @@ def _plain(content: bytes) -> list[dict[str, object]]:
     return resources
 
 
-def _listeners(files: dict[str, bytes]) -> list[dict[str, object]]:
+def _listeners(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
     """The listeners with their route configuration inside."""
-    listeners = json.loads(files[LDS])["resources"]
+    listeners: list[dict[str, Any]] = json.loads(files[LDS])["resources"]
     for listener in listeners:
         del listener["@type"]
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]

@@ -91,7 +91,7 @@ async def test_files_behind_links_and_folders_that_come_later_are_seen(tmp_path:
 
 async def test_addresses_of_names_are_followed(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(SLICE)
-    answers = {"sim": ("10.0.0.1",)}
+    answers: dict[str, tuple[str, ...]] = {"sim": ("10.0.0.1",)}
     async with aclosing(snapshots([tmp_path], lookup=lambda name: answers.get(name, ()), tick_seconds=TICK)) as stream:
         assert (await following(stream)).addresses == {"sim": ("10.0.0.1",)}
 

@@ -3,7 +3,7 @@
 Shell. Control plane and endpoint picker both follow it, so that both see the same endpoints.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class Snapshot(NamedTuple):
 
 async def snapshots(
     dirs: Sequence[Path], *, lookup: Lookup = system_lookup, tick_seconds: float = TICK_SECONDS
-) -> AsyncIterator[Snapshot]:
+) -> AsyncGenerator[Snapshot, None]:
     """A snapshot now, then one after every change of a file or of a name's addresses. Ends only by cancellation."""
     resolver = Resolver(lookup)
     last: Snapshot | None = None

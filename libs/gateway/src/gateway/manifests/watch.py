@@ -6,7 +6,7 @@ folders elsewhere), and a touched but unchanged file reloads nothing.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +25,13 @@ class ManifestSource:
         self._dirs = tuple(dirs)
         self._tick_seconds = tick_seconds
 
-    async def changes(self) -> AsyncIterator[Loaded]:
+    async def changes(self) -> AsyncGenerator[Loaded, None]:
         """The manifests now, then after every change. What to do with problems, the caller decides."""
         async for loaded in self.ticks():
             if loaded is not None:
                 yield loaded
 
-    async def ticks(self) -> AsyncIterator[Loaded | None]:
+    async def ticks(self) -> AsyncGenerator[Loaded | None, None]:
         """Like `changes`, and None whenever a tick passed without one."""
         seen = self._fingerprint()
         yield load(self._dirs)
@@ -41,7 +41,7 @@ class ManifestSource:
             seen = now
             yield load(self._dirs) if changed else None
 
-    async def _stirrings(self) -> AsyncIterator[None]:
+    async def _stirrings(self) -> AsyncGenerator[None, None]:
         """Something may have happened: at least once per tick."""
         polling: bool | None = None
         while True:

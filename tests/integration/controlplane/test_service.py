@@ -1,0 +1,208 @@
+"""The service as a process sees it: commands, files, the operators' port."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from controlplane.__main__ import arguments, main, options
+from controlplane.options import Options, PickerTransport
+from controlplane.publish import read
+from tests.conftest import free_ports
+from tests.unit.controlplane.manifest_texts import gateway, pool, route, service, to_pool
+
+HOST = "127.0.0.1"
+GOOD = "\n---\n".join((gateway(), route(to_pool()), pool(), service()))
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, aiohttp.ClientSession, str]]:
+    (port,) = free_ports(1)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "controlplane", "run", "--config-dir", str(folder / "in"), "--output-dir"),
+        *(str(folder / "out"), "--http-port", str(port)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+            yield process, session, f"http://{HOST}:{port}"
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.communicate()
+
+
+async def until(session: aiohttp.ClientSession, url: str, condition: Callable[[Any], object]) -> Any:
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                async with session.get(f"{url}/status") as answer:
+                    found = await answer.json()
+                    if condition(found):
+                        return found
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def status(session: aiohttp.ClientSession, url: str) -> int:
+    async with session.get(url) as answer:
+        return answer.status
+
+
+async def test_edits_are_published_mistakes_are_reported_and_the_last_good_files_stay(tmp_path: Path) -> None:
+    manifest = tmp_path / "in" / "all.yaml"
+    manifest.parent.mkdir()
+    manifest.write_text(GOOD)
+    async with running(tmp_path) as (process, session, url):
+        shown = await until(session, url, lambda found: found["published"])
+        assert [item["name"] for item in shown["pools"]] == ["p"]
+        first = read(tmp_path / "out")
+        assert set(first) >= {"lds.json", "cds.json", "rds/listener_80.json", "eds/pool_default_p.json"}
+        assert [await status(session, url + path) for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+
+        manifest.write_text(GOOD.replace("number: 8000", "number: 80000"))
+        broken = await until(session, url, lambda found: found["problems"])
+        (problem,) = broken["problems"]
+        assert (problem["file"], problem["field"]) == (str(manifest), "spec.targetPorts[0].number")
+        assert problem["line"] > 1
+        assert read(tmp_path / "out") == first
+        assert await status(session, f"{url}/readyz") == 200
+
+        manifest.write_text(GOOD.replace("value: '/'", "value: '/v1'"))
+        await until(session, url, lambda found: not found["problems"])
+        assert b'"path_separated_prefix": "/v1"' in read(tmp_path / "out")["rds/listener_80.json"]
+
+        process.terminate()
+        _, logged = await process.communicate()
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in logged.decode().splitlines()]
+    assert [line["place"] for line in lines if line["level"] == "error"] == [
+        f"{manifest}:{problem['line']}: spec.targetPorts[0].number: {problem['message']}"
+    ]
+
+
+async def test_a_start_with_a_mistake_serves_nothing_until_it_is_repaired(tmp_path: Path) -> None:
+    manifest = tmp_path / "in" / "all.yaml"
+    manifest.parent.mkdir()
+    manifest.write_text("kind: [")
+    async with running(tmp_path) as (_, session, url):
+        await until(session, url, lambda found: found["problems"])
+        assert await status(session, f"{url}/readyz") == 503
+
+        manifest.write_text(GOOD)
+        await until(session, url, lambda found: found["published"])
+        assert await status(session, f"{url}/readyz") == 200
+
+
+def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "controlplane", "run", "--config-dir", str(tmp_path)),
+                *("--output-dir", str(tmp_path), "--http-port", port, "--log-level", "error"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("controlplane: ")
+    assert port in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_names_file_line_and_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec:\n  ports: [{port: x}]\n"
+    )
+
+    with pytest.raises(SystemExit) as end:
+        main(["check", "--config-dir", str(tmp_path)])
+
+    assert end.value.code == 1
+    expected = f"{tmp_path}/a.yaml:5: spec.ports[0].port: expected a whole number, got 'x' (Service default/s)\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("overlay", ["demo-local", "demo-compose"])
+def test_the_demo_is_right_and_its_status_is_good(overlay: str, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folders = ["--config-dir", str(root / "config/demo"), "--config-dir", str(root / "config" / overlay)]
+    with pytest.raises(SystemExit) as end:
+        main(["status", *folders])
+
+    shown = json.loads(capfd.readouterr().out)
+    assert end.value.code == 0
+    assert shown["problems"] == shown["notes"] == []
+    conditions = [
+        condition["status"]
+        for item in (*shown["gateways"], *shown["routes"], *shown["pools"])
+        for condition in [
+            *item.get("conditions", []),
+            *(c for parent in item.get("parents", []) for c in parent["conditions"]),
+        ]
+    ]
+    assert len(conditions) >= 8
+    assert set(conditions) == {"True"}
+
+
+def test_render_writes_the_files_once(tmp_path: Path, root: Path) -> None:
+    folders = ["--config-dir", str(root / "config/demo"), "--config-dir", str(root / "config/demo-local")]
+    with pytest.raises(SystemExit) as end:
+        main(["render", *folders, "--output-dir", str(tmp_path), "--port-map", "80=8080", "--no-bbr"])
+
+    assert end.value.code == 0
+    assert json.loads(read(tmp_path)["lds.json"])["resources"][0]["address"]["socket_address"]["port_value"] == 8080
+
+
+def test_the_command_line_becomes_options(tmp_path: Path) -> None:
+    given = arguments(
+        [
+            *(
+                "run",
+                "--config-dir",
+                "a",
+                "--output-dir",
+                str(tmp_path),
+                "--port-map",
+                "80=8080",
+                "--port-map",
+                "443=8443",
+            ),
+            *("--bbr-address", "[::1]:9004", "--usage-extraction", "off", "--picker", "auto", "--body-limit", "7"),
+        ]
+    )
+
+    assert options(given) == Options(
+        xds_dir=str(tmp_path),
+        port_map={80: 8080, 443: 8443},
+        bbr=("::1", 9004),
+        usage_extraction=False,
+        picker=PickerTransport.AUTO,
+        body_limit=7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--port-map", "80"), ("--port-map", "80=0"), ("--bbr-address", "bbr"), ("--body-limit", "0"), ("--picker", "x")],
+)
+def test_a_wrong_flag_is_refused_with_its_value(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        arguments(["run", "--config-dir", "a", "--output-dir", "b", flag, value])
+
+    assert end.value.code == 2
+    assert repr(value) in capsys.readouterr().err
