@@ -17,7 +17,34 @@ def parse(*arguments: str, **environment: str) -> Settings:
 
 def test_a_real_vllm_command_line_is_accepted():
     settings = parse(
-        *["serve", "Qwen/Qwen3-32B", "--tensor-parallel-size", "2", "--gpu-memory-utilization=0.9", "--max-model-len", "32k", "--enforce-eager", "--max_num_seqs", "128", "--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--dtype", "bfloat16", "--no-enable-prefix-caching", "--swap-space", "4", "--disable-log-requests", "-tp", "2", "--compilation-config.level", "3", "--served-model-name", "qwen", "q2"]
+        *[
+            "serve",
+            "Qwen/Qwen3-32B",
+            "--tensor-parallel-size",
+            "2",
+            "--gpu-memory-utilization=0.9",
+            "--max-model-len",
+            "32k",
+            "--enforce-eager",
+            "--max_num_seqs",
+            "128",
+            "--enable-auto-tool-choice",
+            "--tool-call-parser",
+            "hermes",
+            "--dtype",
+            "bfloat16",
+            "--no-enable-prefix-caching",
+            "--swap-space",
+            "4",
+            "--disable-log-requests",
+            "-tp",
+            "2",
+            "--compilation-config.level",
+            "3",
+            "--served-model-name",
+            "qwen",
+            "q2",
+        ]
     )
 
     assert settings.model == "Qwen/Qwen3-32B"

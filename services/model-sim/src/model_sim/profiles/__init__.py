@@ -79,7 +79,7 @@ def parse(text: str, place: str) -> Profile:
     except yaml.YAMLError as error:
         raise ProfileError(f"{place}: {error}") from error
     document = _mapping(raw, place)
-    known = {"name", "description", "engine", "step", "adapters", "transfer", "published", "values"}
+    known = {"name", "description", "engine", "step", "adapters", "transfer", "published", "values", "source"}
     for key in document:
         if key not in known:
             raise ProfileError(f"{place}: unknown key {key!r}")
