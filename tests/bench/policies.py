@@ -1,8 +1,9 @@
 """`make bench-policies`: policies compared on 8 simulated H100s in virtual time.
 
 For each workload the saturation is measured with least-request: the rate at which its goodput is greatest. Then every
-policy runs at shares of that rate, each with the same five seeds. Prints a table, writes build/bench/policies.json,
-and with --figure draws docs/figures/policies.svg.
+policy runs at shares of that rate, each with the same five seeds. One share is beyond saturation: it shows who still
+serves when the others no longer do. Prints a table, writes build/bench/policies.json, and with --figure draws
+docs/figures/policies.png.
 """
 
 import argparse
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "build" / "bench" / "policies.json"
 PROFILE = "h100-llama-3.1-8b"
 ENGINES = 8
-LOADS = (0.3, 0.6, 0.9)
+LOADS = (0.3, 0.6, 0.9, 1.2)
 SEEDS = (1, 2, 3, 4, 5)
 SATURATION_SEED = 0
 FIRST_RATE = 8.0
@@ -99,18 +100,14 @@ def saturation(profile: Profile, workload: Workload, window: Window) -> float:
     def goodput(rate: float) -> float:
         return run_once(profile, workload, least_request, rate, window, SATURATION_SEED).goodput
 
-    rate = best_rate = FIRST_RATE
-    best = goodput(rate)
-    while (now := goodput(rate := rate * COARSE)) > best / 2:
-        if now > best:
-            best, best_rate = now, rate
-    rate = best_rate
-    for step in (FINE, 1 / FINE):
-        while (now := goodput(rate * step)) > best:
-            best, best_rate, rate = now, rate * step, rate * step
-        if best_rate != rate / step and step > 1 and best_rate > rate:
-            break
-    return best_rate
+    found = {FIRST_RATE: goodput(FIRST_RATE)}
+    while max(found.values()) / 2 < found[max(found)]:
+        rate = max(found) * COARSE
+        found[rate] = goodput(rate)
+    best = max(found, key=found.__getitem__)
+    for rate in (best * FINE**step for step in (-3, -2, -1, 1, 2, 3)):
+        found[rate] = goodput(rate)
+    return max(found, key=found.__getitem__)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -138,7 +135,7 @@ def main(arguments: Sequence[str]) -> None:
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(document, indent=1))
     if options.figure:
-        figure.draw(document, ROOT / "docs" / "figures" / "policies.svg")
+        figure.draw(document, ROOT / "docs" / "figures" / "policies.png")
 
 
 HEADING = "load policy         TTFT p50 ms    p90 ms        p99 ms        hit ratio       goodput/s       offered/s"
@@ -162,7 +159,7 @@ def render(row: Row) -> str:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare endpoint picking policies in virtual time.")
     parser.add_argument("--quick", action="store_true", help="one seed, short runs")
-    parser.add_argument("--figure", action="store_true", help="draw docs/figures/policies.svg")
+    parser.add_argument("--figure", action="store_true", help="draw docs/figures/policies.png")
     parser.add_argument("--profile", default=PROFILE, help="a latency profile's name or file")
     parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=tuple(WORKLOADS))
     return parser.parse_args(arguments)

@@ -5,35 +5,41 @@ from pathlib import Path
 from typing import Any
 
 COLOURS = {"round-robin": "#b0b0b0", "least-request": "#7a7a7a", "seed 2/2/3": "#e08214", "default": "#1f6fb4"}
-PANELS = (("ttft_p90", "TTFT p90, s"), ("hit_ratio", "prefix hit ratio"), ("goodput", "goodput, requests/s"))
+PANELS = (
+    ("ttft_p90", "TTFT p90, ms", 1000),
+    ("hit_ratio", "prefix hit ratio", 1),
+    ("goodput", "goodput, requests/s", 1),
+)
 
 
 def draw(document: Mapping[str, Any], path: Path) -> None:
-    """Write one SVG; bars of one standard deviation."""
+    """Write one PNG; bars of one standard deviation."""
     import matplotlib as mpl  # a bench's figure only: the lab itself needs no plotting
 
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "pointsman"
+    mpl.use("agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogFormatter, ScalarFormatter
 
     workloads = list(document["saturation"])
     figure, axes = plt.subplots(len(PANELS), len(workloads), figsize=(4 * len(workloads), 8), squeeze=False)
     for column, workload in enumerate(workloads):
         rows = [row for row in document["rows"] if row["workload"] == workload]
-        for line, (measure, label) in enumerate(PANELS):
+        for line, (measure, label, factor) in enumerate(PANELS):
             axis = axes[line][column]
             for policy, colour in COLOURS.items():
                 of_policy = [row for row in rows if row["policy"] == policy]
                 values = [row["figures"][measure] for row in of_policy]
                 axis.errorbar(
                     [100 * row["load"] for row in of_policy],
-                    [value["mean"] for value in values],
-                    [value["deviation"] for value in values],
+                    [factor * value["mean"] for value in values],
+                    [factor * value["deviation"] for value in values],
                     label=policy, color=colour, marker="o", markersize=4, capsize=2,
                 )  # fmt: skip
             if line == 0:
                 axis.set_title(f"{workload}\n(saturation {document['saturation'][workload]:.0f} requests/s)")
                 axis.set_yscale("log")
+                axis.yaxis.set_major_formatter(ScalarFormatter())
+                axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
             else:
                 axis.set_ylim(bottom=0)
             if column == 0:
@@ -44,4 +50,4 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
     axes[0][0].legend(fontsize=8)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=100)

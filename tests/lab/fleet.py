@@ -6,7 +6,7 @@ are stepped in the order of their events, so that a policy hears of every end be
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from math import inf
 from random import Random
@@ -70,8 +70,9 @@ Event = Arrival | Report | Scrape | Tick
 
 def engine_config(profile: Profile, workload: Workload) -> EngineConfig:
     """The profile's sizes with the workload's adapter slots."""
+    slots = EngineConfig(max_loras=workload.max_loras, max_cpu_loras=workload.max_cpu_loras)
     sizes = {key: value for key, value in profile.engine.items() if key != "max_model_len"}
-    return EngineConfig(**sizes, max_loras=workload.max_loras, max_cpu_loras=workload.max_cpu_loras)
+    return replace(slots, **sizes)  # type: ignore[arg-type]  # the profile's keys are those of numbers only
 
 
 class Fleet:

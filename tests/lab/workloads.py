@@ -5,8 +5,9 @@
     adapters LoRA adapters, more than any server has slots for, Zipf popularity; a short prompt of each adapter's own.
 
 Conversations begin as a Poisson process; a conversation's next turn follows a pause after the previous answer ended,
-as people do. A run begins amid the conversations that would be going on, or their number would grow for minutes. Texts are words of a made-up vocabulary, one token each, so that tokens and text say the same and the
-picker's four bytes per token are an estimate here as they are in life (a word with its space has 4.6 bytes).
+as people do. A run begins amid the conversations that would be going on, or their number would grow for minutes.
+Texts are words of a made-up vocabulary, one token each, so that tokens and text say the same and the picker's four
+bytes per token are an estimate here as they are in life (a word with its space has 4.5 bytes).
 """
 
 import heapq
@@ -171,7 +172,7 @@ def shared_conversations(rate: float, until: float, seed: int) -> Iterator[Conve
 
 
 def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
-    """A system prompt of 600 tokens, a first message of 800, six turns of 120 (mean), answers of 200, pauses of 10 s."""
+    """A system prompt of 600 tokens, a first message of 800, then 120; answers of 200; six turns, pauses of 10 s (means)."""
     words = vocabulary()
     system = words.passage(600, Random(f"assistant {seed}"))
     ahead: list[tuple[float, int, Conversation]] = []  # begun before the run, their next turn is yet to come

@@ -7,7 +7,9 @@ import pytest
 from tests.lab.measures import Record, measure, over_seeds, percentile, spread
 
 
-def record(arrival: float, *, ttft: float = 0.1, itl: float = 0.01, endpoint: int | None = 0, cached: int = 0) -> Record:
+def record(
+    arrival: float, *, ttft: float = 0.1, itl: float = 0.01, endpoint: int | None = 0, cached: int = 0
+) -> Record:
     return Record(arrival, endpoint, ttft, itl, 100, cached)
 
 
