@@ -39,6 +39,11 @@ PICK_ID: Final = "x-pointsman-pick-id"
 EXPLAIN: Final = "x-pointsman-explain"
 # On the HTTP door a verdict that is not a pick travels as a header, since ext_authz treats 5xx as a failed picker.
 VERDICT: Final = "x-gateway-picker-verdict"
+VERDICT_MESSAGE: Final = "x-gateway-picker-message"
+# Requests of Envoy to the HTTP door, written by the control plane alone: also do the body-based router's work; and a
+# health check, which needs a mark of its own since every path belongs to clients.
+MODEL_HEADERS: Final = "x-gateway-model-headers"
+PICKER_HEALTH: Final = "x-gateway-picker-health"
 PREFILL_ENDPOINT: Final = "x-prefiller-host-port"
 
 # Set by a model server (the simulator does) so that a person sees who answered.

@@ -124,6 +124,7 @@ class Pick:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     explain: tuple[tuple[str, str], ...] = ()
+    model: str | None = None  # as the client named it, for a door that also does the body-based router's work
 
     @property
     def destination(self) -> str:

@@ -1,0 +1,240 @@
+"""One connection: order, limits, time."""
+
+import orjson
+import pytest
+
+from epp.doors.http_exchange import HealthCheck, HttpExchange, Limits
+from epp.model import EndpointId, Pick, PickId, PoolId, Request
+from gateway.errors import ErrorCode, Rejection
+
+LIMITS = Limits(head_bytes=512, body_bytes=1000, request_seconds=10.0, idle_seconds=100.0)
+FULL = Rejection(429, ErrorCode.POOL_SATURATED, "full")
+
+
+def exchange(now: float = 0.0) -> HttpExchange:
+    return HttpExchange(LIMITS, lambda: {"adapter": "base"}, now)
+
+
+def question(body: bytes = b"{}", *lines: str, path: str = "/v1/completions") -> bytes:
+    head = (f"POST {path} HTTP/1.1", "host: epp", f"content-length: {len(body)}", *lines, "", "")
+    return "\r\n".join(head).encode() + body
+
+
+def pick(number: int = 1, **fields: object) -> Pick:
+    id_ = PickId(f"epp-{number}")
+    return Pick(id_, PoolId("default/qwen"), (EndpointId("10.0.0.1:8000"),), **fields)  # type: ignore[arg-type]
+
+
+def asked(machine: HttpExchange) -> Request:
+    step = machine.advance()
+    assert isinstance(step, Request)
+    return step
+
+
+def status(output: bytes) -> int:
+    return int(output.split(b" ", 2)[1])
+
+
+def test_a_question_is_asked_once_and_answered() -> None:
+    machine = exchange()
+    machine.receive(question(b'{"a":1}', "x-gateway-inference-pool: default/qwen"), 0.0)
+    request = asked(machine)
+    assert (request.pool, request.method, request.path) == ("default/qwen", "POST", "/v1/completions")
+    assert (request.body, request.subset) == (b'{"a":1}', None)
+    assert machine.is_waiting
+    assert machine.advance() is None
+    assert machine.answer(pick())
+    assert b"x-gateway-destination-endpoint: 10.0.0.1:8000\r\n" in machine.take_output()
+    assert machine.take_output() == b""
+    assert machine.is_idle
+    assert not machine.is_finished
+
+
+def test_pipelined_questions_are_answered_in_their_order() -> None:
+    machine = exchange()
+    machine.receive(question(path="/1") + question(path="/2") + question(path="/3")[:20], 0.0)
+    assert asked(machine).path == "/1"
+    machine.receive(question(path="/3")[20:], 0.0)
+    assert machine.advance() is None, "one at a time"
+    assert machine.answer(pick(1))
+    assert asked(machine).path == "/2"
+    machine.answer(FULL)
+    assert asked(machine).path == "/3"
+    machine.answer(pick(3))
+    output = machine.take_output()
+    assert output.index(b"epp-1") < output.index(b" 429 ") < output.index(b"epp-3")
+
+
+def test_nothing_is_read_after_a_last_answer() -> None:
+    machine = exchange()
+    machine.receive(question(b"{}", "connection: close") + question(), 0.0)
+    asked(machine)
+    machine.answer(pick())
+    assert b"connection: close\r\n" in machine.take_output()
+    machine.receive(question(), 0.0)
+    assert machine.advance() is None
+    assert machine.is_finished
+
+
+def test_a_body_may_come_in_many_parts() -> None:
+    machine = exchange()
+    data = question(b"0123456789")
+    for at in range(len(data) - 1):
+        machine.receive(data[at : at + 1], 0.0)
+        assert machine.advance() is None
+    machine.receive(data[-1:] + question(b"next"), 0.0)
+    assert asked(machine).body == b"0123456789"
+    machine.answer(pick())
+    assert asked(machine).body == b"next"
+
+
+def test_what_is_expected_to_continue_does() -> None:
+    machine = exchange()
+    data = question(b"{}", "expect: 100-continue")
+    machine.receive(data[:-2], 0.0)
+    assert machine.advance() is None
+    assert machine.take_output() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    machine.receive(data[-2:], 0.0)
+    assert asked(machine).body == b"{}"
+
+
+def test_a_head_may_be_exactly_as_long_as_the_limit() -> None:
+    bare = len(question(b"", "x-a: "))
+    machine = exchange()
+    machine.receive(question(b"", f"x-a: {'a' * (512 - bare)}"), 0.0)
+    assert asked(machine).headers["x-a"] == "a" * (512 - bare)
+    machine = exchange()
+    machine.receive(question(b"", f"x-a: {'a' * (513 - bare)}"), 0.0)
+    assert machine.advance() is None
+    assert status(machine.take_output()) == 431
+    assert machine.is_finished
+
+
+def test_a_head_without_end_is_cut_at_the_limit() -> None:
+    machine = exchange()
+    machine.receive(b"GET / HTTP/1.1\r\n" + b"x-a: a\r\n" * 62, 0.0)
+    assert machine.advance() is None
+    assert machine.is_finished
+    assert status(machine.take_output()) == 431
+
+
+def test_what_is_no_request_is_refused_and_ends_the_connection() -> None:
+    machine = exchange()
+    machine.receive(question() + b"\x16\x03\x01\r\n\r\n" + question(), 0.0)
+    asked(machine)
+    machine.answer(pick())
+    assert machine.advance() is None
+    picked, _, refusal = machine.take_output().partition(b"\r\n\r\n")
+    assert b"epp-1" in picked
+    assert status(refusal) == 400
+    assert b"connection: close" in refusal
+    assert orjson.loads(refusal.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_request"
+    assert machine.is_finished
+    assert machine.broken_with is not None
+
+
+def test_a_half_sent_request_is_refused_when_its_time_is_over() -> None:
+    for data in (question()[:10], question()[:-1]):
+        machine = exchange(0.0)
+        machine.receive(data, 50.0)
+        assert machine.advance() is None
+        machine.expire(59.9)
+        assert not machine.is_finished
+        machine.expire(60.0)
+        assert machine.is_finished
+        assert status(machine.take_output()) == 408
+
+
+def test_drops_do_not_buy_a_slow_request_more_time() -> None:
+    machine = exchange()
+    data = question()
+    for second in range(10):
+        machine.receive(data[second : second + 1], float(second))
+        machine.advance()
+    machine.expire(10.0)
+    assert status(machine.take_output()) == 408
+
+
+def test_the_time_of_a_pipelined_request_starts_when_it_comes() -> None:
+    machine = exchange()
+    machine.receive(question()[:-1], 0.0)
+    machine.advance()
+    machine.receive(question()[-1:] + question()[:-1], 9.0)
+    asked(machine)
+    machine.answer(pick())
+    assert machine.advance() is None
+    machine.expire(18.9)
+    assert not machine.is_finished
+    machine.expire(19.0)
+    assert machine.is_finished
+
+
+def test_an_idle_connection_is_closed_without_a_word_after_a_long_time() -> None:
+    machine = exchange(0.0)
+    machine.receive(question(), 50.0)
+    asked(machine)
+    machine.answer(pick())
+    machine.take_output()
+    machine.expire(149.9)
+    assert not machine.is_finished
+    machine.expire(150.0)
+    assert machine.is_finished
+    assert machine.take_output() == b""
+
+
+def test_a_request_that_waits_for_its_answer_is_not_too_slow() -> None:
+    machine = exchange()
+    machine.receive(question(), 0.0)
+    asked(machine)
+    machine.expire(1000.0)
+    assert not machine.is_finished
+
+
+def test_a_pick_that_cannot_be_said_is_refused_and_reported() -> None:
+    machine = exchange()
+    machine.receive(question(), 0.0)
+    asked(machine)
+    assert not machine.answer(pick(body=b"{}"))
+    output = machine.take_output()
+    assert status(output) == 200
+    assert b"x-gateway-picker-verdict: internal_error" in output
+    assert b"x-gateway-destination-endpoint" not in output
+
+
+def test_model_headers_are_set_when_the_route_asks_for_them() -> None:
+    machine = exchange()
+    machine.receive(question(b"{}", "x-gateway-model-headers: 1"), 0.0)
+    asked(machine)
+    machine.answer(pick(model="adapter"))
+    assert b"x-gateway-base-model-name: base\r\n" in machine.take_output()
+
+
+@pytest.mark.parametrize(("is_ready", "expected"), [(True, 200), (False, 503)])
+def test_a_health_check_asks_about_the_door(is_ready: bool, expected: int) -> None:
+    machine = exchange()
+    machine.receive(b"GET / HTTP/1.1\r\nhost: epp\r\nx-gateway-picker-health: 1\r\n\r\n", 0.0)
+    assert machine.advance() is HealthCheck.READY
+    machine.answer_health(is_ready)
+    assert status(machine.take_output()) == expected
+    assert not machine.is_finished
+
+
+def test_a_door_that_closes_answers_what_has_begun() -> None:
+    machine = exchange()
+    machine.receive(question()[:30], 0.0)
+    machine.advance()
+    machine.close_after_this()
+    assert not machine.is_finished
+    machine.receive(question()[30:], 0.0)
+    asked(machine)
+    machine.answer(pick())
+    assert b"connection: close\r\n" in machine.take_output()
+    assert machine.is_finished
+    idle = exchange()
+    idle.close_after_this()
+    assert idle.is_finished
+
+
+def test_an_answer_without_a_question_is_a_mistake() -> None:
+    with pytest.raises(RuntimeError):
+        exchange().answer(pick())
