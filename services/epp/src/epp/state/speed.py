@@ -9,8 +9,11 @@ that it is defined before the first sample and never steeper or flatter than any
 PRIOR_PREFILL_TOKENS_PER_SECOND = 15_928.0
 PRIOR_OVERHEAD_SECONDS = 0.02
 PRIOR_DECODE_SECONDS_PER_TOKEN = 0.012
-# The prior counts as this many samples at either end of its line.
+# The prior counts as this many samples at either end of its line, and fades as real ones come; what stays keeps the
+# line defined when all prompts have the same length.
 _PRIOR_WEIGHT = 4.0
+_LEAST_PRIOR_WEIGHT = 0.1
+_PRIOR_FADE = 0.95
 _PRIOR_SPAN_TOKENS = 4096.0
 # A sample weighs half after about 70 newer ones: follows a changed load within seconds, ignores single outliers.
 _FADE = 0.99
@@ -56,11 +59,12 @@ class SpeedEstimator:
 
     def _solve(self) -> None:
         low, high = PRIOR_OVERHEAD_SECONDS, PRIOR_OVERHEAD_SECONDS + _PRIOR_SPAN_TOKENS * self._prior_slope
-        n = self._s + 2 * _PRIOR_WEIGHT
-        sx = self._sx + _PRIOR_WEIGHT * _PRIOR_SPAN_TOKENS
-        sy = self._sy + _PRIOR_WEIGHT * (low + high)
-        sxx = self._sxx + _PRIOR_WEIGHT * _PRIOR_SPAN_TOKENS**2
-        sxy = self._sxy + _PRIOR_WEIGHT * _PRIOR_SPAN_TOKENS * high
+        weight = max(_LEAST_PRIOR_WEIGHT, _PRIOR_WEIGHT * _PRIOR_FADE**self.samples)
+        n = self._s + 2 * weight
+        sx = self._sx + weight * _PRIOR_SPAN_TOKENS
+        sy = self._sy + weight * (low + high)
+        sxx = self._sxx + weight * _PRIOR_SPAN_TOKENS**2
+        sxy = self._sxy + weight * _PRIOR_SPAN_TOKENS * high
         slope = (n * sxy - sx * sy) / (n * sxx - sx * sx)
         self.seconds_per_token = min(_SLOWEST, max(_FASTEST, slope))
         self.overhead_seconds = max(0.0, (sy - self.seconds_per_token * sx) / n)

@@ -1,0 +1,127 @@
+"""Whatever doors, access log, scrapes, discovery and time do in whatever order: no reservation leaks, none is negative."""
+
+from random import Random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from epp.config import default_config
+from epp.model import (
+    Endpoint,
+    EndpointId,
+    EngineMetrics,
+    Feedback,
+    Outcome,
+    Pick,
+    PickId,
+    PoolId,
+    PoolSpec,
+    Request,
+    ScrapeFault,
+)
+from epp.observer import NullJournal, NullObserver
+from epp.picker import Picker
+from epp.state.ledger import UNHEARD_EXPIRY_SECONDS
+from gateway.errors import Rejection
+
+POOL = PoolId("default/pool")
+IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(4)]
+HEADERS = {"content-type": "application/json"}
+
+
+class PickerMachine(RuleBasedStateMachine):
+    picks = Bundle("picks")
+    settled = Bundle("settled")
+
+    @initialize()
+    def start(self) -> None:
+        self.now = 0.0
+        self.live: set[PickId] = set()
+        self.picker = Picker(
+            default_config(), random=Random(1), replica="r", observer=NullObserver(), journal=NullJournal()
+        )
+        self.discover(3)
+
+    @rule(count=st.integers(0, 4))
+    def discover(self, count: int) -> None:
+        endpoints = tuple(Endpoint(id_, id_.split(":")[0], 8000, id_) for id_ in IDS[:count])
+        self.picker.replace_pools({POOL: PoolSpec(POOL, endpoints)}, self.now)
+
+    @rule(target=picks, size=st.sampled_from([1, 500, 3000]), letter=st.sampled_from("ab"))
+    def pick(self, size: int, letter: str) -> PickId | None:
+        body = b'{"model": "m", "prompt": "' + letter.encode() * size + b'"}'
+        verdict = self.picker.pick(Request(POOL, "POST", "/v1/completions", HEADERS, body), self.now)
+        if isinstance(verdict, Rejection):
+            assert verdict.status == 503
+            return None
+        assert isinstance(verdict, Pick)
+        self.live.add(verdict.id)
+        return verdict.id
+
+    @rule(target=settled, pick=consumes(picks), outcome=st.sampled_from(list(Outcome)))
+    def settle(self, pick: PickId | None, outcome: Outcome) -> PickId | None:
+        if pick is not None:
+            self.picker.settle(pick, outcome, self.now)
+            self.live.discard(pick)
+        return pick
+
+    @rule(pick=settled, outcome=st.sampled_from(list(Outcome)))
+    def settle_again(self, pick: PickId | None, outcome: Outcome) -> None:
+        self.picker.settle(pick or PickId("r-unknown"), outcome, self.now)
+
+    @rule(pick=st.one_of(picks, settled), is_final=st.booleans(), served=st.sampled_from([None, *IDS]),
+          flags=st.sampled_from([(), ("UF",), ("DC",)]), cached=st.sampled_from([None, 0, 64, 10_000]),
+          attempts=st.integers(1, 3))  # fmt: skip
+    def report(
+        self, pick: PickId | None, is_final: bool, served: EndpointId | None, flags: tuple[str, ...], cached: int | None,
+        attempts: int,
+    ) -> None:  # fmt: skip
+        told = Feedback(
+            pick or PickId("r-unknown"), POOL, is_final, served, 200, flags, attempts, 0.1, 0.5, 100, 10, cached
+        )
+        self.picker.feedback(told, self.now)
+        if is_final and pick is not None:
+            self.live.discard(pick)
+
+    @rule(
+        at=st.integers(0, 3), waiting=st.integers(0, 9), running=st.integers(0, 9), started=st.sampled_from([1.0, 2.0])
+    )
+    def scrape(self, at: int, waiting: int, running: int, started: float) -> None:
+        metrics = EngineMetrics(waiting, running, 0.5, block_size=16, block_count=400, started_at=started)
+        self.picker.observe(POOL, IDS[at], metrics, self.now)
+
+    @rule(at=st.integers(0, 3), fault=st.sampled_from(list(ScrapeFault)))
+    def fail_scrape(self, at: int, fault: ScrapeFault) -> None:
+        self.picker.observe(POOL, IDS[at], fault, self.now)
+
+    @rule(seconds=st.sampled_from([0.001, 0.03, 1.0, 31.0, UNHEARD_EXPIRY_SECONDS + 1]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        before = len(self.live)
+        self.picker.expire(self.now)
+        if seconds > UNHEARD_EXPIRY_SECONDS:
+            self.live.clear()
+        elif before:
+            self.live = {reservation.id for reservation in self.picker._ledger.live()} & self.live
+
+    @invariant()
+    def what_is_reserved_is_what_is_live(self) -> None:
+        if not hasattr(self, "picker"):
+            return
+        assert {reservation.id for reservation in self.picker._ledger.live()} == self.live
+        carried: dict[int, tuple[int, int]] = {}
+        for reservation in self.picker._ledger.live():
+            for share in reservation.shares:
+                requests, tokens = carried.get(id(share.state), (0, 0))
+                carried[id(share.state)] = (requests + 1, tokens + share.tokens)
+        for pool in self.picker._pools.values():
+            for state in pool.states.values():
+                assert (state.in_flight, state.in_flight_tokens) == carried.get(id(state), (0, 0))
+                assert state.load.waiting >= 0
+                assert state.load.running >= 0
+                assert 0 <= state.load.kv_usage <= 1
+
+
+TestPickerMachine = PickerMachine.TestCase
+TestPickerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,57 @@
+"""Ejection and gradual return."""
+
+from random import Random
+
+import pytest
+
+from epp.state.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, Health, Standing
+
+
+def ejected(health: Health, now: float) -> bool:
+    return [health.request_failed(now, "UF") for _ in range(FAILURES_TO_EJECT)][-1]
+
+
+def test_single_failures_are_forgiven() -> None:
+    health = Health()
+    for _ in range(20):
+        assert not health.request_failed(0.0, "UF")
+        health.request_succeeded()
+    assert health.standing(0.0) is Standing.GOOD
+
+
+def test_failures_in_a_row_eject_for_a_while_and_then_let_back_gradually() -> None:
+    health = Health()
+    assert ejected(health, 0.0)
+    assert health.standing(FIRST_EJECTION_SECONDS - 0.1) is Standing.EJECTED
+    assert health.standing(FIRST_EJECTION_SECONDS + 0.1) is Standing.RETURNING
+    assert health.standing(FIRST_EJECTION_SECONDS + RETURN_SECONDS + 0.1) is Standing.GOOD
+
+
+def test_a_returning_endpoint_takes_part_more_and_more_often() -> None:
+    health, random = Health(), Random(1)
+    ejected(health, 0.0)
+    shares = []
+    for share in (0.1, 0.5, 0.9):
+        now = FIRST_EJECTION_SECONDS + share * RETURN_SECONDS
+        shares.append(sum(health.admits(now, random) for _ in range(2000)) / 2000)
+    assert shares == pytest.approx([0.1, 0.5, 0.9], abs=0.05)
+
+
+def test_each_ejection_in_a_row_is_longer() -> None:
+    health = Health()
+    ejected(health, 0.0)
+    ejected(health, 100.0)
+    assert health.standing(100.0 + 2 * FIRST_EJECTION_SECONDS - 0.1) is Standing.EJECTED
+    health.request_succeeded()
+    ejected(health, 500.0)
+    assert health.standing(500.0 + FIRST_EJECTION_SECONDS + 0.1) is Standing.RETURNING
+
+
+def test_a_refused_scraper_ejects_until_it_is_answered() -> None:
+    health = Health()
+    assert not health.scrape_failed("refused")
+    assert health.scrape_failed("refused")
+    assert health.standing(1e6) is Standing.EJECTED
+    assert health.scrape_succeeded(1e6)
+    assert health.standing(1e6) is Standing.RETURNING
+    assert not health.scrape_succeeded(1e6)
