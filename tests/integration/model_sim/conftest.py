@@ -41,7 +41,7 @@ async def running(*arguments: str) -> AsyncIterator[Running]:
     )
     assert isinstance(settings, Settings)
     async with AsyncExitStack() as stack:
-        simulator = Simulator(settings, runtime.tokenizer_of(settings))
+        simulator = await runtime.build(settings, runtime.tokenizer_of(settings), stack)
         port = await runtime.start(simulator, stack)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Running(simulator, f"http://127.0.0.1:{port}", session)

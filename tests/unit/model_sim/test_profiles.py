@@ -6,6 +6,7 @@ from statistics import median
 
 import pytest
 import yaml
+
 from model_sim import profiles
 from model_sim.engine.engine import Engine
 from model_sim.engine.profile import EngineConfig

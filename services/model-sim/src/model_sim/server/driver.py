@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from model_sim.engine.engine import Engine
+from model_sim.engine.engine import CacheListener, Engine
 from model_sim.engine.request import Output, Request
 
 TIMER_RESOLUTION = 0.0005
@@ -25,11 +25,18 @@ class Receiver(Protocol):
         ...
 
 
+class CachePublisher(CacheListener, Protocol):
+    """Hears of an engine's cache and passes it on, batch by batch."""
+
+    def flush(self) -> None: ...
+
+
 class Driver:
     """The engines of one server (one per data-parallel rank) and the requests in them."""
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, engines: Sequence[Engine], publishers: Sequence[CachePublisher] = ()) -> None:
         self.engines = tuple(engines)
+        self._publishers = tuple(publishers)
         self._receivers: dict[str, tuple[Receiver, Engine]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -59,6 +66,8 @@ class Driver:
 
     def wake(self) -> None:
         """Look at the engines again: someone changed them from outside."""
+        for publisher in self._publishers:
+            publisher.flush()
         self._arm()
 
     def _arm(self) -> None:
@@ -90,4 +99,6 @@ class Driver:
                     del receivers[output.request_id]
         for receiver in touched.values():
             receiver.flush()
+        for publisher in self._publishers:
+            publisher.flush()
         self._arm()

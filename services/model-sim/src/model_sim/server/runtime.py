@@ -13,6 +13,7 @@ from gateway import logs
 from model_sim.server import app
 from model_sim.server.simulator import Simulator
 from model_sim.settings import Settings
+from model_sim.text.corpus import Corpus
 from model_sim.text.tokenizer import BuiltinTokenizer, Tokenizer
 
 DRAIN_POLL_SECONDS = 0.02
@@ -32,6 +33,26 @@ def tokenizer_of(settings: Settings) -> Tokenizer:
     from model_sim.text.file_tokenizer import FileTokenizer
 
     return FileTokenizer(settings.tokenizer_file)
+
+
+async def build(
+    settings: Settings, tokenizer: Tokenizer, stack: AsyncExitStack, *, sentences: Corpus | None = None
+) -> Simulator:
+    """A simulator and, where asked for, its publishers of KV events."""
+    if settings.kv_events is None:
+        return Simulator(settings, tokenizer, sentences=sentences)
+    try:
+        from model_sim.server import kv_publisher
+
+        made = kv_publisher.publishers(settings.kv_events, settings.data_parallel_size, settings.engine.block_size)
+    except (ImportError, OSError) as error:
+        raise StartError(f"argument --kv-events-config: {error}") from error
+    for publisher in made:
+        stack.callback(publisher.close)
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    replay = tasks.create_task(kv_publisher.replay_all(made), name="kv event replay")
+    stack.callback(replay.cancel)
+    return Simulator(settings, tokenizer, sentences=sentences, publishers=made)
 
 
 async def start(simulator: Simulator, stack: AsyncExitStack) -> int:
@@ -85,7 +106,7 @@ async def serve(all_settings: Sequence[Settings]) -> None:
     async with AsyncExitStack() as stack:
         for settings in all_settings:
             sentences = simulators[0].planner.corpus if simulators else None
-            simulator = Simulator(settings, tokenizer, sentences=sentences)
+            simulator = await build(settings, tokenizer, stack, sentences=sentences)
             port = await start(simulator, stack)
             simulators.append(simulator)
             if len(all_settings) <= 1:

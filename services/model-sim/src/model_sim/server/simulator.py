@@ -4,6 +4,7 @@ Built once from settings; a process may hold many (a fleet). All state belongs t
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from random import Random
 
@@ -12,13 +13,13 @@ from model_sim import faults as fault_orders
 from model_sim.api import fields
 from model_sim.api.calls import Call
 from model_sim.api.errors import ApiError
-from model_sim.engine.engine import CacheListener, Engine
+from model_sim.engine.engine import Engine
 from model_sim.engine.request import NeverFitsError
 from model_sim.exposition import EngineState, Exposition
 from model_sim.faults import Faults, RequestFault
 from model_sim.models import ModelRegistry
 from model_sim.planning import Planner
-from model_sim.server.driver import Driver
+from model_sim.server.driver import CachePublisher, Driver
 from model_sim.server.exchange import Exchange, Renderer
 from model_sim.server.traffic import Traffic
 from model_sim.settings import Settings
@@ -41,15 +42,15 @@ class Simulator:
         tokenizer: Tokenizer,
         *,
         sentences: Corpus | None = None,
-        listeners: tuple[CacheListener, ...] = (),
+        publishers: Sequence[CachePublisher] = (),
     ) -> None:
         self.settings = settings
         self.tokenizer = tokenizer
         self.started = clock.wall()
         self.random = Random(settings.seed)
         self.models = ModelRegistry(settings, int(self.started))
-        engines = [self._engine(rank, listeners) for rank in range(settings.data_parallel_size)]
-        self.driver = Driver(engines)
+        engines = [self._engine(rank, publishers) for rank in range(settings.data_parallel_size)]
+        self.driver = Driver(engines, publishers)
         self.planner = Planner(
             Random(settings.seed + 1),
             sentences or corpus.build(Random(CORPUS_SEED), tokenizer),
@@ -75,7 +76,7 @@ class Simulator:
         self._frozen_metrics: bytes | None = None
         self._pending_unloads: set[str] = set()
 
-    def _engine(self, rank: int, listeners: tuple[CacheListener, ...]) -> Engine:
+    def _engine(self, rank: int, publishers: Sequence[CachePublisher]) -> Engine:
         settings = self.settings
         engine = Engine(
             settings.engine,
@@ -83,7 +84,7 @@ class Simulator:
             Random(settings.seed * 1000 + rank),
             max_model_len=settings.max_model_len,
             every_token=True,
-            listener=listeners[rank] if listeners else None,
+            listener=publishers[rank] if publishers else None,
         )
         for module in settings.lora_modules:
             engine.adapters.preload(module.name)
@@ -171,6 +172,7 @@ class Simulator:
 
     def reset_prefix_cache(self) -> bool:
         done = [engine.reset_prefix_cache() for engine in self.driver.engines]  # every one, also after a refusal
+        self.driver.wake()
         return all(done)
 
 
