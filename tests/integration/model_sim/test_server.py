@@ -113,7 +113,8 @@ async def test_a_http_1_0_client_gets_its_stream_unframed(serve):
         host, port = server.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         body = json.dumps({**CHAT, "stream": True}).encode()
-        head = f"POST /v1/chat/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        lines = ("POST /v1/chat/completions HTTP/1.0", "Content-Type: application/json", f"Content-Length: {len(body)}")
+        head = "\r\n".join(lines) + "\r\n\r\n"
         writer.write(head.encode() + body)
         answer = await reader.read()
         writer.close()

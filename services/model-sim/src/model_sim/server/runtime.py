@@ -32,7 +32,10 @@ def tokenizer_of(settings: Settings) -> Tokenizer:
         return BuiltinTokenizer()
     from model_sim.text.file_tokenizer import FileTokenizer
 
-    return FileTokenizer(settings.tokenizer_file)
+    try:
+        return FileTokenizer(settings.tokenizer_file)
+    except OSError as error:
+        raise StartError(str(error)) from error
 
 
 async def build(
