@@ -74,7 +74,8 @@ class PickerMachine(RuleBasedStateMachine):
           flags=st.sampled_from([(), ("UF",), ("DC",)]), cached=st.sampled_from([None, 0, 64, 10_000]),
           attempts=st.integers(1, 3))  # fmt: skip
     def report(
-        self, pick: PickId | None, is_final: bool, served: EndpointId | None, flags: tuple[str, ...], cached: int | None,
+        self, pick: PickId | None, is_final: bool, served: EndpointId | None, flags: tuple[str, ...],
+        cached: int | None,
         attempts: int,
     ) -> None:  # fmt: skip
         told = Feedback(

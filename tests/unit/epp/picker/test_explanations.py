@@ -1,0 +1,111 @@
+"""A decision can be read afterwards; a request that asks is told."""
+
+from random import Random
+
+import orjson
+import pytest
+
+from epp.config import default_config
+from epp.explain import RING_LIMIT
+from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
+from epp.observer import NullJournal, NullObserver
+from epp.picker import Picker
+from gateway import protocol
+
+POOL = PoolId("default/pool")
+SECRET = "the words of a prompt"
+
+
+def picker(*, explains: bool = True, endpoints: int = 3) -> Picker:
+    made = Picker(
+        default_config(),
+        random=Random(1),
+        replica="r",
+        observer=NullObserver(),
+        journal=NullJournal(),
+        explains=explains,
+    )
+    found = tuple(
+        Endpoint(EndpointId(f"10.0.0.{number}:8000"), f"10.0.0.{number}", 8000, "x") for number in range(endpoints)
+    )
+    made.replace_pools({POOL: PoolSpec(POOL, found)}, 0.0)
+    for endpoint in found:
+        made.observe(POOL, endpoint.id, EngineMetrics(0, 0, 0.0), 0.5)
+    return made
+
+
+def ask(made: Picker, request_id: str, **headers: str) -> Pick:
+    body = orjson.dumps({"model": "m", "prompt": SECRET * 100})
+    sent = {"x-request-id": request_id, **headers}
+    verdict = made.pick(Request(POOL, "POST", "/v1/completions", sent, body), 1.0)
+    assert isinstance(verdict, Pick)
+    return verdict
+
+
+def test_a_decision_tells_candidates_scores_choice_and_ledger() -> None:
+    made = picker()
+    pick = ask(made, "one")
+    told = made.explain("one")
+    assert told is not None
+    assert told == made.explain(pick.id)
+    assert told["targets"] == list(pick.targets)
+    assert told["candidates"] == 3
+    assert {note["plugin"] for note in told["scores"]} == {  # type: ignore[attr-defined]
+        "prefix-cache-scorer", "lora-affinity-scorer", "queue-scorer", "kv-cache-utilization-scorer",
+    }  # fmt: skip
+    assert told["ledger"] == {
+        "endpoint": pick.targets[0],
+        "before": {"requests": 0, "tokens": 0},
+        "after": {"requests": 1, "tokens": len(SECRET * 100) // 4},
+    }
+    assert told["filters"] == [{"profile": "default", "plugin": "affinity-gate", "removed": [], "removed_count": 0}]
+
+
+def test_no_body_is_kept() -> None:
+    made = picker()
+    ask(made, "one")
+    assert SECRET not in orjson.dumps(made.decisions(10)).decode()
+
+
+def test_without_explaining_a_decision_is_kept_without_scores() -> None:
+    made = picker(explains=False)
+    ask(made, "one")
+    told = made.explain("one")
+    assert told is not None
+    assert "scores" not in told
+
+
+def test_refusals_are_kept_with_their_reason() -> None:
+    made = picker(endpoints=0)
+    made.pick(Request(POOL, "POST", "/v1/completions", {"x-request-id": "no"}, b"{}"), 1.0)
+    told = made.explain("no")
+    assert told is not None
+    assert str(told["rejection"]).startswith("400 invalid_request")
+
+
+def test_the_newest_come_first_and_the_ring_is_bounded() -> None:
+    made = picker(explains=False)
+    for number in range(RING_LIMIT + 5):
+        ask(made, str(number))
+    latest = made.decisions(2)
+    assert [record["request_id"] for record in latest] == [str(RING_LIMIT + 4), str(RING_LIMIT + 3)]
+    assert made.explain("0") is None
+    assert len(made.decisions(10**6)) == RING_LIMIT
+
+
+@pytest.mark.parametrize(("explains", "asked", "expected"), [(True, "true", 2), (True, "", 0), (False, "true", 0)])
+def test_a_request_is_told_only_when_it_asks_and_it_is_enabled(explains: bool, asked: str, expected: int) -> None:
+    pick = ask(picker(explains=explains), "one", **{protocol.EXPLAIN: asked})
+    assert len(pick.explain) == expected
+    if expected:
+        assert dict(pick.explain)["x-pointsman-endpoint"] == pick.targets[0]
+        assert float(dict(pick.explain)["x-pointsman-margin"]) == 0.0
+
+
+def test_pools_are_told_as_json() -> None:
+    made = picker()
+    ask(made, "one")
+    (pool,) = orjson.loads(orjson.dumps(made.pools(1.5)))
+    assert pool["pool"] == POOL
+    assert sum(endpoint["in_flight"] for endpoint in pool["endpoints"]) == 1
+    assert {endpoint["metrics_age"] for endpoint in pool["endpoints"]} == {1.0}

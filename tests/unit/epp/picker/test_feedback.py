@@ -1,0 +1,303 @@
+"""What comes back from requests: releases, heartbeats, corrections, speed, ejection."""
+
+from dataclasses import replace
+from random import Random
+
+import orjson
+import pytest
+
+from epp.config import default_config, parse_config
+from epp.model import (
+    Endpoint,
+    EndpointId,
+    EngineMetrics,
+    Feedback,
+    FeedbackForwarded,
+    Outcome,
+    Pick,
+    PickId,
+    PoolId,
+    PoolSpec,
+    PrefixLearned,
+    Request,
+    ScrapeFault,
+    SharedEvent,
+)
+from epp.observer import NullJournal, NullObserver
+from epp.picker import Picker
+from epp.state.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS
+from epp.state.ledger import HEARTBEAT_SECONDS, UNHEARD_EXPIRY_SECONDS
+
+POOL = PoolId("default/pool")
+IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(1, 4)]
+BLOCK_BYTES = 64 * 4
+
+
+class Events:
+    """A journal and observer that remembers."""
+
+    def __init__(self) -> None:
+        self.journal: list[SharedEvent] = []
+
+    def record(self, event: SharedEvent) -> None:
+        self.journal.append(event)
+
+
+def picker(events: Events | None = None, replica: str = "r", endpoints: int = 3) -> Picker:
+    made = Picker(
+        default_config(), random=Random(1), replica=replica, observer=NullObserver(), journal=events or NullJournal()
+    )
+    made.replace_pools({POOL: spec(endpoints)}, 0.0)
+    scrape(made, 0.5)
+    return made
+
+
+def spec(endpoints: int = 3) -> PoolSpec:
+    return PoolSpec(POOL, tuple(Endpoint(id_, id_.split(":")[0], 8000, id_) for id_ in IDS[:endpoints]))
+
+
+def scrape(made: Picker, now: float, *, started_at: float = 1.0, only: EndpointId | None = None) -> None:
+    for id_ in IDS:
+        if only in (None, id_):
+            metrics = EngineMetrics(0, 0, 0.0, block_size=16, block_count=10_000, started_at=started_at)
+            made.observe(POOL, id_, metrics, now)
+
+
+def ask(made: Picker, text: str = "x" * 4 * BLOCK_BYTES, now: float = 1.0) -> Pick:
+    body = orjson.dumps({"model": "m", "prompt": text})
+    verdict = made.pick(Request(POOL, "POST", "/v1/completions", {}, body), now)
+    assert isinstance(verdict, Pick)
+    return verdict
+
+
+def final(pick: Pick, **more: object) -> Feedback:
+    told = Feedback(pick.id, POOL, True, pick.targets[0], 200, (), 1, 0.1, 1.0)
+    return replace(told, **more)  # type: ignore[arg-type]
+
+
+def endpoints(made: Picker, now: float = 1.0) -> dict[str, dict[str, object]]:
+    (pool,) = made.pools(now)
+    listed = pool["endpoints"]
+    assert isinstance(listed, list)
+    return {endpoint["endpoint"]: endpoint for endpoint in listed}
+
+
+def in_flight(made: Picker) -> int:
+    return sum(int(str(endpoint["in_flight"])) for endpoint in endpoints(made).values())
+
+
+def test_either_signal_releases_and_the_second_changes_nothing() -> None:
+    made = picker()
+    first, second = ask(made), ask(made)
+    assert in_flight(made) == 2
+    made.settle(first.id, Outcome.ENDED, 1.1)
+    made.feedback(final(first), 1.2)
+    assert in_flight(made) == 1
+    made.feedback(final(second), 1.2)
+    made.settle(second.id, Outcome.ENDED, 1.3)
+    assert in_flight(made) == 0
+
+
+def test_a_long_answer_lives_by_its_heartbeats() -> None:
+    made = picker()
+    pick, now = ask(made), 1.0
+    beat = Feedback(pick.id, POOL, False)
+    while now < 10 * UNHEARD_EXPIRY_SECONDS:
+        now += HEARTBEAT_SECONDS
+        made.feedback(beat, now)
+        made.expire(now)
+    assert in_flight(made) == 1
+    made.expire(now + 3.1 * HEARTBEAT_SECONDS)
+    assert in_flight(made) == 0
+
+
+def test_lost_feedback_is_healed_by_expiry() -> None:
+    made = picker()
+    for _ in range(10):
+        ask(made)
+    made.expire(1.0 + UNHEARD_EXPIRY_SECONDS - 1)
+    assert in_flight(made) == 10
+    made.expire(1.0 + UNHEARD_EXPIRY_SECONDS + 1)
+    assert in_flight(made) == 0
+    loads = [endpoint["estimate"] for endpoint in endpoints(made).values()]
+    scrape(made, 400.0)
+    assert all(endpoint["in_flight_tokens"] == 0 for endpoint in endpoints(made).values())
+    assert loads
+
+
+def test_a_pick_that_never_left_teaches_nothing() -> None:
+    made = picker()
+    pick = ask(made)
+    made.settle(pick.id, Outcome.UNUSED, 1.1)
+    assert all(endpoint["index_blocks"] == 0 for endpoint in endpoints(made).values())
+
+
+def test_a_fallback_that_served_holds_the_prefix_and_the_dead_one_does_not() -> None:
+    made = picker()
+    pick = ask(made)
+    served = next(id_ for id_ in IDS if id_ != pick.targets[0])
+    made.settle(pick.id, Outcome.ENDED, 1.1)
+    made.feedback(final(pick, served=served, attempts=2), 1.2)
+    held = {id_: endpoint["index_blocks"] for id_, endpoint in endpoints(made).items()}
+    assert held[served] == 4
+    assert held[pick.targets[0]] == 0
+
+
+def test_cached_tokens_below_the_belief_evict_what_is_older() -> None:
+    made = picker(endpoints=1)
+    old, hot = ask(made, "o" * 4 * BLOCK_BYTES), ask(made, "h" * 4 * BLOCK_BYTES)
+    for pick in (old, hot):
+        made.settle(pick.id, Outcome.ENDED, 1.1)
+    again = ask(made, "h" * 4 * BLOCK_BYTES, 1.2)
+    made.settle(again.id, Outcome.ENDED, 1.3)
+    made.feedback(final(again, prompt_tokens=256, cached_tokens=0), 1.4)
+    (endpoint,) = endpoints(made).values()
+    assert endpoint["index_blocks"] == 4  # the hot prompt, which it holds again now; the older one is gone
+    assert endpoint["cached_tokens"] == "measured"
+
+
+def test_cached_tokens_as_believed_change_nothing() -> None:
+    made = picker(endpoints=1)
+    for text in ("o", "h", "h"):
+        pick = ask(made, text * 4 * BLOCK_BYTES)
+        made.settle(pick.id, Outcome.ENDED, 1.1)
+    made.feedback(final(pick, prompt_tokens=256, cached_tokens=240), 1.4)
+    (endpoint,) = endpoints(made).values()
+    assert endpoint["index_blocks"] == 8
+
+
+def test_without_cached_tokens_the_estimate_stands_and_is_marked() -> None:
+    made = picker(endpoints=1)
+    pick = ask(made)
+    made.settle(pick.id, Outcome.ENDED, 1.1)
+    made.feedback(final(pick), 1.2)
+    assert [endpoint["cached_tokens"] for endpoint in endpoints(made).values()] == ["estimated"]
+
+
+def test_prefill_speed_is_measured_from_first_tokens() -> None:
+    made = picker(endpoints=1)
+    for number in range(200):
+        tokens = 500 + 37 * number % 3000
+        pick = ask(made, f"{number:04}" * tokens, 10.0 * number)
+        made.settle(pick.id, Outcome.ENDED, 10.0 * number + 5)
+        told = final(pick, ttft_seconds=0.03 + tokens / 4000, duration_seconds=5.0, prompt_tokens=tokens,
+                     completion_tokens=101, cached_tokens=0)  # fmt: skip
+        made.feedback(told, 10.0 * number + 5)
+    (endpoint,) = endpoints(made).values()
+    assert endpoint["prefill_tokens_per_second"] == pytest.approx(4000, rel=0.2)
+
+
+def test_an_endpoint_that_cannot_be_reached_is_avoided_and_returns_gradually() -> None:
+    made = picker()
+    bad, other = IDS[0], IDS[1]
+    failed = 0
+    while endpoints(made)[bad]["standing"] == "good":
+        pick = ask(made, f"{failed}y" * 4000)
+        made.settle(pick.id, Outcome.ENDED, 1.0)
+        if pick.targets[0] == bad:
+            made.feedback(final(pick, served=other, attempts=2), 1.0)
+            failed += 1
+    assert failed == FAILURES_TO_EJECT
+    assert all(ask(made, str(number) * 4000, 1.1).targets[0] != bad for number in range(50))
+    later = 1.0 + FIRST_EJECTION_SECONDS + 0.5 * RETURN_SECONDS
+    scrape(made, later)
+    back = sum(ask(made, str(number) * 4000, later).targets[0] == bad for number in range(300))
+    assert 0 < back < 300 / 3
+
+
+def test_a_refused_scrape_ejects_and_an_answered_one_ends_it() -> None:
+    made = picker()
+    for _ in range(2):
+        made.observe(POOL, IDS[0], ScrapeFault.REFUSED, 1.0)
+    assert all(ask(made, str(number) * 4000, 1.1).targets[0] != IDS[0] for number in range(30))
+    scrape(made, 1.2)
+    scrape(made, 1.2 + RETURN_SECONDS)
+    picks = [ask(made, f"{number}z" * 4000, 1.3 + RETURN_SECONDS).targets[0] for number in range(30)]
+    assert IDS[0] in picks
+
+
+def test_slow_or_odd_scrapes_do_not_eject() -> None:
+    made = picker(endpoints=1)
+    for fault in (ScrapeFault.TIMEOUT, ScrapeFault.MALFORMED, ScrapeFault.STATUS, ScrapeFault.TOO_LARGE) * 5:
+        made.observe(POOL, IDS[0], fault, 1.0)
+    assert endpoints(made)[IDS[0]]["standing"] == "good"
+
+
+def test_when_all_are_ejected_one_is_picked_all_the_same() -> None:
+    made = picker()
+    for id_ in IDS:
+        for _ in range(2):
+            made.observe(POOL, id_, ScrapeFault.REFUSED, 1.0)
+    assert ask(made, now=1.1).targets
+
+
+def test_an_endpoint_without_metrics_is_picked_only_when_nothing_better_exists() -> None:
+    made = Picker(default_config(), random=Random(1), replica="r", observer=NullObserver(), journal=NullJournal())
+    made.replace_pools({POOL: spec()}, 0.0)
+    assert ask(made, now=0.1).targets[0] in IDS
+    scrape(made, 0.2, only=IDS[2])
+    assert {ask(made, f"{number}q" * 4000, 0.3).targets[0] for number in range(30)} == {IDS[2]}
+
+
+def test_a_restarted_server_has_forgotten_its_cache() -> None:
+    made = picker(endpoints=1)
+    ask(made)
+    scrape(made, 2.0, started_at=1.0)
+    assert endpoints(made)[IDS[0]]["index_blocks"] == 4
+    scrape(made, 3.0, started_at=2.5)
+    assert endpoints(made)[IDS[0]]["index_blocks"] == 0
+
+
+def test_an_endpoint_that_left_is_forgotten_and_its_reservations_end_quietly() -> None:
+    made = picker()
+    pick = ask(made)
+    made.replace_pools({POOL: PoolSpec(POOL, tuple(e for e in spec().endpoints if e.id != pick.targets[0]))}, 2.0)
+    made.settle(pick.id, Outcome.ENDED, 2.1)
+    made.feedback(final(pick), 2.2)
+    assert in_flight(made) == 0
+    made.replace_pools({POOL: spec()}, 3.0)
+    assert all(endpoint["index_blocks"] == 0 for endpoint in endpoints(made).values())
+
+
+def test_what_one_replica_learns_the_other_knows() -> None:
+    events = Events()
+    one, two = picker(events), picker(replica="s")
+    pick = ask(one)
+    (learned,) = events.journal
+    assert isinstance(learned, PrefixLearned)
+    two.apply(learned, 1.0)
+    assert ask(two, now=1.1).targets == pick.targets
+
+
+def test_feedback_for_another_replicas_pick_is_passed_on_and_taken_there() -> None:
+    events = Events()
+    one, two = picker(), picker(events, replica="other")
+    pick = ask(one)
+    two.feedback(final(pick), 1.1)
+    (forwarded,) = events.journal
+    assert forwarded == FeedbackForwarded(final(pick))
+    two.apply(forwarded, 1.1)
+    one.apply(forwarded, 1.2)
+    assert in_flight(one) == 0
+
+
+def test_events_about_unknown_pools_endpoints_and_picks_are_ignored() -> None:
+    made = picker()
+    made.apply(PrefixLearned(PoolId("x/y"), IDS[0], (1, 2)), 1.0)
+    made.apply(PrefixLearned(POOL, EndpointId("1.1.1.1:1"), (1, 2)), 1.0)
+    made.settle(PickId("r-999"), Outcome.ENDED, 1.0)
+    made.feedback(Feedback(PickId("r-999"), POOL, True), 1.0)
+    made.observe(PoolId("x/y"), IDS[0], EngineMetrics(), 1.0)
+    made.observe(POOL, EndpointId("1.1.1.1:1"), EngineMetrics(), 1.0)
+    assert in_flight(made) == 0
+
+
+def test_a_reload_changes_the_next_pick_and_keeps_the_state() -> None:
+    made = picker()
+    pick = ask(made)
+    text = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: 3}}]\n"  # noqa: E501
+    made.reconfigure(parse_config(text, "x"))
+    assert len(ask(made, now=1.1).targets) == 3
+    assert in_flight(made) == 2
+    made.settle(pick.id, Outcome.ENDED, 1.2)
+    assert in_flight(made) == 1
