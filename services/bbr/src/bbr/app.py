@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bbr.adapters import BaseModels, base_models
 from bbr.exchange import RouterConversation
 from bbr.metrics import Metrics
 from gateway import admin, clock, lifecycle, logs
+from gateway.adapters import BaseModels, base_models
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES
 from gateway.extproc.messages import BodyMode, Modes

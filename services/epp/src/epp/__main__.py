@@ -81,6 +81,7 @@ def options(given: argparse.Namespace) -> app.Options:
         config_text=given.config_text,
         default_pool=PoolId(f"{given.pool_namespace}/{given.pool_name}") if given.pool_name else None,
         redis_url=given.redis_url,
+        http_host=given.http_host,
         http_port=given.http_port,
         http_socket=given.http_socket,
         explains=given.explain,

@@ -7,18 +7,22 @@ sharing ───┘        │             └─ access log (gRPC)
 """
 
 import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from epp import admin as debug
 from epp.config import SchedulerConfig
 from epp.configuration import ConfigSource
 from epp.discovery import Discovery, Pools
 from epp.doors.extproc import external_processor
+from epp.doors.http import HttpDoor
 from epp.feedback import NAMESPACES, FeedbackIntake
 from epp.metrics import Metrics
-from epp.model import PoolId
+from epp.model import PoolId, SharedEvent
 from epp.observer import Journal, NullJournal
 from epp.picker import Picker
 from epp.scrape import Scraper, Source
@@ -41,50 +45,77 @@ class Options:
     config_text: str | None = None
     default_pool: PoolId | None = None
     redis_url: str | None = None
+    http_host: str = "127.0.0.1"
     http_port: int | None = None
     http_socket: Path | None = None
     explains: bool = False
 
 
+class Stack:
+    """Everything that lives as long as the process, built but not yet running."""
+
+    def __init__(self, options: Options, config: SchedulerConfig) -> None:
+        self.options = options
+        self.metrics = Metrics()
+        self.metrics.warned(config.warnings)
+        self.stream = shared_stream(options, self._apply, self.metrics)
+        self.picker = build_picker(options, config, self.metrics, self.stream or NullJournal())
+        self.metrics.describe_pools(lambda: self.picker.pools(clock.monotonic()))
+        self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
+        self.discovery = Discovery(options.config_dirs, self._replace_pools)
+        intake = FeedbackIntake(self.picker, clock.monotonic, self.metrics)
+        self.log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
+        self.processor = external_processor(
+            self.picker, clock.monotonic, self.metrics, lambda: self.log_receiver.is_attached
+        )
+
+    def jobs(self, source: ConfigSource) -> Iterator[Coroutine[Any, Any, None]]:
+        """What runs beside the doors."""
+        yield self.discovery.follow()
+        yield self.scraper.run()
+        yield source.follow(self._reconfigure)
+        yield expire(self.picker)
+        if self.stream is not None:
+            yield self.stream.run()
+
+    def _apply(self, event: SharedEvent) -> None:
+        self.picker.apply(event, clock.monotonic())
+
+    def _replace_pools(self, pools: Pools) -> None:
+        self.picker.replace_pools(pools, clock.monotonic())
+        self.scraper.replace_pools(pools)
+
+    def _reconfigure(self, config: SchedulerConfig) -> None:
+        self.metrics.warned(config.warnings)
+        self.picker.reconfigure(config)
+        self.scraper.reconfigure(scrape_source(config))
+
+
 async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     """Build, serve, drain."""
     source = ConfigSource(options.config_file, options.config_text)
-    config = source.load()
-    metrics = Metrics()
-    metrics.warned(config.warnings)
-    stream = shared_stream(options, lambda event: picker.apply(event, clock.monotonic()), metrics)
-    picker = build_picker(options, config, metrics, stream or NullJournal())
-    scraper = Scraper(picker, metrics, clock.monotonic, scrape_source(config), Random())
-
-    def replace_pools(pools: Pools) -> None:
-        picker.replace_pools(pools, clock.monotonic())
-        scraper.replace_pools(pools)
-
-    def reconfigure(changed: SchedulerConfig) -> None:
-        metrics.warned(changed.warnings)
-        picker.reconfigure(changed)
-        scraper.reconfigure(scrape_source(changed))
+    stack = Stack(options, source.load())
+    picker, metrics = stack.picker, stack.metrics
 
     def is_ready() -> bool:
         return picker.is_ready() and not stopping.is_set()
 
-    metrics.describe_pools(lambda: picker.pools(clock.monotonic()))
-    intake = FeedbackIntake(picker, clock.monotonic, metrics)
-    log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
-    processor = external_processor(picker, clock.monotonic, metrics, lambda: log_receiver.is_attached)
+    door = HttpDoor(picker, clock.monotonic, metrics, lambda: stack.discovery.base_models, is_ready)
     operators = admin.application(metrics.registry, is_ready, debug.routes(picker, clock.monotonic))
     async with (
-        lifecycle.background(
-            Discovery(options.config_dirs, replace_pools).follow(),
-            scraper.run(),
-            source.follow(reconfigure),
-            expire(picker),
-            *(() if stream is None else (stream.run(),)),
-        ),
+        lifecycle.background(*stack.jobs(source)),
         admin.serving(operators, options.listeners.host, options.metrics_port),
+        open_door(door, options),
     ):
         lifecycle.tune_collector()
-        await serve(stopping, options.listeners, Health(is_ready), [processor, log_receiver])
+        await serve(stopping, options.listeners, Health(is_ready), [stack.processor, stack.log_receiver])
+
+
+def open_door(door: HttpDoor, options: Options) -> AbstractAsyncContextManager[int | None]:
+    """The HTTP door, if it was asked for."""
+    if options.http_port is None and options.http_socket is None:
+        return nullcontext()
+    return door.serving(options.http_host, options.http_port, options.http_socket)
 
 
 def build_picker(options: Options, config: SchedulerConfig, metrics: Metrics, journal: Journal) -> Picker:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from epp.model import Endpoint, EndpointId, PoolId, PoolSpec, RewriteRule, RewriteTarget
 from gateway import logs
+from gateway.adapters import base_models
 from gateway.manifests.documents import Problem
 from gateway.manifests.endpoints import pool_endpoints
 from gateway.manifests.objects import Criticality, InferencePool, Manifests, ModelTarget, ObjectName
@@ -89,6 +90,7 @@ class Discovery:
         self._replace = replace
         self._reported: tuple[Problem, ...] = ()
         self.pools: Pools | None = None
+        self.base_models: Mapping[str, str] = {}  # for a door that also does the body-based router's work
 
     async def follow(self) -> None:
         """Run until cancelled."""
@@ -98,6 +100,7 @@ class Discovery:
             self._report(snapshot.problems)
             if snapshot.problems and self.pools is None:
                 continue
+            self.base_models = base_models(snapshot.manifests).names
             specs = pool_specs(snapshot.manifests, snapshot.addresses)
             if specs != self.pools:
                 self._describe(specs)

@@ -81,7 +81,7 @@ class SharedStream:
 
     async def _persist(self, what: str, work: Callable[[Redis], Awaitable[None]]) -> None:
         pause = PAUSE_SECONDS[0]
-        while True:
+        while not is_cancelled():
             redis = connect(self._url)
             try:
                 await redis.ping()
@@ -104,10 +104,10 @@ class SharedStream:
         self._is_connected[what] = is_connected
 
     async def _write(self, redis: Redis) -> None:
-        while True:
+        while not is_cancelled():
             await self._filled.wait()
             await asyncio.sleep(GATHER_SECONDS)
-            while len(self._outbox):
+            while len(self._outbox) and not is_cancelled():
                 frames = self._outbox.take()
                 fields: dict[Any, Any] = {_REPLICA: self._replica, _EVENTS: codec.join(frames)}
                 try:
@@ -120,7 +120,7 @@ class SharedStream:
 
     async def _read(self, redis: Redis) -> None:
         self._last = await self._resume(redis)
-        while True:
+        while not is_cancelled():
             block = int(READ_BLOCK_SECONDS * 1000)
             found: Any = await redis.xread({STREAM: self._last}, count=READ_MESSAGES, block=block)
             for _, messages in found or ():
@@ -163,6 +163,13 @@ def connect(url: str) -> Redis:
         single_connection_client=True,
     )
     return client
+
+
+def is_cancelled() -> bool:
+    """Whether this task was asked to end. The Redis client can lose a cancellation that meets an answer coming in, so
+    a loop around it must look."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _order(name: str) -> tuple[int, int]:
