@@ -65,8 +65,10 @@ def picker(*pods: Pod, config: str = CONFIG, rewrites: tuple[RewriteRule, ...] =
     return made
 
 
-    raw = orjson.dumps({"max_tokens": 100, "model": model, "prompt": "test"}) if body is None else body
-        body: bytes | None = None, path: str = "/v1/completions", method: str = "POST") -> Verdict:  # fmt: skip
+def ask(
+    made: Picker, *, model: str = TARGET, headers: dict[str, str] | None = None, subset: tuple[str, ...] | None = None,
+    body: bytes | None = None, path: str = "/v1/completions", method: str = "POST",
+) -> Verdict:  # fmt: skip
     raw = (
         orjson.dumps({"max_tokens": 100, "model": model, "prompt": "test", "temperature": 0}) if body is None else body
     )
