@@ -13,7 +13,6 @@ from model_sim.engine.metrics import EngineMetrics, Histogram
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 FINISHED_REASONS = ("stop", "length", "abort", "error", "repetition")
-SLEEP_STATES = ("awake", "weights_offloaded", "discard_all")
 
 Counter = tuple[str, str, Callable[[EngineMetrics], int]]
 
@@ -97,6 +96,8 @@ class _HistogramText:
     prefixes: tuple[str, ...]
     count_prefix: str
     sum_prefix: str
+    before: str = ""
+    after: str = ""
     seen: int = -1
     text: str = ""
 
@@ -108,7 +109,7 @@ class _HistogramText:
             ]
             lines.append(f"{self.count_prefix}{self.source.count}.0")
             lines.append(f"{self.sum_prefix}{float(self.source.total)!r}")
-            self.text = "\n".join(lines) + "\n"
+            self.text = self.before + "\n".join(lines) + "\n" + self.after
         return self.text
 
 
@@ -125,6 +126,20 @@ def header(name: str, text: str, kind: str) -> str:
     return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
 
 
+Read = Callable[[EngineState], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One sample: everything before its value (with the header, if it is the first of its family), and the value."""
+
+    prefix: str
+    rank: int
+    read: Read
+    forced_by: str = ""
+    """The override that replaces the value."""
+
+
 @dataclass(slots=True)
 class Exposition:
     """The metrics of one server. `metrics` are its engines' counters, in rank order."""
@@ -135,75 +150,122 @@ class Exposition:
     cache_config: Mapping[str, str]
     max_loras: int | None = None
     """None: LoRA is off and `vllm:lora_requests_info` is not shown."""
-    _base: tuple[str, ...] = ()
-    _histograms: list[tuple[str, list[_HistogramText], str]] = field(default_factory=list)
-    _static: str = ""
+    _lines: list[_Line] = field(default_factory=list)
+    _histograms: list[_HistogramText] = field(default_factory=list)
+    _pending: str = ""
+    _ending: str = ""
 
     def __post_init__(self) -> None:
-        ranks = range(len(self.metrics))
-        self._base = tuple(labels({"engine": str(rank), "model_name": self.model_name}) for rank in ranks)
+        self._add_gauges()
+        self._add_counters()
         for name, text, attribute in HISTOGRAMS:
-            parts = [self._histogram(name, rank, getattr(self.metrics[rank], attribute)) for rank in ranks]
-            self._histograms.append((header(name, text, "histogram"), parts, self._created(name, text, self._base)))
-        config = [labels({**self.cache_config, "engine": str(rank)}) for rank in ranks]
-        self._static = header("vllm:cache_config_info", "Settings of the KV cache.", "gauge") + "".join(
+            ranks = [self._histogram(name, rank, getattr(self.metrics[rank], attribute)) for rank in self._ranks]
+            ranks[0].before, self._pending = self._pending + header(name, text, "histogram"), ""
+            ranks[-1].after = self._created(name, text, [self._pairs(rank) for rank in self._ranks])
+            self._histograms += ranks
+        config = [labels({**self.cache_config, "engine": str(rank)}) for rank in self._ranks]
+        self._ending = header("vllm:cache_config_info", "Settings of the KV cache.", "gauge") + "".join(
             f"vllm:cache_config_info{pairs} 1.0\n" for pairs in config
         )
 
+    @property
+    def _ranks(self) -> range:
+        return range(len(self.metrics))
+
+    def _pairs(self, rank: int, **more: str) -> str:
+        return labels({"engine": str(rank), "model_name": self.model_name, **more})
+
+    def render(self, states: Sequence[EngineState], overrides: Mapping[str, float | str] | None = None) -> str:
+        """The whole text."""
+        forced = overrides or {}
+        parts = []
+        for line in self._lines:
+            value = line.read(states[line.rank]) if line.forced_by not in forced else float(forced[line.forced_by])
+            parts.append(f"{line.prefix}{value!r}\n")
+        if self.max_loras is not None:
+            parts.append(self._lora(states, forced))
+        parts += [histogram.render() for histogram in self._histograms]
+        parts.append(self._ending)
+        return "".join(parts)
+
+    def _add_gauges(self) -> None:
+        def running(state: EngineState) -> float:
+            return float(state.snapshot.running)
+
+        def waiting(state: EngineState) -> float:
+            return float(state.snapshot.waiting)
+
+        def usage(state: EngineState) -> float:
+            return state.snapshot.kv_cache_usage
+
+        gauges = (
+            ("num_requests_running", "Requests in the batch.", running),
+            ("num_requests_waiting", "Requests waiting to be processed.", waiting),
+            ("kv_cache_usage_perc", "KV cache in use; 1 is all of it.", usage),
+        )
+        for name, text, read in gauges:
+            samples: list[tuple[int, dict[str, str], Read]] = [(rank, {}, read) for rank in self._ranks]
+            self._add(f"vllm:{name}", text, "gauge", samples, forced_by=name)
+        by_reason = {
+            "capacity": lambda state: float(state.snapshot.waiting - state.snapshot.deferred),
+            "deferred": lambda state: float(state.snapshot.deferred),
+        }
+        name, text = "vllm:num_requests_waiting_by_reason", "Requests waiting, by reason."
+        self._add(name, text, "gauge", self._labelled("reason", by_reason))
+        by_state: dict[str, Read] = {
+            "awake": lambda state: float(not state.snapshot.asleep),
+            "weights_offloaded": lambda state: float(state.snapshot.asleep),
+            "discard_all": lambda _: 0.0,
+        }
+        name, text = "vllm:engine_sleep_state", "1 for the state the engine is in."
+        self._add(name, text, "gauge", self._labelled("sleep_state", by_state))
+
+    def _add_counters(self) -> None:
+        for name, text, read in COUNTERS:
+            self._add(name, text, "counter", [(rank, {}, _of_metrics(read)) for rank in self._ranks])
+        by_source: dict[str, Read] = {
+            "local_compute": _of_metrics(lambda m: m.prompt_tokens_computed),
+            "local_cache_hit": _of_metrics(lambda m: m.prompt_tokens_cached),
+            "external_kv_transfer": _of_metrics(lambda m: m.prompt_tokens_transferred),
+        }
+        name, text = "vllm:prompt_tokens_by_source", "Prompt tokens, by where they came from."
+        self._add(name, text, "counter", self._labelled("source", by_source))
+        finished = {reason: _of_metrics(_finished(reason)) for reason in FINISHED_REASONS}
+        self._add("vllm:request_success", "Requests finished.", "counter", self._labelled("finished_reason", finished))
+
+    def _labelled(self, label: str, reads: Mapping[str, Read]) -> list[tuple[int, dict[str, str], Read]]:
+        return [(rank, {label: value}, read) for rank in self._ranks for value, read in reads.items()]
+
+    def _add(
+        self,
+        name: str,
+        text: str,
+        kind: str,
+        samples: Sequence[tuple[int, dict[str, str], Read]],
+        *,
+        forced_by: str = "",
+    ) -> None:
+        """One family. What follows a counter's samples, their creation times, is text before the next line."""
+        shown = f"{name}_total" if kind == "counter" else name
+        before, self._pending = self._pending + header(shown, text, kind), ""
+        for rank, more, read in samples:
+            self._lines.append(_Line(f"{before}{shown}{self._pairs(rank, **more)} ", rank, read, forced_by))
+            before = ""
+        if kind == "counter":
+            self._pending = self._created(name, text, [self._pairs(rank, **more) for rank, more, _ in samples])
+
     def _histogram(self, name: str, rank: int, source: Histogram) -> _HistogramText:
         bounds = [*(repr(float(bound)) for bound in source.bounds), "+Inf"]
-        base = {"engine": str(rank), "model_name": self.model_name}
         return _HistogramText(
             source=source,
-            prefixes=tuple(f"{name}_bucket{labels({**base, 'le': bound})} " for bound in bounds),
-            count_prefix=f"{name}_count{self._base[rank]} ",
-            sum_prefix=f"{name}_sum{self._base[rank]} ",
+            prefixes=tuple(f"{name}_bucket{self._pairs(rank, le=bound)} " for bound in bounds),
+            count_prefix=f"{name}_count{self._pairs(rank)} ",
+            sum_prefix=f"{name}_sum{self._pairs(rank)} ",
         )
 
     def _created(self, name: str, text: str, pairs: Sequence[str]) -> str:
         lines = "".join(f"{name}_created{each} {self.created!r}\n" for each in pairs)
         return header(f"{name}_created", text, "gauge") + lines
-
-    def render(self, states: Sequence[EngineState], overrides: Mapping[str, float | str] | None = None) -> str:
-        """The whole text."""
-        parts = self._gauges(states, overrides or {})
-        if self.max_loras is not None:
-            parts.append(self._lora(states, overrides or {}))
-        parts.append(self._static)
-        parts += self._counters(states)
-        for head, histograms, created in self._histograms:
-            parts.append(head)
-            parts += [histogram.render() for histogram in histograms]
-            parts.append(created)
-        return "".join(parts)
-
-    def _gauges(self, states: Sequence[EngineState], overrides: Mapping[str, float | str]) -> list[str]:
-        def gauge(name: str, text: str, read: Callable[[Snapshot], float]) -> str:
-            forced = overrides.get(name)
-            lines = [
-                f"vllm:{name}{pairs} {float(read(state.snapshot) if forced is None else forced)!r}\n"
-                for pairs, state in zip(self._base, states, strict=True)
-            ]
-            return header(f"vllm:{name}", text, "gauge") + "".join(lines)
-
-        reasons = header("vllm:num_requests_waiting_by_reason", "Requests waiting, by reason.", "gauge")
-        sleeping = header("vllm:engine_sleep_state", "1 for the state the engine is in.", "gauge")
-        for rank, state in enumerate(states):
-            base = {"engine": str(rank), "model_name": self.model_name}
-            snapshot = state.snapshot
-            waiting = {"capacity": snapshot.waiting - snapshot.deferred, "deferred": snapshot.deferred}
-            for reason, count in waiting.items():
-                reasons += f"vllm:num_requests_waiting_by_reason{labels({**base, 'reason': reason})} {float(count)!r}\n"
-            for name in SLEEP_STATES:
-                active = name == ("weights_offloaded" if snapshot.asleep else "awake")
-                sleeping += f"vllm:engine_sleep_state{labels({**base, 'sleep_state': name})} {float(active)!r}\n"
-        return [
-            gauge("num_requests_running", "Requests in the batch.", lambda s: s.running),
-            gauge("num_requests_waiting", "Requests waiting to be processed.", lambda s: s.waiting),
-            reasons,
-            gauge("kv_cache_usage_perc", "KV cache in use; 1 is all of it.", lambda s: s.kv_cache_usage),
-            sleeping,
-        ]
 
     def _lora(self, states: Sequence[EngineState], overrides: Mapping[str, float | str]) -> str:
         running = sorted({name for state in states for name in state.snapshot.running_adapters})
@@ -217,30 +279,10 @@ class Exposition:
         name = "vllm:lora_requests_info"
         return header(name, "Adapters in use; the value is the time.", "gauge") + f"{name}{labels(pairs)} {stamp!r}\n"
 
-    def _counters(self, states: Sequence[EngineState]) -> list[str]:
-        parts = []
-        for name, text, read in COUNTERS:
-            values = [(pairs, read(state.metrics)) for pairs, state in zip(self._base, states, strict=True)]
-            parts.append(self._counter(name, text, values))
-        by_source: list[tuple[str, int]] = []
-        finished: list[tuple[str, int]] = []
-        for rank, state in enumerate(states):
-            base = {"engine": str(rank), "model_name": self.model_name}
-            metrics = state.metrics
-            sources = {
-                "local_compute": metrics.prompt_tokens_computed,
-                "local_cache_hit": metrics.prompt_tokens_cached,
-                "external_kv_transfer": metrics.prompt_tokens_transferred,
-            }
-            by_source += [(labels({**base, "source": source}), count) for source, count in sources.items()]
-            finished += [(labels({**base, "finished_reason": r}), metrics.finished[r]) for r in FINISHED_REASONS]
-        parts.append(
-            self._counter("vllm:prompt_tokens_by_source", "Prompt tokens, by where they came from.", by_source)
-        )
-        parts.append(self._counter("vllm:request_success", "Requests finished.", finished))
-        return parts
 
-    def _counter(self, name: str, text: str, values: Sequence[tuple[str, int]]) -> str:
-        lines = "".join(f"{name}_total{pairs} {count}.0\n" for pairs, count in values)
-        created = self._created(name, text, [pairs for pairs, _ in values])
-        return header(f"{name}_total", text, "counter") + lines + created
+def _of_metrics(read: Callable[[EngineMetrics], int]) -> Read:
+    return lambda state: float(read(state.metrics))
+
+
+def _finished(reason: str) -> Callable[[EngineMetrics], int]:
+    return lambda metrics: metrics.finished[reason]
