@@ -11,6 +11,7 @@ size. A step in which nothing else changes therefore costs the same for one sequ
 """
 
 import heapq
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ class Engine:
         self._listener = listener
         self._every_token = every_token
         self._jitter = _jitter_table(profile.jitter, random)
+        self._coasts = not every_token and listener is None
         self._outputs: list[Output] = []
         self._sequences: dict[str, _Sequence] = {}
         self._order = 0
@@ -272,6 +274,56 @@ class Engine:
             if end > limit or (end == limit and not inclusive):
                 return
             self._complete(end)
+            if self._coasts and self._is_steady():
+                self._coast(limit, inclusive=inclusive)
+
+    def _is_steady(self) -> bool:
+        """Nothing but decoding goes on, and nothing can change before a sequence ends or someone calls."""
+        return bool(
+            self._decoders
+            and not self._prefills
+            and not self._transfers
+            and not self.asleep
+            and not (self._may_admit and self._waiting_count)
+        )
+
+    def _coast(self, limit: float, *, inclusive: bool) -> None:
+        """Run steady steps in one tight loop, up to the limit, a sequence's end, or a shortage of blocks.
+
+        The same arithmetic in the same order as `_begin` and `_complete`, so not a bit of any result differs.
+        """
+        pool, growth, block_size = self._pool, self._growth, self.config.block_size
+        profile, jitter = self.profile, self._jitter
+        latency = self.metrics.inter_token_latency
+        counts, bounds = latency.counts, latency.bounds
+        decoding, context, number, last_end = len(self._decoders), self._context, self._step_number, self._last_end
+        fixed, per_context = profile.base + profile.per_decode_sequence * decoding, profile.per_context_token
+        first, stop = number, self._finishes[0][0]
+        while number < stop:
+            need = growth[number % block_size]
+            if need:
+                if need > pool.capacity - pool.used:
+                    break
+                pool.take(need)
+            seconds = fixed + per_context * (context + decoding)
+            if jitter:
+                seconds *= jitter[number % JITTER_TABLE_SIZE]
+            end = last_end + seconds
+            if end > limit or (end == limit and not inclusive) or number + 1 == stop:
+                self._in_flight, self._flight_end, self._flight_prefill = True, end, 0
+                break
+            gap = end - last_end
+            counts[bisect_left(bounds, gap)] += decoding
+            latency.total += gap * decoding
+            last_end = end
+            context += decoding
+            number += 1
+        self._context, self._step_number, self._last_end = context, number, last_end
+        steps = number - first
+        if steps:
+            latency.count += steps * decoding
+            self.metrics.generation_tokens += steps * decoding
+            self.metrics.iteration_tokens.observe(decoding, steps)
 
     def _has_work(self) -> bool:
         return bool(self._running) or self._waiting_count > len(self._transfers)
@@ -296,7 +348,7 @@ class Engine:
         if decoding:
             seconds += profile.per_context_token * (self._context + decoding)
         self._flight_prefill = 0
-        if self._prefills or self._may_admit:
+        if self._prefills or (self._may_admit and self._waiting_count):
             budget = self.config.max_num_batched_tokens - decoding
             seconds += self._schedule_prefills(start, budget, admit=not preempted)
         if profile.jitter:
@@ -328,7 +380,7 @@ class Engine:
             tokens += chunk
             budget -= chunk
         load = 0.0
-        while admit and budget > 0 and self._may_admit:
+        while admit and budget > 0 and self._may_admit and self._waiting_count:
             sequence_or_none = self._admit(start, budget)
             if sequence_or_none is None:
                 break
