@@ -1,0 +1,101 @@
+"""Bodies arrive whole whatever their cuts, and no order of messages does worse than a violation."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.extproc.exchange import CHUNK_BYTES, Decide, Exchange, Proceed, ProtocolViolation
+from gateway.extproc.messages import (
+    BodyMode,
+    BodyReceived,
+    BodyReply,
+    ChunkReply,
+    Direction,
+    Event,
+    HeadersReceived,
+    HeadersReply,
+    ImmediateReply,
+    Modes,
+    Mutation,
+    TrailersReceived,
+    TrailersReply,
+)
+
+REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
+CHANGE = Mutation((("a", "b"),))
+pieces = st.lists(st.binary(max_size=3), min_size=1, max_size=8)
+sizes = st.lists(st.integers(0, 3 * CHUNK_BYTES), min_size=1, max_size=4)
+
+
+def stream(exchange: Exchange, chunks: list[bytes], *, trailers: bool) -> list:
+    steps = exchange.receive(HeadersReceived(REQUEST, {}, end_of_stream=False))
+    for number, chunk in enumerate(chunks):
+        is_last = number == len(chunks) - 1 and not trailers
+        steps += exchange.receive(BodyReceived(REQUEST, chunk, is_last))
+    return steps + (exchange.receive(TrailersReceived(REQUEST)) if trailers else [])
+
+
+@given(pieces, st.booleans(), st.sampled_from([BodyMode.FULL_DUPLEX_STREAMED, BodyMode.STREAMED]))
+def test_the_decision_sees_the_same_body_however_it_was_cut(
+    chunks: list[bytes], trailers: bool, mode: BodyMode
+) -> None:
+    exchange = Exchange(Modes(mode, BodyMode.NONE, body_comes_early=True))
+    assert stream(exchange, chunks, trailers=trailers) == [Decide({}, b"".join(chunks), {})]
+
+
+@given(sizes, st.booleans(), st.none() | st.integers(0, 2 * CHUNK_BYTES))
+def test_in_full_duplex_all_of_the_body_goes_on_in_order_and_ends_once(
+    lengths: list[int], trailers: bool, rewritten: int | None
+) -> None:
+    exchange = Exchange(Modes(BodyMode.FULL_DUPLEX_STREAMED, BodyMode.NONE))
+    chunks = [bytes([number + 1]) * length for number, length in enumerate(lengths)]
+    stream(exchange, chunks, trailers=trailers)
+    new = None if rewritten is None else b"r" * rewritten
+    first, *rest = exchange.decided(Proceed(CHANGE, new))
+    assert isinstance(first, HeadersReply)
+    if trailers:
+        assert rest.pop() == TrailersReply(REQUEST)
+    assert all(isinstance(reply, ChunkReply) and len(reply.data) <= CHUNK_BYTES for reply in rest)
+    assert b"".join(reply.data for reply in rest) == (b"".join(chunks) if new is None else new)
+    assert [reply.end_of_stream for reply in rest] == [False] * (len(rest) - 1) + [not trailers]
+
+
+@given(pieces)
+def test_streamed_chunks_are_each_answered_once(chunks: list[bytes]) -> None:
+    exchange = Exchange(Modes(BodyMode.STREAMED, BodyMode.NONE, body_comes_early=True))
+    stream(exchange, chunks, trailers=False)
+    replies = exchange.decided(Proceed(CHANGE))
+    assert replies == [HeadersReply(REQUEST, CHANGE), *[BodyReply(REQUEST)] * len(chunks)]
+
+
+directions = st.sampled_from(Direction)
+events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(HeadersReceived, directions, st.just({}), st.booleans()),
+    st.builds(BodyReceived, directions, st.binary(max_size=30), st.booleans()),
+    st.builds(TrailersReceived, directions),
+)
+all_modes = st.builds(Modes, st.sampled_from(BodyMode), st.sampled_from(BodyMode), st.booleans())
+
+
+@given(all_modes, st.lists(events, max_size=12), st.booleans())
+def test_any_sequence_is_answered_or_refused_and_decided_at_most_once(
+    modes: Modes, sequence: list[Event], refuses: bool
+) -> None:
+    exchange = Exchange(modes, body_limit=40)
+    refusal = ImmediateReply(400, (), b"")
+    asked = received = answered = 0
+    for event in sequence:
+        received += 1
+        try:
+            steps = exchange.receive(event)
+        except ProtocolViolation:
+            break
+        for step in steps:
+            if isinstance(step, Decide):
+                asked += 1
+                answered += len(exchange.decided(refusal if refuses else Proceed(CHANGE)))
+            else:
+                answered += 1
+    assert asked <= 1
+    chunked = BodyMode.FULL_DUPLEX_STREAMED in (modes.request_body, modes.response_body)
+    assert answered <= received + chunked * 2
+    assert not exchange.request_is_over or exchange.is_decided
