@@ -29,6 +29,10 @@ JITTER_TABLE_SIZE = 1021
 """Drawn once and walked in a circle: a prime, so that it does not beat with block or batch sizes."""
 JITTER_FLOOR = 0.5
 """No step takes less than half of what the profile says."""
+MAX_IDLE_QUEUES = 64
+"""Adapters come and go: empty queues beyond this are dropped when a new one appears."""
+NEVER = 1 << 62
+"""A step number that is never reached."""
 
 
 class CacheListener(Protocol):
@@ -78,6 +82,7 @@ class _Sequence:
         "request",
         "scheduled",
         "settled",
+        "settles_at",
         "shared",
         "state",
         "target",
@@ -96,6 +101,7 @@ class _Sequence:
         self.finish_reason = request.finish_reason
         self.shared: list[int] = []
         self.settled = 0
+        self.settles_at = NEVER
         self.cached_tokens = 0
         self.preemptions = 0
         self.scheduled = -1.0
@@ -530,6 +536,7 @@ class Engine:
             return
         self._outputs.append(Output(request.id, end, sequence.generated, sequence.cached_tokens, None))
         sequence.state = _DECODING
+        sequence.settles_at = self._next_settling(sequence)
         self._decoders[request.id] = sequence
         self._context += request.prompt_tokens + sequence.generated - 1
         self._growth[self._growth_slot(sequence)] += 1
@@ -667,15 +674,19 @@ class Engine:
             blocks = [(i, request.block_hashes[i]) for i in range(first, full) if request.block_hashes[i] in new]
             self._listener.stored(request, blocks)
 
-    def _settle_decoders(self, sequences: Iterable[_Sequence] | None = None) -> None:
+    def _settle_decoders(self) -> None:
         number = self._step_number
-        for sequence in self._decoders.values() if sequences is None else sequences:
-            if sequence.request.block_hashes:
+        for sequence in self._decoders.values():
+            if number >= sequence.settles_at:
                 self._settle(sequence, sequence.request.prompt_tokens + number - sequence.base - 1)
+                sequence.settles_at = self._next_settling(sequence)
 
-
-MAX_IDLE_QUEUES = 64
-"""Adapters come and go: empty queues beyond this are dropped when a new one appears."""
+    def _next_settling(self, sequence: _Sequence) -> int:
+        """The step number at which a decoding sequence has filled its next block that has a hash."""
+        request = sequence.request
+        if sequence.settled >= len(request.block_hashes) or not self.config.enable_prefix_caching:
+            return NEVER
+        return (sequence.settled + 1) * self.config.block_size - request.prompt_tokens + sequence.base + 1
 
 
 def _jitter_table(deviation: float, random: Random) -> list[float]:
