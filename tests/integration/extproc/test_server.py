@@ -1,0 +1,307 @@
+"""The gRPC shell on a real socket: one RPC is one conversation, and its end is always heard."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import grpc
+import grpc.aio
+import pytest
+
+from gateway import wire
+from gateway.extproc.codec import Codec
+from gateway.extproc.exchange import Decide, Exchange, Proceed
+from gateway.extproc.messages import BodyMode, Event, Modes, Mutation, Reply
+from gateway.extproc.server import ExternalProcessor, PortInUseError, serving
+from gateway.extproc.service import CertificateError, Listeners, credentials, serve
+from gateway.health import Health
+
+POOL = wire.load_pool()
+ProcessingRequest = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
+ProcessingResponse = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
+HealthRequest = wire.message_class(POOL, "grpc.health.v1.HealthCheckRequest")
+HealthResponse = wire.message_class(POOL, "grpc.health.v1.HealthCheckResponse")
+HealthListRequest = wire.message_class(POOL, "grpc.health.v1.HealthListRequest")
+HealthListResponse = wire.message_class(POOL, "grpc.health.v1.HealthListResponse")
+PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
+
+
+class Talk:
+    """Lets every request proceed; `ends` makes it finish with its last reply."""
+
+    def __init__(self, metadata: dict[str, str], ends: bool) -> None:
+        self.metadata = metadata
+        self.closed = 0
+        self._ends = ends
+        self._exchange = Exchange(Modes(BodyMode.BUFFERED, BodyMode.NONE))
+
+    @property
+    def is_finished(self) -> bool:
+        return self._ends and self._exchange.request_is_over
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self._exchange.is_at_rest
+
+    def receive(self, event: Event, now: float) -> Sequence[Reply]:
+        replies: list[Reply] = []
+        for step in self._exchange.receive(event):
+            change = Proceed(Mutation((("size", str(len(step.body))),))) if isinstance(step, Decide) else None
+            replies += [step] if change is None else self._exchange.decided(change)
+        return replies
+
+    def close(self, now: float) -> None:
+        self.closed += 1
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+
+    def violation(self, reason: str) -> None:
+        self.violations.append(reason)
+
+
+class Server:
+    def __init__(self, *, ends: bool = False) -> None:
+        self.talks: list[Talk] = []
+        self.counts = Counts()
+        self.processor = ExternalProcessor(
+            lambda metadata: self._open(dict(metadata), ends), Codec(), lambda: 0.0, self.counts
+        )
+
+    def _open(self, metadata: dict[str, str], ends: bool) -> Talk:
+        self.talks.append(Talk(metadata, ends))
+        return self.talks[-1]
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[grpc.aio.Channel]:
+        async with serving([self.processor], "127.0.0.1:0") as port, channel(port) as opened:
+            yield opened
+
+
+@asynccontextmanager
+async def channel(port: int) -> AsyncIterator[grpc.aio.Channel]:
+    options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as opened:
+        yield opened
+
+
+def stream(opened: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...] = ()):
+    process = opened.stream_stream(PROCESS, lambda message: message.SerializeToString(), ProcessingResponse.FromString)
+    return process(metadata=metadata)
+
+
+def headers(*, end: bool = False):
+    message = ProcessingRequest()
+    message.request_headers.end_of_stream = end
+    return message
+
+
+def body(data: bytes = b"{}"):
+    message = ProcessingRequest()
+    message.request_body.body, message.request_body.end_of_stream = data, True
+    return message
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def picked(call) -> None:
+    await call.write(headers())
+    await call.read()
+    await call.write(body())
+    await call.read()
+
+
+async def test_a_request_is_answered_and_its_end_closes_the_conversation_once() -> None:
+    server = Server()
+    async with server.client() as client:
+        call = stream(client, (("x-gateway-inference-pool", "default/a"),))
+        await call.write(headers())
+        assert (await call.read()).WhichOneof("response") == "request_headers"
+        await call.write(body(b"1234"))
+        (option,) = (await call.read()).request_body.response.header_mutation.set_headers
+        assert option.header.raw_value == b"4"
+        assert server.talks[0].metadata["x-gateway-inference-pool"] == "default/a"
+        assert server.talks[0].closed == 0
+        await call.done_writing()
+        assert await call.code() is grpc.StatusCode.OK
+    assert [talk.closed for talk in server.talks] == [1]
+
+
+async def test_a_cancelled_stream_closes_the_conversation_at_once() -> None:
+    server = Server()
+    async with server.client() as client:
+        call = stream(client)
+        await picked(call)
+        call.cancel()
+        await until(lambda: server.talks[0].closed == 1)
+    assert [talk.closed for talk in server.talks] == [1]
+
+
+async def test_a_finished_conversation_ends_its_rpc_with_ok() -> None:
+    server = Server(ends=True)
+    async with server.client() as client:
+        call = stream(client)
+        await picked(call)
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_violation_is_counted_and_ends_the_stream_with_invalid_argument() -> None:
+    server = Server()
+    async with server.client() as client:
+        call = stream(client)
+        await call.write(body())
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "IDLE" in await call.details()
+        call = stream(client)
+        await call.write(ProcessingRequest())
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert len(server.counts.violations) == 2
+    assert [talk.closed for talk in server.talks] == [1, 1]
+
+
+async def test_a_whole_body_of_20_mb_is_one_message() -> None:
+    server = Server()
+    async with server.client() as client:
+        call = stream(client)
+        await call.write(headers())
+        await call.read()
+        await call.write(body(bytes(20 * 2**20)))
+        (option,) = (await call.read()).request_body.response.header_mutation.set_headers
+        assert option.header.raw_value == b"20971520"
+
+
+async def test_a_drain_ends_what_is_at_rest_with_ok_and_waits_for_what_is_owed() -> None:
+    server = Server()
+    async with server.client() as client:
+        resting, owed = [stream(client) for _ in range(3)], stream(client)
+        for call in resting:
+            await picked(call)
+        await owed.write(headers())
+        await owed.read()
+        async with asyncio.TaskGroup() as group:
+            drained = group.create_task(server.processor.drain())
+            for call in resting:
+                assert await call.code() is grpc.StatusCode.OK
+            assert not drained.done()
+            await owed.write(body())
+            assert (await owed.read()).WhichOneof("response") == "request_body"
+            assert await owed.code() is grpc.StatusCode.OK
+    assert [talk.closed for talk in server.talks] == [1, 1, 1, 1]
+
+
+async def test_a_drain_with_nothing_in_flight_is_over_at_once() -> None:
+    server = Server()
+    async with server.client():
+        await server.processor.drain()
+    assert server.talks == []
+
+
+async def test_a_port_that_is_taken_is_an_error_that_names_it() -> None:
+    async with serving([Server().processor], "127.0.0.1:0") as port:
+        with pytest.raises(PortInUseError, match=str(port)):
+            async with serving([Server().processor], f"127.0.0.1:{port}"):
+                pass
+
+
+def test_a_certificate_that_is_not_there_is_an_error_that_names_the_file(tmp_path) -> None:
+    with pytest.raises(CertificateError, match=r"tls\.key"):
+        credentials(tmp_path)
+
+
+class Process:
+    """A whole service on ports of its own."""
+
+    def __init__(self) -> None:
+        self.server = Server()
+        self.ready = True
+        self.now = 0.0
+        self.health = Health(lambda: self.ready, lambda: self.now)
+        self.stopping = asyncio.Event()
+
+
+@asynccontextmanager
+async def health_client(process: Process) -> AsyncIterator[grpc.aio.Channel]:
+    async with serving([process.health], "127.0.0.1:0") as port, channel(port) as opened:
+        yield opened
+
+
+async def status(client: grpc.aio.Channel, service: str) -> int:
+    check = client.unary_unary(
+        "/grpc.health.v1.Health/Check", lambda message: message.SerializeToString(), HealthResponse.FromString
+    )
+    return int((await check(HealthRequest(service=service))).status)
+
+
+async def test_health_follows_readiness_but_liveness_does_not() -> None:
+    process = Process()
+    names = ["", "envoy.service.ext_proc.v3.ExternalProcessor", "readiness", "inference-extension"]
+    async with health_client(process) as client:
+        assert [await status(client, name) for name in names] == [1, 1, 1, 1]
+        process.ready = False
+        assert [await status(client, name) for name in names] == [2, 2, 2, 2]
+        assert await status(client, "liveness") == 1
+        assert await status(client, "nobody") == 3
+
+
+async def test_health_lists_every_name() -> None:
+    process = Process()
+    async with health_client(process) as client:
+        ask = client.unary_unary(
+            "/grpc.health.v1.Health/List", lambda message: message.SerializeToString(), HealthListResponse.FromString
+        )
+        listed = (await ask(HealthListRequest())).statuses
+    assert {name: listed[name].status for name in listed} == dict.fromkeys(
+        ["", "liveness", "readiness", "inference-extension", "envoy.service.ext_proc.v3.ExternalProcessor"], 1
+    )
+
+
+async def test_a_watcher_hears_of_each_change_once() -> None:
+    process = Process()
+    async with health_client(process) as client:
+        watch = client.unary_stream(
+            "/grpc.health.v1.Health/Watch", lambda message: message.SerializeToString(), HealthResponse.FromString
+        )
+        call = watch(HealthRequest(service="readiness"))
+        assert (await call.read()).status == 1
+        process.health.close()
+        assert (await call.read()).status == 2
+        call.cancel()
+
+
+async def test_a_drain_waits_until_a_proxy_that_checks_has_heard_of_it() -> None:
+    process = Process()
+    async with health_client(process) as client:
+        assert await status(client, "") == 1
+        process.health.close()
+        async with asyncio.TaskGroup() as group:
+            announced = group.create_task(process.health.announced())
+            await asyncio.sleep(0.02)
+            assert not announced.done()
+            assert await status(client, "") == 2
+
+
+async def test_a_drain_waits_for_nobody_when_no_proxy_checks() -> None:
+    process = Process()
+    process.now = 1e6
+    process.health.close()
+    async with asyncio.timeout(1):
+        await process.health.announced()
+    assert process.health.status("readiness") == 2
+
+
+async def test_a_service_serves_until_it_is_stopped_and_then_drains() -> None:
+    process = Process()
+    async with asyncio.TaskGroup() as group:
+        listeners = Listeners("127.0.0.1", 0, 0)
+        running = group.create_task(serve(process.stopping, listeners, process.health, [process.server.processor]))
+        await asyncio.sleep(0.05)
+        assert not running.done()
+        process.stopping.set()
+    assert process.health.status("") == 2
