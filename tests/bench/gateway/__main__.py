@@ -1,0 +1,339 @@
+"""`make bench-gateway`: what a pick costs, by the way that Envoy asks for it.
+
+Starts cheap upstreams, BBR, EPP and one Envoy per row, loads each row's Envoy from a process of its own, and prints one
+table, the median of three rounds in which the rows alternate; the JSON goes beside it. Load goes to loopback only and
+ends by itself. `--picker-command` puts another ext_proc server in the EPP's place, to see a peer in the same table:
+`{grpc_port}`, `{health_port}`, `{metrics_port}` and `{manifests}` in it are filled in.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shlex
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.bench.gateway import usage
+from tests.bench.gateway.setting import EXT_PROC, HOST, HTTP, PLAIN, ROWS, Commands, Ports, bootstrap, manifests
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "build" / "bench"
+READY_SECONDS = 60.0
+SETTLE_SECONDS = 0.5  # between cells, so that one's last scrapes and log entries are not the next one's
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One kind of load. A stream's seconds are at least what its tokens take."""
+
+    name: str
+    arguments: tuple[str, ...]
+    at_least_seconds: float = 0.0
+
+
+COLUMNS = (
+    Column("4 KB, c=1", ("--concurrency", "1")),
+    Column("4 KB, c=16", ("--concurrency", "16")),
+    Column("4 KB, c=64", ("--concurrency", "64")),
+    Column("220 KB, c=16", ("--concurrency", "16", "--body-bytes", str(220 * KIB))),
+    Column("220 KB, c=100", ("--concurrency", "100", "--body-bytes", str(220 * KIB))),
+    Column("SSE 100, 10/s", ("--rate", "10", "--tokens", "100"), 4.0),
+    Column("SSE 2000, 10/s", ("--rate", "10", "--tokens", "2000"), 5.0),
+    Column("4 KB, 100/s", ("--rate", "100",), 4.0),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row under one load. CPU in milliseconds per request, memory in MiB."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    envoy_ms: float
+    epp_ms: float
+    bbr_ms: float
+    envoy_mib: float
+    epp_mib: float
+    bbr_mib: float
+    errors: int
+    scrapes_per_second: float = 0.0
+
+
+class Stack:
+    """Everything that runs, ended by the ids that were started."""
+
+    def __init__(self, commands: Commands, rows: Sequence[str]) -> None:
+        self.commands = commands
+        self.rows = rows
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs = ExitStack()
+
+    def start(self, picker_command: str | None) -> None:
+        commands = self.commands
+        self._launch("upstream", commands.upstream())
+        if any(row != PLAIN for row in self.rows):
+            self._launch("epp", self._filled(picker_command) if picker_command else commands.epp())
+            self._launch("bbr", commands.bbr())
+        for row in self.rows:
+            target = commands.folder / row
+            target.mkdir(parents=True, exist_ok=True)
+            if row != PLAIN:
+                subprocess.run(commands.render(row), check=True, capture_output=True)
+            (target / "bootstrap.json").write_text(bootstrap(row, commands.ports, commands.folder))
+            self._launch(f"envoy-{row}", commands.envoy(row))
+        for row in self.rows:
+            wait_until(partial(self._answers, row), f"{row}: no 200 through Envoy; logs in {commands.folder}")
+
+    def _filled(self, command: str) -> list[str]:
+        ports = self.commands.ports
+        filled = command.format(
+            grpc_port=ports.epp_grpc, health_port=ports.epp_health, metrics_port=ports.epp_metrics,
+            manifests=self.commands.manifests,
+        )  # fmt: skip
+        return shlex.split(filled)
+
+    def _launch(self, name: str, command: Sequence[str]) -> None:
+        log = self._logs.enter_context((self.commands.folder / f"{name}.log").open("wb"))
+        self._running[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
+
+    def _answers(self, row: str) -> bool:
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                log = (self.commands.folder / f"{name}.log").read_text(errors="replace")
+                raise SystemExit(f"{name} ended with {process.returncode}:\n{log[-3000:]}")
+        body = json.dumps({"model": "bench", "messages": [{"role": "user", "content": "ready?"}]}).encode()
+        request = urllib.request.Request(
+            f"http://{HOST}:{self.commands.ports.gateways[row]}/v1/chat/completions", body,
+            {"content-type": "application/json"},
+        )  # fmt: skip
+        with suppress(OSError, urllib.error.HTTPError), urllib.request.urlopen(request, timeout=2) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    def pid(self, name: str) -> int | None:
+        running = self._running.get(name)
+        return running.pid if running else None
+
+    def stop(self) -> None:
+        for process in reversed(self._running.values()):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self._running.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._logs.close()
+
+
+def wait_until(claim: Callable[[], bool], said: str) -> None:
+    """Poll a claim until it holds."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not claim():
+        if time.monotonic() > deadline:
+            raise SystemExit(said)
+        time.sleep(0.1)
+
+
+@contextmanager
+def running(commands: Commands, rows: Sequence[str], picker_command: str | None) -> Iterator[Stack]:
+    stack = Stack(commands, rows)
+    try:
+        stack.start(picker_command)
+        yield stack
+    finally:
+        stack.stop()
+
+
+def measure(stack: Stack, row: str, column: Column, seconds: float, extra: Sequence[str]) -> Cell:
+    """One cell of one round."""
+    names = {"envoy": f"envoy-{row}", **({} if row == PLAIN else {"epp": "epp"}),
+             **({"bbr": "bbr"} if row == EXT_PROC else {})}  # fmt: skip
+    pids = {part: pid for part, name in names.items() if (pid := stack.pid(name)) is not None}
+    scrapes, started = scrape_count(stack) if row != PLAIN else 0.0, time.monotonic()
+    before = {part: usage.cpu_seconds(pid) for part, pid in pids.items()}
+    load = [
+        stack.commands.python, "-m", "tests.bench.gateway.load", "--port", str(stack.commands.ports.gateways[row]),
+        "--seconds", str(max(seconds, column.at_least_seconds)), *column.arguments, *extra,
+    ]  # fmt: skip
+    answer = subprocess.run(load, check=True, capture_output=True, cwd=ROOT)
+    took = time.monotonic() - started
+    found = json.loads(answer.stdout)
+    requests = max(1, int(found["requests"]))
+    cpu = {part: (usage.cpu_seconds(pid) - before[part]) * 1000 / requests for part, pid in pids.items()}
+    memory = {part: usage.resident_bytes(pid) / KIB / KIB for part, pid in pids.items()}
+    return Cell(
+        rate=requests / float(found["seconds"]), p50_ms=found["p50_ms"], p99_ms=found["p99_ms"],
+        envoy_ms=cpu["envoy"], epp_ms=cpu.get("epp", 0.0), bbr_ms=cpu.get("bbr", 0.0),
+        envoy_mib=memory["envoy"], epp_mib=memory.get("epp", 0.0), bbr_mib=memory.get("bbr", 0.0),
+        errors=sum(found["errors"].values()),
+        scrapes_per_second=(scrape_count(stack) - scrapes) / took if row != PLAIN else 0.0,
+    )  # fmt: skip
+
+
+def scrape_count(stack: Stack) -> float:
+    """How many scrapes the EPP has made; nothing for another picker."""
+    url = f"http://{HOST}:{stack.commands.ports.epp_metrics}/metrics"
+    with suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=2) as answer:
+        lines = answer.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines
+                   if line.startswith("pointsman_epp_scrapes_total{"))  # fmt: skip
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """The EPP with nobody asking: cores, and what of them one scrape costs."""
+
+    cores: float
+    scrapes_per_second: float
+
+
+def measure_idle(stack: Stack, seconds: float) -> Idle | None:
+    """What the EPP costs at rest."""
+    pid = stack.pid("epp")
+    if pid is None:
+        return None
+    time.sleep(1.5)  # scrapes slow down after the readiness probes
+    scrapes, before, started = scrape_count(stack), usage.cpu_seconds(pid), time.monotonic()
+    time.sleep(seconds)
+    cores = (usage.cpu_seconds(pid) - before) / (time.monotonic() - started)
+    return Idle(cores, (scrape_count(stack) - scrapes) / (time.monotonic() - started))
+
+
+def median(cells: Sequence[Cell]) -> Cell:
+    """Field by field; errors add up."""
+    fields = [asdict(cell) for cell in cells]
+    middle = {name: statistics.median(each[name] for each in fields) for name in fields[0]}
+    return Cell(**{**middle, "errors": sum(cell.errors for cell in cells)})
+
+
+def table(results: dict[str, dict[str, Cell]]) -> str:
+    """One line per column and row."""
+    titles = f"{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'Envoy':>9}{'EPP':>8}{'BBR':>8}{'sum ms':>9}"
+    lines = [f"{'load':<15}{'way':<10}{titles}{'RSS MiB Envoy/EPP/BBR':>24}{'errors':>8}"]
+    for column, rows in results.items():
+        for row, cell in rows.items():
+            rss = f"{cell.envoy_mib:.0f}/{cell.epp_mib:.0f}/{cell.bbr_mib:.0f}"
+            total = cell.envoy_ms + cell.epp_ms + cell.bbr_ms
+            lines.append(
+                f"{column:<15}{row:<10}{cell.rate:>8.0f}{cell.p50_ms:>9.2f}{cell.p99_ms:>9.2f}{cell.envoy_ms:>9.3f}"
+                f"{cell.epp_ms:>8.3f}{cell.bbr_ms:>8.3f}{total:>9.3f}{rss:>24}{cell.errors:>8}"
+            )
+    return "\n".join(lines)
+
+
+def goals(results: dict[str, dict[str, Cell]]) -> list[str]:
+    """The figures that the HTTP door is held to, where they were measured."""
+    said = []
+
+    def check(name: str, value: float, goal: float, *, is_floor: bool) -> None:
+        met = value >= goal if is_floor else value <= goal
+        said.append(f"{'met   ' if met else 'MISSED'}  {name}: {value:.3g} ({'≥' if is_floor else '≤'} {goal:g})")
+
+    busy, big, calm = (results.get(name, {}) for name in ("4 KB, c=64", "220 KB, c=16", "4 KB, c=1"))
+    if HTTP in busy and PLAIN in busy:
+        check("http req/s of plain, 4 KB c=64", busy[HTTP].rate / busy[PLAIN].rate, 0.6, is_floor=True)
+    if HTTP in busy:
+        check("http EPP ms, 4 KB c=64", busy[HTTP].epp_ms, 0.12, is_floor=False)
+    if HTTP in big:
+        check("http EPP ms, 220 KB c=16", big[HTTP].epp_ms, 0.6, is_floor=False)
+    if HTTP in calm and PLAIN in calm:
+        check("http p50 ms above plain, 4 KB c=1", calm[HTTP].p50_ms - calm[PLAIN].p50_ms, 0.35, is_floor=False)
+    short, long = (results.get(name, {}) for name in ("SSE 100, 10/s", "SSE 2000, 10/s"))
+    if HTTP in short and HTTP in long:
+        check("http EPP ms per further token", (long[HTTP].epp_ms - short[HTTP].epp_ms) / 1900, 0.001, is_floor=False)
+    return said
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Ports of loopback that nobody listens on."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return tuple(each.getsockname()[1] for each in sockets)
+
+
+def host() -> dict[str, object]:
+    """What ran it, in words that say nothing about whose it is."""
+    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())  # fmt: skip
+    return {"cores": os.cpu_count(), "processor": model, "python": platform.python_version(),
+            "load average": round(os.getloadavg()[0], 2)}  # fmt: skip
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("bench-gateway", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="per cell and round (default 3)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--columns", nargs="+", type=int, metavar="N", help="only these columns, counted from 1")
+    parser.add_argument("--picker-command", help="another ext_proc server in place of ours")
+    parser.add_argument("--usage-extraction", choices=("on", "off"), default="on")
+    parser.add_argument("--same-prompt", action="store_true", help="every request has the same prompt")
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Enter, after measuring")
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
+    rows = [row for row in given.rows if not (given.picker_command and row == HTTP)]
+    columns = [COLUMNS[number - 1] for number in given.columns] if given.columns else list(COLUMNS)
+    folder = FOLDER / "gateway"
+    ports = Ports.spread(free_ports(Ports.COUNT))
+    commands = Commands(
+        ports, folder, ROOT / ".venv" / "bin", ROOT / ".tools" / "envoy" / "bin" / "envoy", sys.executable,
+        usage_extraction=given.usage_extraction == "on",
+    )  # fmt: skip
+    commands.manifests.mkdir(parents=True, exist_ok=True)
+    (commands.manifests / "bench.yaml").write_text(manifests(ports))
+    extra = ["--same-prompt"] if given.same_prompt else []
+    cells: dict[str, dict[str, list[Cell]]] = {column.name: {row: [] for row in rows} for column in columns}
+    with running(commands, rows, given.picker_command) as stack:
+        described = host()
+        idle = measure_idle(stack, given.seconds)
+        for round_ in range(given.rounds):
+            for column in columns:
+                for row in rows:
+                    cells[column.name][row].append(measure(stack, row, column, given.seconds, extra))
+                    time.sleep(SETTLE_SECONDS)
+                print(f"round {round_ + 1}: {column.name}", file=sys.stderr, flush=True)
+        if given.keep:
+            input("still running; Enter ends it")
+    results = {column: {row: median(found) for row, found in each.items()} for column, each in cells.items()}
+    print(f"{datetime.datetime.now(datetime.UTC).date()}, {described}")
+    print(table(results))
+    if idle is not None:
+        print(f"EPP at rest, {len(ports.upstreams)} endpoints: {idle.cores:.3f} cores, "
+              f"{idle.scrapes_per_second:.1f} scrapes/s")  # fmt: skip
+    print("\n".join(goals(results)))
+    report = {
+        "date": str(datetime.datetime.now(datetime.UTC).date()),
+        "host": described,
+        "idle": asdict(idle) if idle else None,
+        "cells": {column: {row: asdict(cell) for row, cell in each.items()} for column, each in results.items()},
+        "rounds": {column: {row: [asdict(cell) for cell in found] for row, found in each.items()}
+                   for column, each in cells.items()},
+    }  # fmt: skip
+    (FOLDER / "gateway.json").write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
