@@ -148,7 +148,8 @@ def margin(totals: Sequence[float], chosen: Sequence[int]) -> float:
     if not chosen:
         return 0.0
     best = totals[chosen[0]]
-    others = [total for at, total in enumerate(totals) if at != chosen[0]]
+    others = list(totals)
+    del others[chosen[0]]
     return best - max(others) if others else best
 
 

@@ -52,7 +52,7 @@ def _describe_endpoint(pool: PoolState, state: EndpointState, now: float) -> dic
         "estimate": {"waiting": state.load.waiting, "running": state.load.running, "kv_usage": state.load.kv_usage},
         "in_flight": state.in_flight,
         "in_flight_tokens": state.in_flight_tokens,
-        "backlog_tokens": round(state.backlog(now)),
+        "backlog_seconds": round(state.backlog(now), 3),
         "prefill_tokens_per_second": round(1 / state.speed.seconds_per_token),
         "decode_seconds_per_token": round(state.speed.decode_seconds_per_token, 5),
         "speed_samples": state.speed.samples,

@@ -66,7 +66,7 @@ def test_the_backlog_drains_at_the_measured_speed() -> None:
     endpoint = state()
     assert endpoint.reserve(5000, 0.0) == 0
     assert endpoint.reserve(5000, 0.25) == pytest.approx(2500)
-    assert endpoint.backlog(0.5) == pytest.approx(5000)
+    assert endpoint.backlog(0.5) == pytest.approx(0.5)
     assert endpoint.backlog(5.0) == 0
 
 

@@ -1,8 +1,8 @@
 """Expected time to the first token, as a filter (the affinity gate) and as a scorer. Pure.
 
-At each endpoint, with the prefill speed measured there,
+At each endpoint, with the prefill speed measured there and its backlog (the prefill reserved there and not done yet),
 
-    wait = backlog tokens × seconds per token + requests there × request cost
+    wait = backlog + requests there × request cost
     ttft = wait + uncached prompt tokens × seconds per token
 
 The gate keeps an endpoint while its wait is at most the shortest wait anywhere, plus `patience` times what its cache
@@ -28,12 +28,7 @@ _WHY_PRODUCER = "which producer tells the matches"
 def expected_waits(view: SchedulingView, request_cost_ms: float) -> list[float]:
     """Seconds until an endpoint would begin with this request."""
     cost = request_cost_ms / 1000
-    return [
-        backlog * speed + max(requests, load) * cost
-        for backlog, speed, requests, load in zip(
-            view.backlog_tokens, view.seconds_per_token, view.in_flight, view.total, strict=True
-        )
-    ]
+    return [backlog + requests * cost for backlog, requests in zip(view.backlog, view.total, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +48,8 @@ class AffinityGate:
         """Those worth their wait; the one with the shortest wait always is."""
         waits = expected_waits(view, self.request_cost_ms)
         limit = min(waits) + self.slack_ms / 1000
+        if max(waits) <= limit:
+            return [True] * len(waits)
         return [
             wait <= limit + self.patience * matched * speed
             for wait, matched, speed in zip(waits, view.matched_tokens, view.seconds_per_token, strict=True)

@@ -35,6 +35,8 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
     for weighted in profile.scorers:
         scores = clamped(weighted.scorer.score(view))
         trace.scored(profile.name, weighted.name, weighted.weight, view, scores)
+        if not any(scores):
+            continue
         weight = weighted.weight
         totals = [total + weight * score for total, score in zip(totals, scores, strict=True)]
     chosen = with_fallbacks(profile.picker.pick(totals, view), totals, view)

@@ -96,6 +96,8 @@ class LoraAffinityScorer:
     def score(self, view: SchedulingView) -> Sequence[float]:
         """By the state of the target model's adapter."""
         target = view.request.target_model
+        if not view.has_adapters:
+            return [0.0] * len(view)
         if _is_base_model(view, target):
             return [1.0] * len(view)  # needs no adapter: room for one is no merit
         return [

@@ -6,6 +6,7 @@ narrower view. New signals are new columns here, not entries of a bag.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from random import Random
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ from epp.model import Endpoint, EndpointId, EngineMetrics
 from epp.prompt import InferenceRequest
 from epp.state.endpoint import EndpointState
 
+_HAS_ADAPTERS = attrgetter("has_adapters")
 NO_MATCHES: Mapping[int, int] = MappingProxyType({})
 
 
@@ -66,7 +68,7 @@ class SchedulingView:
     @property
     def total(self) -> Sequence[float]:
         """Requests there, waiting or running, estimated for now."""
-        return [state.load.waiting + state.load.running for state in self.states]
+        return [state.total for state in self.states]
 
     @property
     def kv_usage(self) -> Sequence[float]:
@@ -104,15 +106,20 @@ class SchedulingView:
         return [get(state.slot, 0) * size for state in self.states] if self.matches else [0] * len(self.states)
 
     @property
-    def backlog_tokens(self) -> Sequence[float]:
-        """Tokens that wait to be prefilled there, drained at measured speed."""
+    def backlog(self) -> Sequence[float]:
+        """Seconds of prefill reserved there and not done yet, at measured speed."""
         now = self.now
-        return [state.backlog(now) for state in self.states]
+        return [state.free_at - now if state.free_at > now else 0.0 for state in self.states]
 
     @property
     def seconds_per_token(self) -> Sequence[float]:
         """Measured prefill time per token."""
         return [state.speed.seconds_per_token for state in self.states]
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether any candidate tells anything of adapters."""
+        return any(map(_HAS_ADAPTERS, self.states))
 
     @property
     def active_adapters(self) -> Sequence[frozenset[str]]:

@@ -41,9 +41,11 @@ class _Event:
 class EndpointState:
     """One endpoint of one pool. Its pool is the only writer; plugins read the figures through a view."""
 
-    __slots__ = ("_events", "backlog_at", "backlog_tokens", "endpoint", "fresh_until", "health", "id", "in_flight",
-                 "in_flight_tokens", "interval", "last_busy", "last_cold", "load", "measured_cached", "metrics",
-                 "models", "observed_at", "since", "slot", "speed")  # fmt: skip
+    __slots__ = (
+        "_events", "endpoint", "free_at", "fresh_until", "has_adapters", "health", "id", "in_flight",
+        "in_flight_tokens", "interval", "last_busy", "last_cold", "load", "measured_cached", "metrics", "models",
+        "observed_at", "since", "slot", "speed", "total",
+    )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, slot: int, now: float, prefill_tokens_per_second: float) -> None:
         self.endpoint = endpoint
@@ -54,10 +56,11 @@ class EndpointState:
         self.fresh_until = float("-inf")
         self.interval = IDLE_INTERVAL  # the one in force since the last scrape
         self.models: tuple[ServedModel, ...] = ()
+        self.has_adapters = False
         self.in_flight = 0
         self.in_flight_tokens = 0
-        self.backlog_tokens = 0.0
-        self.backlog_at = now
+        self.free_at = now  # when the prefill reserved so far will be done
+        self.total = 0.0  # requests there, waiting or running
         self.last_busy = now
         self.last_cold = 0
         self.measured_cached = 0
@@ -69,8 +72,9 @@ class EndpointState:
 
     def reserve(self, tokens: int, now: float) -> float:
         """Count a pick in; the tokens queued before it are returned."""
-        ahead = self.backlog(now)
-        self.backlog_tokens, self.backlog_at = ahead + tokens, now
+        per_token = self.speed.seconds_per_token
+        begins_at = max(now, self.free_at)
+        self.free_at = begins_at + tokens * per_token
         self.in_flight += 1
         self.in_flight_tokens += tokens
         self.last_busy = now
@@ -78,7 +82,7 @@ class EndpointState:
         since = self.since
         self.since = Since(since.picks + 1, since.finishes, since.picked_tokens + tokens, since.finished_tokens)
         self._estimate(now)
-        return ahead
+        return (begins_at - now) / per_token
 
     def release(self, tokens: int, picked_at: float, now: float) -> None:
         """Count a finished request out."""
@@ -96,8 +100,8 @@ class EndpointState:
         self._estimate(now)
 
     def backlog(self, now: float) -> float:
-        """Tokens still to prefill: what was reserved, drained at the endpoint's measured speed."""
-        return max(0.0, self.backlog_tokens - (now - self.backlog_at) / self.speed.seconds_per_token)
+        """Seconds of prefill that are reserved and not done yet, at the endpoint's measured speed."""
+        return max(0.0, self.free_at - now)
 
     def observe(self, metrics: EngineMetrics, now: float) -> None:
         """Take a scrape."""
@@ -105,7 +109,8 @@ class EndpointState:
         if metrics.waiting or metrics.running:
             self.last_busy = now
         elif not self.in_flight:
-            self.backlog_tokens, self.backlog_at = 0.0, now
+            self.free_at = now
+        self.has_adapters = bool(metrics.max_adapters or metrics.active_adapters or metrics.waiting_adapters)
         self.interval = self.scrape_interval(now)
         self.fresh_until = now + max(STALE_AFTER_SECONDS, STALE_AFTER_INTERVALS * self.interval)
         self._recount()
@@ -136,7 +141,8 @@ class EndpointState:
         return now <= self.fresh_until
 
     def _estimate(self, now: float) -> None:
-        self.load = load_now(self.metrics, now <= self.fresh_until, self.since, self.in_flight)
+        self.load = load = load_now(self.metrics, now <= self.fresh_until, self.since, self.in_flight)
+        self.total = load.waiting + load.running
 
     def _horizon(self) -> float:
         """What happened up to here is in the metrics."""
