@@ -23,12 +23,15 @@ TOOL_PROBABILITY = 0.5
 class Planner:
     """Writes answers with one seeded generator: same seed, same calls, same answers."""
 
-    def __init__(self, random: Random, corpus: Corpus, tokenizer: Tokenizer, *, echo: bool, block_size: int) -> None:
+    def __init__(
+        self, random: Random, corpus: Corpus, tokenizer: Tokenizer, *, echo: bool, block_size: int, keep_tokens: bool
+    ) -> None:
         self._random = random
         self.corpus = corpus
         self._tokenizer = tokenizer
         self._echo = echo
         self._block_size = block_size
+        self._keep_tokens = keep_tokens
 
     def plan(self, call: Call, request_id: str) -> list[tuple[Choice, Request]]:
         """All choices of a call: `n` for each prompt."""
@@ -66,16 +69,16 @@ class Planner:
     def _request(self, call: Call, request_id: str, prompt: Sequence[int], answer: Answer) -> Request:
         tokens = array("I", prompt)
         tokens.extend(answer.tokens)
-        root = chain_root(call.model.adapter, call.salt)
+        hashes = block_hashes(tokens.tobytes(), self._block_size, root=chain_root(call.model.adapter, call.salt))
         return Request(
             id=request_id,
             prompt_tokens=len(prompt),
             output_tokens=len(answer.tokens),
-            block_hashes=block_hashes(tokens.tobytes(), self._block_size, root=root),
+            block_hashes=array("Q", hashes),
             adapter=call.model.adapter,
             finish_reason=FinishReason.LENGTH if answer.finish_reason == "length" else FinishReason.STOP,
             remote_prefill=call.kv_transfer is not None and call.kv_transfer.remote_prefill,
-            tokens=tokens,
+            tokens=tokens if self._keep_tokens else (),
             max_tokens=call.sampling.requested_max_tokens,
             n=call.sampling.n,
             salt=call.salt,

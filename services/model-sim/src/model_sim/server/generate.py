@@ -4,7 +4,7 @@ renderer."""
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -56,11 +56,14 @@ def endpoint(api: Api) -> Callable[[web.Request], Any]:
         drawn = _faults(simulator, request, model.name)
         await _before(drawn, request)
         call = api.parse(body, model, simulator.tokenizer)
+        del body
         identity = replies.request_id(request)
-        renderer = api.renderer(call, api.id_prefix + identity, int(clock.wall()), simulator.tokenizer)
         if "spike" in drawn:
             await asyncio.sleep(drawn["spike"].seconds)
-        exchange = simulator.begin(call, identity, renderer)
+        planned = simulator.plan(call, identity)
+        call = replace(call, prompts=(), echoes=call.echoes if call.echo_prompt else ())  # may be megabytes
+        renderer = api.renderer(call, api.id_prefix + identity, int(clock.wall()), simulator.tokenizer)
+        exchange = simulator.begin(planned, renderer)
         try:
             return await _answer(simulator, request, call, exchange, drawn)
         finally:

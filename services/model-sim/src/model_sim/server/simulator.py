@@ -11,10 +11,10 @@ from random import Random
 from gateway import clock, logs
 from model_sim import faults as fault_orders
 from model_sim.api import fields
-from model_sim.api.calls import Call
+from model_sim.api.calls import Call, Choice
 from model_sim.api.errors import ApiError
 from model_sim.engine.engine import Engine
-from model_sim.engine.request import NeverFitsError
+from model_sim.engine.request import NeverFitsError, Request
 from model_sim.exposition import EngineState, Exposition
 from model_sim.faults import Faults, RequestFault
 from model_sim.models import ModelRegistry
@@ -26,6 +26,8 @@ from model_sim.settings import Settings
 from model_sim.text import corpus
 from model_sim.text.corpus import Corpus
 from model_sim.text.tokenizer import Tokenizer
+
+Planned = Sequence[tuple[Choice, Request]]
 
 CORPUS_SEED = 2026
 """The stock of sentences is the same for all; the settings' seed decides which of them are said."""
@@ -57,6 +59,7 @@ class Simulator:
             tokenizer,
             echo=settings.mode == "echo",
             block_size=settings.engine.block_size,
+            keep_tokens=bool(publishers),
         )
         self.exposition = Exposition(
             model_name=settings.displayed_model,
@@ -92,23 +95,27 @@ class Simulator:
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    def begin(self, call: Call, request_id: str, renderer: Renderer) -> Exchange:
-        """Write the answers and queue them. Everything that can be refused is refused before the first is queued."""
-        if self.settings.max_queued_requests is not None:
-            waiting = sum(engine.snapshot().waiting for engine in self.driver.engines)
-            if waiting >= self.settings.max_queued_requests:
-                raise ApiError(f"Too many queued requests: {waiting}.", status=503)
+    def plan(self, call: Call, request_id: str) -> Planned:
+        """Write the answers of a call. Refuses what the context or the cache can never hold."""
         planned = self.planner.plan(call, request_id)
-        exchange = Exchange([choice for choice, _ in planned], renderer)
-        engine = self.driver.choose()
         try:
             for _, request in planned:
-                engine.check(request)
+                self.driver.engines[0].check(request)
         except NeverFitsError as error:
             raise ApiError(
                 f"The prompt needs {error.needed} KV cache blocks, but the cache has only {error.capacity}.",
                 param="input_tokens",
             ) from None
+        return planned
+
+    def begin(self, planned: Planned, renderer: Renderer) -> Exchange:
+        """Queue all choices of a call."""
+        if self.settings.max_queued_requests is not None:
+            waiting = sum(engine.snapshot().waiting for engine in self.driver.engines)
+            if waiting >= self.settings.max_queued_requests:
+                raise ApiError(f"Too many queued requests: {waiting}.", status=503)
+        exchange = Exchange([choice for choice, _ in planned], renderer)
+        engine = self.driver.choose()
         for _, request in planned:
             self.driver.submit(request, engine, exchange)
         return exchange
