@@ -1,6 +1,7 @@
-"""The stack under test, once per session: as processes and, with a container engine, through Docker Compose."""
+"""The stack under test: as processes through either door of the picker, and in containers through Compose."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx2 as httpx
@@ -12,15 +13,34 @@ from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, process_stack
 
 # A prompt of 20 MB is five million tokens for the built-in tokenizer; the context must not be what refuses it.
 ROOMY = ("--max-model-len", "16000000", "--num-gpu-blocks", "2000000")
+DOORS = ("ext_proc", "http")
 
 
 @pytest.fixture(scope="session")
-def processes(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The demo as processes on free ports."""
-    run = tmp_path_factory.mktemp("stack")
-    ports = free_stack_ports(free_ports(PORT_COUNT))
-    with process_stack(root, run, envoy_binary, ports, simulator_options=ROOMY) as stack:
+def ext_proc_stack(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The demo as processes, asking by gRPC ext_proc."""
+    with _stack("ext_proc", root, envoy_binary, tmp_path_factory) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def http_stack(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The demo as processes, asking by plain HTTP."""
+    with _stack("http", root, envoy_binary, tmp_path_factory) as stack:
+        yield stack
+
+
+def _stack(door: str, root: Path, envoy: Path, folders: pytest.TempPathFactory) -> AbstractContextManager[Stack]:
+    ports = free_stack_ports(free_ports(PORT_COUNT))
+    return process_stack(root, folders.mktemp(door), envoy, ports, picker=door, simulator_options=ROOMY)
+
+
+@pytest.fixture(params=DOORS, scope="session")
+def processes(request: pytest.FixtureRequest) -> Stack:
+    """The demo as processes, through each door: what holds for one must hold for the other."""
+    stack = request.getfixturevalue(f"{request.param}_stack")
+    assert isinstance(stack, Stack)
+    return stack
 
 
 @pytest.fixture(scope="session")
@@ -30,11 +50,12 @@ def composed(root: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["processes", pytest.param("compose", marks=pytest.mark.docker)], scope="session")
+@pytest.fixture(params=[*DOORS, pytest.param("compose", marks=pytest.mark.docker)], scope="session")
 def gateway(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    """A client of the gateway, through either driver: what holds for one must hold for the other."""
-    url = (
-        request.getfixturevalue("composed") if request.param == "compose" else request.getfixturevalue("processes").url
-    )
+    """A client of the gateway, through either door and either driver."""
+    if request.param == "compose":
+        url = request.getfixturevalue("composed")
+    else:
+        url = request.getfixturevalue(f"{request.param}_stack").url
     with httpx.Client(base_url=url, timeout=60) as client:
         yield client

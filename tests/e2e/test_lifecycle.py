@@ -14,6 +14,7 @@ import pytest
 from processes import plan
 from processes.plan import HOST
 from tests.conftest import free_ports
+from tests.e2e.conftest import DOORS
 from tests.e2e.stack import PORT_COUNT, Stack, completes, free_stack_ports, process_stack, wait_until
 from tests.e2e.test_requests import chat
 
@@ -22,14 +23,15 @@ TOKENS = 60  # six seconds at the patient profile's pace: longer than the restar
 ROLL_TOKENS = 220  # longer than four restarts, one after the other
 
 
-@pytest.fixture(scope="module")
-def slow(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="module", params=DOORS)
+def slow(
+    request: pytest.FixtureRequest, root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """A stack whose model servers take their time, so that answers are in flight for seconds."""
     run = tmp_path_factory.mktemp("slow")
     ports = free_stack_ports(free_ports(PORT_COUNT))
-    with process_stack(
-        root, run, envoy_binary, ports, simulator_profile=str(root / "tests" / "data" / "patient.yaml")
-    ) as stack:
+    patient = str(root / "tests" / "data" / "patient.yaml")
+    with process_stack(root, run, envoy_binary, ports, picker=request.param, simulator_profile=patient) as stack:
         yield stack
 
 
