@@ -1,0 +1,96 @@
+"""The body-based router as a process: ready, live edits, drain with status 0."""
+
+import asyncio
+import signal
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from gateway import wire
+from tests.conftest import free_ports
+
+POOL = wire.load_pool()
+ProcessingRequest = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
+ProcessingResponse = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
+
+MAP = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: a, labels: {{inference.networking.k8s.io/bbr-managed: "true"}}}}
+data: {{baseModel: {base}, adapters: "[food]"}}
+"""
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read().decode()
+
+
+class Router:
+    def __init__(self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel, metrics: str) -> None:
+        self.process = process
+        self.metrics = metrics
+        self._channel = channel
+
+    async def headers(self, body: bytes) -> dict[str, str]:
+        path = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
+        encode = ProcessingRequest.SerializeToString
+        call = self._channel.stream_stream(path, encode, ProcessingResponse.FromString)()
+        message = ProcessingRequest()
+        message.request_headers.headers.headers.add(key="content-type", raw_value=b"application/json")
+        await call.write(message)
+        await call.read()
+        message = ProcessingRequest()
+        message.request_body.body, message.request_body.end_of_stream = body, True
+        await call.write(message)
+        reply = await call.read()
+        assert await call.code() is grpc.StatusCode.OK  # ended by the router, with its last reply
+        options = reply.request_body.response.header_mutation.set_headers
+        return {option.header.key: option.header.raw_value.decode() for option in options}
+
+
+@asynccontextmanager
+async def router(folder: Path) -> AsyncIterator[Router]:
+    grpc_port, health_port, metrics_port = free_ports(3)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bbr", "run", "--config-dir", str(folder), "--host", "127.0.0.1",
+        "--grpc-port", str(grpc_port), "--grpc-health-port", str(health_port), "--metrics-port", str(metrics_port),
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{metrics_port}"
+    try:
+        async with asyncio.timeout(20), grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+            while True:
+                try:
+                    assert await asyncio.to_thread(fetch, f"{url}/readyz") == "ready\n"
+                    break
+                except OSError:
+                    await asyncio.sleep(0.05)
+            yield Router(process, channel, f"{url}/metrics")
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_it_routes_follows_edits_and_ends_with_status_0(tmp_path: Path) -> None:
+    manifest = tmp_path / "map.yaml"
+    manifest.write_text(MAP.format(base="qwen"))
+    async with router(tmp_path) as running:
+        assert await running.headers(b'{"model":"food"}') == {
+            "x-gateway-model-name": "food", "x-gateway-base-model-name": "qwen",
+        }  # fmt: skip
+        manifest.write_text(MAP.format(base="phi"))
+        while (await running.headers(b'{"model":"food"}'))["x-gateway-base-model-name"] != "phi":
+            await asyncio.sleep(0.05)
+        manifest.write_text("kind: [")  # a bad one changes nothing
+        await asyncio.sleep(0.3)
+        assert (await running.headers(b'{"model":"food"}'))["x-gateway-base-model-name"] == "phi"
+        assert "bbr_success_total" in await asyncio.to_thread(fetch, running.metrics)
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.process.wait() == 0
