@@ -2,15 +2,15 @@
 
 For each workload the saturation is measured with least-request: the rate at which its goodput is greatest. Then every
 policy runs at shares of that rate, each with the same five seeds. One share is beyond saturation: it shows who still
-serves when the others no longer do. Prints a table, writes build/bench/policies.json, and with --figure draws
-docs/figures/policies.png.
+serves when the others no longer do. Prints a table, writes build/bench/policies.json, and with --publish
+renews docs/performance-policies.md and its figure.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -18,11 +18,12 @@ from epp.config import SchedulerConfig, parse_config
 from epp.config.defaults import default_config
 from model_sim import profiles
 from model_sim.profiles import Profile
-from tests.lab import figure
+from tests.lab import figure, report
 from tests.lab.fleet import Fleet, engine_config
 from tests.lab.measures import Measures, Spread, measure, over_seeds
 from tests.lab.policies import LeastRequest, Pointsman, Policy, RoundRobin
-from tests.lab.workloads import WORKLOADS, Workload
+from tests.lab.report import Row
+from tests.lab.workloads import WORKLOADS, Conversation, Workload
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "build" / "bench" / "policies.json"
@@ -43,20 +44,10 @@ class Window:
     span: float
 
 
-FULL, QUICK = Window(90.0, 60.0), Window(30.0, 20.0)
+FULL, QUICK = Window(60.0, 60.0), Window(30.0, 20.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One policy at one load of one workload."""
-
-    workload: str
-    load: float
-    rate: float
-    policy: str
-    figures: Mapping[str, Spread]
-
-
+Cell = tuple[str, Mapping[str, Spread]]
 PolicyMaker = Callable[[Profile, Workload, int], Policy]
 
 
@@ -84,21 +75,37 @@ def policies() -> Mapping[str, PolicyMaker]:
 
 
 def run_once(
-    profile: Profile, workload: Workload, make: PolicyMaker, rate: float, window: Window, seed: int
+    profile: Profile,
+    workload: Workload,
+    make: PolicyMaker,
+    conversations: Sequence[Conversation],
+    window: Window,
+    seed: int,
 ) -> Measures:
     """One run's figures."""
     until = window.warm + window.span
     policy = make(profile, workload, seed)
     fleet = Fleet(profile, engine_config(profile, workload), ENGINES, policy, seed)
-    records = fleet.run(workload.conversations(rate, until, seed), until)
-    return measure(records, window.warm, until, ENGINES)
+    return measure(fleet.run(iter(conversations), until), window.warm, until, ENGINES)
+
+
+def compare(profile: Profile, workload: Workload, rate: float, window: Window, seeds: Sequence[int]) -> Iterator[Cell]:
+    """Every policy on the same conversations, seed by seed."""
+    runs: dict[str, list[Measures]] = {name: [] for name in policies()}
+    for seed in seeds:
+        conversations = tuple(workload.conversations(rate, window.warm + window.span, seed))
+        for name, make in policies().items():
+            runs[name].append(run_once(profile, workload, make, conversations, window, seed))
+    for name, measures in runs.items():
+        yield name, over_seeds(measures)
 
 
 def saturation(profile: Profile, workload: Workload, window: Window) -> float:
     """The rate with the greatest goodput under least-request: up in coarse steps, then around the best in fine ones."""
 
     def goodput(rate: float) -> float:
-        return run_once(profile, workload, least_request, rate, window, SATURATION_SEED).goodput
+        conversations = tuple(workload.conversations(rate, window.warm + window.span, SATURATION_SEED))
+        return run_once(profile, workload, least_request, conversations, window, SATURATION_SEED).goodput
 
     found = {FIRST_RATE: goodput(FIRST_RATE)}
     while max(found.values()) / 2 < found[max(found)]:
@@ -120,46 +127,27 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{ENGINES} engines, profile {profile.name}, {len(seeds)} seeds, {window.warm:g} s + {window.span:g} s each")
     for name in options.workloads:
         workload = WORKLOADS[name]
-        saturations[name] = saturation(profile, workload, window)
-        print(f"\n{workload.summary}: least-request saturates at {saturations[name]:.1f} requests/s\n{HEADING}")
+        rate = saturations[name] = saturation(profile, workload, window)
+        print(f"\n{workload.summary}: least-request saturates at {rate:.1f} requests/s\n{report.HEADING}")
         for load in LOADS:
-            for policy, make in policies().items():
-                rate = load * saturations[name]
-                runs = [run_once(profile, workload, make, rate, window, seed) for seed in seeds]
-                rows.append(Row(name, load, rate, policy, over_seeds(runs)))
-                print(render(rows[-1]), flush=True)
-    document = {
-        "profile": profile.name, "engines": ENGINES, "seeds": seeds, "window": asdict(window),
-        "saturation": saturations, "rows": [asdict(row) for row in rows],
-    }  # fmt: skip
+            for policy, figures in compare(profile, workload, load * rate, window, seeds):
+                rows.append(Row(name, load, policy, figures))
+                print(report.line(rows[-1]), flush=True)
+    document = report.document(profile.name, ENGINES, seeds, saturations, rows)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps(document, indent=1))
-    if options.figure:
+    OUTPUT.write_text(json.dumps(document, indent=1, allow_nan=False))
+    if options.publish:
         figure.draw(document, ROOT / "docs" / "figures" / "policies.png")
-
-
-HEADING = "load policy         TTFT p50 ms    p90 ms        p99 ms        hit ratio       goodput/s       offered/s"
-
-
-def render(row: Row) -> str:
-    """One line of the table: mean ± standard deviation over seeds."""
-    figures = row.figures
-
-    def cell(name: str, factor: float, digits: int) -> str:
-        value = figures[name]
-        return f"{value.mean * factor:.{digits}f} ± {value.deviation * factor:.{digits}f}"
-
-    return (
-        f"{row.load:3.0%} {row.policy:14} {cell('ttft_p50', 1000, 0):>12}  {cell('ttft_p90', 1000, 0):>12}"
-        f"  {cell('ttft_p99', 1000, 0):>12}  {cell('hit_ratio', 1, 3):>14}  {cell('goodput', 1, 1):>14}"
-        f"  {cell('offered', 1, 1):>14}"
-    )
+        page = ROOT / "docs" / "performance-policies.md"
+        page.write_text(report.published(page.read_text(encoding="utf-8"), saturations, rows), encoding="utf-8")
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare endpoint picking policies in virtual time.")
     parser.add_argument("--quick", action="store_true", help="one seed, short runs")
-    parser.add_argument("--figure", action="store_true", help="draw docs/figures/policies.png")
+    parser.add_argument(
+        "--publish", action="store_true", help="draw docs/figures/policies.png, write the page's tables"
+    )
     parser.add_argument("--profile", default=PROFILE, help="a latency profile's name or file")
     parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=tuple(WORKLOADS))
     return parser.parse_args(arguments)

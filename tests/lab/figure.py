@@ -1,6 +1,7 @@
 """Draws the bench's document: one column per workload, TTFT, hit ratio and goodput by load, a line per policy."""
 
 from collections.abc import Mapping
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
                 values = [row["figures"][measure] for row in of_policy]
                 axis.errorbar(
                     [100 * row["load"] for row in of_policy],
-                    [factor * value["mean"] for value in values],
-                    [factor * value["deviation"] for value in values],
+                    [_scaled(value["mean"], factor) for value in values],
+                    [_scaled(value["deviation"], factor) for value in values],
                     label=policy, color=colour, marker="o", markersize=4, capsize=2,
                 )  # fmt: skip
             if line == 0:
@@ -51,3 +52,7 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
+
+
+def _scaled(value: float | None, factor: float) -> float:
+    return nan if value is None else factor * value

@@ -7,7 +7,7 @@
 Conversations begin as a Poisson process; a conversation's next turn follows a pause after the previous answer ended,
 as people do. A run begins amid the conversations that would be going on, or their number would grow for minutes.
 Texts are words of a made-up vocabulary, one token each, so that tokens and text say the same and the picker's four
-bytes per token are an estimate here as they are in life (a word with its space has 4.5 bytes).
+bytes per token are an estimate here as they are in life (a word with its space has 5 bytes).
 """
 
 import heapq
@@ -28,8 +28,9 @@ from model_sim.engine.request import FinishReason, Request
 BASE_MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 MAX_TOKENS = 1024
 """What clients ask for; answers end by themselves before it."""
-VOCABULARY_SIZE = 8192
-_LETTERS = "etaoinshrdlu"
+VOCABULARY_SIZE = 1 << 16
+"""A token is two random bytes: cheap to draw."""
+_LETTERS = "etaoinshrdlucmwfgypb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,7 @@ class Vocabulary:
 
     def passage(self, length: int, random: Random) -> Passage:
         """Random text of so many tokens."""
-        tokens = random.choices(range(VOCABULARY_SIZE), k=length)
-        words = self.words
+        tokens, words = array("H", random.randbytes(2 * length)), self.words
         return Passage(array("I", tokens), "".join([words[token] for token in tokens]))
 
 
@@ -172,7 +172,7 @@ def shared_conversations(rate: float, until: float, seed: int) -> Iterator[Conve
 
 
 def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
-    """A system prompt of 600 tokens, a first message of 800, then 120; answers of 200; six turns, pauses of 10 s (means)."""
+    """A system prompt of 600 tokens, first messages of 800, later ones of 120, answers of 200; six turns on average."""
     words = vocabulary()
     system = words.passage(600, Random(f"assistant {seed}"))
     ahead: list[tuple[float, int, Conversation]] = []  # begun before the run, their next turn is yet to come
