@@ -1,0 +1,112 @@
+"""The failure matrix through both doors: a picker that is down, hung or back, for pools that open and that close.
+
+The demo's Qwen pool is FailOpen, its Phi pool FailClose.
+"""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import httpx2 as httpx
+import pytest
+
+from tests.e2e.stack import Stack, completes, wait_until
+from tests.e2e.test_requests import MEGABYTE, chat, error
+
+OPEN, CLOSED = "Qwen/Qwen3-32B", "phi-4-mini-instruct"
+BODIES = {"small": "Hello", "8 MB": "word " * (8 * MEGABYTE // 5)}
+
+
+@pytest.fixture
+def client(processes: Stack) -> Iterator[httpx.Client]:
+    """A client of the stack."""
+    with httpx.Client(base_url=processes.url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def dead_picker(processes: Stack) -> Iterator[None]:
+    """The picker is killed; afterwards it is back, and Envoy uses it."""
+    running = processes.running["epp"]
+    running.popen.kill()
+    running.popen.wait()
+    yield
+    processes.start(running.process)
+    wait_until(lambda: completes(processes), 20)
+
+
+@pytest.fixture
+def hung_picker(processes: Stack) -> Iterator[None]:
+    """The picker accepts connections and says nothing."""
+    running = processes.running["epp"]
+    running.popen.send_signal(signal.SIGSTOP)
+    yield
+    running.popen.send_signal(signal.SIGCONT)
+    wait_until(lambda: completes(processes), 20)
+
+
+@pytest.mark.usefixtures("dead_picker")
+@pytest.mark.parametrize("size", BODIES)
+def test_a_pool_that_opens_serves_without_its_picker(client: httpx.Client, size: str) -> None:
+    for _ in range(3):
+        response = client.post("/v1/chat/completions", json=chat(OPEN, BODIES[size], max_tokens=1))
+
+        assert response.headers["x-inference-pod"].startswith("vllm-qwen3-32b-")
+
+
+@pytest.mark.usefixtures("dead_picker")
+@pytest.mark.parametrize("size", BODIES)
+def test_a_pool_that_closes_refuses_without_its_picker(client: httpx.Client, size: str) -> None:
+    for _ in range(3):
+        response = client.post("/v1/chat/completions", json=chat(CLOSED, BODIES[size], max_tokens=1))
+
+        assert response.status_code == 503
+        assert error(response)["code"] == "picker_unavailable"
+
+
+@pytest.mark.usefixtures("dead_picker")
+def test_an_unknown_model_stays_a_404_without_the_picker(client: httpx.Client) -> None:
+    response = client.post("/v1/chat/completions", json=chat("no-such-model"))
+
+    assert (response.status_code, error(response)["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.usefixtures("hung_picker")
+def test_a_pool_that_opens_serves_with_a_hung_picker(client: httpx.Client) -> None:
+    started = time.monotonic()
+
+    response = client.post("/v1/chat/completions", json=chat(OPEN, max_tokens=1))
+
+    assert response.status_code == 200
+    assert time.monotonic() - started < 15
+
+
+@pytest.mark.usefixtures("hung_picker")
+def test_a_pool_that_closes_refuses_with_a_hung_picker(client: httpx.Client) -> None:
+    response = client.post("/v1/chat/completions", json=chat(CLOSED, max_tokens=1))
+
+    assert response.status_code in {503, 504}
+    assert error(response)["code"] in {"picker_unavailable", "upstream_timeout"}
+
+
+def test_a_picker_that_is_back_is_asked_again(client: httpx.Client, processes: Stack) -> None:
+    running = processes.running["epp"]
+    assert running.terminate() == 0
+    processes.start(running.process)
+
+    wait_until(lambda: client.post("/v1/chat/completions", json=chat(CLOSED, max_tokens=1)).status_code == 200, 20)
+
+
+def test_a_stream_survives_the_death_of_its_picker(client: httpx.Client, processes: Stack) -> None:
+    body = chat(OPEN, stream=True, max_tokens=400, ignore_eos=True)
+    with client.stream("POST", "/v1/chat/completions", json=body) as response:
+        lines = response.iter_lines()
+        next(lines)
+        running = processes.running["epp"]
+        running.popen.kill()
+        running.popen.wait()
+        rest = list(lines)
+    processes.start(running.process)
+    wait_until(lambda: completes(processes), 20)
+
+    assert "data: [DONE]" in rest
