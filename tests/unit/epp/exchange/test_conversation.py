@@ -1,0 +1,224 @@
+"""The Endpoint Picker Protocol over ext_proc, with a brain that says what the test wants."""
+
+import orjson
+import pytest
+
+from epp.exchange import PickConversation, pool_of, subset_hint
+from epp.model import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
+from gateway.errors import ErrorCode, Rejection
+from gateway.extproc.messages import (
+    BodyMode,
+    BodyReceived,
+    BodyReply,
+    ChunkReply,
+    Direction,
+    HeadersReceived,
+    HeadersReply,
+    ImmediateReply,
+    Modes,
+    Mutation,
+)
+
+REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
+HEADERS = {":method": "POST", ":path": "/v1/completions", "content-type": "application/json"}
+PICK = Pick(
+    PickId("r-1"),
+    PoolId("default/a"),
+    (EndpointId("10.0.0.1:80"), EndpointId("[::1]:81")),
+    (("x-prefiller-host-port", "p:1"),),
+)
+
+
+class Brain:
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.asked: list[Request] = []
+        self.heard: list[object] = []
+
+    def pick(self, request: Request, now: float) -> Verdict:
+        self.asked.append(request)
+        return self.verdict
+
+    def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
+        self.heard.append((pick_id, outcome, now))
+
+    def feedback(self, feedback: Feedback, now: float) -> None:
+        self.heard.append(feedback)
+
+
+def conversation(
+    brain: Brain, mode: BodyMode = BodyMode.BUFFERED, response: BodyMode = BodyMode.NONE, *, logged: bool = False
+):
+    return PickConversation(PoolId("default/a"), brain, Modes(mode, response), lambda: logged)
+
+
+def ask(verdict: Verdict, *, headers: dict[str, str] = HEADERS, metadata: dict | None = None, body: bytes = b"{}"):
+    brain = Brain(verdict)
+    talk = conversation(brain)
+    talk.receive(HeadersReceived(REQUEST, headers, end_of_stream=False, metadata=metadata or {}), 1.0)
+    return brain, talk, talk.receive(BodyReceived(REQUEST, body, end_of_stream=True), 2.0)
+
+
+def test_a_pick_goes_into_header_and_metadata_with_one_value_and_its_id_beside() -> None:
+    brain, talk, replies = ask(PICK)
+    destination = "10.0.0.1:80,[::1]:81"
+    assert replies == [
+        BodyReply(
+            REQUEST,
+            Mutation(
+                (("x-gateway-destination-endpoint", destination), ("x-prefiller-host-port", "p:1")),
+                metadata={"envoy.lb": {"x-gateway-destination-endpoint": destination, "x-pointsman-pick-id": "r-1"}},
+            ),
+        )
+    ]
+    assert brain.asked == [Request(PoolId("default/a"), "POST", "/v1/completions", HEADERS, b"{}", None)]
+    assert not talk.is_finished
+    assert talk.is_at_rest
+
+
+def test_a_request_without_a_body_is_picked_in_the_headers_reply() -> None:
+    talk = conversation(Brain(PICK))
+    (reply,) = talk.receive(HeadersReceived(REQUEST, {":method": "GET", ":path": "/"}, end_of_stream=True), 0.0)
+    assert isinstance(reply, HeadersReply)
+    assert reply.mutation.metadata["envoy.lb"]["x-pointsman-pick-id"] == "r-1"
+
+
+def test_control_headers_that_no_client_may_send_are_removed_and_harmless_ones_stay() -> None:
+    sent = {
+        **HEADERS, "x-gateway-destination-endpoint": "evil:1", "x-gateway-destination-endpoint-subset": "evil:1",
+        "x-gateway-inference-pool": "other/pool", "x-gateway-inference-objective": "food", "x-gateway-model-name": "m",
+        "x-gateway-inference-fairness-id": "me", "x-gateway-model-name-rewrite": "n",
+    }  # fmt: skip
+    _, _, (reply,) = ask(PICK, headers=sent)
+    assert set(reply.mutation.remove_headers) == {"x-gateway-destination-endpoint-subset", "x-gateway-inference-pool"}
+    assert dict(reply.mutation.set_headers)["x-gateway-destination-endpoint"] == "10.0.0.1:80,[::1]:81"
+
+
+def test_a_rewritten_body_goes_on_with_its_length() -> None:
+    _, _, (reply,) = ask(Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),), body=b"rewritten"))
+    assert reply.body == b"rewritten"
+    assert dict(reply.mutation.set_headers)["content-length"] == "9"
+
+
+def test_a_rejection_is_an_openai_error_and_ends_the_conversation() -> None:
+    rejection = Rejection(429, ErrorCode.POOL_SATURATED, "busy", retry_after=1.5)
+    brain, talk, (reply,) = ask(rejection)
+    assert isinstance(reply, ImmediateReply)
+    assert (reply.status, reply.details) == (429, "pool_saturated")
+    assert reply.headers == (("content-type", "application/json"), ("retry-after", "2"))
+    assert orjson.loads(reply.body)["error"] == {
+        "message": "busy",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "pool_saturated",
+    }
+    assert talk.is_finished
+    talk.close(3.0)
+    assert brain.heard == []
+
+
+def test_the_model_list_is_answered_by_the_picker_itself() -> None:
+    _, talk, (reply,) = ask(Reply(b'{"data":[]}'))
+    assert reply == ImmediateReply(200, (("content-type", "application/json"),), b'{"data":[]}')
+    assert talk.is_finished
+
+
+def test_the_end_of_the_stream_settles_the_pick_once_and_at_that_time() -> None:
+    brain, talk, _ = ask(PICK)
+    talk.close(7.5)
+    assert brain.heard == [("r-1", Outcome.ENDED, 7.5)]
+
+
+def test_a_stream_that_broke_before_the_pick_settles_nothing() -> None:
+    brain = Brain(PICK)
+    talk = conversation(brain)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 0.0)
+    talk.close(1.0)
+    assert brain.heard == []
+
+
+def test_half_a_body_is_picked_without_it() -> None:
+    brain = Brain(PICK)
+    talk = conversation(brain, BodyMode.BUFFERED_PARTIAL)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 0.0)
+    talk.receive(BodyReceived(REQUEST, b'{"model', end_of_stream=False), 0.0)
+    assert brain.asked[0].body == b""
+
+
+def test_full_duplex_sends_headers_then_the_body() -> None:
+    talk = conversation(Brain(PICK), BodyMode.FULL_DUPLEX_STREAMED)
+    assert talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 0.0) == []
+    first, second = talk.receive(BodyReceived(REQUEST, b"{}", end_of_stream=True), 0.0)
+    assert isinstance(first, HeadersReply)
+    assert second == ChunkReply(REQUEST, b"{}", end_of_stream=True)
+
+
+def respond(talk: PickConversation, *chunks: bytes) -> list:
+    served = {"envoy.lb": {"x-gateway-destination-endpoint-served": "[::1]:81"}}
+    replies = [*talk.receive(HeadersReceived(RESPONSE, {":status": "200"}, False, served), 3.0)]
+    for number, chunk in enumerate(chunks):
+        replies += talk.receive(BodyReceived(RESPONSE, chunk, number == len(chunks) - 1), 4.0 + number)
+    return replies
+
+
+def test_behind_a_gateway_without_access_log_the_response_tells_how_it_went() -> None:
+    brain = Brain(PICK)
+    talk = conversation(brain, BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 1.0)
+    talk.receive(BodyReceived(REQUEST, b"{}", end_of_stream=True), 2.0)
+    usage = (
+        b'data: {"usage":{"prompt_tokens":7,"completion_tokens":10,"prompt_tokens_details":{"cached_tokens":4}}}\n\n'
+    )
+    respond(talk, b"data: {}\n\n", usage[:30], usage[30:], b"data: [DONE]\n\n")
+    talk.close(9.0)
+    feedback, settled = brain.heard
+    assert feedback == Feedback(
+        PickId("r-1"), PoolId("default/a"), is_final=True, served=EndpointId("[::1]:81"), status=200, ttft_seconds=2.0,
+        duration_seconds=7.0, prompt_tokens=7, completion_tokens=10, cached_tokens=4,
+    )  # fmt: skip
+    assert settled == ("r-1", Outcome.ENDED, 9.0)
+
+
+def test_with_an_access_log_the_response_is_not_told_twice() -> None:
+    brain = Brain(PICK)
+    talk = conversation(brain, response=BodyMode.STREAMED, logged=True)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+    respond(talk, b"{}")
+    talk.close(9.0)
+    assert brain.heard == [("r-1", Outcome.ENDED, 9.0)]
+
+
+def test_an_explained_pick_puts_its_words_on_the_response() -> None:
+    talk = conversation(Brain(Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),), explain=(("x-why", "most"),))))
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+    assert respond(talk) == [HeadersReply(RESPONSE, Mutation((("x-why", "most"),)))]
+
+
+SUBSET = "x-gateway-destination-endpoint-subset"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (("a:1", " b:2 "), ("a:1", "b:2")),
+        ("a:1, b:2,", ("a:1", "b:2")),
+        ((), ()),
+        ("", ()),
+        ((1.0, None), ()),
+        (None, ()),
+    ],
+)
+def test_the_subset_is_a_list_or_a_comma_list_and_present_but_empty_allows_nobody(
+    value: object, expected: tuple
+) -> None:
+    assert subset_hint({"envoy.lb.subset_hint": {SUBSET: value}}) == expected
+
+
+@pytest.mark.parametrize("metadata", [{}, {"envoy.lb.subset_hint": {}}, {"envoy.lb": {SUBSET: "a:1"}}])
+def test_without_its_key_there_is_no_subset(metadata: dict) -> None:
+    assert subset_hint(metadata) is None
+
+
+@pytest.mark.parametrize(("sent", "pool"), [({"k": " default/a "}, "default/a"), ({"k": ""}, None), ({}, None)])
+def test_the_pool_is_what_the_route_named(sent: dict[str, str], pool: str | None) -> None:
+    assert pool_of(sent, "k") == pool
