@@ -484,7 +484,7 @@ class Picker:
     def _prepare(self, pool: PoolState) -> PoolState:
         """Apply what the configuration and the engines say about blocks."""
         prefix = self._config.prefix
-        pool.set_blocks(prefix.block_tokens(pool.scraped_block_size()))
+        pool.set_blocks(prefix.block_tokens(pool.engine_block_size))
         pool.set_capacity(prefix.lru_capacity_per_server, prefix.auto_tune)
         return pool
 

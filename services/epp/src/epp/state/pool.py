@@ -22,6 +22,7 @@ class PoolState:
         self.index = PrefixIndex()
         self.sessions = Sessions()
         self.block_tokens = 0
+        self.engine_block_size: int | None = None
         self.capacity_blocks = DEFAULT_CAPACITY_BLOCKS
         self.follows_engine_capacity = True
         self.prefill_tokens_per_second = PRIOR_PREFILL_TOKENS_PER_SECOND
@@ -62,6 +63,7 @@ class PoolState:
         is_back = state.health.scrape_succeeded(now)
         state.observe(metrics, now)
         if (metrics.block_count, metrics.block_size) != (before.block_count, before.block_size):
+            self.engine_block_size = self._engine_block_size()
             self._set_capacity(state)
         if not was_fresh or is_back:
             self._changes_at = float("-inf")
@@ -118,8 +120,8 @@ class PoolState:
             for state in self.states.values():
                 self._set_capacity(state)
 
-    def scraped_block_size(self) -> int | None:
-        """What the engines say of their block size, the first that says it."""
+    def _engine_block_size(self) -> int | None:
+        """The first that an engine tells: where they differ, one must do for all."""
         for state in self.states.values():
             if state.metrics is not None and state.metrics.block_size:
                 return state.metrics.block_size

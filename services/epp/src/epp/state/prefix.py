@@ -3,7 +3,7 @@
 A prompt is a chain of block hashes, each seeded by the one before it, so equal hashes mean equal prompts up to there.
 A match is the longest unbroken run of blocks from the start. The cost of a look-up is one dictionary access per block
 plus one step per endpoint, whatever the number of endpoints that hold a block. Memory is bounded by the sum of the
-endpoints' capacities: about 0.3 GB per million blocks held (measured by the bench; see docs/scheduling.md).
+endpoints' capacities: about 0.2 GB per million blocks held (measured by the bench; see docs/scheduling.md).
 """
 
 from collections import OrderedDict

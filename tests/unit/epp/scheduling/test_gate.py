@@ -1,0 +1,109 @@
+"""The affinity gate and the expected time to first token."""
+
+from collections import Counter
+from random import Random
+
+import orjson
+import pytest
+
+from epp.config import default_config
+from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
+from epp.observer import NullJournal, NullObserver
+from epp.picker import Picker
+from epp.prompt import InferenceRequest
+from epp.scheduling.gate import AffinityGate, ExpectedTTFTScorer
+from epp.scheduling.view import SchedulingView
+from epp.state.pool import PoolState
+
+NOW = 100.0
+POOL = PoolId("default/pool")
+
+
+def view(backlogs: list[float], matched: dict[int, int], *, prompt_tokens: int = 6400) -> SchedulingView:
+    """Endpoints with seconds of prefill before them; 10 000 tokens a second, blocks of 64."""
+    ids = [EndpointId(f"10.0.0.{at}:8000") for at in range(len(backlogs))]
+    pool = PoolState(PoolSpec(POOL, ()), NOW)
+    pool.prefill_tokens_per_second = 10_000
+    pool.replace(PoolSpec(POOL, tuple(Endpoint(id_, id_, 8000, id_) for id_ in ids)), NOW)
+    states = [pool.states[id_] for id_ in ids]
+    for state, seconds in zip(states, backlogs, strict=True):
+        state.observe(EngineMetrics(0, 0, 0.0), NOW - 0.1)
+        state.free_at = NOW + seconds
+    request = InferenceRequest(model="m", canonical=b"x" * 4 * prompt_tokens)
+    by_slot = {states[at].slot: blocks for at, blocks in matched.items()}
+    return SchedulingView(request, states, NOW, Random(1), by_slot, prompt_tokens // 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("backlogs", "matched", "expected"),
+    [
+        # 100 blocks are 0.64 s of prefill; 20 ms of slack.
+        ([0.60, 0.0], {0: 100}, [True, True]),
+        ([0.65, 0.0], {0: 100}, [True, True]),
+        ([0.67, 0.0], {0: 100}, [False, True]),
+        ([0.67, 0.5], {0: 100}, [True, True]),
+        ([0.30, 0.0], {0: 10}, [False, True]),
+        ([0.0, 0.0], {}, [True, True]),
+        ([0.3, 0.0], {}, [False, True]),
+    ],
+)
+def test_an_endpoint_is_kept_while_its_wait_costs_less_than_its_cache_saves(
+    backlogs: list[float], matched: dict[int, int], expected: list[bool]
+) -> None:
+    assert list(AffinityGate().keep(view(backlogs, matched))) == expected
+
+
+def test_patience_multiplies_what_a_saved_second_may_cost() -> None:
+    seen = view([1.2, 0.0], {0: 100})
+    assert list(AffinityGate(patience=1).keep(seen)) == [False, True]
+    assert list(AffinityGate(patience=2).keep(seen)) == [True, True]
+
+
+def test_somebody_is_always_kept() -> None:
+    random = Random(5)
+    for _ in range(200):
+        backlogs = [random.random() * 10 for _ in range(5)]
+        matched = {at: random.randrange(100) for at in range(5)}
+        assert any(AffinityGate(slack_ms=0, patience=0).keep(view(backlogs, matched)))
+
+
+def test_expected_ttft_weighs_waiting_against_computing() -> None:
+    scorer = ExpectedTTFTScorer(scale_ms=100)
+    # Waiting 0.5 s for a fully cached prompt against computing 0.64 s at once: 0.14 s apart.
+    assert list(scorer.score(view([0.5, 0.0], {0: 100}))) == pytest.approx([1.0, 1 / 2.4])
+
+
+def burst(count: int, *, same: bool) -> Counter[str]:
+    """Requests between two scrapes over 8 idle endpoints, under the default configuration."""
+    picker = Picker(default_config(), random=Random(3), replica="r", observer=NullObserver(), journal=NullJournal())
+    ids = [EndpointId(f"10.0.0.{at}:8000") for at in range(8)]
+    picker.replace_pools({POOL: PoolSpec(POOL, tuple(Endpoint(id_, id_, 8000, id_) for id_ in ids))}, 0.0)
+    for id_ in ids:
+        picker.observe(POOL, id_, EngineMetrics(0, 0, 0.0, block_size=16, block_count=26_000), 1.0)
+    counts: Counter[str] = Counter()
+    for number in range(count):
+        text = "the same words " * 800 if same else f"{number} " * 900
+        body = orjson.dumps({"model": "m", "prompt": text})
+        verdict = picker.pick(Request(POOL, "POST", "/v1/completions", {}, body), 1.03 + number * 1e-5)
+        assert isinstance(verdict, Pick)
+        counts[verdict.targets[0]] += 1
+    return counts
+
+
+def test_a_burst_of_different_prompts_spreads_evenly_between_two_scrapes() -> None:
+    counts = burst(200, same=False)
+    assert max(counts.values()) / (200 / 8) <= 1.15
+
+
+@pytest.mark.parametrize("count", [20, 60, 200])
+def test_one_hot_prefix_never_runs_further_ahead_than_the_gate_says(count: int) -> None:
+    gate, tokens_per_second, prompt = AffinityGate(), 15_928, 12_000 // 4
+    saved = prompt / tokens_per_second
+    # Each further request costs its own uncached part (less than a block) and the cost of a request.
+    bound = (gate.patience * saved + gate.slack_ms / 1000) / (gate.request_cost_ms / 1000) + 1
+    counts = burst(count, same=True)
+    assert max(counts.values()) - min((counts[f"10.0.0.{at}:8000"] for at in range(8)), default=0) <= bound
+
+
+def test_one_hot_prefix_reaches_every_endpoint_before_it_queues() -> None:
+    assert len(burst(200, same=True)) == 8
