@@ -1,13 +1,14 @@
 """Drives engines in real time: one timer for the earliest next event, outputs to whoever waits for them.
 
-Deadlines are absolute, so a late wake-up delays one token and not those after it. Everything runs on one event
-loop; nothing here awaits.
+Deadlines are absolute, so a late wake-up delays one token and not those after it. The engine's time is the monotonic
+clock; uvloop's own time is the same clock in whole milliseconds. Everything runs on one event loop; nothing awaits.
 """
 
 import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from gateway import clock
 from model_sim.engine.engine import CacheListener, Engine
 from model_sim.engine.request import Output, Request
 
@@ -53,7 +54,7 @@ class Driver:
 
     def submit(self, request: Request, engine: Engine, receiver: Receiver) -> None:
         """Queue a request; its outputs go to the receiver until it is complete or aborted."""
-        engine.submit(request, asyncio.get_running_loop().time())
+        engine.submit(request, clock.monotonic())
         self._receivers[request.id] = (receiver, engine)
         self._arm()
 
@@ -61,7 +62,7 @@ class Driver:
         """Give up a request that is not complete; nobody receives its outputs any more."""
         found = self._receivers.pop(request_id, None)
         if found is not None:
-            found[1].abort(request_id, asyncio.get_running_loop().time())
+            found[1].abort(request_id, clock.monotonic())
             self._arm()
 
     def wake(self) -> None:
@@ -84,7 +85,7 @@ class Driver:
 
     def _tick(self) -> None:
         self._timer = None
-        now = asyncio.get_running_loop().time() + TIMER_RESOLUTION
+        now = clock.monotonic() + TIMER_RESOLUTION
         touched: dict[int, Receiver] = {}
         receivers = self._receivers
         for engine in self.engines:

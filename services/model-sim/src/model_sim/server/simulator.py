@@ -150,7 +150,7 @@ class Simulator:
         """The exposition as of now, or what a fault makes of it."""
         if self._frozen_metrics is not None:
             return self._frozen_metrics
-        offset = clock.wall() - asyncio.get_running_loop().time()
+        offset = clock.wall() - clock.monotonic()
         states = [
             EngineState(engine.snapshot(), engine.metrics, max(self.started, engine.last_step + offset))
             for engine in self.driver.engines
@@ -165,12 +165,12 @@ class Simulator:
 
     def sleep(self) -> None:
         for engine in self.driver.engines:
-            engine.sleep(asyncio.get_running_loop().time())
+            engine.sleep(clock.monotonic())
         self.driver.wake()
 
     def wake(self) -> None:
         for engine in self.driver.engines:
-            engine.wake(asyncio.get_running_loop().time())
+            engine.wake(clock.monotonic())
         self.driver.wake()
 
     @property
