@@ -6,8 +6,7 @@ their length is known before them, since a body without Content-Length is refuse
 matter of opinion. Headers that nobody reads become no objects of ours.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import httptools
 
@@ -24,18 +23,25 @@ from gateway.protocol import (
     POOL_METADATA,
 )
 
-_FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
+_UNREAD: Final = ""
 # What comes with every question and is read by nobody, and what a client may not say: where to go.
-_UNREAD: Final = frozenset((
-    b"accept", b"accept-encoding", b"user-agent", b"authorization", b"x-forwarded-for",
-    b"x-forwarded-proto", b"x-envoy-internal", b"x-envoy-expected-rq-timeout-ms", b"x-envoy-auth-partial-body",
-    DESTINATION_ENDPOINT.encode(), DESTINATION_SERVED.encode(), DESTINATION_SUBSET.encode(),
-))  # fmt: skip
+_UNREAD_NAMES: Final = (
+    "accept", "accept-encoding", "user-agent", "authorization", "traceparent", "x-forwarded-for", "x-forwarded-proto",
+    "x-forwarded-host", DESTINATION_ENDPOINT, DESTINATION_SERVED, DESTINATION_SUBSET,
+)  # fmt: skip
+_UNREAD_PREFIX: Final = b"x-envoy-"
+_FRAMING: Final = frozenset(("host", "content-length", "transfer-encoding", "connection", "expect"))
+# Names as Envoy writes them, so that most headers cost one look-up and no string.
+_KEYS: Final = {name.encode(): _UNREAD for name in _UNREAD_NAMES} | {
+    name.encode(): name
+    for name in (
+        *_FRAMING, "content-type", "x-request-id", POOL_METADATA, FALLBACKS_METADATA, MODEL_HEADERS, PICKER_HEALTH,
+    )
+}  # fmt: skip
 _VERSIONS: Final = ("1.1", "1.0")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A valid head. `headers` are those that the brain may read, names in lower case."""
 
     method: str
@@ -71,30 +77,40 @@ class _Headers:
         self.target += target
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name in _UNREAD:
+        key = _KEYS.get(name)
+        if key is None:
+            key = _key(name.lower())
+        if key == _UNREAD:
             return
-        if name in _FRAMING:
-            self._frame(name, value)
+        if key in _FRAMING:
+            self._frame(key, value)
             return
-        key, text = name.decode("ascii"), value.decode("latin-1").rstrip()
+        text = value.decode("latin-1").rstrip()
         known = self.headers.get(key)
         self.headers[key] = text if known is None else f"{known},{text}"
 
     def on_headers_complete(self) -> None:
         self.is_complete = True
 
-    def _frame(self, name: bytes, value: bytes) -> None:
-        if name == b"content-length":
+    def _frame(self, name: str, value: bytes) -> None:
+        if name == "content-length":
             self.length = int(value)  # digits, llhttp has seen to that
-        elif name == b"host":
+        elif name == "host":
             self.hosts += 1
-        elif name == b"connection":
+        elif name == "connection":
             self.is_last |= b"close" in (token.strip() for token in value.lower().split(b","))
-        elif name == b"expect":
+        elif name == "expect":
             self.expectation = value.strip().lower()
         else:
             self.is_transfer_encoded = True
+
+
+def _key(name: bytes) -> str:
+    """The key of a name in lower case that is not written as Envoy does, or not known."""
+    if name.startswith(_UNREAD_PREFIX):
+        return _UNREAD
+    known = _KEYS.get(name)
+    return name.decode("ascii") if known is None else known
 
 
 def read_head(head: bytes, body_limit: int) -> Head | Rejection:
