@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.options import Options
+from controlplane.options import Options, PickerTransport
 from tests.conftest import free_ports
 from tests.contract.envoy.fakes import HOST, ModelServer, Orders, PickerProcess, router, start_picker
 from tests.contract.envoy.gateway_under_test import GATEWAY, Gateway, pool, running, slice_of
@@ -62,6 +62,7 @@ class Bed:
     two: ModelServer
     picker: PickerProcess
     dead: int
+    transport: PickerTransport
 
     @property
     def orders(self) -> Orders:
@@ -93,13 +94,20 @@ class Bed:
 MakeBed = Callable[..., AbstractAsyncContextManager[Bed]]
 
 
+@pytest.fixture(params=[PickerTransport.EXT_PROC, PickerTransport.HTTP], ids=["ext_proc", "http"])
+def transport(request: pytest.FixtureRequest) -> PickerTransport:
+    """Which door of the picker Envoy asks."""
+    assert isinstance(request.param, PickerTransport)
+    return request.param
+
+
 @pytest.fixture
-def make_bed(envoy_binary: Path, root: Path, tmp_path: Path) -> MakeBed:
+def make_bed(envoy_binary: Path, root: Path, tmp_path: Path, transport: PickerTransport) -> MakeBed:
     @asynccontextmanager
     async def make(options: Options | None = None, **files: str) -> AsyncIterator[Bed]:
-        epp, bbr, dead, port, admin = free_ports(5)
+        epp, http, bbr, dead, port, admin = free_ports(6)
         options = options or Options()
-        picker = await start_picker(epp)
+        picker = await start_picker(epp, http)
         async with (
             ModelServer("one").serving() as one,
             ModelServer("two").serving() as two,
@@ -116,13 +124,12 @@ def make_bed(envoy_binary: Path, root: Path, tmp_path: Path) -> MakeBed:
                 "endpoints": endpoints,
                 **files,
             }
-            options = replace(options, bbr=(HOST, bbr))
+            options = replace(options, bbr=(HOST, bbr), picker=transport, picker_http_port=http)
             try:
                 async with running(envoy_binary, root, tmp_path, (port, admin), options, **written) as gateway:
-                    if (tmp_path / "xds" / "eds" / "epp_default_epp_9002.json").exists():
-                        await gateway.until("cluster.epp_default_epp_9002.membership_healthy", 1)
-                    await gateway.until("cluster.bbr.membership_healthy", 1)
-                    yield Bed(gateway, one, two, picker, dead)
+                    for figure in await gateway.stats("^cluster.(epp.*|bbr).membership_healthy$"):
+                        await gateway.until(figure, 1)
+                    yield Bed(gateway, one, two, picker, dead, transport)
             finally:
                 await picker.stop()
 

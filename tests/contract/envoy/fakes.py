@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from aiohttp import web
 
-from bbr.exchange import RouterConversation
+from bbr.exchange import RouterConversation, lift
 from gateway import clock, protocol, wire
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed, immediate_error
@@ -158,8 +158,54 @@ class _Silent:
 
 
 @dataclass
+class HttpPicking:
+    """The same orders, asked over HTTP."""
+
+    orders: Orders
+
+    async def answer(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        if protocol.PICKER_HEALTH in headers:
+            return web.Response()
+        self.orders.pools.append(headers.get(protocol.POOL_METADATA, ""))
+        self.orders.headers.append(headers)
+        if self.orders.hangs:
+            await asyncio.sleep(60)
+        lifted = lift(headers, body)
+        reply = self.orders.reply or lifted.error
+        if reply is not None:
+            return self._reply(request, reply)
+        return web.Response(headers=self._picked(lifted.model))
+
+    def _reply(self, request: web.Request, reply: ImmediateReply) -> web.Response:
+        if reply.status < 500 or request.path == "/v1/models":
+            return web.Response(status=reply.status, headers=dict(reply.headers), body=reply.body)
+        error = json.loads(reply.body)["error"]
+        return web.Response(headers={protocol.VERDICT: error["code"], protocol.VERDICT_MESSAGE: error["message"]})
+
+    def _picked(self, model: str) -> dict[str, str]:
+        if self.orders.endpoints is None:
+            return {}
+        models = {protocol.MODEL_NAME: model} if model else {}
+        return {protocol.DESTINATION_ENDPOINT: ",".join(self.orders.endpoints), protocol.PICK_ID: "pick-1", **models}
+
+    @asynccontextmanager
+    async def serving(self, port: int) -> AsyncIterator[None]:
+        app = web.Application(client_max_size=BODY_LIMIT)
+        app.router.add_route("*", "/{path:.*}", self.answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, HOST, port).start()
+            yield
+        finally:
+            await runner.cleanup()
+
+
+@dataclass
 class PickerProcess:
-    """The picker's server; `stop` is sudden."""
+    """The picker's two doors; `stop` is sudden."""
 
     orders: Orders
     log: AccessLog
@@ -170,13 +216,15 @@ class PickerProcess:
         await self.stack.aclose()
 
 
-async def start_picker(port: int, orders: Orders | None = None) -> PickerProcess:
-    orders, log, stack = orders or Orders(), AccessLog(), AsyncExitStack()
+async def start_picker(port: int, http_port: int | None = None) -> PickerProcess:
+    orders, log, stack = Orders(), AccessLog(), AsyncExitStack()
     processor = ExternalProcessor(
         lambda metadata: Picking(orders, metadata.get(protocol.POOL_METADATA, "")), Codec(), clock.monotonic, _Silent()
     )
     servicers: list[Servicer] = [processor, Health(lambda: True), log]
     await stack.enter_async_context(serving(servicers, f"{HOST}:{port}"))
+    if http_port is not None:
+        await stack.enter_async_context(HttpPicking(orders).serving(http_port))
     return PickerProcess(orders, log, port, stack)
 
 

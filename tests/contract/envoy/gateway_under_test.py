@@ -30,9 +30,10 @@ def slice_of(name: str, port: int, labels: Mapping[str, str], index: int = 0) ->
     )
 
 
-def pool(name: str, failure_mode: str = "FailOpen", picker: str = "epp") -> str:
+def pool(name: str, failure_mode: str = "FailOpen", picker: str = "epp", notes: str = "") -> str:
     return (
-        f"---\napiVersion: inference.networking.k8s.io/v1\nkind: InferencePool\nmetadata:\n  name: {name}\nspec:\n"
+        f"---\napiVersion: inference.networking.k8s.io/v1\nkind: InferencePool\nmetadata:\n"
+        f"  name: {name}\n  annotations: {{{notes}}}\nspec:\n"
         f"  selector: {{matchLabels: {{app: {name}}}}}\n  targetPorts: [{{number: 8000}}]\n"
         f"  endpointPickerRef: {{name: {picker}, port: {{number: 9002}}, failureMode: {failure_mode}}}\n"
     )
@@ -83,7 +84,7 @@ class Gateway:
     async def until(self, name: str, at_least: int) -> None:
         """Wait for a figure of Envoy's."""
         async with asyncio.timeout(START_SECONDS):
-            while (await self.stats(f"^{name}$")).get(name, 0) < at_least:  # noqa: ASYNC110 - Envoy sets no event
+            while (await self.stats(f"^{name}$")).get(name, 0) < at_least:
                 await asyncio.sleep(0.05)
 
 
@@ -107,7 +108,7 @@ async def running(
         }
         arguments = [str(envoy), "-c", str(root / "envoy" / "bootstrap.yaml"), "--config-yaml", json.dumps(overlay)]
         with (folder / "envoy.log").open("wb") as log:
-            gateway.process = subprocess.Popen(  # noqa: ASYNC220 - starts in a millisecond
+            gateway.process = subprocess.Popen(
                 [*arguments, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"],
                 stdout=log,
                 stderr=log,

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from controlplane import publish
+from controlplane.options import PickerTransport
 from tests.contract.envoy.conftest import ROUTE, Bed
 from tests.contract.envoy.gateway_under_test import pool, slice_of
 
 pytestmark = pytest.mark.envoy
 
 WORKERS = 4
+BY_EXT_PROC = pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
 
 
 @asynccontextmanager
@@ -65,6 +67,7 @@ async def test_edits_take_effect_and_drop_no_request(bed: Bed) -> None:
     assert set(statuses) == {200}
 
 
+@BY_EXT_PROC
 async def test_a_new_endpoint_is_served_without_a_pause(bed: Bed) -> None:
     endpoints = bed.gateway.files["endpoints"]
     async with load(bed) as statuses:
@@ -77,6 +80,7 @@ async def test_a_new_endpoint_is_served_without_a_pause(bed: Bed) -> None:
     assert set(statuses) == {200}
 
 
+@BY_EXT_PROC
 async def test_a_changed_filter_chain_lets_streams_finish(bed: Bed, unused_tcp_port: int) -> None:
     """A second picker adds an access log, so the listener itself changes."""
     bed.pick(bed.two)
@@ -92,9 +96,10 @@ async def test_a_changed_filter_chain_lets_streams_finish(bed: Bed, unused_tcp_p
     assert set(statuses) == {200}
 
 
+@BY_EXT_PROC
 async def test_a_file_written_in_place_is_ignored_and_a_rename_taken(bed: Bed) -> None:
-    path = bed.gateway.folder / "xds" / "rds" / "listener_80.json"
-    figure = "http.listener_80.rds.listener_80.config_reload"
+    path = bed.gateway.folder / "xds" / "rds" / "listener_80_bbr_ext_proc.json"
+    figure = "http.listener_80.rds.listener_80_bbr_ext_proc.config_reload"
     count = (await bed.gateway.stats(f"^{figure}$"))[figure]
     document = json.loads(path.read_bytes())
     document["resources"][0]["virtual_hosts"][0]["routes"].pop(0)
@@ -107,7 +112,7 @@ async def test_a_file_written_in_place_is_ignored_and_a_rename_taken(bed: Bed) -
         bed.gateway.folder / "xds",
         {
             **publish.read(bed.gateway.folder / "xds"),
-            "rds/listener_80.json": json.dumps({**document, "version_info": "renamed"}).encode(),
+            "rds/listener_80_bbr_ext_proc.json": json.dumps({**document, "version_info": "renamed"}).encode(),
         },
     )
     await bed.gateway.until(figure, count + 1)
@@ -115,6 +120,7 @@ async def test_a_file_written_in_place_is_ignored_and_a_rename_taken(bed: Bed) -
     assert in_place == count
 
 
+@BY_EXT_PROC
 async def test_every_edit_of_one_kind_writes_only_its_files(bed: Bed) -> None:
     folder = bed.gateway.folder / "xds"
     before = {name: (folder / name).stat().st_ino for name in publish.read(folder)}
@@ -130,6 +136,18 @@ async def test_every_edit_of_one_kind_writes_only_its_files(bed: Bed) -> None:
         "eds/pool_default_open.json",
         "eds/pool_default_closed.json",
     }
+
+
+@BY_EXT_PROC
+async def test_changing_the_picker_s_door_drops_no_request(bed: Bed) -> None:
+    bed.pick(bed.two)
+    async with load(bed) as statuses:
+        for note in ("pointsman.dev/picker: http", "", "pointsman.dev/picker: auto"):
+            notes = pool("open", notes=note) + pool("closed", "FailClose", notes=note)
+            await bed.gateway.apply(pools=notes)
+            await asyncio.sleep(0.5)
+
+    assert set(statuses) == {200}
 
 
 async def _eventually(bed: Bed, model: str, status: int) -> int:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from controlplane.options import Options
+from controlplane.options import Options, PickerTransport
 from gateway import errors
 from gateway.extproc.messages import ImmediateReply
+from tests.conftest import free_ports
 from tests.contract.envoy.conftest import Bed, MakeBed
 from tests.contract.envoy.fakes import HOST, ModelServer, immediate_error, start_picker
 from tests.contract.envoy.gateway_under_test import pool, slice_of
@@ -24,7 +25,8 @@ async def test_the_picked_endpoint_serves(bed: Bed) -> None:
 
         assert (answer.status, answer.server) == (200, server.name)
     assert bed.orders.pools == ["default/open"] * 3
-    assert bed.orders.served == [f"{HOST}:{server.port}" for server in (bed.one, bed.two, bed.one)]
+    if bed.transport is PickerTransport.EXT_PROC:
+        assert bed.orders.served == [f"{HOST}:{server.port}" for server in (bed.one, bed.two, bed.one)]
 
 
 async def test_each_route_asks_about_its_own_pool(bed: Bed) -> None:
@@ -96,12 +98,12 @@ async def test_what_the_picker_answers_passes_as_it_is(bed: Bed) -> None:
         immediate_error(503, errors.ErrorCode.NO_READY_ENDPOINT, "none of it"),
         immediate_error(404, errors.ErrorCode.MODEL_NOT_FOUND, "not here"),
         immediate_error(500, errors.ErrorCode.INTERNAL, "oh"),
-        ImmediateReply(503, (("content-type", "text/plain"),), b"plain"),
     ):
         bed.orders.reply = refusal
-        answer = await bed.ask("closed")
-        assert (answer.status, answer.body) == (refusal.status, refusal.body)
-        assert answer.headers["content-type"] == dict(refusal.headers)["content-type"]
+        for model in ("open", "closed"):
+            answer = await bed.ask(model)
+            assert (answer.status, answer.error) == (refusal.status, json.loads(refusal.body)["error"])
+        assert answer.headers.get("retry-after") == dict(refusal.headers).get("retry-after")
     assert bed.one.requests == bed.two.requests == []
 
 
@@ -126,7 +128,13 @@ async def test_control_headers_of_a_client_never_arrive(bed: Bed) -> None:
     answer = await bed.ask(headers=spoofed | allowed)
 
     assert answer.server == "two"
-    asked = {key: value for key, value in bed.orders.headers[0].items() if key.startswith(("x-gateway", "x-pointsman"))}
+    own = {"x-gateway-inference-pool", "x-gateway-fallback-endpoints", "x-gateway-model-headers"}
+    assert bed.orders.pools == ["default/open"]
+    asked = {
+        key: value
+        for key, value in bed.orders.headers[0].items()
+        if key.startswith(("x-gateway", "x-pointsman")) and key not in own
+    }
     assert asked == allowed | {"x-gateway-model-name": "open"}
     seen = answer.json["headers"]
     assert isinstance(seen, dict)
@@ -307,7 +315,8 @@ async def test_usage_of_an_answer_reaches_the_picker(bed: Bed, content_type: str
     assert (common.upstream_request_attempt_count, common.upstream_cluster) == (2, "pool_default_open")
     assert common.upstream_remote_address.socket_address.port_value == bed.two.port
     assert int(common.custom_tags["ttft"]) >= 0
-    assert common.metadata.filter_metadata["envoy.lb"]["x-pointsman-pick-id"] == "pick-1"
+    namespace = "envoy.lb" if bed.transport is PickerTransport.EXT_PROC else "envoy.filters.http.ext_authz"
+    assert common.metadata.filter_metadata[namespace]["x-pointsman-pick-id"] == "pick-1"
     assert entry.response.response_code.value == 200
 
 
@@ -387,13 +396,14 @@ async def test_bytes_that_are_no_http_get_an_error_in_shape(bed: Bed) -> None:
     assert bed.orders.pools == []
 
 
-async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed, unused_tcp_port: int) -> None:
-    other = await start_picker(unused_tcp_port)
-    pools = pool("open") + pool("closed", "FailClose", picker="other")
-    extra = slice_of("other", unused_tcp_port, {"kubernetes.io/service-name": "other"})
+async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed) -> None:
+    grpc, http = free_ports(2)
+    other = await start_picker(grpc, http)
+    notes = f"pointsman.dev/picker-http-port: '{http}'"
+    pools = pool("open") + pool("closed", "FailClose", picker="other", notes=notes)
+    extra = slice_of("other", grpc, {"kubernetes.io/service-name": "other"})
     try:
         async with make_bed(pools=pools, other=extra) as bed:
-            await bed.gateway.until("cluster.epp_default_other_9002.membership_healthy", 1)
             bed.pick(bed.one)
             other.orders.endpoints = [f"{HOST}:{bed.two.port}"]
 
@@ -405,7 +415,7 @@ async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed, unused
 
 async def _last_entry(bed: Bed) -> Any:
     async with asyncio.timeout(10):
-        while not any(entry.response.response_code.value for entry in bed.picker.log.entries):  # noqa: ASYNC110
+        while not any(entry.response.response_code.value for entry in bed.picker.log.entries):
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.1)
     return bed.picker.log.entries[-1]
@@ -413,3 +423,61 @@ async def _last_entry(bed: Bed) -> Any:
 
 def _usage(entry: Any) -> dict[str, int]:
     return {key: int(value) for key, value in entry.common_properties.metadata.filter_metadata["llm"].items()}
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
+async def test_one_listener_can_ask_through_both_doors(make_bed: MakeBed) -> None:
+    pools = pool("open") + pool("closed", "FailClose", notes="pointsman.dev/picker: ext_proc")
+    async with make_bed(pools=pools) as bed:
+        bed.pick(bed.dead, bed.two)
+
+        for model in ("open", "closed"):
+            assert (await bed.ask(model)).server == "two"
+
+    assert bed.orders.pools == ["default/open", "default/closed"]
+    by_http = ["x-envoy-expected-rq-timeout-ms" in headers for headers in bed.orders.headers]
+    assert by_http == [True, False]
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
+async def test_adapters_are_routed_by_their_base_model_without_a_router(make_bed: MakeBed) -> None:
+    route = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: llm}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - matches: [{path: {value: /v1}, headers: [{name: X-Gateway-Base-Model-Name, value: Org/base.1}]}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: open}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: adapters, labels: {inference.networking.k8s.io/bbr-managed: "true"}}
+data: {baseModel: Org/base.1, adapters: "[one, two]"}
+"""
+    async with make_bed(route=route) as bed:
+        bed.pick(bed.two)
+        found = {model: (await bed.ask(model)).status for model in ("Org/base.1", "one", "two", "Org/baseX1", "three")}
+
+    assert found == {"Org/base.1": 200, "one": 200, "two": 200, "Org/baseX1": 404, "three": 404}
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
+async def test_a_body_that_is_no_json_is_not_lifted_and_passes(make_bed: MakeBed) -> None:
+    route = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: files}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - matches: [{path: {value: /files}}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: open}]
+"""
+    async with make_bed(files=route) as bed:
+        bed.pick(bed.two)
+        sent = {"content-type": "application/octet-stream"}
+        answer = await bed.ask(path="/files/1", body=bytes(range(256)) * 4000, headers=sent)
+
+    assert (answer.status, answer.json["size"]) == (200, 1_024_000)

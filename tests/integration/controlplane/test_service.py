@@ -66,7 +66,7 @@ async def test_edits_are_published_mistakes_are_reported_and_the_last_good_files
         shown = await until(session, url, lambda found: found["published"])
         assert [item["name"] for item in shown["pools"]] == ["p"]
         first = read(tmp_path / "out")
-        assert set(first) >= {"lds.json", "cds.json", "rds/listener_80.json", "eds/pool_default_p.json"}
+        assert set(first) >= {"lds.json", "cds.json", "rds/listener_80_bbr_ext_proc.json", "eds/pool_default_p.json"}
         assert [await status(session, url + path) for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
 
         manifest.write_text(GOOD.replace("number: 8000", "number: 80000"))
@@ -79,7 +79,7 @@ async def test_edits_are_published_mistakes_are_reported_and_the_last_good_files
 
         manifest.write_text(GOOD.replace("value: '/'", "value: '/v1'"))
         await until(session, url, lambda found: not found["problems"])
-        assert b'"path_separated_prefix": "/v1"' in read(tmp_path / "out")["rds/listener_80.json"]
+        assert b'"path_separated_prefix": "/v1"' in read(tmp_path / "out")["rds/listener_80_bbr_ext_proc.json"]
 
         process.terminate()
         _, logged = await process.communicate()

@@ -1,5 +1,6 @@
 """Short manifests for the control plane's tests."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.manifests.load import load
@@ -59,3 +60,9 @@ def pool(
 
 def service(name: str = "epp", namespace: str = "default", spec: str = "ports: [{port: 9002}]") -> str:
     return f"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{spec}}}\n"
+
+
+def routes_file(files: Mapping[str, bytes], port: int = 80) -> str:
+    """The name of a listener's route configuration."""
+    (name,) = (name for name in files if name.startswith(f"rds/listener_{port}"))
+    return name

@@ -8,7 +8,16 @@ import pytest
 
 from controlplane.options import Options
 from controlplane.render import Rendered, render
-from tests.unit.controlplane.manifest_texts import POOL_KIND, gateway, manifests, pool, route, service, to_pool
+from tests.unit.controlplane.manifest_texts import (
+    POOL_KIND,
+    gateway,
+    manifests,
+    pool,
+    route,
+    routes_file,
+    service,
+    to_pool,
+)
 
 MODEL = "[{name: X-Gateway-Model-Name, value: m}]"
 
@@ -23,7 +32,7 @@ def resources(found: Rendered, file: str) -> list[Any]:
 
 
 def routes(found: Rendered, host: str = "*") -> dict[str, Any]:
-    (config,) = resources(found, "rds/listener_80.json")
+    (config,) = resources(found, routes_file(found.files))
     (vhost,) = (item for item in config["virtual_hosts"] if item["domains"] == [host])
     return {item["name"]: item for item in vhost["routes"]}
 
@@ -34,9 +43,11 @@ def test_the_same_manifests_give_the_same_bytes_and_an_edit_another_version(tmp_
     edited = rendered(tmp_path, gateway(), route(to_pool("/x")), pool(), service())
 
     assert first.files == again.files
-    versions = [json.loads(item.files["rds/listener_80.json"])["version_info"] for item in (first, edited)]
+    versions = [json.loads(item.files[routes_file(item.files)])["version_info"] for item in (first, edited)]
     assert versions[0] != versions[1]
-    assert {name for name in first.files if first.files[name] != edited.files[name]} == {"rds/listener_80.json"}
+    assert {name for name in first.files if first.files[name] != edited.files[name]} == {
+        "rds/listener_80_bbr_ext_proc.json"
+    }
 
 
 def test_every_reference_between_files_leads_somewhere(tmp_path: Path) -> None:
@@ -161,7 +172,7 @@ def test_options_change_what_they_say(tmp_path: Path) -> None:
         "envoy.filters.http.router",
     ]
     assert manager["stream_idle_timeout"] == "1.5s"
-    assert resources(found, "rds/listener_80.json")[0]["virtual_hosts"][0]["request_body_buffer_limit"] == 5
+    assert resources(found, routes_file(found.files))[0]["virtual_hosts"][0]["request_body_buffer_limit"] == 5
 
 
 def test_nothing_at_all_is_rendered_too(tmp_path: Path) -> None:

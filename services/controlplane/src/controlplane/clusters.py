@@ -91,6 +91,21 @@ def picker_cluster(picker: Picker, options: Options) -> Tree:
     }
 
 
+def picker_http_cluster(picker: Picker, options: Options) -> Tree:
+    """The picker's HTTP door. Every path of it belongs to clients, so a health check carries a mark."""
+    marked = {"header": {"key": protocol.PICKER_HEALTH, "value": "true"}}
+    check = {"path": "/", "host": picker.hostname, "request_headers_to_add": [marked]}
+    return {
+        **_eds(picker.http_cluster, options),
+        "connect_timeout": "0.5s",
+        "load_balancing_policy": {"policies": [_LEAST_REQUEST]},
+        "circuit_breakers": {"thresholds": [dict.fromkeys(_BREAKERS, RAISED_LIMIT)]},
+        "common_lb_config": _NO_PANIC,
+        "health_checks": [{**_CHECKED, "http_health_check": check}],
+        "typed_extension_protocol_options": _protocol({"http_protocol_options": {}}),
+    }
+
+
 def bbr_cluster(host: str, port: int) -> Tree:
     """The body-based router, resolved by Envoy when it is a name."""
     return {
@@ -138,15 +153,17 @@ def _eds(name: str, options: Options) -> Tree:
 
 
 def _override_host(fallback: object) -> Tree:
-    """Only dynamic metadata is read, never a header: a client cannot steer."""
-    source = {"key": protocol.LB_NAMESPACE, "path": [{"key": protocol.DESTINATION_ENDPOINT}]}
+    """Only dynamic metadata is read, never a header: a client cannot steer. Whichever door was asked has written it, so
+    that changing the door leaves the cluster as it is."""
+    namespaces = (protocol.LB_NAMESPACE, names.HTTP_NAMESPACE)
+    sources = [{"metadata": {"key": key, "path": [{"key": protocol.DESTINATION_ENDPOINT}]}} for key in namespaces]
     served = {"key": protocol.LB_NAMESPACE, "path": [{"key": protocol.DESTINATION_SERVED}]}
     return {
         "typed_extension_config": {
             "name": "envoy.load_balancing_policies.override_host",
             "typed_config": typed(
                 "envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost",
-                override_host_sources=[{"metadata": source}],
+                override_host_sources=sources,
                 selected_host_key=served,
                 fallback_policy={"policies": [fallback]},
             ),
@@ -154,6 +171,14 @@ def _override_host(fallback: object) -> Tree:
     }
 
 
+_BREAKERS: Final = ("max_connections", "max_pending_requests", "max_requests")
+_CHECKED: Final = {
+    "timeout": "0.5s",
+    "interval": "1s",
+    "no_traffic_interval": "1s",
+    "unhealthy_threshold": 2,
+    "healthy_threshold": 1,
+}
 _NO_PANIC: Final = {"healthy_panic_threshold": {"value": 0}}
 _SERVING: Final[Tree] = {
     "circuit_breakers": {
@@ -187,20 +212,9 @@ def _grpc(limit: int) -> Tree:
     """What both ext_proc servers share: HTTP/2, health checks, no panic, one stream per request in flight."""
     return {
         "load_balancing_policy": {"policies": [_LEAST_REQUEST]},
-        "circuit_breakers": {
-            "thresholds": [{"max_connections": limit, "max_pending_requests": limit, "max_requests": limit}]
-        },
+        "circuit_breakers": {"thresholds": [dict.fromkeys(_BREAKERS, limit)]},
         "common_lb_config": _NO_PANIC,
-        "health_checks": [
-            {
-                "timeout": "0.5s",
-                "interval": "1s",
-                "no_traffic_interval": "1s",
-                "unhealthy_threshold": 2,
-                "healthy_threshold": 1,
-                "grpc_health_check": {"service_name": protocol.HEALTH_EXT_PROC},
-            }
-        ],
+        "health_checks": [{**_CHECKED, "grpc_health_check": {"service_name": protocol.HEALTH_EXT_PROC}}],
         "typed_extension_protocol_options": _http2(
             initial_stream_window_size=1024 * 1024,
             initial_connection_window_size=16 * 1024 * 1024,

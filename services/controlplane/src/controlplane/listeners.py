@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from controlplane import names
+from controlplane import asking, names
+from controlplane.lifting import Lift
 from controlplane.names import Tree, seconds, typed
 from controlplane.options import Options
+from controlplane.pickers import Picker
 from controlplane.replies import local_reply_config
 from gateway import protocol
 
@@ -20,24 +22,24 @@ NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 _PRIVATE_PREFIX: Final = "x-pointsman-client-"  # where allowed control headers wait while the others are stripped
 
 
-def listener(port: int, picker_clusters: Sequence[str], options: Options) -> Tree:
+def listener(port: int, routes: str, pickers: Sequence[Picker], lift: Lift, options: Options) -> Tree:
     """The listener of one Gateway port. Its routes come by RDS, so that an edit leaves connections alone."""
     name = names.listener(port)
     manager = typed(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name,
         rds={
-            "route_config_name": name,
+            "route_config_name": routes,
             "config_source": {
-                "path_config_source": {"path": f"{options.xds_dir}/rds/{name}.json"},
+                "path_config_source": {"path": f"{options.xds_dir}/rds/{routes}.json"},
                 "resource_api_version": "V3",
             },
         },
         **_client_facing(options),
         early_header_mutation_extensions=[_strip_control_headers()],
-        http_filters=_http_filters(picker_clusters, options),
+        http_filters=_http_filters(pickers, lift, options),
         local_reply_config=local_reply_config(),
-        access_log=[_picker_log(cluster) for cluster in picker_clusters],
+        access_log=[_picker_log(cluster) for cluster in sorted({picker.cluster for picker in pickers})],
         access_log_options={"access_log_flush_interval": HEARTBEAT},
     )
     return typed(
@@ -102,18 +104,30 @@ def _copy(source: str, target: str) -> Tree:
 # --- Filters ---------------------------------------------------------------------------------------------------------
 
 
-def _http_filters(picker_clusters: Sequence[str], options: Options) -> list[Tree]:
-    filters = []
-    if options.bbr is not None:
-        filters.append(_bbr_filter())
-    if picker_clusters:
-        filters.append(_epp_filter(picker_clusters[0], options))
-        if options.usage_extraction:
-            filters += [_sse_usage(), _json_usage()]
-    filters.append(
-        {"name": "envoy.filters.http.router", "typed_config": typed("envoy.extensions.filters.http.router.v3.Router")}
-    )
-    return filters
+def _http_filters(pickers: Sequence[Picker], lift: Lift, options: Options) -> list[Tree]:
+    lifts = {Lift.BBR: [_bbr_filter()], Lift.TRANSFORM: [_transform_filter()], Lift.NONE: []}
+    usage = [_sse_usage(), _json_usage()] if pickers and options.usage_extraction else []
+    router = typed("envoy.extensions.filters.http.router.v3.Router")
+    return [
+        *lifts[lift],
+        *asking.filters(pickers, options),
+        *usage,
+        {"name": "envoy.filters.http.router", "typed_config": router},
+    ]
+
+
+def _transform_filter() -> Tree:
+    """Lifts the model without a call. A body that is no JSON, or names no model, goes on without the header."""
+    model = {"header": {"key": protocol.MODEL_NAME, "value": "%REQUEST_BODY(model)%"}}
+    append = {**model, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD", "keep_empty_value": False}
+    return {
+        "name": names.LIFT_FILTER,
+        "typed_config": typed(
+            "envoy.extensions.filters.http.transform.v3.TransformConfig",
+            request_transformation={"headers_mutations": [{"append": append}]},
+            clear_route_cache=True,
+        ),
+    }
 
 
 def _bbr_filter() -> Tree:
@@ -133,31 +147,6 @@ def _bbr_filter() -> Tree:
                 "request_body_mode": "BUFFERED",
                 "response_header_mode": "SKIP",
                 "response_body_mode": "NONE",
-            },
-        ),
-    }
-
-
-def _epp_filter(cluster: str, options: Options) -> Tree:
-    """One filter for all pools. It processes nothing by itself; a pool's routes switch it on, each with its own picker.
-    (Not by `disabled`: Envoy would leave it out of the chain by the route that matches before the body-based router
-    has named the model.) It always fails open, or a dying picker would cut answers in flight; a FailClose pool refuses
-    in its cluster instead."""
-    return {
-        "name": names.EPP_FILTER,
-        "typed_config": typed(
-            "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
-            stat_prefix="epp",
-            grpc_service={"envoy_grpc": {"cluster_name": cluster}},
-            failure_mode_allow=True,
-            message_timeout=seconds(options.picker_timeout),
-            max_message_timeout=seconds(options.picker_max_timeout),
-            status_on_error={"code": "ServiceUnavailable"},
-            route_cache_action="RETAIN",
-            processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
-            metadata_options={
-                "forwarding_namespaces": {"untyped": [protocol.LB_NAMESPACE, protocol.SUBSET_NAMESPACE]},
-                "receiving_namespaces": {"untyped": [protocol.LB_NAMESPACE]},
             },
         ),
     }
@@ -219,14 +208,10 @@ def _json_to_metadata(content_types: Tree) -> Tree:
 
 def _picker_log(cluster: str) -> Tree:
     """How each picked request went, to the picker. Only entries that carry a pick's id: others tell it nothing."""
-    picked = {
-        "filter": protocol.LB_NAMESPACE,
-        "path": [{"key": protocol.PICK_ID}],
-        "value": {"present_match": True},
-    }
+    picked = [_metadata_filter(namespace) for namespace in (protocol.LB_NAMESPACE, names.HTTP_NAMESPACE)]
     return {
         "name": "envoy.access_loggers.http_grpc",
-        "filter": {"metadata_filter": {"matcher": picked, "match_if_key_not_found": False}},
+        "filter": {"or_filter": {"filters": picked}},
         "typed_config": typed(
             "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
             common_config={
@@ -238,3 +223,8 @@ def _picker_log(cluster: str) -> Tree:
             },
         ),
     }
+
+
+def _metadata_filter(namespace: str) -> Tree:
+    matcher = {"filter": namespace, "path": [{"key": protocol.PICK_ID}], "value": {"present_match": True}}
+    return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}

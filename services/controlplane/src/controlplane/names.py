@@ -3,6 +3,7 @@
 Kubernetes names hold no underscore, so a name joined by underscores belongs to exactly one object.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.manifests.objects import ObjectName
@@ -24,13 +25,19 @@ MODEL_NOT_FOUND: Final = "model-not-found"
 MODEL_MISSING: Final = "model-missing"
 ROUTE_NOT_FOUND: Final = "route-not-found"
 INVALID_BACKEND: Final = "invalid-backend"
+PICKER_REFUSED: Final = "picker-refused"
+PICKER_FAILED: Final = "picker-failed"
 MODELS: Final = "models"
 
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
+HTTP_FILTER: Final = "envoy.filters.http.ext_authz"
+LIFT_FILTER: Final = "envoy.filters.http.transform"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
 JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
 SSE_USAGE_FILTER: Final = "envoy.filters.http.sse_to_metadata"
 USAGE_NAMESPACE: Final = "llm"
+# Where ext_authz writes what an answer said, whatever the filter is called.
+HTTP_NAMESPACE: Final = "envoy.filters.http.ext_authz"
 CLUSTER_METADATA: Final = "pointsman"
 
 
@@ -46,8 +53,18 @@ def picker_cluster(service: ObjectName, port: int) -> str:
     return f"epp_{service.namespace}_{service.name}_{port}"
 
 
+def picker_http_cluster(service: ObjectName, port: int) -> str:
+    return f"epp-http_{service.namespace}_{service.name}_{port}"
+
+
 def listener(port: int) -> str:
     return f"listener_{port}"
+
+
+def routes(port: int, filters: Iterable[str]) -> str:
+    """The route configuration of a listener, named after the filters that it is written for. When those change, old
+    connections stay with the old filters for a while; so they do with the old routes."""
+    return "_".join((listener(port), *filters))
 
 
 def typed(type_name: str, /, **fields: object) -> Tree:

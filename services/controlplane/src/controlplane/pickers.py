@@ -15,7 +15,7 @@ HTTP_PORT_ANNOTATION = "pointsman.dev/picker-http-port"
 
 @dataclass(frozen=True, slots=True)
 class Picker:
-    """The gRPC door of one pool's picker."""
+    """One pool's picker: its gRPC door, and its HTTP door where that is the one asked."""
 
     service: ObjectName
     port: int
@@ -23,10 +23,20 @@ class Picker:
     rule: DestinationRule | None
     transport: PickerTransport
     reason: str
+    http_port: int
 
     @property
     def cluster(self) -> str:
         return names.picker_cluster(self.service, self.port)
+
+    @property
+    def http_cluster(self) -> str:
+        return names.picker_http_cluster(self.service, self.http_port)
+
+    @property
+    def http_endpoints(self) -> tuple[HostPort, ...]:
+        """The same hosts on the HTTP door's port."""
+        return tuple(dict.fromkeys(HostPort(found.address, self.http_port) for found in self.endpoints))
 
     @property
     def hostname(self) -> str:
@@ -40,7 +50,7 @@ def pickers(manifests: Manifests, addresses: Addresses, options: Options) -> Map
 
 
 def picker(
-    pool: InferencePool, manifests: Manifests, addresses: Addresses, _options: Options
+    pool: InferencePool, manifests: Manifests, addresses: Addresses, options: Options
 ) -> Picker | Condition | None:
     """The pool's picker; a condition when its reference leads nowhere; None when it has no reference."""
     ref = pool.picker
@@ -55,7 +65,41 @@ def picker(
     if service in manifests.services and manifests.services[service].type == "ExternalName":
         return Condition("ResolvedRefs", False, "InvalidExtensionRef", f"Service {service} is an ExternalName")
     rule = next(_rules(manifests, service), None)
-    return Picker(service, ref.port, endpoints, rule, PickerTransport.EXT_PROC, "configured")
+    transport, reason = _transport(pool, manifests, options)
+    return Picker(service, ref.port, endpoints, rule, transport, reason, _http_port(pool, options))
+
+
+def _transport(pool: InferencePool, manifests: Manifests, options: Options) -> tuple[PickerTransport, str]:
+    """Which door is asked, and why, for people."""
+    written = pool.meta.annotations.get(TRANSPORT_ANNOTATION)
+    source = f"annotation {TRANSPORT_ANNOTATION}" if written else "--picker"
+    if written is not None and written not in tuple(PickerTransport):
+        return PickerTransport.EXT_PROC, f"{source}: {written!r} is none of {', '.join(PickerTransport)}"
+    wanted = PickerTransport(written) if written else options.picker
+    rewrites = _rewrites(pool, manifests)
+    if wanted is PickerTransport.AUTO and rewrites:
+        return PickerTransport.EXT_PROC, f"{source} auto: {rewrites} rewrites the model, which needs the body"
+    if wanted is PickerTransport.AUTO:
+        return PickerTransport.HTTP, f"{source} auto: nothing rewrites the body"
+    if wanted is PickerTransport.HTTP and rewrites:
+        return wanted, f"{source} http; but {rewrites} rewrites the model, and such requests will fail"
+    return wanted, f"{source} {wanted}"
+
+
+def _rewrites(pool: InferencePool, manifests: Manifests) -> str:
+    """An object that makes the picker change bodies of this pool, or nothing."""
+    for name, rewrite in sorted(manifests.rewrites.items()):
+        if rewrite.pool == pool.meta.id:
+            return f"InferenceModelRewrite {name}"
+    for name, model in sorted(manifests.models.items()):
+        if model.pool == pool.meta.id and any(target.model != model.model_name for target in model.targets):
+            return f"InferenceModel {name}"
+    return ""
+
+
+def _http_port(pool: InferencePool, options: Options) -> int:
+    written = pool.meta.annotations.get(HTTP_PORT_ANNOTATION, "")
+    return int(written) if written.isdecimal() and 0 < int(written) < 65536 else options.picker_http_port
 
 
 def _rules(manifests: Manifests, service: ObjectName) -> Iterator[DestinationRule]:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import orjson
 
 from controlplane import clusters, listeners, names, routes
+from controlplane.lifting import lifting
 from controlplane.names import Tree
-from controlplane.options import Options
+from controlplane.options import Options, PickerTransport
 from controlplane.pickers import Picker, picker, pickers
-from controlplane.plan import Plan, ServicePortRef, plan
+from controlplane.plan import Plan, Port, ServicePortRef, plan
+from controlplane.routes import Scope
 from controlplane.status import Condition, ParentStatus, PoolStatus, Status
+from gateway.adapters import base_models
 from gateway.manifests.endpoints import Addresses, pool_endpoints, service_endpoints
 from gateway.manifests.objects import InferencePool, Manifests, Mirror, ObjectName
 
@@ -35,13 +38,19 @@ def render(manifests: Manifests, addresses: Addresses, options: Options) -> Rend
     """Render everything."""
     planned = plan(manifests, addresses)
     asked = pickers(manifests, addresses, options)
-    found = tuple(_clusters(manifests, addresses, options, planned, asked))
-    picker_clusters = sorted({item.cluster for item in asked.values()})
+    bases = base_models(manifests).names
+    scopes = [(port, _scope(port, asked, bases, options)) for port in planned.ports]
+    found = list(_clusters(manifests, addresses, options, planned, asked))
+    if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
+        found.append((names.typed(names.CLUSTER_TYPE, **clusters.bbr_cluster(*options.bbr)), None))
     files = {f"eds/{cluster['name']}.json": _file([endpoints]) for cluster, endpoints in found if endpoints}
     files[CDS] = _file(cluster for cluster, _ in found)
-    for port in planned.ports:
-        files[f"rds/{names.listener(port.number)}.json"] = _file([routes.route_configuration(port, asked, options)])
-    files[LDS] = _file(listeners.listener(port.number, picker_clusters, options) for port in planned.ports)
+    for port, scope in scopes:
+        files[f"rds/{scope.name}.json"] = _file([routes.route_configuration(port, scope)])
+    files[LDS] = _file(
+        listeners.listener(port.number, scope.name, _distinct(asked), scope.lifting.lift, options)
+        for port, scope in scopes
+    )
     return Rendered(files, _status(manifests, addresses, options, planned))
 
 
@@ -64,8 +73,20 @@ def _clusters(
         yield _eds(cluster, service_endpoints(manifests, *service.id, service.port, addresses))
     for item in {found.cluster: found for found in asked.values()}.values():
         yield _eds(clusters.picker_cluster(item, options), item.endpoints)
-    if options.bbr is not None:
-        yield names.typed(names.CLUSTER_TYPE, **clusters.bbr_cluster(*options.bbr)), None
+    by_http = (found for found in asked.values() if found.transport is PickerTransport.HTTP)
+    for item in {found.http_cluster: found for found in by_http}.values():
+        yield _eds(clusters.picker_http_cluster(item, options), item.http_endpoints)
+
+
+def _scope(port: Port, asked: Mapping[ObjectName, Picker], bases: Mapping[str, str], options: Options) -> Scope:
+    lifted = lifting(port, asked, bases, options)
+    doors = sorted({item.transport for item in asked.values()})
+    return Scope(names.routes(port.number, (lifted.lift, *doors)), asked, lifted, options)
+
+
+def _distinct(asked: Mapping[ObjectName, Picker]) -> list[Picker]:
+    """One picker for each door that is asked."""
+    return list({(item.transport, item.cluster): item for item in asked.values()}.values())
 
 
 def _eds(cluster: Tree, endpoints: Iterable[tuple[str, int]]) -> tuple[Tree, Tree]:

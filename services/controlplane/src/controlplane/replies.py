@@ -12,9 +12,10 @@ from gateway import protocol
 from gateway.errors import ErrorCode, error_type
 from gateway.manifests.objects import FailureMode
 
-_PICKED: Final = (
-    f"'{protocol.LB_NAMESPACE}' in metadata.filter_metadata && "
-    f"'{protocol.DESTINATION_ENDPOINT}' in metadata.filter_metadata['{protocol.LB_NAMESPACE}']"
+_PICKED: Final = " || ".join(
+    f"('{namespace}' in metadata.filter_metadata && "
+    f"'{protocol.DESTINATION_ENDPOINT}' in metadata.filter_metadata['{namespace}'])"
+    for namespace in (protocol.LB_NAMESPACE, names.HTTP_NAMESPACE)
 )
 _FAIL_CLOSE: Final = (
     f"xds.cluster_metadata.filter_metadata['{names.CLUSTER_METADATA}']['failure_mode'] == '{FailureMode.CLOSE}'"
@@ -33,7 +34,9 @@ def _explained() -> list[Tree]:
     return [
         _mapper(_route(names.MODEL_NOT_FOUND), 404, ErrorCode.MODEL_NOT_FOUND, model, "model"),
         _mapper(_route(names.MODEL_MISSING), 400, ErrorCode.INVALID_REQUEST, missing, "model"),
-        _mapper(_route(names.MODELS), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker lists the models."),
+        _mapper(_models(), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker lists the models."),
+        _mapper(_route(names.PICKER_FAILED), 500, f"%REQ({protocol.VERDICT})%", f"%REQ({protocol.VERDICT_MESSAGE})%"),
+        _mapper(_route(names.PICKER_REFUSED), 503, f"%REQ({protocol.VERDICT})%", f"%REQ({protocol.VERDICT_MESSAGE})%"),
         _mapper(_absent("500"), 500, ErrorCode.INTERNAL, "The route leads to no backend."),
         _mapper(_flags("NR", "NC"), 404, ErrorCode.ROUTE_NOT_FOUND, "No route serves %REQ(:METHOD)% %PATH(NQ)%."),
     ]
@@ -77,13 +80,13 @@ def _upstream() -> list[Tree]:
     ]
 
 
-def _mapper(condition: Tree, status: int, code: ErrorCode, message: str, param: str | None = None) -> Tree:
+def _mapper(condition: Tree, status: int, code: str, message: str, param: str | None = None) -> Tree:
     return {
         "filter": condition,
         "status_code": status,
         "body_format_override": {
             "json_format": {
-                "error": {"message": message, "type": error_type(status), "param": param, "code": code.value}
+                "error": {"message": message, "type": error_type(status), "param": param, "code": str(code)}
             },
             "content_type": "application/json",
         },
@@ -113,6 +116,11 @@ def _details(condition: str) -> Tree:
 
 def _route(name: str) -> Tree:
     return _both(_flags("NC"), _cel(f"xds.route_name == '{name}'"))
+
+
+def _models() -> Tree:
+    """Without a route of its own cluster, or with a picker's HTTP door as its cluster that cannot be reached."""
+    return _both(_flags("NC", "UH", "UF", "UC", "UT", "URX"), _cel(f"xds.route_name == '{names.MODELS}'"))
 
 
 def _absent(status: str) -> Tree:

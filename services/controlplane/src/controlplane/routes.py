@@ -1,16 +1,19 @@
 """Envoy's route configuration: the plan's virtual hosts and entries, and the routes that explain a miss. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from controlplane import hosts, names
+from controlplane import asking, hosts, names
+from controlplane.lifting import Lift, Lifting, by_model_header
 from controlplane.listeners import json_usage_on_route
 from controlplane.names import Tree, seconds, typed
-from controlplane.options import Options
+from controlplane.options import Options, PickerTransport
 from controlplane.pickers import Picker
 from controlplane.plan import Backend, Entry, Port, VirtualHost
 from gateway import protocol
+from gateway.errors import ErrorCode
 from gateway.manifests.objects import (
     FilterType,
     HeaderModifier,
@@ -26,9 +29,7 @@ from gateway.manifests.objects import (
     ValueMatch,
 )
 
-_PER_ROUTE: Final = "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
 MODELS_PATH: Final = "/v1/models"
-_MODEL_HEADERS: Final = frozenset((protocol.MODEL_NAME, protocol.BASE_MODEL_NAME))
 _REDIRECT_CODES: Final = {
     301: "MOVED_PERMANENTLY",
     302: "FOUND",
@@ -53,65 +54,86 @@ RETRY_POLICY: Final[Tree] = {
 }
 
 
-def route_configuration(port: Port, pickers: Mapping[ObjectName, Picker], options: Options) -> Tree:
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What all routes of a listener share; `name` is that of their configuration."""
+
+    name: str
+    pickers: Mapping[ObjectName, Picker]
+    lifting: Lifting
+    options: Options
+
+
+def route_configuration(port: Port, scope: Scope) -> Tree:
     """Everything that one Envoy listener routes."""
     served = {host.hostname: host for host in port.hosts}
     served.setdefault("", VirtualHost("", ()))  # every other host: 404 in the right shape
     return typed(
         names.ROUTES_TYPE,
-        name=names.listener(port.number),
+        name=scope.name,
         ignore_port_in_host_matching=True,
         validate_clusters=False,
-        virtual_hosts=[_virtual_host(host, pickers, options) for host in served.values()],
+        virtual_hosts=[_virtual_host(host, scope) for host in served.values()],
     )
 
 
-def _virtual_host(host: VirtualHost, pickers: Mapping[ObjectName, Picker], options: Options) -> Tree:
-    routes = [_route(entry, pickers, options) for entry in host.entries]
-    models = _models_route(host, pickers, options)
-    if models is not None:
-        routes.insert(0, models)
-    routes += [route for path in _model_paths(host) for route in _explaining(path)]
+def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
+    routes = _verdicts() if asking.on_host(_host_pickers(host, scope)) else []
+    models = _models_route(host, scope)
+    routes += [models] if models else []
+    routes += [route for entry in host.entries if (route := _route(entry, scope))]
+    routes += [route for path in _model_paths(host) for route in _explaining(path, host, scope)]
     routes.append(_absent(names.ROUTE_NOT_FOUND, {"prefix": "/"}, "NOT_FOUND"))
+    filters = asking.on_host(_host_pickers(host, scope))
     return {
         "name": hosts.domain(host.hostname),
         "domains": [hosts.domain(host.hostname)],
-        "request_body_buffer_limit": options.body_limit,
+        "request_body_buffer_limit": scope.options.body_limit,
+        **({"typed_per_filter_config": filters} if filters else {}),
         "routes": routes,
     }
+
+
+def _host_pickers(host: VirtualHost, scope: Scope) -> list[Picker]:
+    targets = (backend.target for entry in host.entries for backend in entry.backends)
+    pools = (target.meta.id for target in targets if isinstance(target, InferencePool))
+    return [scope.pickers[pool] for pool in dict.fromkeys(pools) if pool in scope.pickers]
 
 
 # --- One entry -------------------------------------------------------------------------------------------------------
 
 
-def _route(entry: Entry, pickers: Mapping[ObjectName, Picker], options: Options) -> Tree:
-    route: Tree = {"name": entry.name, "match": match(entry.match), **_headers(entry.rule.filters)}
+def _route(entry: Entry, scope: Scope) -> Tree | None:
+    wanted = scope.lifting.match(entry.match)
+    if wanted is None:
+        return None
+    route: Tree = {"name": entry.name, "match": match(wanted), **_headers(entry.rule.filters)}
     redirect = next((found for found in entry.rule.filters if isinstance(found, Redirect)), None)
     if redirect is not None:
         return {**route, "redirect": _redirect(redirect, entry.match.path)}
     weighted = [backend for backend in entry.backends if backend.weight > 0]
     if not weighted or all(backend.target is None for backend in weighted):
-        return {**_absent(names.INVALID_BACKEND, match(entry.match), "INTERNAL_SERVER_ERROR")}
+        return {**_absent(names.INVALID_BACKEND, match(wanted), "INTERNAL_SERVER_ERROR")}
     action = {
         **_action(entry),
         **_rewrite(entry.rule.filters, entry.match.path),
         "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
     }
     if len(weighted) == 1:
-        share = _share(weighted[0], pickers, options)
+        share = _share(weighted[0], scope)
         return {**_merged_headers(route, share), "route": {**action, "cluster": share.pop("name")}, **share}
     action["weighted_clusters"] = {
-        "clusters": [{**_share(backend, pickers, options), "weight": backend.weight} for backend in weighted]
+        "clusters": [{**_share(backend, scope), "weight": backend.weight} for backend in weighted]
     }
     return {**route, "route": action}
 
 
-def _share(backend: Backend, pickers: Mapping[ObjectName, Picker], options: Options) -> Tree:
+def _share(backend: Backend, scope: Scope) -> Tree:
     """A backend as an entry of weighted_clusters: its cluster, header changes and filter settings of its own."""
     filters: Tree = {}
     if isinstance(backend.target, InferencePool):
-        picker = pickers.get(backend.target.meta.id)
-        filters = _pool_filters(picker, (backend.target.meta.id,), options) if picker else {}
+        picker = scope.pickers.get(backend.target.meta.id)
+        filters = _pool_filters(picker, (backend.target.meta.id,), scope) if picker else {}
     return {
         "name": cluster_name(backend),
         **_headers(backend.filters),
@@ -130,26 +152,10 @@ def cluster_name(backend: Backend) -> str:
             return names.service_cluster(service.id, service.port)
 
 
-def _pool_filters(picker: Picker, pools: tuple[ObjectName, ...], options: Options) -> Tree:
-    """Switches the endpoint picker on for a route and tells it the pool, and lets Envoy read usage from answers."""
-    asked = ",".join(str(pool) for pool in pools)
-    service = {"envoy_grpc": {"cluster_name": picker.cluster, "authority": f"{picker.hostname}:{picker.port}"}}
-    overrides = {
-        "grpc_service": service,
-        "grpc_initial_metadata": [
-            {"key": protocol.POOL_METADATA, "value": asked},
-            {"key": protocol.FALLBACKS_METADATA, "value": str(RETRIES)},
-        ],
-        "failure_mode_allow": True,
-        "processing_mode": {
-            "request_header_mode": "SEND",
-            "request_body_mode": "BUFFERED",
-            "response_header_mode": "SEND",
-            "response_body_mode": "NONE",
-        },
-    }
-    filters: Tree = {names.EPP_FILTER: typed(_PER_ROUTE, overrides=overrides)}
-    if options.usage_extraction:
+def _pool_filters(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
+    """Asks the picker, and lets Envoy read usage from answers."""
+    filters = asking.on_route(picker, pools, RETRIES, scope.options)
+    if scope.options.usage_extraction:
         filters[names.JSON_USAGE_FILTER] = json_usage_on_route()
     return filters
 
@@ -298,43 +304,64 @@ def _absent(name: str, wanted: Tree, code: str) -> Tree:
     }
 
 
+def _verdicts() -> list[Tree]:
+    """Ahead of everything: an answer of the HTTP door that is no pick. Only a picker can set this header."""
+    internal = {"name": protocol.VERDICT, "string_match": {"exact": ErrorCode.INTERNAL.value}}
+    other = {"name": protocol.VERDICT, "present_match": True}
+    return [
+        _absent(names.PICKER_FAILED, {"prefix": "/", "headers": [internal]}, "INTERNAL_SERVER_ERROR"),
+        _absent(names.PICKER_REFUSED, {"prefix": "/", "headers": [other]}, "SERVICE_UNAVAILABLE"),
+    ]
+
+
 def _model_paths(host: VirtualHost) -> Iterator[PathMatch]:
     """Every path that some rule exposes for certain models only."""
-    exposed = {
-        entry.match.path: None
-        for entry in host.entries
-        if any(header.name in _MODEL_HEADERS for header in entry.match.headers)
-    }
-    return iter(exposed)
+    return iter({entry.match.path: None for entry in host.entries if by_model_header(entry)})
 
 
-def _explaining(path: PathMatch) -> Iterator[Tree]:
+def _explaining(path: PathMatch, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     """On such a path: a model that no rule names, then a POST without one. Other requests are simply not routed."""
     model = {"name": protocol.MODEL_NAME, "string_match": {"safe_regex": {"regex": ".+"}}}
     yield _absent(names.MODEL_NOT_FOUND, {**_path(path), "headers": [model]}, "NOT_FOUND")
     post = {"name": ":method", "string_match": {"exact": "POST"}}
-    yield _absent(names.MODEL_MISSING, {**_path(path), "headers": [post]}, "NOT_FOUND")
+    missing = _absent(names.MODEL_MISSING, {**_path(path), "headers": [post]}, "NOT_FOUND")
+    if scope.lifting.lift is Lift.TRANSFORM:  # Envoy does not say what is wrong with a body; the picker does
+        missing["typed_per_filter_config"] = _pool_filters(*_first_pool(host, scope), scope)
+    yield missing
 
 
-def _models_route(host: VirtualHost, pickers: Mapping[ObjectName, Picker], options: Options) -> Tree | None:
-    """GET /v1/models, answered by the picker that most of the host's pools share; None where a route serves it."""
-    if any(_serves_models(entry.match) for entry in host.entries):
-        return None
+def _first_pool(host: VirtualHost, scope: Scope) -> tuple[Picker, tuple[ObjectName, ...]]:
+    picker, pools = next(iter(_pools_by_picker(host, scope)))
+    return picker, pools[:1]
+
+
+def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tuple[ObjectName, ...]]]:
+    """The pickers of a host with the pools that share them, the most shared first."""
     asked: dict[str, dict[ObjectName, Picker]] = {}
     for entry in host.entries:
         for backend in entry.backends:
             pool = backend.target
-            if isinstance(pool, InferencePool) and pool.meta.id in pickers:
-                picker = pickers[pool.meta.id]
+            if isinstance(pool, InferencePool) and pool.meta.id in scope.pickers:
+                picker = scope.pickers[pool.meta.id]
                 asked.setdefault(picker.cluster, {})[pool.meta.id] = picker
-    if not asked:
+    found = [(next(iter(pools.values())), tuple(sorted(pools))) for pools in asked.values()]
+    return sorted(found, key=lambda item: -len(item[1]))
+
+
+def _models_route(host: VirtualHost, scope: Scope) -> Tree | None:
+    """GET /v1/models, answered by the picker that most of the host's pools share; None where a route serves it."""
+    shared = _pools_by_picker(host, scope)
+    if not shared or any(_serves_models(entry.match) for entry in host.entries):
         return None
-    pools = max(asked.values(), key=len)
+    picker, pools = shared[0]
     method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
-    return {
-        **_absent(names.MODELS, {"path": MODELS_PATH, "headers": [method]}, "SERVICE_UNAVAILABLE"),
-        "typed_per_filter_config": _pool_filters(next(iter(pools.values())), tuple(sorted(pools)), options),
-    }
+    wanted: Tree = {"path": MODELS_PATH, "headers": [method]}
+    if picker.transport is PickerTransport.HTTP:  # ext_authz can only let pass or refuse: the door itself answers
+        asked = _header(protocol.POOL_METADATA, ",".join(str(pool) for pool in pools), "OVERWRITE_IF_EXISTS_OR_ADD")
+        route = {"cluster": picker.http_cluster, "timeout": seconds(scope.options.picker_timeout)}
+        return {"name": names.MODELS, "match": wanted, "request_headers_to_add": [asked], "route": route}
+    absent = _absent(names.MODELS, wanted, "SERVICE_UNAVAILABLE")
+    return {**absent, "typed_per_filter_config": _pool_filters(picker, pools, scope)}
 
 
 def _serves_models(wanted: RouteMatch) -> bool:

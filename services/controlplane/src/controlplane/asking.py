@@ -1,0 +1,133 @@
+"""How a route asks its pool's endpoint picker: by ext_proc, or over HTTP by ext_authz. Pure.
+
+Each way is one HTTP filter on the listener that does nothing by itself, and settings on the routes of each pool. It
+cannot be Envoy's `disabled`: that is decided by the route that matches before the model is known.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from controlplane import names
+from controlplane.names import Tree, seconds, typed
+from controlplane.options import Options, PickerTransport
+from controlplane.pickers import Picker
+from gateway import protocol
+from gateway.manifests.objects import ObjectName
+
+_EXT_PROC: Final = "envoy.extensions.filters.http.ext_proc.v3"
+_EXT_AUTHZ: Final = "envoy.extensions.filters.http.ext_authz.v3"
+# What the HTTP door may know of a request beside method, path and body. By ext_proc it sees every header.
+_ASKED_HEADERS: Final = (
+    {"exact": "content-type"},
+    {"exact": "traceparent"},
+    {"prefix": "x-"},
+    {"prefix": "test-epp-"},
+)
+_REQUEST_HEADERS: Final = ({"prefix": protocol.CONTROL_HEADER_PREFIX}, {"exact": protocol.PREFILL_ENDPOINT})
+_REFUSAL_HEADERS: Final = ({"exact": "content-type"}, {"exact": "retry-after"})
+_ANSWER_HEADERS: Final = (
+    {"exact": "x-session-token"},
+    {"exact": "x-pointsman-endpoint"},
+    {"exact": "x-pointsman-margin"},
+)
+_METADATA_HEADERS: Final = ({"exact": protocol.DESTINATION_ENDPOINT}, {"exact": protocol.PICK_ID})
+
+
+def filters(pickers: Sequence[Picker], options: Options) -> list[Tree]:
+    """The HTTP filters of a listener whose routes ask these pickers."""
+    found = []
+    for transport, make in ((PickerTransport.EXT_PROC, _ext_proc), (PickerTransport.HTTP, _ext_authz)):
+        first = next((picker for picker in pickers if picker.transport is transport), None)
+        if first is not None:
+            found.append(make(first, options))
+    return found
+
+
+def on_host(pickers: Sequence[Picker]) -> Tree:
+    """Filter settings of a virtual host: routes ask nobody unless they say so. ext_proc needs none."""
+    if any(picker.transport is PickerTransport.HTTP for picker in pickers):
+        return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", disabled=True)}
+    return {}
+
+
+def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, options: Options) -> Tree:
+    """Filter settings that ask a picker about these pools, for as many further endpoints as retries would walk."""
+    asked = {protocol.POOL_METADATA: ",".join(str(pool) for pool in pools), protocol.FALLBACKS_METADATA: str(fallbacks)}
+    if picker.transport is PickerTransport.HTTP:
+        settings = {"http_service": _http_service(picker, asked | {protocol.MODEL_HEADERS: "true"}, options)}
+        return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
+    overrides = {
+        "grpc_service": {
+            "envoy_grpc": {"cluster_name": picker.cluster, "authority": f"{picker.hostname}:{picker.port}"}
+        },
+        "grpc_initial_metadata": _pairs(asked),
+        "failure_mode_allow": True,
+        "processing_mode": {
+            "request_header_mode": "SEND",
+            "request_body_mode": "BUFFERED",
+            "response_header_mode": "SEND",
+            "response_body_mode": "NONE",
+        },
+    }
+    return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=overrides)}
+
+
+def _ext_proc(picker: Picker, options: Options) -> Tree:
+    """It always fails open, or a dying picker would cut answers in flight; a FailClose pool refuses in its cluster."""
+    return {
+        "name": names.EPP_FILTER,
+        "typed_config": typed(
+            f"{_EXT_PROC}.ExternalProcessor",
+            stat_prefix="epp",
+            grpc_service={"envoy_grpc": {"cluster_name": picker.cluster}},
+            failure_mode_allow=True,
+            message_timeout=seconds(options.picker_timeout),
+            max_message_timeout=seconds(options.picker_max_timeout),
+            status_on_error={"code": "ServiceUnavailable"},
+            route_cache_action="RETAIN",
+            processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
+            metadata_options={
+                "forwarding_namespaces": {"untyped": [protocol.LB_NAMESPACE, protocol.SUBSET_NAMESPACE]},
+                "receiving_namespaces": {"untyped": [protocol.LB_NAMESPACE]},
+            },
+        ),
+    }
+
+
+def _ext_authz(picker: Picker, options: Options) -> Tree:
+    """The route is chosen anew after the answer: a verdict that is no pick has a route of its own."""
+    return {
+        "name": names.HTTP_FILTER,
+        "typed_config": typed(
+            f"{_EXT_AUTHZ}.ExtAuthz",
+            stat_prefix="epp",
+            transport_api_version="V3",
+            http_service=_http_service(picker, {}, options),
+            failure_mode_allow=True,
+            status_on_error={"code": "ServiceUnavailable"},
+            clear_route_cache=True,
+            with_request_body={"max_request_bytes": options.body_limit},
+            allowed_headers={"patterns": list(_ASKED_HEADERS)},
+        ),
+    }
+
+
+def _http_service(picker: Picker, asked: dict[str, str], options: Options) -> Tree:
+    return {
+        "server_uri": {
+            "uri": f"http://{picker.hostname}:{picker.http_port}",
+            "cluster": picker.http_cluster,
+            "timeout": seconds(options.picker_timeout),
+        },
+        "authorization_request": {"headers_to_add": _pairs(asked)},
+        "authorization_response": {
+            "allowed_upstream_headers": {"patterns": list(_REQUEST_HEADERS)},
+            "allowed_client_headers": {"patterns": list(_REFUSAL_HEADERS)},
+            "allowed_client_headers_on_success": {"patterns": list(_ANSWER_HEADERS)},
+            "dynamic_metadata_from_headers": {"patterns": list(_METADATA_HEADERS)},
+        },
+    }
+
+
+def _pairs(values: dict[str, str]) -> list[Tree]:
+    return [{"key": key, "value": value} for key, value in values.items()]

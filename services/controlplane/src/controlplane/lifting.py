@@ -1,0 +1,81 @@
+"""How the model of a body becomes a header that routes can match: by the body-based router, by Envoy itself, or not at
+all where no route asks for it. Pure.
+
+Where every pool of a listener is asked over HTTP, no ext_proc call is left to make: Envoy's own `transform` filter
+lifts the model (0.1 ms, no Python), and since it knows no adapters, a match on a base model becomes one on all names
+that have it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from controlplane.options import Options, PickerTransport
+from controlplane.pickers import Picker
+from controlplane.plan import Entry, Port
+from gateway import protocol
+from gateway.manifests.objects import InferencePool, ObjectName, RouteMatch, ValueMatch
+
+MODEL_HEADERS = frozenset((protocol.MODEL_NAME, protocol.BASE_MODEL_NAME))
+
+
+class Lift(StrEnum):
+    BBR = "bbr"
+    TRANSFORM = "transform"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Lifting:
+    """What a listener does, and the base model of each name, for matches."""
+
+    lift: Lift
+    base_models: Mapping[str, str]
+
+    def match(self, wanted: RouteMatch) -> RouteMatch | None:
+        """The match as this listener can make it; None where it could match nothing."""
+        if self.lift is not Lift.TRANSFORM:
+            return wanted
+        headers = []
+        for header in wanted.headers:
+            if header.name != protocol.BASE_MODEL_NAME:
+                headers.append(header)
+                continue
+            names = sorted(name for name, base in self.base_models.items() if _matches(header, base))
+            if not names:
+                return None
+            headers.append(ValueMatch(protocol.MODEL_NAME, "|".join(re.escape(name) for name in names), regex=True))
+        return replace(wanted, headers=tuple(headers))
+
+
+def lifting(
+    port: Port, pickers: Mapping[ObjectName, Picker], base_models: Mapping[str, str], options: Options
+) -> Lifting:
+    """How one listener does it."""
+    asked = pools(port)
+    by_http = bool(asked) and all(pool in pickers and pickers[pool].transport is PickerTransport.HTTP for pool in asked)
+    if not by_http:
+        return Lifting(Lift.BBR if options.bbr is not None else Lift.NONE, base_models)
+    by_model = any(by_model_header(entry) for host in port.hosts for entry in host.entries)
+    return Lifting(Lift.TRANSFORM if by_model else Lift.NONE, base_models)
+
+
+def pools(port: Port) -> frozenset[ObjectName]:
+    """Every pool that a listener leads to."""
+    return frozenset(
+        backend.target.meta.id
+        for host in port.hosts
+        for entry in host.entries
+        for backend in entry.backends
+        if isinstance(backend.target, InferencePool)
+    )
+
+
+def by_model_header(entry: Entry) -> bool:
+    """Whether an entry is for certain models only."""
+    return any(header.name in MODEL_HEADERS for header in entry.match.headers)
+
+
+def _matches(header: ValueMatch, value: str) -> bool:
+    return re.fullmatch(header.value, value) is not None if header.regex else header.value == value
