@@ -22,7 +22,8 @@ def entry(**changes) -> LogEntry:
 
 def test_a_final_entry_says_where_it_was_served_how_it_went_and_how_long_it_took() -> None:
     usage = {"prompt_tokens": 7.0, "completion_tokens": 10.0, "cached_tokens": 4.0}
-    assert read(entry(metadata={"envoy.lb": PICK, "llm": usage}, attempts=2, flags=("upstream_remote_reset",))) == Feedback(
+    told = entry(metadata={"envoy.lb": PICK, "llm": usage}, attempts=2, flags=("upstream_remote_reset",))
+    assert read(told) == Feedback(
         PickId("r-1"), PoolId(""), is_final=True, served=EndpointId("10.0.0.1:80"), status=200,
         flags=("upstream_remote_reset",), attempts=2, ttft_seconds=0.25, duration_seconds=1.5, prompt_tokens=7,
         completion_tokens=10, cached_tokens=4,

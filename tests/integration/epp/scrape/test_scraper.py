@@ -1,0 +1,226 @@
+"""Scraping real sockets: good, slow, dead, hostile endpoints side by side."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from epp.config.engines import BUILT_IN
+from epp.http_client import ANSWER_LIMIT_BYTES
+from epp.model import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
+from epp.scrape import Scraper, Source, read_models
+from tests.conftest import free_ports
+
+POOL = PoolId("default/a")
+METRICS = b"vllm:num_requests_waiting 2\nvllm:num_requests_running 1\nvllm:kv_cache_usage_perc 0.5\n"
+MODELS = b'{"object":"list","data":[{"id":"qwen","object":"model"},{"id":5},"x"]}'
+
+Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Brain:
+    def __init__(self, interval: float = 0.01) -> None:
+        self.interval = interval
+        self.seen: dict[EndpointId, list[EngineMetrics | ScrapeFault]] = {}
+        self.models: dict[EndpointId, list[tuple[ServedModel, ...]]] = {}
+
+    def observe(self, pool: PoolId, endpoint: EndpointId, metrics: EngineMetrics | ScrapeFault, now: float) -> None:
+        self.seen.setdefault(endpoint, []).append(metrics)
+
+    def observe_models(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
+        self.models.setdefault(endpoint, []).append(models)
+
+    def scrape_interval(self, pool: PoolId, endpoint: EndpointId, now: float) -> float:
+        return self.interval
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.good = 0
+        self.faults: list[ScrapeFault] = []
+
+    def scraped(self, pool: PoolId) -> None:
+        self.good += 1
+
+    def scrape_failed(self, pool: PoolId, fault: ScrapeFault) -> None:
+        self.faults.append(fault)
+
+
+def response(body: bytes, status: str = "200 OK") -> bytes:
+    return b"HTTP/1.1 %s\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
+async def good(request: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(response(MODELS if request.startswith(b"GET /v1/models ") else METRICS))
+
+
+async def html(request: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(response(b"<html>vllm:num_requests_waiting 9</html>"))
+
+
+async def error(request: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(response(b"", "500 Internal Server Error"))
+
+
+async def silent(request: bytes, writer: asyncio.StreamWriter) -> None:
+    """The server waits instead of answering."""
+
+
+async def endless(request: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(2 * ANSWER_LIMIT_BYTES // 2**16):
+            writer.write(b"10000\r\n" + bytes(2**16) + b"\r\n")
+            await writer.drain()
+
+
+async def not_http(request: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"SSH-2.0-OpenSSH\r\n")
+
+
+class ModelServer:
+    def __init__(self) -> None:
+        self.connections = 0
+        self.answer: Answer = good
+        self.stopped = asyncio.Event()
+        self.open: set[asyncio.StreamWriter] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open.add(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while not self.stopped.is_set():
+                request = await reader.readuntil(b"\r\n\r\n")
+                if self.answer is silent:
+                    await self.stopped.wait()
+                await self.answer(request, writer)
+                await writer.drain()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        self.open.discard(writer)
+
+    @asynccontextmanager
+    async def listening(self, port: int = 0) -> AsyncIterator[Endpoint]:
+        server = await asyncio.start_server(self.serve, "127.0.0.1", port)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            yield endpoint(port)
+        finally:
+            server.close()
+            self.stopped.set()
+            for writer in self.open:
+                writer.transport.abort()
+            await until(lambda: not self.open)
+
+
+def endpoint(port: int) -> Endpoint:
+    return Endpoint(EndpointId(f"127.0.0.1:{port}"), "127.0.0.1", port, "server")
+
+
+def pools(*endpoints: Endpoint) -> dict[PoolId, PoolSpec]:
+    return {POOL: PoolSpec(POOL, endpoints)}
+
+
+def scraper(brain: Brain, counts: Counts) -> Scraper:
+    return Scraper(brain, counts, time.monotonic, Source(lambda _: BUILT_IN["vllm"]), random.Random(1))
+
+
+@asynccontextmanager
+async def scraping(scraper: Scraper) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(scraper.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_metrics_and_models_are_learned_over_one_kept_connection() -> None:
+    server, brain, counts = ModelServer(), Brain(), Counts()
+    watched = scraper(brain, counts)
+    async with server.listening() as where:
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: len(brain.seen.get(where.id, [])) >= 5 and where.id in brain.models)
+    assert brain.seen[where.id][0] == EngineMetrics(waiting=2, running=1, kv_usage=0.5)
+    assert brain.models[where.id] == [(ServedModel("qwen", {"id": "qwen", "object": "model"}),)]
+    assert server.connections == 1
+    assert counts.good >= 5
+    assert counts.faults == []
+
+
+async def test_each_kind_of_bad_endpoint_is_its_own_fault_and_delays_nobody() -> None:
+    brain, counts = Brain(), Counts()
+    watched = scraper(brain, counts)
+    kinds = {html: "malformed", error: "status", silent: "timeout", endless: "too_large", not_http: "refused"}
+    (closed,) = free_ports(1)
+    async with contextlib.AsyncExitStack() as stack:
+        servers = []
+        for answer in (good, *kinds):
+            server = ModelServer()
+            server.answer = answer
+            servers.append(await stack.enter_async_context(server.listening()))
+        watched.replace_pools(pools(*servers, endpoint(closed)))
+        await stack.enter_async_context(scraping(watched))
+        await until(lambda: len(brain.seen) == len(servers) + 1)
+        assert len(brain.seen[servers[0].id]) > 20  # went on while the silent one was waited for
+        for where, expected in zip(servers[1:], kinds.values(), strict=True):
+            assert brain.seen[where.id][0] == ScrapeFault(expected)
+        assert brain.seen[endpoint(closed).id][0] is ScrapeFault.REFUSED
+
+
+async def test_an_endpoint_that_comes_back_is_scraped_again() -> None:
+    server, brain, counts = ModelServer(), Brain(), Counts()
+    watched = scraper(brain, counts)
+    (port,) = free_ports(1)
+    where = endpoint(port)
+    watched.replace_pools(pools(where))
+    async with scraping(watched):
+        await until(lambda: ScrapeFault.REFUSED in brain.seen.get(where.id, []))
+        async with server.listening(port):
+            await until(lambda: isinstance(brain.seen[where.id][-1], EngineMetrics))
+    assert counts.faults == [ScrapeFault.REFUSED] * len(counts.faults)
+
+
+async def test_a_dropped_connection_is_opened_anew() -> None:
+    server, brain, counts = ModelServer(), Brain(), Counts()
+
+    async def once(request: bytes, writer: asyncio.StreamWriter) -> None:
+        await good(request, writer)
+        await writer.drain()
+        writer.close()
+
+    server.answer = once
+    watched = scraper(brain, counts)
+    async with server.listening() as where:
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: sum(isinstance(found, EngineMetrics) for found in brain.seen.get(where.id, [])) >= 3)
+    assert server.connections >= 3
+
+
+async def test_an_endpoint_that_left_is_not_asked_again_and_one_that_joined_is() -> None:
+    first, second, brain = ModelServer(), ModelServer(), Brain()
+    watched = scraper(brain, Counts())
+    async with first.listening() as a, second.listening() as b:
+        watched.replace_pools(pools(a))
+        async with scraping(watched):
+            await until(lambda: a.id in brain.seen)
+            watched.replace_pools(pools(b))
+            seen = len(brain.seen[a.id])
+            await until(lambda: len(brain.seen.get(b.id, [])) >= 5)
+    assert len(brain.seen[a.id]) == seen
+
+
+def test_model_lists_are_read_and_anything_else_is_none() -> None:
+    assert read_models(MODELS) == (ServedModel("qwen", {"id": "qwen", "object": "model"}),)
+    assert [read_models(body) for body in (b"", b"[]", b'{"data":5}', b"<html>")] == [None] * 4
