@@ -49,17 +49,21 @@ def test_an_absent_family_is_none_and_never_zero() -> None:
     [
         (
             "sglang",
-            b'sglang:num_queue_reqs{a="b"} 1\nsglang:num_running_reqs 2\nsglang:token_usage 0.5\n'
-            b'sglang:cache_config_info{page_size="64",num_pages="100"} 1\n',
+            (
+                b'sglang:num_queue_reqs{a="b"} 1\nsglang:num_running_reqs 2\nsglang:token_usage 0.5\n'
+                b'sglang:cache_config_info{page_size="64",num_pages="100"} 1\n'
+            ),
             EngineMetrics(waiting=1, running=2, kv_usage=0.5, block_size=64, block_count=100),
         ),
         (
             "triton-tensorrt-llm",
-            b'nv_trt_llm_request_metrics{model="m",request_type="waiting"} 1\n'
-            b'nv_trt_llm_request_metrics{model="m",request_type="scheduled"} 2\n'
-            b'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"} 0.5\n'
-            b'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="tokens_per"} 32\n'
-            b'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"} 7\n',
+            (
+                b'nv_trt_llm_request_metrics{model="m",request_type="waiting"} 1\n'
+                b'nv_trt_llm_request_metrics{model="m",request_type="scheduled"} 2\n'
+                b'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"} 0.5\n'
+                b'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="tokens_per"} 32\n'
+                b'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"} 7\n'
+            ),
             EngineMetrics(waiting=1, running=2, kv_usage=0.5, block_size=32, block_count=7),
         ),
     ],
