@@ -39,23 +39,18 @@ def _spec(pool: InferencePool, manifests: Manifests, addresses: Addresses) -> Po
             Endpoint(EndpointId(str(found)), found.address, found.port, found.name, found.labels)
             for found in pool_endpoints(pool, manifests, addresses)
         ),
-        priorities=_priorities(name, manifests),
+        priorities={
+            objective.meta.id.name: objective.priority
+            for objective in manifests.objectives.values()
+            if objective.pool == name
+        },
         rewrites=tuple(rule for _, rule in sorted(_rewrites(name, manifests), key=lambda item: item[0])),
+        model_priorities={
+            model.model_name: CRITICALITY_PRIORITY[model.criticality]
+            for model in manifests.models.values()
+            if model.pool == name and model.criticality is not None
+        },
     )
-
-
-def _priorities(pool: ObjectName, manifests: Manifests) -> Mapping[str, int]:
-    legacy = {
-        model.model_name: CRITICALITY_PRIORITY[model.criticality]
-        for model in manifests.models.values()
-        if model.pool == pool and model.criticality is not None
-    }
-    named = {
-        objective.meta.id.name: objective.priority
-        for objective in manifests.objectives.values()
-        if objective.pool == pool
-    }
-    return {**legacy, **named}
 
 
 _Precedence = tuple[bool, str, ObjectName, int]

@@ -91,6 +91,7 @@ class PoolSpec:
     endpoints: tuple[Endpoint, ...]
     priorities: Mapping[str, int] = field(default_factory=dict)  # InferenceObjective name → priority
     rewrites: tuple[RewriteRule, ...] = ()
+    model_priorities: Mapping[str, int] = field(default_factory=dict)  # legacy InferenceModel: model → priority
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ class Picker:
         if not states:
             said = "no endpoint is allowed by the proxy's subset" if door.subset is not None else "no endpoint is ready"
             return Rejection(503, ErrorCode.NO_READY_ENDPOINT, f"{said} in pool {pool.spec.id!r}")
-        parsed = replace(parsed, priority=self._priority(door, pool), target_model=self._target(door, parsed, pool))
+        parsed = replace(parsed, priority=_priority(door, parsed, pool), target_model=self._target(door, parsed, pool))
         blocks = self._blocks(parsed, pool)
         view = SchedulingView(
             request=parsed,
@@ -344,9 +344,6 @@ class Picker:
         affinity = self._config.affinity
         if session and affinity is not None:
             pool.sessions.bind(session, _primary(decision.primary).id, now, affinity.eviction_ttl_seconds)
-
-    def _priority(self, door: Request, pool: PoolState) -> int:
-        return pool.spec.priorities.get(door.headers.get(protocol.OBJECTIVE, ""), 0)
 
     def _target(self, door: Request, parsed: InferenceRequest, pool: PoolState) -> str:
         """A matching rewrite of the pool, else the header's word, else the model itself."""
@@ -487,6 +484,14 @@ class Picker:
         pool.set_blocks(prefix.block_tokens(pool.engine_block_size))
         pool.set_capacity(prefix.lru_capacity_per_server, prefix.auto_tune)
         return pool
+
+
+def _priority(door: Request, parsed: InferenceRequest, pool: PoolState) -> int:
+    """By the objective that the request names; without one by its model, where a legacy InferenceModel ranks that."""
+    objective = door.headers.get(protocol.OBJECTIVE)
+    if objective is not None:
+        return pool.spec.priorities.get(objective, 0)
+    return pool.spec.model_priorities.get(parsed.model or "", 0)
 
 
 def _primary(result: ProfileResult) -> EndpointState:

@@ -57,7 +57,7 @@ def picker(*pods: Pod, config: str = CONFIG, rewrites: tuple[RewriteRule, ...] =
         parse_config(config, "test"), random=Random(1), replica="r", observer=NullObserver(), journal=NullJournal()
     )
     endpoints = tuple(Endpoint(address(at), address(at).split(":")[0], 8000, f"pod-{at}") for at in range(len(pods)))
-    made.replace_pools({POOL: PoolSpec(POOL, endpoints, PRIORITIES, rewrites)}, 0.0)
+    made.replace_pools({POOL: PoolSpec(POOL, endpoints, PRIORITIES, rewrites, {"legacy": -1})}, 0.0)
     for at, pod in enumerate(pods):
         adapters = frozenset(pod[2]) if len(pod) == 3 else frozenset[str]()
         metrics = EngineMetrics(waiting=pod[0], running=0, kv_usage=pod[1], active_adapters=adapters, max_adapters=2)
@@ -161,6 +161,12 @@ def test_sheddable_requests_are_shed_by_their_objective() -> None:
     assert refused(ask(full, headers={protocol.OBJECTIVE: "batch"})) == (429, ErrorCode.POOL_SATURATED)
     picked(ask(full, headers={protocol.OBJECTIVE: "my-model"}))
     picked(ask(full, headers={protocol.OBJECTIVE: "nobody knows it"}))
+
+
+def test_a_legacy_inference_model_ranks_requests_that_name_no_objective() -> None:
+    full = picker((9, 0.9), (9, 0.9))
+    assert refused(ask(full, model="legacy")) == (429, ErrorCode.POOL_SATURATED)
+    picked(ask(full, model="legacy", headers={protocol.OBJECTIVE: "my-model"}))
 
 
 RULES = (
