@@ -129,10 +129,17 @@ class PrefixIndex:
         return dropped
 
     def _evict(self, slot: int, held: OrderedDict[int, Stamp]) -> None:
-        capacity = self._capacity.get(slot, DEFAULT_CAPACITY_BLOCKS)
-        while len(held) > capacity:
-            block, _ = held.popitem(last=False)
-            self._clear(block, slot)
+        excess = len(held) - self._capacity.get(slot, DEFAULT_CAPACITY_BLOCKS)
+        if excess <= 0:
+            return
+        masks, others, drop = self._masks, ~(1 << slot), held.popitem
+        for _ in range(excess):  # a long prompt drops as many blocks as it brings: no call per block
+            block, _ = drop(last=False)
+            left = masks[block] & others
+            if left:
+                masks[block] = left
+            else:
+                del masks[block]
 
     def _clear(self, block: int, slot: int) -> None:
         left = self._masks.get(block, 0) & ~(1 << slot)
