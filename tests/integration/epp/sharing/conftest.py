@@ -22,7 +22,7 @@ class RedisServer:
 
     async def start(self) -> None:
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(  # noqa: ASYNC220 - forking takes a millisecond
+        self._process = subprocess.Popen(
             [str(self._binary), *arguments, "--dir", str(self._folder)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
