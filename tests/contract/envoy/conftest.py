@@ -104,7 +104,7 @@ def transport(request: pytest.FixtureRequest) -> PickerTransport:
 @pytest.fixture
 def make_bed(envoy_binary: Path, root: Path, tmp_path: Path, transport: PickerTransport) -> MakeBed:
     @asynccontextmanager
-    async def make(options: Options | None = None, **files: str) -> AsyncIterator[Bed]:
+    async def make(options: Options | None = None, waits_for: str = "epp.*|bbr", **files: str) -> AsyncIterator[Bed]:
         epp, http, bbr, dead, port, admin = free_ports(6)
         options = options or Options()
         picker = await start_picker(epp, http)
@@ -127,7 +127,7 @@ def make_bed(envoy_binary: Path, root: Path, tmp_path: Path, transport: PickerTr
             options = replace(options, bbr=(HOST, bbr), picker=transport, picker_http_port=http)
             try:
                 async with running(envoy_binary, root, tmp_path, (port, admin), options, **written) as gateway:
-                    for figure in await gateway.stats("^cluster.(epp.*|bbr).membership_healthy$"):
+                    for figure in await gateway.stats(f"^cluster.({waits_for}).membership_healthy$"):
                         await gateway.until(figure, 1)
                     yield Bed(gateway, one, two, picker, dead, transport)
             finally:

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed, immediate_error
 from gateway.extproc.messages import Direction, Event, HeadersReceived, HeadersReply, ImmediateReply, Mutation, Reply
 from gateway.extproc.server import ExternalProcessor, Servicer, serving
+from gateway.extproc.service import credentials
 from gateway.health import Health
 
 HOST = "127.0.0.1"
@@ -216,13 +218,13 @@ class PickerProcess:
         await self.stack.aclose()
 
 
-async def start_picker(port: int, http_port: int | None = None) -> PickerProcess:
+async def start_picker(port: int, http_port: int | None = None, certificate: Path | None = None) -> PickerProcess:
     orders, log, stack = Orders(), AccessLog(), AsyncExitStack()
     processor = ExternalProcessor(
         lambda metadata: Picking(orders, metadata.get(protocol.POOL_METADATA, "")), Codec(), clock.monotonic, _Silent()
     )
     servicers: list[Servicer] = [processor, Health(lambda: True), log]
-    await stack.enter_async_context(serving(servicers, f"{HOST}:{port}"))
+    await stack.enter_async_context(serving(servicers, f"{HOST}:{port}", credentials(certificate)))
     if http_port is not None:
         await stack.enter_async_context(HttpPicking(orders).serving(http_port))
     return PickerProcess(orders, log, port, stack)

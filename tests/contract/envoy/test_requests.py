@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from controlplane.options import Options, PickerTransport
 from gateway import errors
 from gateway.extproc.messages import ImmediateReply
-from tests.conftest import free_ports
+from tests.conftest import free_ports, required
 from tests.contract.envoy.conftest import Bed, MakeBed
 from tests.contract.envoy.fakes import HOST, ModelServer, immediate_error, start_picker
 from tests.contract.envoy.gateway_under_test import pool, slice_of
@@ -481,3 +484,44 @@ spec:
         answer = await bed.ask(path="/files/1", body=bytes(range(256)) * 4000, headers=sent)
 
     assert (answer.status, answer.json["size"]) == (200, 1_024_000)
+
+
+@pytest.fixture
+def self_signed(tmp_path: Path) -> Path:
+    """A folder with a certificate that nobody vouches for, as pickers come with."""
+    binary = shutil.which("openssl")
+    required("openssl", binary, install="apt-get install openssl")
+    folder = tmp_path / "certificate"
+    folder.mkdir()
+    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=somebody"]
+    files = ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")]
+    subprocess.run([str(binary), *request, *files], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
+@pytest.mark.parametrize(("skips", "status"), [("true", 200), ("false", 503)], ids=["unverified", "verified"])
+async def test_a_self_signed_picker_is_taken_only_where_a_destination_rule_says_so(
+    make_bed: MakeBed, self_signed: Path, skips: str, status: int
+) -> None:
+    (port,) = free_ports(1)
+    secure = await start_picker(port, certificate=self_signed)
+    rule = f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: secure}}
+spec: {{host: secure, trafficPolicy: {{tls: {{mode: SIMPLE, insecureSkipVerify: {skips}}}}}}}
+{slice_of("secure", port, {"kubernetes.io/service-name": "secure"})}"""
+    pools = pool("open") + pool("closed", "FailClose", picker="secure")
+    try:
+        async with make_bed(pools=pools, secure=rule, waits_for="epp_default_epp_9002|bbr") as bed:
+            if status == 200:
+                await bed.gateway.until("cluster.epp_default_secure_9002.membership_healthy", 1)
+            secure.orders.endpoints = [f"{HOST}:{bed.two.port}"]
+
+            answer = await bed.ask("closed")
+    finally:
+        await secure.stop()
+
+    assert answer.status == status
+    assert secure.orders.pools == ["default/closed"] * (status == 200)
