@@ -15,6 +15,7 @@ from random import Random
 from epp import explain, prompt, served
 from epp.config import SchedulerConfig
 from epp.explain import DecisionRecord, DecisionRing, LoadNote, Notes
+from epp.lessons import learn_from, unlearn
 from epp.model import (
     EndpointId,
     EngineMetrics,
@@ -33,6 +34,7 @@ from epp.model import (
     SharedEvent,
     Verdict,
 )
+from epp.objectives import priority_of, target_of
 from epp.observer import Journal, Observer
 from epp.prompt import InferenceRequest
 from epp.rewrite import replace_model
@@ -41,8 +43,6 @@ from epp.scheduling.profile import NO_TRACE
 from epp.scheduling.sessions import SESSION_HEADER, TOKEN_HEADER, token_of
 from epp.scheduling.view import SchedulingView
 from epp.state.endpoint import EndpointState
-from epp.state.feedback import correct_matches, learn_speed
-from epp.state.health import Standing
 from epp.state.ledger import Ledger, Reservation, Share
 from epp.state.pool import PoolState
 from epp.state.prefix import chain, seed_of
@@ -50,10 +50,6 @@ from gateway import protocol
 from gateway.errors import ErrorCode, Rejection
 
 REQUEST_ID = "x-request-id"
-HTTP_OK = 200
-# Envoy's response flags that speak of the endpoint: connect failure, no healthy upstream, connection termination,
-# remote reset, by their short names.
-CONNECT_FAILURES = frozenset({"UF", "UH", "UC", "UR"})
 _BUCKET = "default-flow"
 
 
@@ -93,7 +89,8 @@ class Picker:
         self._pools: dict[PoolId, PoolState] = {}
         self._ledger = Ledger()
         self._ring = DecisionRing()
-        self._picks = 0
+        # A restarted picker must not take up ids of its former self, whose feedback may still come.
+        self._picks = random.getrandbits(40)
 
     # What doors ask
 
@@ -120,8 +117,9 @@ class Picker:
         reservation = self._ledger.release(pick_id, now)
         if reservation is None:
             return
-        if outcome is Outcome.UNUSED:
-            self._unlearn(reservation)
+        pool = self._pools.get(reservation.pool)
+        if outcome is Outcome.UNUSED and pool is not None:
+            unlearn(reservation, pool)
         self._observer.settled(reservation.pool, pick_id, outcome, now - reservation.picked_at)
 
     # What shells tell
@@ -153,8 +151,7 @@ class Picker:
             if state.observe_fault(endpoint, metrics):
                 self._observer.ejected(pool, endpoint, f"scrape {metrics.value}")
             return
-        if state.observe(endpoint, metrics, now):
-            self._observer.returned(pool, endpoint)
+        state.observe(endpoint, metrics, now)
         self._prepare(state)
 
     def observe_models(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
@@ -185,8 +182,10 @@ class Picker:
         """Let time pass: ends what nobody spoke of, forgets old sessions. Call about once a second."""
         for pick_id in self._ledger.overdue(now):
             self.settle(pick_id, Outcome.EXPIRED, now)
-        for pool in self._pools.values():
+        for id_, pool in self._pools.items():
             pool.sessions.expire(now)
+            for endpoint in pool.returned(now):
+                self._observer.returned(id_, endpoint)
 
     def scrape_interval(self, pool: PoolId, endpoint: EndpointId, now: float) -> float:
         """When the endpoint should be scraped again, in seconds from its last scrape."""
@@ -238,7 +237,11 @@ class Picker:
         if not states:
             said = "no endpoint is allowed by the proxy's subset" if door.subset is not None else "no endpoint is ready"
             return Rejection(503, ErrorCode.NO_READY_ENDPOINT, f"{said} in pool {pool.spec.id!r}")
-        parsed = replace(parsed, priority=_priority(door, parsed, pool), target_model=self._target(door, parsed, pool))
+        parsed = replace(
+            parsed,
+            priority=priority_of(door, parsed.model, pool.spec),
+            target_model=target_of(door, parsed.model, pool.spec, self._random),
+        )
         blocks = self._blocks(parsed, pool)
         view = SchedulingView(
             request=parsed,
@@ -345,22 +348,6 @@ class Picker:
         if session and affinity is not None:
             pool.sessions.bind(session, _primary(decision.primary).id, now, affinity.eviction_ttl_seconds)
 
-    def _target(self, door: Request, parsed: InferenceRequest, pool: PoolState) -> str:
-        """A matching rewrite of the pool, else the header's word, else the model itself."""
-        model = parsed.model
-        if model is None:
-            return ""
-        for rule in pool.spec.rewrites:
-            if not rule.models or model in rule.models:
-                names = [target.model for target in rule.targets]
-                weights = [target.weight for target in rule.targets]
-                if not names:
-                    break
-                if not any(weights):
-                    return self._random.choice(names)
-                return self._random.choices(names, weights)[0]
-        return door.headers.get(protocol.MODEL_NAME_REWRITE) or model
-
     def _blocks(self, parsed: InferenceRequest, pool: PoolState) -> tuple[int, ...]:
         if not self._config.uses_prefix or not parsed.canonical:
             return ()
@@ -428,55 +415,12 @@ class Picker:
         reservation = self._ledger.report(feedback.pick_id)
         if reservation is None:
             return
-        self._learn_from(feedback, reservation, now)
+        pool = self._pools.get(reservation.pool)
+        if pool is not None:
+            learn_from(feedback, reservation, pool, self._observer, now)
         self._observer.reported(
             feedback, reservation.model, reservation.target_model, reservation.priority, reservation.fairness_id
         )
-
-    def _learn_from(self, feedback: Feedback, reservation: Reservation, now: float) -> None:
-        pool = self._pools.get(reservation.pool)
-        if pool is None:
-            return
-        picked = reservation.shares[0].state
-        served = pool.states.get(feedback.served) if feedback.served is not None else None
-        if feedback.attempts > 1 or served is None or served is not picked:
-            self._note_failure(pool, picked, feedback, now)
-        if served is not picked:
-            self._unlearn(reservation)
-        if served is None or pool.states.get(served.id) is not served:
-            return
-        if served is not picked and reservation.block_tokens == pool.block_tokens:
-            pool.index.learn(served.slot, reservation.blocks)
-        if _connect_failed(feedback):
-            self._note_failure(pool, served, feedback, now)
-            return
-        self._note_success(pool, served, now)
-        if feedback.status == HTTP_OK:
-            learn_speed(served.speed, reservation, feedback, is_picked=served is picked)
-            if served is picked:
-                correct_matches(pool, served, reservation, feedback)
-
-    def _note_failure(self, pool: PoolState, state: EndpointState, feedback: Feedback, now: float) -> None:
-        if not _connect_failed(feedback) and feedback.attempts < 2:
-            return  # the client left, or the answer itself was an error: no word about the connection
-        reason = f"requests fail ({','.join(feedback.flags) or feedback.status or 'no answer'})"
-        if state.health.request_failed(now, reason):
-            pool.standing_changed()
-            self._observer.ejected(pool.spec.id, state.id, reason)
-
-    def _note_success(self, pool: PoolState, state: EndpointState, now: float) -> None:
-        was_avoided = state.health.standing(now) is not Standing.GOOD
-        state.health.request_succeeded()
-        if was_avoided and state.health.standing(now) is Standing.GOOD:
-            pool.standing_changed()
-            self._observer.returned(pool.spec.id, state.id)
-
-    def _unlearn(self, reservation: Reservation) -> None:
-        """The request never reached its endpoints: they do not hold what only it would have brought."""
-        pool = self._pools.get(reservation.pool)
-        for share in reservation.shares if pool is not None else ():
-            if pool is not None and pool.states.get(share.state.id) is share.state:
-                pool.index.unlearn(share.state.slot, reservation.blocks[reservation.new_from :])
 
     def _prepare(self, pool: PoolState) -> PoolState:
         """Apply what the configuration and the engines say about blocks."""
@@ -486,25 +430,12 @@ class Picker:
         return pool
 
 
-def _priority(door: Request, parsed: InferenceRequest, pool: PoolState) -> int:
-    """By the objective that the request names; without one by its model, where a legacy InferenceModel ranks that."""
-    objective = door.headers.get(protocol.OBJECTIVE)
-    if objective is not None:
-        return pool.spec.priorities.get(objective, 0)
-    return pool.spec.model_priorities.get(parsed.model or "", 0)
-
-
 def _primary(result: ProfileResult) -> EndpointState:
     return result.view.states[result.chosen[0]]
 
 
 def _asks_for_models(request: Request) -> bool:
     return request.method in ("GET", "HEAD") and request.path.partition("?")[0].rstrip("/").endswith("/v1/models")
-
-
-def _connect_failed(feedback: Feedback) -> bool:
-    """Envoy could not connect, or the connection broke before any answer."""
-    return bool(CONNECT_FAILURES & set(feedback.flags))
 
 
 def _saturated(words: str) -> Rejection:

@@ -205,6 +205,44 @@ def test_an_endpoint_that_cannot_be_reached_is_avoided_and_returns_gradually() -
     assert 0 < back < 300 / 3
 
 
+class Announced(NullObserver):
+    """Hears who is avoided and who is back."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, EndpointId]] = []
+
+    def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
+        self.events.append(("ejected", endpoint))
+
+    def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
+        self.events.append(("returned", endpoint))
+
+
+def test_ejection_and_return_are_announced_once_each() -> None:
+    heard = Announced()
+    made = Picker(default_config(), random=Random(1), replica="r", observer=heard, journal=NullJournal())
+    made.replace_pools({POOL: spec()}, 0.0)
+    scrape(made, 0.5)
+    for now in (1.0, 1.1, 1.2, 1.3):
+        made.observe(POOL, IDS[0], ScrapeFault.REFUSED, now)
+        made.expire(now)
+    assert heard.events == [("ejected", IDS[0])]
+    scrape(made, 2.0)
+    for now in (2.1, 3.1):
+        made.expire(now)
+    assert heard.events == [("ejected", IDS[0]), ("returned", IDS[0])]
+
+
+def test_a_restarted_picker_does_not_reuse_pick_ids() -> None:
+    made = [
+        Picker(default_config(), random=Random(seed), replica="r", observer=NullObserver(), journal=NullJournal())
+        for seed in (1, 2)
+    ]
+    for each in made:
+        each.replace_pools({POOL: spec()}, 0.0)
+    assert not {ask(made[0]).id for _ in range(50)} & {ask(made[1]).id for _ in range(50)}
+
+
 def test_a_refused_scrape_ejects_and_an_answered_one_ends_it() -> None:
     made = picker()
     for _ in range(2):

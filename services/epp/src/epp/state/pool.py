@@ -29,6 +29,7 @@ class PoolState:
         self.cold_picks = 0  # counts picks without any cached prefix, for the least recently used order
         self.states: dict[EndpointId, EndpointState] = {}
         self._free_slots: list[int] = []
+        self._avoided: set[EndpointId] = set()
         self._regular: list[EndpointState] = []
         self._irregular: list[EndpointState] = []
         self._changes_at = float("-inf")
@@ -50,11 +51,11 @@ class PoolState:
                 known.endpoint = endpoint
         self._changes_at = float("-inf")
 
-    def observe(self, id_: EndpointId, metrics: EngineMetrics, now: float) -> bool:
-        """Take a scrape. True when it ends an ejection."""
+    def observe(self, id_: EndpointId, metrics: EngineMetrics, now: float) -> None:
+        """Take a scrape."""
         state = self.states.get(id_)
         if state is None:
-            return False
+            return
         was_fresh = state.is_fresh(now)
         before = state.metrics or NO_METRICS
         if before.started_at and metrics.started_at and metrics.started_at > before.started_at:
@@ -69,25 +70,35 @@ class PoolState:
             self._changes_at = float("-inf")
         elif state.fresh_until < self._changes_at:
             self._changes_at = state.fresh_until
-        return is_back
 
     def observe_fault(self, id_: EndpointId, fault: ScrapeFault) -> bool:
         """A scrape gave nothing. True when the endpoint is ejected by it."""
         state = self.states.get(id_)
         if state is None or fault not in _UNREACHABLE or not state.health.scrape_failed(f"scrape {fault.value}"):
             return False
-        self._changes_at = float("-inf")
+        self.avoid(id_)
         return True
+
+    def avoid(self, id_: EndpointId) -> None:
+        """An endpoint's health has ejected it."""
+        self._avoided.add(id_)
+        self._changes_at = float("-inf")
+
+    def returned(self, now: float) -> list[EndpointId]:
+        """Those that were avoided and are no longer, each told once."""
+        back = [
+            id_
+            for id_ in self._avoided
+            if id_ not in self.states or self.states[id_].health.standing(now) is not Standing.EJECTED
+        ]
+        self._avoided.difference_update(back)
+        return [id_ for id_ in back if id_ in self.states]
 
     def observe_models(self, id_: EndpointId, models: tuple[ServedModel, ...]) -> None:
         """Take an endpoint's model list."""
         state = self.states.get(id_)
         if state is not None:
             state.models = models
-
-    def standing_changed(self) -> None:
-        """Someone's health changed: decide anew who is regular."""
-        self._changes_at = float("-inf")
 
     def candidates(self, now: float, random: Random, among: Iterable[str] | None = None) -> Sequence[EndpointState]:
         """Who may be picked, best class first: good and known; else whoever is there.

@@ -1,0 +1,26 @@
+"""What the manifests say about a request: how important it is, and which model really answers it. Pure."""
+
+from random import Random
+
+from epp.model import PoolSpec, Request
+from gateway import protocol
+
+
+def priority_of(door: Request, model: str | None, pool: PoolSpec) -> int:
+    """By the objective that the request names; without one by its model, where a legacy InferenceModel ranks that."""
+    objective = door.headers.get(protocol.OBJECTIVE)
+    if objective is not None:
+        return pool.priorities.get(objective, 0)
+    return pool.model_priorities.get(model or "", 0)
+
+
+def target_of(door: Request, model: str | None, pool: PoolSpec, random: Random) -> str:
+    """A matching rewrite of the pool, drawn by weight; else the header's word; else the model itself."""
+    if model is None:
+        return ""
+    for rule in pool.rewrites:
+        if rule.targets and (not rule.models or model in rule.models):
+            weights = [target.weight for target in rule.targets]
+            # All zero is an even choice.
+            return random.choices(rule.targets, weights if any(weights) else None)[0].model
+    return door.headers.get(protocol.MODEL_NAME_REWRITE) or model
