@@ -59,6 +59,14 @@ def test_utilization_saturation_is_the_mean_of_the_fuller_sides(seen: Scheduling
     assert DETECTOR.saturation(seen) == pytest.approx(expected, abs=1e-4)
 
 
+def test_reserved_prefill_can_count_as_saturation() -> None:
+    seen = view(load(0, 0.0), load(0, 0.0))
+    seen.states[0].free_at = NOW + 3.0
+    assert DETECTOR.saturation(seen) == 0.0
+    with_backlog = UtilizationDetector(prefill_backlog_threshold=Seconds(2.0))
+    assert with_backlog.saturation(seen) == pytest.approx(0.75)
+
+
 def test_metrics_count_as_fresh_for_three_of_their_scrape_intervals() -> None:
     # Upstream calls them stale after its threshold alone: an endpoint scraped once a second would always shed.
     idle = view(EngineMetrics(waiting=0, running=0, kv_usage=0.0), age=0.9)

@@ -29,6 +29,9 @@ class UtilizationDetector:
         above=0,
     )  # fmt: skip
     headroom: float = parameter(0.0, "as a filter, how far above the thresholds an endpoint is kept", minimum=0)
+    prefill_backlog_threshold: Seconds | None = parameter(
+        None, "prefill reserved there, at measured speed, that counts as full; not upstream's, off without a value"
+    )
 
     def saturation(self, view: SchedulingView) -> float:
         """Mean over the endpoints of the fuller of queue and cache; 1 where metrics are missing or stale."""
@@ -48,10 +51,17 @@ class UtilizationDetector:
 
     def _fill(self, view: SchedulingView) -> Sequence[float]:
         fresh = view.is_fresh(self.metrics_staleness_threshold, STALE_AFTER_INTERVALS)
+        backlogs = self._backlogs(view)
         return [
-            max(waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold) if is_fresh else NO_ROOM
-            for is_fresh, waiting, usage in zip(fresh, view.queued, view.kv_usage, strict=True)
+            max(waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold, backlog)
+            if is_fresh
+            else NO_ROOM
+            for is_fresh, waiting, usage, backlog in zip(fresh, view.queued, view.kv_usage, backlogs, strict=True)
         ]
+
+    def _backlogs(self, view: SchedulingView) -> Sequence[float]:
+        threshold = self.prefill_backlog_threshold
+        return [backlog / threshold for backlog in view.backlog] if threshold else [0.0] * len(view)
 
 
 @dataclass(frozen=True, slots=True)
