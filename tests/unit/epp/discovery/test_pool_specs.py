@@ -1,0 +1,115 @@
+"""Manifests become pools: endpoints, priorities, rewrites in their order of precedence."""
+
+from pathlib import Path
+
+from epp.discovery import pool_specs
+from epp.model import PoolId, RewriteRule, RewriteTarget
+from gateway.manifests.load import load
+
+POOL = """
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata: {name: a}
+spec:
+  selector: {matchLabels: {app: vllm}}
+  targetPorts: [{number: 8000}]
+  endpointPickerRef: {name: epp, port: {number: 9002}}
+---
+"""
+SLICES = """
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: four, labels: {app: vllm, zone: x}}
+addressType: IPv4
+endpoints:
+- {addresses: [10.0.0.1], targetRef: {kind: Pod, name: pod-1}}
+- {addresses: [10.0.0.2], conditions: {ready: false}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: six, labels: {app: vllm}}
+addressType: IPv6
+endpoints: [{addresses: ["fd00::1"]}]
+ports: [{name: http, port: 9000}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: names, labels: {app: vllm}}
+addressType: FQDN
+endpoints: [{addresses: [model-sim]}]
+---
+"""
+OBJECTIVES = """
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceObjective
+metadata: {name: food}
+spec: {priority: 4, poolRef: {name: a}}
+---
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceObjective
+metadata: {name: elsewhere}
+spec: {priority: 9, poolRef: {name: b}}
+---
+"""
+
+
+def specs(folder: Path, text: str, addresses: dict[str, tuple[str, ...]] | None = None):
+    (folder / "all.yaml").write_text(text)
+    loaded = load([folder])
+    assert loaded.problems == ()
+    return pool_specs(loaded.manifests, addresses or {})
+
+
+def test_endpoints_come_from_slices_and_names_from_their_addresses(tmp_path: Path) -> None:
+    (spec,) = specs(tmp_path, POOL + SLICES, {"model-sim": ("10.1.0.1", "10.1.0.2")}).values()
+    assert spec.id == "default/a"
+    assert {endpoint.id for endpoint in spec.endpoints} == {
+        "10.0.0.1:8000", "[fd00::1]:9000", "10.1.0.1:8000", "10.1.0.2:8000",
+    }  # fmt: skip
+    named = {endpoint.id: endpoint for endpoint in spec.endpoints}["10.0.0.1:8000"]
+    assert (named.address, named.port, named.name, named.labels["zone"]) == ("10.0.0.1", 8000, "pod-1", "x")
+
+
+def test_objectives_of_the_pool_give_priorities_and_others_do_not(tmp_path: Path) -> None:
+    assert specs(tmp_path, POOL + OBJECTIVES)[PoolId("default/a")].priorities == {"food": 4}
+
+
+REWRITE = """
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceModelRewrite
+metadata: {{name: {name}, creationTimestamp: "{created}"}}
+spec:
+  poolRef: {{name: a}}
+  rules:
+{rules}
+---
+"""
+
+
+def rule(match: str, *targets: str) -> str:
+    listed = "".join(f"    - {target}\n" for target in targets)
+    matches = f'    matches: [{{model: {{value: "{match}"}}}}]\n' if match else "    matches: []\n"
+    return f"  -\n{matches}    targets:\n{listed}"
+
+
+def test_exact_rules_come_before_generic_ones_and_older_before_newer(tmp_path: Path) -> None:
+    newer = REWRITE.format(name="n", created="2026-02-01T00:00:00Z", rules=rule("m", "{modelRewrite: new}"))
+    older = REWRITE.format(
+        name="o", created="2026-01-01T00:00:00Z",
+        rules=rule("", "{modelRewrite: any}") + rule("m", "{modelRewrite: old, weight: 3}", "{modelRewrite: other}"),
+    )  # fmt: skip
+    rules = specs(tmp_path, POOL + newer + older)[PoolId("default/a")].rewrites
+    assert [tuple(target.model for target in found.targets) for found in rules] == [
+        ("old", "other"),
+        ("new",),
+        ("any",),
+    ]
+    assert rules[0] == RewriteRule(frozenset({"m"}), (RewriteTarget("old", 3), RewriteTarget("other", 0)))
+
+
+def test_targets_without_weights_are_chosen_evenly(tmp_path: Path) -> None:
+    text = REWRITE.format(
+        name="n", created="2026-02-01T00:00:00Z", rules=rule("m", "{modelRewrite: a}", "{modelRewrite: b}")
+    )
+    (found,) = specs(tmp_path, POOL + text)[PoolId("default/a")].rewrites
+    assert [target.weight for target in found.targets] == [1, 1]

@@ -1,0 +1,96 @@
+"""Metric names of the reference, and labels that clients cannot multiply."""
+
+from prometheus_client import generate_latest
+
+from epp.metrics import LABEL_LIMIT, OTHER, Bounded, Metrics
+from epp.model import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
+from gateway.errors import ErrorCode, Rejection
+
+POOL, ENDPOINT = PoolId("ns/a"), EndpointId("[::1]:8000")
+
+
+def text(metrics: Metrics) -> str:
+    return generate_latest(metrics.registry).decode()
+
+
+def test_a_decision_counts_under_the_references_names() -> None:
+    metrics = Metrics()
+    metrics.decided(POOL, ENDPOINT, "qwen", "qwen-v2", 2, 100, 40)
+    shown = text(metrics)
+    assert 'inference_objective_request_total{model_name="qwen",priority="2",target_model_name="qwen-v2"} 1.0' in shown
+    assert (
+        'inference_extension_scheduler_attempts_total{namespace="ns",pod_name="[::1]",port="8000",status="success",'
+        'target_model_name="qwen-v2"} 1.0'
+    ) in shown
+    assert 'inference_extension_prefix_indexer_hit_ratio_bucket{le="0.4"} 1.0' in shown
+    assert 'inference_extension_prefix_indexer_hit_ratio_bucket{le="0.3"} 0.0' in shown
+
+
+def test_a_report_fills_the_histograms_that_it_has_figures_for() -> None:
+    metrics = Metrics()
+    feedback = Feedback(
+        PickId("r-1"), POOL, is_final=True, status=500, ttft_seconds=0.3, duration_seconds=2.0, prompt_tokens=5,
+        completion_tokens=10,
+    )  # fmt: skip
+    metrics.reported(feedback, "qwen", "qwen", 0, "me")
+    shown = text(metrics)
+    labels = '{model_name="qwen",target_model_name="qwen"}'
+    assert f"inference_objective_request_ttft_seconds_sum{labels} 0.3" in shown
+    assert f"inference_objective_normalized_time_per_output_token_seconds_sum{labels} 0.2" in shown
+    assert 'error_code="ModelServerError"' in shown
+    assert f"inference_objective_prompt_cached_tokens_count{labels}" not in shown
+    assert 'pointsman_epp_tokens_total{fairness_id="me",kind="completion",model_name="qwen",priority="0"} 10.0' in shown
+
+
+def test_refusals_scrapes_ends_and_logs_are_counted() -> None:
+    metrics = Metrics()
+    metrics.rejected(None, Rejection(503, ErrorCode.NO_READY_ENDPOINT, "none"))
+    metrics.scraped(POOL)
+    metrics.scrape_failed(POOL, ScrapeFault.TIMEOUT)
+    metrics.settled(POOL, PickId("r-1"), Outcome.EXPIRED, 1.0)
+    metrics.logged(2, 0, 1)
+    metrics.violation("whatever")
+    shown = text(metrics)
+    for line in (
+        'pointsman_epp_rejections_total{code="no_ready_endpoint",pool=""} 1.0',
+        'error_code="ServiceUnavailable"',
+        'pointsman_epp_scrapes_total{pool="ns/a",result="ok"} 1.0',
+        'pointsman_epp_scrapes_total{pool="ns/a",result="timeout"} 1.0',
+        'pointsman_epp_settled_total{outcome="expired",pool="ns/a"} 1.0',
+        'pointsman_epp_access_log_entries_total{kind="final"} 2.0',
+        "pointsman_epp_protocol_violations_total 1.0",
+    ):
+        assert line in shown
+    assert 'kind="heartbeat"' not in shown
+
+
+def test_models_that_clients_invent_share_one_series() -> None:
+    metrics = Metrics()
+    for number in range(3 * LABEL_LIMIT):
+        metrics.decided(POOL, ENDPOINT, f"model-{number}", "qwen", 0, 0, 0)
+    series = [line for line in text(metrics).splitlines() if line.startswith("inference_objective_request_total{")]
+    assert len(series) <= LABEL_LIMIT + 1
+    assert any(f'model_name="{OTHER}"' in line for line in series)
+
+
+def test_known_words_keep_their_own_series_when_the_limit_is_reached() -> None:
+    word = Bounded(2)
+    assert [word(name) for name in ("a", "b", "c", "a", "d")] == ["a", "b", OTHER, "a", OTHER]
+
+
+def test_pool_gauges_are_computed_when_asked_for() -> None:
+    metrics = Metrics()
+    endpoints = [
+        {"endpoint": "e:1", "metrics": {"waiting": 4, "running": 1, "kv_usage": 0.5}},
+        {"endpoint": "e:2", "metrics": {"waiting": 2, "running": 1, "kv_usage": 0.3}},
+        {"endpoint": "e:3", "metrics": None},
+    ]
+    metrics.describe_pools(lambda: [{"pool": "ns/a", "endpoints": endpoints}])
+    shown = text(metrics)
+    for line in (
+        'inference_pool_ready_pods{name="ns/a"} 3.0',
+        'inference_pool_average_queue_size{name="ns/a"} 3.0',
+        'inference_pool_average_kv_cache_utilization{name="ns/a"} 0.4',
+        'inference_pool_per_pod_queue_size{model_server_pod="e:1",name="ns/a"} 4.0',
+    ):
+        assert line in shown
