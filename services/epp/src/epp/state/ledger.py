@@ -13,7 +13,8 @@ from epp.model import PickId, PoolId
 from epp.state.endpoint import EndpointState
 from epp.state.prefix import Stamp
 
-# The access log's heartbeats of live requests come this often; three missed ones end a reservation.
+# The access log's heartbeats of live requests come at least this often (our own configuration beats every second; a
+# foreign one may be slower, and a batch of log entries late); three missed ones end a reservation.
 HEARTBEAT_SECONDS = 10.0
 MISSED_HEARTBEATS = 3
 # Where no heartbeat was ever heard, only the door knows; this ends what a lost door left behind.
