@@ -55,7 +55,9 @@ class Planner:
         if tools is not None and (tools.forced or random.random() < TOOL_PROBABILITY):
             return answers.tool_answer(self._tool_calls(tools, random), sampling, self._tokenizer)
         if self._echo and sampling.schema is None:
-            return answers.text_answer(call.echoes[prompt], sampling, self._tokenizer)
+            echo = call.echoes[prompt]
+            text = calls.prompt_of(self._tokenizer, call.prompts[prompt]) if echo is None else echo
+            return answers.text_answer(text, sampling, self._tokenizer)
         return answers.random_answer(sampling, random, self.corpus, self._tokenizer)
 
     def _tool_calls(self, tools: Tools, random: Random) -> list[ToolCall]:

@@ -57,8 +57,8 @@ class Call:
 
     model: ServedModel
     prompts: tuple[Sequence[int], ...]
-    echoes: tuple[str, ...]
-    """For each prompt, what the mode `echo` answers."""
+    echoes: tuple[str | None, ...]
+    """For each prompt, what the mode `echo` answers; None: the prompt's tokens as text."""
     sampling: Sampling
     default_max_tokens: int | None = None
     stream: bool = False

@@ -18,6 +18,7 @@ DEFAULT_MAX_TOKENS = 16
 def parse(body: Body, model: ServedModel, tokenizer: Tokenizer) -> Call:
     """Check everything and tokenise the prompts."""
     prompts = parse_prompts(fields.required(body, "prompt"), tokenizer)
+    echo = fields.flag(body, "echo")
     stream, include_usage, continuous = calls.stream_options(body, model)
     count = fields.integer(body, "logprobs", minimum=0, maximum=calls.MAX_LOGPROBS)
     parameters = replace(calls.sampling(body, max_tokens_names=("max_tokens",)), logprobs=count)
@@ -28,36 +29,36 @@ def parse(body: Body, model: ServedModel, tokenizer: Tokenizer) -> Call:
     return Call(
         model=model,
         prompts=tuple(tokens for tokens, _ in prompts),
-        echoes=tuple(text for _, text in prompts),
+        echoes=tuple(calls.prompt_of(tokenizer, ids) if text is None and echo else text for ids, text in prompts),
         sampling=parameters,
         default_max_tokens=None if "max_tokens" in body else DEFAULT_MAX_TOKENS,
         stream=stream,
         include_usage=include_usage,
         continuous_usage=continuous,
-        echo_prompt=fields.flag(body, "echo"),
+        echo_prompt=echo,
         salt=calls.cache_salt(body),
         kv_transfer=calls.kv_transfer(body),
     )
 
 
-def parse_prompts(prompt: object, tokenizer: Tokenizer) -> list[tuple[Sequence[int], str]]:
-    """Token ids and text of each prompt: a string, strings, token ids, or lists of token ids."""
+def parse_prompts(prompt: object, tokenizer: Tokenizer) -> list[tuple[Sequence[int], str | None]]:
+    """Token ids of each prompt, and its text if it came as text: strings or lists of token ids, one or many."""
     if isinstance(prompt, str):
         entries: list[Any] = [prompt]
     elif isinstance(prompt, list) and prompt:
         entries = [prompt] if isinstance(prompt[0], int) else prompt
     else:
         raise fields.wrong("prompt", "a non-empty string or list", prompt)
-    parsed: list[tuple[Sequence[int], str]] = []
+    parsed: list[tuple[Sequence[int], str | None]] = []
     if len(entries) > calls.MAX_CHOICES:
         raise ApiError(f"prompt: expected at most {calls.MAX_CHOICES} prompts, got {len(entries)}.", param="prompt")
     for position, entry in enumerate(entries):
         place = "prompt" if entries is not prompt else f"prompt[{position}]"
+        text: str | None = None
         if isinstance(entry, str):
             tokens, text = tokenizer.encode(entry), entry
         elif isinstance(entry, list):
             tokens = fields.token_ids(place, entry)
-            text = calls.prompt_of(tokenizer, tokens)
         else:
             raise fields.wrong(place, "a string or a list of token ids", entry)
         if not tokens:
@@ -92,7 +93,7 @@ class CompletionRenderer:
         for index in range(start, end):
             piece = answer.pieces[index]
             if index == 0 and self.call.echo_prompt:
-                piece = self.call.echoes[choice.prompt] + piece
+                piece = (self.call.echoes[choice.prompt] or "") + piece
             if index == last or not plain:
                 frames.append(self._event(choice, index, piece))
             elif piece:
@@ -141,7 +142,7 @@ class CompletionRenderer:
         entries = [
             {
                 "index": choice.index,
-                "text": (self.call.echoes[choice.prompt] if self.call.echo_prompt else "") + choice.answer.text,
+                "text": ((self.call.echo_prompt and self.call.echoes[choice.prompt]) or "") + choice.answer.text,
                 "logprobs": self._logprobs(choice, 0, len(choice.answer.tokens)),
                 "finish_reason": choice.answer.finish_reason,
                 "stop_reason": choice.answer.stop_reason,

@@ -116,6 +116,8 @@ def texts(body: Body, name: str) -> tuple[str, ...]:
 
 def token_ids(name: str, value: list[Any]) -> list[int]:
     """A list of token ids, each an integer of at most 32 bits."""
+    if all(type(item) is int for item in value) and (not value or 0 <= min(value) <= max(value) < 1 << 32):
+        return value  # the usual case, without a step of Python for each of a hundred thousand tokens
     for position, item in enumerate(value):
         if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item < 1 << 32:
             raise wrong(f"{name}[{position}]", "a token id", item)
