@@ -75,8 +75,11 @@ def test_the_http_door_is_on_the_hosts_of_the_service(tmp_path: Path) -> None:
 def test_who_lifts_the_model(tmp_path: Path, option: str, rule: str, lifts: str) -> None:
     found = manifests(tmp_path, gateway(), route(rule), pool(), service(), BASES)
 
-    files = render(found, {}, Options(picker=PickerTransport(option))).files
+    rendered = render(found, {}, Options(picker=PickerTransport(option)))
 
+    (port,) = rendered.status.ports
+    assert port.lift == {"ext_proc/bbr": "bbr", "transform": "transform", "": "none"}[lifts]
+    files = rendered.files
     listener = files["lds.json"].decode()
     assert [name for name in ("ext_proc/bbr", "transform") if f"envoy.filters.http.{name}" in listener] == [lifts][
         : bool(lifts)

@@ -28,9 +28,10 @@ class Lift(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lifting:
-    """What a listener does, and the base model of each name, for matches."""
+    """What a listener does and why, and the base model of each name, for matches."""
 
     lift: Lift
+    reason: str
     base_models: Mapping[str, str]
 
     def match(self, wanted: RouteMatch) -> RouteMatch | None:
@@ -55,10 +56,13 @@ def lifting(
     """How one listener does it."""
     asked = pools(port)
     by_http = bool(asked) and all(pool in pickers and pickers[pool].transport is PickerTransport.HTTP for pool in asked)
+    if not by_http and options.bbr is None:
+        return Lifting(Lift.NONE, "--no-bbr", base_models)
     if not by_http:
-        return Lifting(Lift.BBR if options.bbr is not None else Lift.NONE, base_models)
-    by_model = any(by_model_header(entry) for host in port.hosts for entry in host.entries)
-    return Lifting(Lift.TRANSFORM if by_model else Lift.NONE, base_models)
+        return Lifting(Lift.BBR, "not every pool is asked over HTTP", base_models)
+    if any(by_model_header(entry) for host in port.hosts for entry in host.entries):
+        return Lifting(Lift.TRANSFORM, "every pool is asked over HTTP, and routes match on the model", base_models)
+    return Lifting(Lift.NONE, "every pool is asked over HTTP, and the picker's answer names the model", base_models)
 
 
 def pools(port: Port) -> frozenset[ObjectName]:

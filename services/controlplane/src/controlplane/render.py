@@ -6,7 +6,7 @@ lds.json, cds.json, rds/<listener>.json, eds/<cluster>.json.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -17,7 +17,7 @@ from controlplane.options import Options, PickerTransport
 from controlplane.pickers import Picker, picker, pickers
 from controlplane.plan import Plan, Port, ServicePortRef, plan
 from controlplane.routes import Scope
-from controlplane.status import Condition, ParentStatus, PoolStatus, Status
+from controlplane.status import Condition, ParentStatus, PoolStatus, PortStatus, Status
 from gateway.adapters import base_models
 from gateway.manifests.endpoints import Addresses, pool_endpoints, service_endpoints
 from gateway.manifests.objects import InferencePool, Manifests, Mirror, ObjectName
@@ -51,7 +51,11 @@ def render(manifests: Manifests, addresses: Addresses, options: Options) -> Rend
         listeners.listener(port.number, scope.name, _distinct(asked), scope.lifting.lift, options)
         for port, scope in scopes
     )
-    return Rendered(files, _status(manifests, addresses, options, planned))
+    ports = tuple(
+        PortStatus(port.number, options.bound_port(port.number), scope.lifting.lift.value, scope.lifting.reason)
+        for port, scope in scopes
+    )
+    return Rendered(files, replace(_status(manifests, addresses, options, planned), ports=ports))
 
 
 def _clusters(

@@ -62,10 +62,21 @@ class PoolStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PortStatus:
+    """A listener of Envoy: the port that manifests name, the one that is bound, and how the model is lifted."""
+
+    port: int
+    bound: int
+    lift: str
+    lift_reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     gateways: tuple[GatewayStatus, ...] = ()
     routes: tuple[RouteStatus, ...] = ()
     pools: tuple[PoolStatus, ...] = ()
+    ports: tuple[PortStatus, ...] = ()
 
 
 def tree(status: Status) -> dict[str, object]:
@@ -97,6 +108,10 @@ def tree(status: Status) -> dict[str, object]:
                 "parents": _parents(pool.parents),
             }
             for pool in status.pools
+        ],
+        "ports": [
+            {"port": item.port, "bound": item.bound, "modelLifting": item.lift, "modelLiftingReason": item.lift_reason}
+            for item in status.ports
         ],
     }
 
