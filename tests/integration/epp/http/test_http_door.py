@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import orjson
 import pytest
 import uvloop
 
-from epp.doors.http import HttpDoor
+from epp.doors.http import TURNS, HttpDoor
 from epp.doors.http_exchange import Limits
 from epp.model import EndpointId, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
 from gateway import clock
@@ -325,6 +326,52 @@ async def test_a_unix_socket_serves_too_and_replaces_a_leftover(tmp_path: Path) 
     assert not path.exists()
 
 
+async def crowd(port: int, stack: AsyncExitStack, size: int) -> list[Peer]:
+    """Connections that have all been used once."""
+    peers = [await stack.enter_async_context(peer(port)) for _ in range(size)]
+    for each in peers:
+        await each.send(question("/full"))
+        await each.answer()
+    return peers
+
+
+async def test_a_crowd_of_questions_leaves_turns_to_whatever_else_lives_on_the_loop() -> None:
+    brain, rounds, asked_in = Brain(), 0, Counter[int]()
+    loop = asyncio.get_running_loop()
+
+    def count() -> None:
+        nonlocal rounds
+        rounds += 1
+        loop.call_soon(count)
+
+    async with door(brain) as port, AsyncExitStack() as stack:
+        peers = await crowd(port, stack, 100)
+        pick = brain.pick
+        brain.pick = lambda request, now: (asked_in.update([rounds]), pick(request, now))[1]  # type: ignore[method-assign]
+        loop.call_soon(count)
+        for each in peers:
+            each.writer.write(question())
+        for each in peers:
+            assert (await each.answer())[0] == 200
+        count = lambda: None  # noqa: E731 - the counting ends
+    assert sum(asked_in.values()) == 100
+    assert max(asked_in.values()) <= 2 * TURNS
+
+
+async def test_whoever_leaves_while_waiting_for_a_turn_is_not_asked_about() -> None:
+    brain = Brain()
+    async with door(brain) as port, AsyncExitStack() as stack:
+        raws = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(64)]
+        await asyncio.sleep(0.1)  # until the door has accepted them all, which takes no turn
+        for raw in raws:
+            raw.sendall(question())
+            raw.shutdown(socket.SHUT_RDWR)
+        await until(lambda: len(brain.asked) >= TURNS)
+        await asyncio.sleep(0.1)
+        assert len(brain.asked) < 64
+        assert not brain.reserved
+
+
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -338,6 +385,8 @@ async def test_a_unix_socket_serves_too_and_replaces_a_leftover(tmp_path: Path) 
         test_a_peer_that_does_not_read_is_not_waited_for,
         test_a_closing_door_answers_what_has_begun_and_lets_the_rest_go,
         test_more_connections_than_allowed_are_turned_away,
+        test_a_crowd_of_questions_leaves_turns_to_whatever_else_lives_on_the_loop,
+        test_whoever_leaves_while_waiting_for_a_turn_is_not_asked_about,
     ],
 )
 def test_the_loop_of_production_is_no_exception(scenario: Callable[[], Coroutine[None, None, None]]) -> None:

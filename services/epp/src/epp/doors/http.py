@@ -1,14 +1,17 @@
 """The HTTP door: Envoy's ext_authz filter asks about each request over plain HTTP/1.1. An asyncio shell.
 
 The bytes are `HttpExchange`'s affair; here are sockets, time and the brain. One answer is one write. A pick whose
-answer nobody took is settled as unused; the others are settled by the access log, or expire. Today the brain answers
-at once; one that makes a request wait would answer later through `_Connection.answer`, and a lost connection, Envoy's
-way to say that it gave up, would end that wait in `connection_lost`.
+answer nobody took is settled as unused; the others are settled by the access log, or expire.
+
+In a crowd, connections wait for their turn, so that picks do not starve what else lives on the loop: the access log
+that releases them, scrapes, health checks. A connection that is lost while it waits is not asked about: that is how
+Envoy says that it gave up. A brain that itself makes requests wait would answer later through `_Connection.answer`.
 
 The port is for Envoy alone: whoever reaches it can reserve endpoints. Bind it to loopback or to a Unix socket.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,6 +30,8 @@ SWEEP_SECONDS = 1.0
 GONE_SECONDS = 0.1
 # Questions that are being received when the door closes have this long; answers leave within it, too.
 CLOSING_SECONDS = 1.0
+# So many connections are answered in one round of the loop: about two milliseconds of picking.
+TURNS = 16
 BACKLOG = 1024  # Envoy opens as many connections at once as requests arrive at once
 
 
@@ -72,7 +77,7 @@ class HttpDoor:
 
         On the way out, what is being received is still answered.
         """
-        connections = _OpenConnections()
+        connections = _OpenConnections(asyncio.get_running_loop())
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(lifecycle.background(_sweep(connections, self.clock)))
             stack.push_async_callback(_close, connections)
@@ -99,13 +104,38 @@ class HttpDoor:
 
 
 class _OpenConnections:
-    """All connections of the door."""
+    """All connections of the door, and whose turn it is."""
 
-    __slots__ = ("_are_gone", "members")
+    __slots__ = ("_are_gone", "_is_scheduled", "_loop", "_taken", "_waiting", "members")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.members: set[_Connection] = set()
+        self._loop = loop
         self._are_gone = asyncio.Event()
+        self._waiting: deque[_Connection] = deque()  # each connection at most once
+        self._taken = 0  # turns in this round of the loop
+        self._is_scheduled = False
+
+    def has_turn(self, connection: "_Connection") -> bool:
+        """Whether it may go on now; otherwise it is called when its turn comes."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._next_round)
+        if self._taken < TURNS and not self._waiting:
+            self._taken += 1
+            return True
+        self._waiting.append(connection)
+        return False
+
+    def _next_round(self) -> None:
+        self._taken = min(len(self._waiting), TURNS)
+        for _ in range(self._taken):
+            self._waiting.popleft().take_turn()
+        self._is_scheduled = bool(self._waiting)
+        if self._is_scheduled:
+            self._loop.call_soon(self._next_round)
+        else:
+            self._taken = 0
 
     def discard(self, connection: "_Connection") -> None:
         self.members.discard(connection)
@@ -124,6 +154,7 @@ class _Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answered_at", "_connections", "_door", "_exchange", "_lingers_until", "_picks", "_stuck_since", "_transport",
+        "_waits_for_turn",
     )  # fmt: skip
 
     def __init__(self, door: HttpDoor, connections: _OpenConnections) -> None:
@@ -133,6 +164,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._picks: list[PickId] = []  # of the last answers, until Envoy is heard of again
         self._answered_at = 0.0
+        self._waits_for_turn = False
         self._stuck_since: float | None = None  # while a peer that does not read holds up our bytes
         self._lingers_until: float | None = None  # the last answer is given, the peer is to close
 
@@ -150,7 +182,11 @@ class _Connection(asyncio.Protocol):
             self._picks = []
         now = self._door.clock()
         self._exchange.receive(data, now)
-        self._proceed(now)
+        if not self._waits_for_turn:
+            if self._connections.has_turn(self):
+                self._proceed(now)
+            else:
+                self._waits_for_turn = True
 
     def eof_received(self) -> bool:
         """Envoy closes in one go; whoever closes one side only is gone for us, too."""
@@ -187,9 +223,15 @@ class _Connection(asyncio.Protocol):
         else:
             self._door.brain.settle(verdict.id, Outcome.UNUSED, now)
 
+    def take_turn(self) -> None:
+        """Go on, after a wait; unless nobody waits any more."""
+        self._waits_for_turn = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._proceed(self._door.clock())
+
     def sweep(self, now: float) -> None:
         """Let time pass."""
-        if self._transport is None:
+        if self._transport is None or self._waits_for_turn:
             return
         is_stuck = self._stuck_since is not None and now - self._stuck_since >= self._door.limits.request_seconds
         if is_stuck or (self._lingers_until is not None and now >= self._lingers_until):
@@ -201,7 +243,8 @@ class _Connection(asyncio.Protocol):
     def finish(self) -> None:
         """Take no further request; one that is being received is still answered."""
         self._exchange.close_after_this()
-        self._write(self._door.clock())
+        if not self._waits_for_turn:
+            self._write(self._door.clock())
 
     def abort(self) -> None:
         """Let go."""

@@ -19,6 +19,7 @@ from gateway.protocol import (
     DESTINATION_SUBSET,
     FALLBACKS_METADATA,
     MODEL_HEADERS,
+    MODEL_NAME,
     PICKER_HEALTH,
     POOL_METADATA,
 )
@@ -27,7 +28,8 @@ _UNREAD: Final = ""
 # What comes with every question and is read by nobody, and what a client may not say: where to go.
 _UNREAD_NAMES: Final = (
     "accept", "accept-encoding", "user-agent", "authorization", "traceparent", "x-forwarded-for", "x-forwarded-proto",
-    "x-forwarded-host", DESTINATION_ENDPOINT, DESTINATION_SERVED, DESTINATION_SUBSET,
+    "x-forwarded-host", "x-envoy-auth-partial-body", "x-envoy-external-address", "x-envoy-internal",
+    "x-envoy-expected-rq-timeout-ms", DESTINATION_ENDPOINT, DESTINATION_SERVED, DESTINATION_SUBSET,
 )  # fmt: skip
 _UNREAD_PREFIX: Final = b"x-envoy-"
 _FRAMING: Final = frozenset(("host", "content-length", "transfer-encoding", "connection", "expect"))
@@ -35,7 +37,8 @@ _FRAMING: Final = frozenset(("host", "content-length", "transfer-encoding", "con
 _KEYS: Final = {name.encode(): _UNREAD for name in _UNREAD_NAMES} | {
     name.encode(): name
     for name in (
-        *_FRAMING, "content-type", "x-request-id", POOL_METADATA, FALLBACKS_METADATA, MODEL_HEADERS, PICKER_HEALTH,
+        *_FRAMING, "content-type", "x-request-id", MODEL_NAME, POOL_METADATA, FALLBACKS_METADATA, MODEL_HEADERS,
+        PICKER_HEALTH,
     )
 }  # fmt: skip
 _VERSIONS: Final = ("1.1", "1.0")
