@@ -154,6 +154,13 @@ def test_names_of_parsers_and_policies_load_without_warnings(type_: str) -> None
     assert parse_config(f"{HEAD}plugins: [{{type: {type_}}}]\n", "example").warnings == ()
 
 
+def test_settings_of_ways_that_are_not_here_load_with_a_warning() -> None:
+    vllm = "vllm: {url: 'http://render:8000', timeout: 5s, retries: 3}"
+    config = parse_config(HEAD + f"plugins: [{{type: token-producer, parameters: {{{vllm}}}}}]\n", "x")
+    assert len(config.warnings) == 1
+    assert "plugins[0].parameters.vllm: has no effect" in config.warnings[0]
+
+
 def test_without_profiles_everything_listed_is_one_profile_with_weight_one() -> None:
     config = parse_config(HEAD + "plugins: [{type: random-picker}, {type: decode-filter}, {type: queue-scorer}]\n", "x")
     profile = config.profiles["default"]

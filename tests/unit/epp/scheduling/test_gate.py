@@ -6,7 +6,7 @@ from random import Random
 import orjson
 import pytest
 
-from epp.config import default_config
+from epp.config import SchedulerConfig, default_config, parse_config
 from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
@@ -73,9 +73,17 @@ def test_expected_ttft_weighs_waiting_against_computing() -> None:
     assert list(scorer.score(view([0.5, 0.0], {0: 100}))) == pytest.approx([1.0, 1 / 2.4])
 
 
-def burst(count: int, *, same: bool) -> Counter[str]:
-    """Requests between two scrapes over 8 idle endpoints, under the default configuration."""
-    picker = Picker(default_config(), random=Random(3), replica="r", observer=NullObserver(), journal=NullJournal())
+SEED = """\
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+"""  # queue 2, KV cache 2, prefix 3
+
+
+def burst(count: int, *, same: bool, config: SchedulerConfig | None = None) -> Counter[str]:
+    """Requests between two scrapes over 8 idle endpoints."""
+    picker = Picker(
+        config or default_config(), random=Random(3), replica="r", observer=NullObserver(), journal=NullJournal()
+    )
     ids = [EndpointId(f"10.0.0.{at}:8000") for at in range(8)]
     picker.replace_pools({POOL: PoolSpec(POOL, tuple(Endpoint(id_, id_, 8000, id_) for id_ in ids))}, 0.0)
     for id_ in ids:
@@ -90,8 +98,9 @@ def burst(count: int, *, same: bool) -> Counter[str]:
     return counts
 
 
-def test_a_burst_of_different_prompts_spreads_evenly_between_two_scrapes() -> None:
-    counts = burst(200, same=False)
+@pytest.mark.parametrize("config", [default_config(), parse_config(SEED, "seed")], ids=["default", "seed"])
+def test_a_burst_of_different_prompts_spreads_evenly_between_two_scrapes(config: SchedulerConfig) -> None:
+    counts = burst(200, same=False, config=config)
     assert max(counts.values()) / (200 / 8) <= 1.15
 
 

@@ -22,6 +22,7 @@ _READERS: Mapping[object, Callable[[Value], object]] = types.MappingProxyType({
     float: Value.number,
     Seconds: Value.seconds,
     Quantity: Value.quantity,
+    object: Value.anything,
 })  # fmt: skip
 
 

@@ -18,7 +18,13 @@ of `epp plugins`. Where the two apiVersions have different defaults, both stand 
 `llm-d.ai/v1alpha1`, then that of `inference.networking.x-k8s.io/v1alpha1`.
 """
 _TYPES: Mapping[Any, str] = types.MappingProxyType({
-    str: "string", bool: "true/false", int: "integer", float: "number", Seconds: "duration", Quantity: "quantity",
+    object: "anything",
+    str: "string",
+    bool: "true/false",
+    int: "integer",
+    float: "number",
+    Seconds: "duration",
+    Quantity: "quantity",
 })  # fmt: skip
 _ORDER = ("filter", "scorer", "picker", "profile handler", "decider", "producer", "source", "extractor",
           "saturation detector", "admitter")  # fmt: skip

@@ -109,6 +109,10 @@ class Value:
         self._misfit("a string")
         return None
 
+    def anything(self) -> str:
+        """Whatever it is; for values that nobody looks at."""
+        return self.kind
+
     def boolean(self) -> bool | None:
         """True or false."""
         if isinstance(self.node, yaml.ScalarNode) and self.node.tag.endswith(":bool"):

@@ -141,7 +141,7 @@ class CoreMetricsExtractor:
     engine_label_key: str = parameter(ENGINE_LABEL, "the endpoint label that names the engine")
     default_engine: str = parameter("vllm", "the engine of endpoints without that label")
     engine_configs: tuple[EngineConfig, ...] = parameter((), "further engines, or other families for a built-in one")
-    custom_metrics: tuple[Mapping[str, str], ...] = parameter((), "ignored: no plugin here reads them", ignored=True)
+    custom_metrics: object = parameter(None, "ignored: no plugin here reads them", ignored=True)
 
     def problem(self) -> str | None:
         """The default engine must exist."""

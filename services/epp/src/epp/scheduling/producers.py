@@ -72,7 +72,10 @@ class InflightLoadProducer:
 class TokenProducer:
     """Estimates tokens as four bytes each; token-id prompts are exact."""
 
-    estimate: Mapping[str, str] = parameter({}, "the only way here; takes no settings")
+    estimate: object = parameter(None, "the only way here; takes no settings")
+    model_name: object = parameter(None, "ignored: no tokenizer is loaded", ignored=True)
+    vllm: object = parameter(None, "ignored: tokens are estimated, no render server is asked", ignored=True)
+    uds: object = parameter(None, "ignored: tokens are estimated, no tokenizer is asked", ignored=True)
 
 
 @dataclass(frozen=True, slots=True)
