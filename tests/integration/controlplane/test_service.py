@@ -138,6 +138,21 @@ def test_check_names_file_line_and_field(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err == expected
 
 
+def test_check_notes_what_is_right_and_yet_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "\n---\n".join((gateway(), route(to_pool(pool="gone")), route(name="s", parents="{name: h}")))
+    )
+
+    with pytest.raises(SystemExit) as end:
+        main(["check", "--config-dir", str(tmp_path)])
+
+    assert end.value.code == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "note: HTTPRoute default/r: ResolvedRefs is false: BackendNotFound: no InferencePool default/gone",
+        "note: HTTPRoute default/s: Accepted is false: NoMatchingParent: no Gateway default/h",
+    ]
+
+
 @pytest.mark.parametrize("overlay", ["demo-local", "demo-compose"])
 def test_the_demo_is_right_and_its_status_is_good(overlay: str, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folders = ["--config-dir", str(root / "config/demo"), "--config-dir", str(root / "config" / overlay)]

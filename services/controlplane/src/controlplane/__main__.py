@@ -10,6 +10,7 @@ from controlplane import app
 from controlplane.options import Options, PickerTransport
 from controlplane.publish import publish
 from controlplane.render import render
+from controlplane.status import complaints
 from gateway import lifecycle, logs
 from gateway.manifests.endpoints import hostnames
 from gateway.manifests.load import Loaded, load
@@ -118,7 +119,12 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    return _report(load(given.config_dir))
+    loaded = load(given.config_dir)
+    if _report(loaded):
+        return 1
+    for complaint in complaints(render(loaded.manifests, asyncio.run(_resolved(loaded)), DEFAULT).status):
+        print(f"note: {complaint}", file=sys.stderr)
+    return 0
 
 
 def _render(given: argparse.Namespace) -> int:

@@ -59,6 +59,8 @@ class ControlPlane:
             rendered = render(snapshot.manifests, snapshot.addresses, self._serving.options)
             written = await publish(self._serving.output_dir, rendered.files)
             self._metrics.published(written, rendered.status)
+            for complaint in set(status.complaints(rendered.status)) - set(status.complaints(self.view.status)):
+                log.warning("an object is not served as written", complaint=complaint)
             if written:
                 log.info("configuration published", files=len(written))
             self.view = View(True, rendered.status, snapshot.problems, snapshot.notes)

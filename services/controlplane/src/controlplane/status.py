@@ -79,6 +79,21 @@ class Status:
     ports: tuple[PortStatus, ...] = ()
 
 
+def complaints(status: Status) -> tuple[str, ...]:
+    """Every condition that is not met, in a line for people."""
+    found = [("Gateway", gateway.id, condition) for gateway in status.gateways for condition in gateway.conditions]
+    for kind, items in (("HTTPRoute", status.routes), ("InferencePool", status.pools)):
+        for item in items:
+            found += [(kind, item.id, condition) for parent in item.parents for condition in parent.conditions]
+    lines = (
+        f"{kind} {name}: {condition.type} is false: {condition.reason}"
+        + (f": {condition.message}" * bool(condition.message))
+        for kind, name, condition in found
+        if not condition.is_true
+    )
+    return tuple(dict.fromkeys(lines))
+
+
 def tree(status: Status) -> dict[str, object]:
     """As JSON, shaped like the `status` of the objects themselves."""
     return {
