@@ -7,19 +7,17 @@ beyond finding a child and adding to it.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
-from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from epp.model import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
+from epp.tally import Count, Distribution
 from gateway import logs
 from gateway.errors import Rejection
 
 log = logs.get(__name__)
-
-Metric = TypeVar("Metric", Counter, Histogram)
 
 # A gateway serves a few dozen models and adapters; a client can invent as many as it likes.
 LABEL_LIMIT = 200
@@ -53,21 +51,6 @@ class Bounded:
         return word
 
 
-class Series(Generic[Metric]):
-    """The series of one metric. The library looks one up in five times the time that adding to it takes."""
-
-    def __init__(self, metric: Metric) -> None:
-        self._metric: Metric = metric
-        self._known: dict[tuple[str, ...], Metric] = {}  # as many as the labels' bounds allow
-
-    def labels(self, *values: str) -> Metric:
-        """The series with these values, in the order of the label names."""
-        found = self._known.get(values)
-        if found is None:
-            found = self._known[values] = self._metric.labels(*values)
-        return found
-
-
 class Metrics:
     """Observer of the brain, the doors, the scraper and the sharing; one instance per process."""
 
@@ -99,11 +82,8 @@ class Metrics:
             "Decisions by outcome.",
             ("status", "target_model_name", "pod_name", "namespace", "port"),
         )
-        self._hit_ratio = Histogram(
-            name("prefix_indexer_hit_ratio"),
-            "Expected cached share of a prompt.",
-            buckets=TENTHS,
-            registry=self.registry,
+        self._hit_ratio = self._histogram(
+            name("prefix_indexer_hit_ratio"), "Expected cached share of a prompt.", (), TENTHS
         )
         self._rewrites = self._counter(
             name("model_rewrite_decisions_total"),
@@ -119,24 +99,24 @@ class Metrics:
         self._settled = self._counter(name("settled_total"), "Released reservations.", ("pool", "outcome"))
         self._scrapes = self._counter(name("scrapes_total"), "Scrapes by result.", ("pool", "result"))
         self._ejections = self._counter(name("ejections_total"), "Endpoints avoided for a while.", ("pool",))
-        self._violations = Counter(
-            name("protocol_violations_total"), "Streams that broke the protocol.", registry=self.registry
-        )
+        self._violations = self._counter(name("protocol_violations_total"), "Streams that broke the protocol.", ())
         self._log_entries = self._counter(name("access_log_entries_total"), "Entries received.", ("kind",))
         self._shared = self._counter(name("shared_events_total"), "Events of the shared stream.", ("direction",))
-        self._dropped = Counter(
-            name("shared_events_dropped_total"), "Events that were not shared.", registry=self.registry
-        )
+        self._dropped = self._counter(name("shared_events_dropped_total"), "Events that were not shared.", ())
         self._door = self._counter(name("http_requests_total"), "Answers of the HTTP door.", ("status",))
         self._usage = self._counter(
             name("tokens_total"), "Tokens by who asked.", ("model_name", "priority", "fairness_id", "kind")
         )
 
-    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Series[Counter]:
-        return Series(Counter(name, text, labels, registry=self.registry))
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Count:
+        count = Count(name, text, labels)
+        self.registry.register(count)
+        return count
 
-    def _histogram(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Series[Histogram]:
-        return Series(Histogram(name, text, labels, buckets=buckets, registry=self.registry))
+    def _histogram(self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float]) -> Distribution:
+        distribution = Distribution(name, text, labels, bounds)
+        self.registry.register(distribution)
+        return distribution
 
     def describe_pools(self, pools: Callable[[], Iterable[Mapping[str, object]]]) -> None:
         """Gauges of the pools, computed when somebody asks for metrics."""
@@ -151,27 +131,27 @@ class Metrics:
         """A request got an endpoint."""
         model, target = self._word(model), self._word(target_model)
         address, _, port = self._endpoint(endpoint).rpartition(":")
-        self._requests.labels(model, target, str(priority)).inc()
-        self._attempts.labels("success", target, address, pool.partition("/")[0], port).inc()
+        self._requests.add((model, target, str(priority)))
+        self._attempts.add(("success", target, address, pool.partition("/")[0], port))
         if prompt_tokens:
             self._hit_ratio.observe(min(1.0, matched_tokens / prompt_tokens))
 
     def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
         """A request was refused."""
-        self._rejections.labels(pool or "", rejection.code).inc()
-        self._errors.labels("", "", ERROR_CODES.get(rejection.status, "Unknown")).inc()
+        self._rejections.add((pool or "", rejection.code))
+        self._errors.add(("", "", ERROR_CODES.get(rejection.status, "Unknown")))
         if rejection.status in (429, 503):
-            self._attempts.labels("failure", "", "", (pool or "").partition("/")[0], "").inc()
+            self._attempts.add(("failure", "", "", (pool or "").partition("/")[0], ""))
 
     def settled(self, pool: PoolId, pick_id: PickId, outcome: Outcome, seconds: float) -> None:  # noqa: ARG002
         """A reservation was released."""
-        self._settled.labels(pool, outcome.value).inc()
+        self._settled.add((pool, outcome.value))
 
     def reported(self, feedback: Feedback, model: str, target_model: str, priority: int, fairness_id: str) -> None:
         """A request is over and the access log, or the response, told how it went."""
         names = (self._word(model), self._word(target_model))
         if feedback.status is not None and feedback.status >= 400:
-            self._errors.labels(*names, "ModelServerError").inc()
+            self._errors.add((*names, "ModelServerError"))
         for metric, value in (
             (self._ttft, feedback.ttft_seconds),
             (self._duration, feedback.duration_seconds),
@@ -180,21 +160,21 @@ class Metrics:
             (self._cached, feedback.cached_tokens),
         ):
             if value is not None:
-                metric.labels(*names).observe(value)
+                metric.observe(value, names)
         if feedback.duration_seconds is not None and feedback.completion_tokens:
-            self._per_token.labels(*names).observe(feedback.duration_seconds / feedback.completion_tokens)
+            self._per_token.observe(feedback.duration_seconds / feedback.completion_tokens, names)
         who = (names[0], str(priority), self._word(fairness_id))
         for kind, tokens in (("prompt", feedback.prompt_tokens), ("completion", feedback.completion_tokens)):
             if tokens:
-                self._usage.labels(*who, kind).inc(tokens)
+                self._usage.add((*who, kind), tokens)
 
     def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
         """The model in the body was replaced."""
-        self._rewrites.labels(pool, self._word(model), self._word(target_model)).inc()
+        self._rewrites.add((pool, self._word(model), self._word(target_model)))
 
     def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
         """An endpoint is avoided."""
-        self._ejections.labels(pool).inc()
+        self._ejections.add((pool,))
         log.warning("endpoint avoided", pool=pool, endpoint=endpoint, reason=reason)
 
     def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
@@ -210,33 +190,33 @@ class Metrics:
 
     def violation(self, reason: str) -> None:  # noqa: ARG002 - reasons are unbounded, labels must not be
         """A proxy broke the protocol."""
-        self._violations.inc()
+        self._violations.add()
 
     def scraped(self, pool: PoolId) -> None:
         """A scrape brought metrics."""
-        self._scrapes.labels(pool, "ok").inc()
+        self._scrapes.add((pool, "ok"))
 
     def scrape_failed(self, pool: PoolId, fault: ScrapeFault) -> None:
         """A scrape brought nothing."""
-        self._scrapes.labels(pool, fault.value).inc()
+        self._scrapes.add((pool, fault.value))
 
     def logged(self, finals: int, heartbeats: int, strangers: int) -> None:
         """A batch of access log entries arrived; strangers carry no pick."""
         for kind, number in (("final", finals), ("heartbeat", heartbeats), ("other", strangers)):
             if number:
-                self._log_entries.labels(kind).inc(number)
+                self._log_entries.add((kind,), number)
 
     def shared(self, direction: str, events: int) -> None:
         """Events went out to, or came in from, the other replicas."""
-        self._shared.labels(direction).inc(events)
+        self._shared.add((direction,), events)
 
     def dropped(self, events: int) -> None:
         """Events that the others will not hear of."""
-        self._dropped.inc(events)
+        self._dropped.add((), events)
 
     def answered(self, status: int) -> None:
         """The HTTP door answered."""
-        self._door.labels(str(status)).inc()
+        self._door.add((str(status),))
 
 
 class PoolCollector(Collector):
