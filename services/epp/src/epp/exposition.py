@@ -9,6 +9,7 @@ counts. Of the adapter series the newest counts, which its value tells.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 from epp.config.engines import EngineMapping, MetricSelector
@@ -18,6 +19,8 @@ from epp.model import EngineMetrics
 class MalformedError(ValueError):
     """Not an exposition, or one without any family of the engine."""
 
+
+_ESCAPE = re.compile(r'\\([\\n"])')
 
 STARTED = MetricSelector("process_start_time_seconds")
 
@@ -114,7 +117,7 @@ def _closing_quote(text: str, at: int) -> int:
 def _unescape(value: str) -> str:
     if "\\" not in value:
         return value
-    return value.replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n").replace("\0", "\\")
+    return _ESCAPE.sub(lambda escape: "\n" if escape[1] == "n" else escape[1], value)
 
 
 def _sum(text: bytes, series: MetricSelector | None) -> int | None:
