@@ -211,6 +211,8 @@ def envoy(settings: Settings) -> Process:
             "--config-yaml",
             overlay,
             "--disable-hot-restart",
+            "--drain-time-s",
+            "30",
             "--log-level",
             "warning",
             "--component-log-level",
