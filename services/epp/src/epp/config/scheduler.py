@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from epp.config import catalogue
 from epp.config.catalogue import (
     API_VERSIONS,
     GATES,
@@ -27,6 +26,7 @@ from epp.config.document import Report, Value, read
 from epp.config.engines import CoreMetricsExtractor, MetricsDataSource, ModelsDataSource
 from epp.config.flowcontrol import FlowControl
 from epp.config.problems import ConfigError, nearest
+from epp.config.profiles import Listed, ProfileBuilder, reads_prefix, session_affinity
 from epp.scheduling.handlers import (
     DisaggProfileHandler,
     HeaderProfileHandler,
@@ -36,13 +36,11 @@ from epp.scheduling.handlers import (
 from epp.scheduling.pickers import MaxScorePicker
 from epp.scheduling.plugin import (
     Admitter,
-    Filter,
     Picker,
     Profile,
     ProfileHandler,
     SaturationDetector,
     Scorer,
-    WeightedScorer,
 )
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer, SessionIdProducer
 from epp.scheduling.scorers import PrefixCacheScorer
@@ -96,16 +94,6 @@ def parse_config(text: str, source: str, own: Mapping[str, type[Any]] = NO_PLUGI
     return config
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """A plugin as the file lists it."""
-
-    name: str
-    type: str
-    plugin: object
-    value: Value | None = None
-
-
 class _Reader:
     def __init__(self, document: Value, own: Mapping[str, type[Any]]) -> None:
         self.report: Report = document.report
@@ -114,7 +102,7 @@ class _Reader:
         self.types: dict[str, PluginType] = {**PLUGINS, **{name: PluginType(cls, "own") for name, cls in own.items()}}
         self.types.update({alias: kind for kind in PLUGINS.values() for alias in kind.aliases})
         self.api_version = self._api_version()
-        self.listed: dict[str, _Listed] = {}
+        self.listed: dict[str, Listed] = {}
 
     def config(self) -> SchedulerConfig:
         gates = self._gates()
@@ -130,7 +118,7 @@ class _Reader:
             uses_prefix=self._uses_prefix(profiles),
             load=self._only(InflightLoadProducer) or InflightLoadProducer(),
             session=self._only(SessionIdProducer),
-            affinity=_affinity(profiles),
+            affinity=session_affinity(profiles),
             detector=self._detector(),
             admitters=tuple(listed.plugin for listed in self.listed.values() if isinstance(listed.plugin, Admitter)),
             metrics=metrics,
@@ -191,7 +179,7 @@ class _Reader:
             return
         plugin = self._make(type_, members["type"], members.get("parameters"))
         if plugin is not None:
-            self.listed[name] = _Listed(name, type_, plugin, value)
+            self.listed[name] = Listed(name, type_, plugin, value)
 
     def _make(self, type_: str, place: Value, parameters: Value | None) -> object | None:
         if type_ in KNOWN_UPSTREAM:
@@ -222,7 +210,7 @@ class _Reader:
                 extra.value.problem(f"there is a {found[0].type!r} already; one serves all profiles")
         return found[0].plugin if found else None
 
-    def _referred(self, value: Value) -> _Listed | None:
+    def _referred(self, value: Value) -> Listed | None:
         """The plugin that a pluginRef names."""
         reference = value.text()
         if reference is None:
@@ -231,7 +219,7 @@ class _Reader:
             return self.listed[reference]
         if reference in self.types or reference in PARSERS or reference in POLICIES or reference in KNOWN_UPSTREAM:
             plugin = self._make(reference, value, None)
-            listed = self.listed[reference] = _Listed(reference, reference, plugin)
+            listed = self.listed[reference] = Listed(reference, reference, plugin)
             return listed
         value.problem(f"no plugin is named {reference!r}{nearest(reference, self.listed)}")
         return None
@@ -252,7 +240,7 @@ class _Reader:
         return profiles or [self._default_profile()]
 
     def _profile(self, name: str, plugins: Value | None) -> Profile:
-        builder = _ProfileBuilder(name)
+        builder = ProfileBuilder(name)
         for value in [] if plugins is None else plugins.items():
             members = value.known_members(("pluginRef", "weight"))
             if "pluginRef" not in members:
@@ -275,7 +263,7 @@ class _Reader:
 
     def _default_profile(self) -> Profile:
         """All that is listed; what upstream runs with when nothing is."""
-        builder = _ProfileBuilder("default")
+        builder = ProfileBuilder("default")
         for listed in self.listed.values():
             if not isinstance(listed.plugin, ProfileHandler):
                 builder.add(listed, 1.0, is_explicit=False)
@@ -285,7 +273,7 @@ class _Reader:
                 ("kv-cache-utilization-scorer", 2.0),
                 ("prefix-cache-scorer", 3.0),
             ):
-                builder.add(_Listed(type_, type_, self._default(type_)), weight)
+                builder.add(Listed(type_, type_, self._default(type_)), weight)
         return builder.build(self._first_picker())
 
     def _first_picker(self) -> Picker:
@@ -340,7 +328,7 @@ class _Reader:
         own_types = {type(listed.plugin) for listed in self.listed.values() if listed.type not in PLUGINS}
         for profile in profiles:
             plugins = [plugin for _, plugin in profile.filters] + [weighted.scorer for weighted in profile.scorers]
-            if any(_reads_prefix(plugin) or type(plugin) in own_types for plugin in plugins):
+            if any(reads_prefix(plugin) or type(plugin) in own_types for plugin in plugins):
                 return True
         return any(
             isinstance(listed.plugin, ApproxPrefixCacheProducer | PrefixBasedPdDecider)
@@ -424,45 +412,3 @@ class _Reader:
             elif listed is not None:
                 found.append(listed.type)
         return tuple(found) or ("openai-parser",)
-
-
-class _ProfileBuilder:
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.filters: list[tuple[str, Filter]] = []
-        self.scorers: list[WeightedScorer] = []
-        self.picker: Picker | None = None
-        self.has_two_pickers = False
-
-    def add(self, listed: _Listed, weight: float, *, is_explicit: bool = True) -> bool:
-        """Give a plugin its parts in this profile; False if it has none."""
-        plugin, has_part = listed.plugin, False
-        if isinstance(plugin, Filter):
-            self.filters.append((listed.name, plugin))
-            has_part = True
-        if isinstance(plugin, Scorer):
-            self.scorers.append(WeightedScorer(listed.name, plugin, weight))
-            has_part = True
-        if isinstance(plugin, Picker):
-            self.has_two_pickers = self.picker is not None and is_explicit
-            self.picker = self.picker or plugin
-            has_part = True
-        return has_part
-
-    def build(self, default_picker: Picker) -> Profile:
-        return Profile(self.name, tuple(self.filters), tuple(self.scorers), self.picker or default_picker)
-
-
-def _affinity(profiles: Sequence[Profile]) -> SessionAffinityFilter | SessionAffinityScorer | None:
-    for profile in profiles:
-        for plugin in [plugin for _, plugin in profile.filters] + [weighted.scorer for weighted in profile.scorers]:
-            if isinstance(plugin, SessionAffinityFilter | SessionAffinityScorer):
-                return plugin
-    return None
-
-
-def _reads_prefix(plugin: object) -> bool:
-    return hasattr(plugin, "prefix_match_info_producer_name")
-
-
-__all__ = ["KIND", "SchedulerConfig", "catalogue", "parse_config"]
