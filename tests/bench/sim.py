@@ -96,26 +96,38 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+class Stream(asyncio.Protocol):
+    """One SSE client without buffers: it stamps what arrives, since reading must not cost more than writing."""
+
+    def __init__(self, gaps: list[float], done: asyncio.Event) -> None:
+        self._gaps = gaps
+        self._done = done
+        self._last = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        now = time.perf_counter()
+        count = data.count(b'"text"')
+        if count:
+            if self._last:
+                self._gaps.append(now - self._last)
+                self._gaps.extend([0.0] * (count - 1))
+            self._last = now
+        if data.endswith(b"0\r\n\r\n"):
+            self._done.set()
+
+
 async def one_stream(port: int, tokens: int, gaps: list[float], start: asyncio.Event) -> None:
-    """Raw sockets: a client library would cost more than the server."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(lambda: Stream(gaps, done), "127.0.0.1", port)
     body = json.dumps({"prompt": "x", "max_tokens": tokens, "ignore_eos": True, "stream": True}).encode()
     await start.wait()
-    writer.write(
+    transport.write(
         b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     )
-    last = None
-    while chunk := await reader.read(65536):
-        now = time.perf_counter()
-        count = chunk.count(b'"text"')
-        if count and last is not None:
-            gaps.extend([now - last] + [0.0] * (count - 1))
-        if count:
-            last = now
-        if chunk.endswith(b"0\r\n\r\n"):
-            break
-    writer.close()
+    await done.wait()
+    transport.close()
 
 
 async def streams() -> Results:

@@ -31,8 +31,13 @@ RATES = {
 def measure(name: str, rate: float) -> tuple[list[float], list[float]]:
     """Times to first token and mean times between tokens of the requests that arrive after the warm-up."""
     profile = profiles.load(name)
-    sizes = {key: value for key, value in profile.engine.items() if key != "max_model_len"}
-    engine = Engine(EngineConfig(**sizes), profile.latency, Random(1))
+    sizes = profile.engine
+    config = EngineConfig(
+        max_num_seqs=sizes["max_num_seqs"],
+        max_num_batched_tokens=sizes["max_num_batched_tokens"],
+        num_gpu_blocks=sizes["num_gpu_blocks"],
+    )
+    engine = Engine(config, profile.latency, Random(1))
     random = Random(2)
     now, number = 0.0, 0
     first: list[float] = []
