@@ -1,0 +1,301 @@
+"""Every body mode with the real Envoy: what the upstream and the client get is what was sent, whatever the mode.
+
+One Envoy with a listener for each pair of modes, the picker's conversation behind the real gRPC shell, and an upstream
+that echoes. All in this process but Envoy.
+"""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from epp.exchange import PickConversation
+from epp.model import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Request, Verdict
+from gateway import admin, clock
+from gateway.errors import ErrorCode, Rejection
+from gateway.extproc.codec import Codec
+from gateway.extproc.exchange import PROTOCOL_MODES
+from gateway.extproc.server import ExternalProcessor, serving
+from tests.conftest import free_ports
+
+pytestmark = pytest.mark.envoy
+
+MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+MODES = {
+    "plain": ("NONE", "NONE"),
+    "buffered": ("BUFFERED", "NONE"),
+    "buffered both ways": ("BUFFERED", "BUFFERED"),
+    "partial": ("BUFFERED_PARTIAL", "BUFFERED_PARTIAL"),
+    "streamed": ("STREAMED", "STREAMED"),
+    "full duplex": ("FULL_DUPLEX_STREAMED", "FULL_DUPLEX_STREAMED"),
+    "full duplex request": ("FULL_DUPLEX_STREAMED", "NONE"),
+}
+SEES_BODY = [name for name, (request, _) in MODES.items() if request not in ("NONE", "STREAMED")]
+REWRITES = [name for name in SEES_BODY if name != "partial"]
+
+
+@dataclass
+class Brain:
+    """Picks always; `rewrites` gives another body, `refuses` refuses."""
+
+    rewrites: bytes | None = None
+    refuses: bool = False
+    asked: list[Request] = field(default_factory=list)
+    settled: list[PickId] = field(default_factory=list)
+    told: list[Feedback] = field(default_factory=list)
+    picked: int = 0
+
+    def pick(self, request: Request, now: float) -> Verdict:
+        self.asked.append(request)
+        if self.refuses:
+            return Rejection(429, ErrorCode.POOL_SATURATED, "busy", retry_after=3.0)
+        self.picked += 1
+        return Pick(PickId(f"r-{self.picked}"), PoolId("p"), (EndpointId("10.0.0.1:80"),), body=self.rewrites)
+
+    def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
+        self.settled.append(pick_id)
+
+    def feedback(self, feedback: Feedback, now: float) -> None:
+        self.told.append(feedback)
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+
+    def violation(self, reason: str) -> None:
+        self.violations.append(reason)
+
+
+async def echo(request: web.Request) -> web.StreamResponse:
+    """The body comes back, in pieces; what arrived as headers comes back as headers."""
+    body = await request.read()
+    answer = web.StreamResponse(
+        headers={"x-destination": request.headers.get("x-gateway-destination-endpoint", "none")}
+    )
+    await answer.prepare(request)
+    for start in range(0, len(body), 100_000):
+        await answer.write(body[start : start + 100_000])
+    await answer.write_eof()
+    return answer
+
+
+def http_filter(request: str, response: str) -> dict:
+    send = {"request_trailer_mode": "SEND"} if request.startswith("FULL") else {}
+    send |= {"response_trailer_mode": "SEND"} if response.startswith("FULL") else {}
+    return {
+        "name": "picker",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
+            "grpc_service": {"envoy_grpc": {"cluster_name": "picker"}},
+            "message_timeout": "10s",
+            "processing_mode": {
+                "request_header_mode": "SEND", "response_header_mode": "SEND",
+                "request_body_mode": request, "response_body_mode": response, **send,
+            },
+            "metadata_options": {"receiving_namespaces": {"untyped": ["envoy.lb"]}},
+        },
+    }  # fmt: skip
+
+
+def listener(port: int, request: str, response: str) -> dict:
+    router = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
+    manager = {
+        "@type": f"type.googleapis.com/{MANAGER}",
+        "stat_prefix": "http",
+        "http_protocol_options": {"enable_trailers": True},
+        "http_filters": [http_filter(request, response), {"name": "router", "typed_config": router}],
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all", "domains": ["*"], "request_body_buffer_limit": 64 * 2**20,
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}}],
+                }
+            ]
+        },
+    }  # fmt: skip
+    return {
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "per_connection_buffer_limit_bytes": 64 * 2**20,
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+
+
+def cluster(name: str, port: int, *, http2: bool) -> dict:
+    options = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}},
+    }
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    return {
+        "name": name,
+        "type": "STATIC",
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
+        "load_assignment": {
+            "cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }  # fmt: skip
+
+
+@dataclass
+class Gateway:
+    ports: dict[str, int]
+    client: aiohttp.ClientSession
+    brain: Brain
+    counts: Counts
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}/v1/completions"
+
+    async def post(self, name: str, body: bytes, **options) -> tuple[int, bytes, str]:
+        async with self.client.post(self.url(name), data=io.BytesIO(body), **options) as answer:
+            return answer.status, await answer.read(), answer.headers.get("x-destination", "")
+
+    @asynccontextmanager
+    async def acting(self, **changes) -> AsyncIterator[Brain]:
+        """A brain of its own for a while; at the end every pick has been settled."""
+        self.brain.__dict__.update(Brain(**changes).__dict__)
+        yield self.brain
+        await self.settles()
+        self.brain.__dict__.update(Brain().__dict__)
+
+    async def settles(self) -> None:
+        async with asyncio.timeout(10):
+            while len(self.brain.settled) < self.brain.picked:
+                await asyncio.sleep(0.01)
+        assert len(set(self.brain.settled)) == self.brain.picked
+
+
+@asynccontextmanager
+async def envoy(binary: Path, folder: Path, picker: int, upstream: int) -> AsyncIterator[dict[str, int]]:
+    ports = dict(zip(MODES, free_ports(len(MODES)), strict=True))
+    bootstrap = {
+        "static_resources": {
+            "listeners": [listener(ports[name], *modes) for name, modes in MODES.items()],
+            "clusters": [cluster("picker", picker, http2=True), cluster("upstream", upstream, http2=False)],
+        }
+    }
+    (folder / "envoy.json").write_text(json.dumps(bootstrap))
+    with (folder / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            binary, "-c", str(folder / "envoy.json"), "--concurrency", "1", "--disable-hot-restart", "-l", "warning",
+            stderr=log,
+        )  # fmt: skip
+    try:
+        yield ports
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.fixture
+async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
+    brain, counts = Brain(), Counts()
+    processor = ExternalProcessor(
+        lambda _: PickConversation(None, brain, PROTOCOL_MODES, lambda: False), Codec(), clock.monotonic, counts
+    )
+    app = web.Application(client_max_size=64 * 2**20)
+    app.router.add_route("*", "/{path:.*}", echo)
+    async with (
+        serving([processor], "127.0.0.1:0") as picker,
+        admin.serving(app, "127.0.0.1", 0) as upstream,
+        envoy(envoy_binary, tmp_path, picker, upstream) as ports,
+        aiohttp.ClientSession() as client,
+    ):
+        found = Gateway(ports, client, brain, counts)
+        async with asyncio.timeout(20):
+            for name in MODES:
+                while True:
+                    try:
+                        await found.post(name, b"")
+                        break
+                    except aiohttp.ClientConnectionError:
+                        await asyncio.sleep(0.05)
+        await found.settles()
+        async with found.acting():
+            yield found
+        assert counts.violations == []
+
+
+SIZES = (0, 1, 62_000, 62_001, 300_000, 3_000_000)
+
+
+async def test_bodies_of_any_size_pass_both_ways_unchanged_and_the_upstream_learns_the_pick(gateway: Gateway) -> None:
+    for name in MODES:
+        for size in SIZES:
+            body = (
+                bytes(index % 251 for index in range(min(size, 1000))) * (size // 1000) if size > 1000 else b"x" * size
+            )
+            status, answer, destination = await gateway.post(name, body)
+            assert (name, size, status, destination) == (name, size, 200, "10.0.0.1:80")
+            assert answer == body, (name, size)
+    await gateway.settles()
+    assert gateway.brain.picked == len(MODES) * len(SIZES)
+
+
+async def test_the_brain_sees_the_whole_body_where_the_mode_lets_it(gateway: Gateway) -> None:
+    for name in MODES:
+        async with gateway.acting() as brain:
+            await gateway.post(name, b'{"prompt":"hello"}')
+            assert (name, brain.asked[0].body) == (name, b'{"prompt":"hello"}' if name in SEES_BODY else b"")
+
+
+async def test_a_rewritten_body_arrives_whole(gateway: Gateway) -> None:
+    for name in REWRITES:
+        for new in (b"shorter", b"longer" * 50_000):
+            async with gateway.acting(rewrites=new):
+                assert (name, *(await gateway.post(name, b"the body as it came"))[:2]) == (name, 200, new)
+
+
+async def test_a_refusal_reaches_the_client_in_its_shape(gateway: Gateway) -> None:
+    for name in MODES:
+        async with gateway.acting(refuses=True) as brain:
+            async with gateway.client.post(gateway.url(name), data=b"{}") as answer:
+                assert (name, answer.status) == (name, 429)
+                assert answer.content_type == "application/json"
+                assert answer.headers["retry-after"] == "3"
+                assert (await answer.json())["error"]["code"] == "pool_saturated"
+            assert brain.settled == []
+
+
+async def test_a_chunked_upload_with_trailers_is_decided_and_passes(gateway: Gateway) -> None:
+    for name in MODES:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.ports[name])
+        writer.write(b"POST / HTTP/1.1\r\nhost: e\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n")
+        writer.write(b"3\r\nabc\r\n0\r\nx-trailer: 1\r\n\r\n")
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert answer.startswith(b"HTTP/1.1 200 OK"), (name, answer)
+        assert b"abc" in answer, name
+
+
+async def test_without_an_access_log_the_response_is_told_with_its_first_byte_where_bodies_are_seen(
+    gateway: Gateway,
+) -> None:
+    for name, (_, response) in MODES.items():
+        async with gateway.acting() as brain:
+            await gateway.post(name, b'{"usage":{"prompt_tokens":3,"completion_tokens":4}}')
+            await gateway.settles()
+            (told,) = brain.told
+            assert (name, told.status) == (name, 200)
+            sees = response != "NONE"
+            assert (name, told.prompt_tokens, told.ttft_seconds is not None) == (name, 3 if sees else None, sees)
+
+
+async def test_a_client_that_leaves_settles_its_pick(gateway: Gateway) -> None:
+    for name in ("buffered", "full duplex"):
+        async with gateway.acting() as brain:
+            body = b"x" * 20_000_000
+            answer = await gateway.client.post(gateway.url(name), data=io.BytesIO(body))
+            answer.close()  # in the middle of the answer
+            await gateway.settles()
+            assert len(brain.settled) == 1
