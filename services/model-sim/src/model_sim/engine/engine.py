@@ -12,7 +12,6 @@ size. A step in which nothing else changes therefore costs the same for one sequ
 
 import heapq
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
@@ -23,16 +22,14 @@ from model_sim.engine.adapters import AdapterSlots
 from model_sim.engine.blocks import BlockPool
 from model_sim.engine.metrics import EngineMetrics
 from model_sim.engine.profile import EngineConfig, LatencyProfile
-from model_sim.engine.request import Completion, FinishReason, NeverFitsError, Output, Request
+from model_sim.engine.request import FinishReason, NeverFitsError, Output, Request
+from model_sim.engine.sequence import NEVER, Sequence, State
+from model_sim.engine.waiting import WaitingRequests
 
 JITTER_TABLE_SIZE = 1021
 """Drawn once and walked in a circle: a prime, so that it does not beat with block or batch sizes."""
 JITTER_FLOOR = 0.5
 """No step takes less than half of what the profile says."""
-MAX_IDLE_QUEUES = 64
-"""Adapters come and go: empty queues beyond this are dropped when a new one appears."""
-NEVER = 1 << 62
-"""A step number that is never reached."""
 
 
 class CacheListener(Protocol):
@@ -64,54 +61,6 @@ class Snapshot:
     asleep: bool
 
 
-class _Sequence:
-    """A request inside the engine."""
-
-    __slots__ = (
-        "arrival",
-        "base",
-        "cached_tokens",
-        "computed",
-        "finish_reason",
-        "first_token",
-        "generated",
-        "last_token",
-        "order",
-        "output_tokens",
-        "preemptions",
-        "request",
-        "scheduled",
-        "settled",
-        "settles_at",
-        "shared",
-        "state",
-        "target",
-    )
-
-    def __init__(self, request: Request, order: int, arrival: float) -> None:
-        self.request = request
-        self.order = order
-        self.arrival = arrival
-        self.state = _WAITING
-        self.base = 0
-        self.generated = 0
-        self.computed = 0
-        self.target = request.prompt_tokens
-        self.output_tokens = request.output_tokens
-        self.finish_reason = request.finish_reason
-        self.shared: list[int] = []
-        self.settled = 0
-        self.settles_at = NEVER
-        self.cached_tokens = 0
-        self.preemptions = 0
-        self.scheduled = -1.0
-        self.first_token = -1.0
-        self.last_token = -1.0
-
-
-_WAITING, _TRANSFERRING, _PREFILLING, _DECODING, _DONE = range(5)
-
-
 class Engine:
     """One model replica. Single-threaded; the caller keeps `now` from going back by more than it must."""
 
@@ -136,23 +85,22 @@ class Engine:
         self._jitter = _jitter_table(profile.jitter, random)
         self._coasts = not every_token and listener is None
         self._outputs: list[Output] = []
-        self._sequences: dict[str, _Sequence] = {}
+        self._sequences: dict[str, Sequence] = {}
         self._order = 0
-        self._waiting: dict[str | None, deque[_Sequence]] = {}
-        self._waiting_count = 0
-        self._transfers: list[tuple[float, int, _Sequence]] = []
-        self._running: dict[str, _Sequence] = {}
-        self._decoders: dict[str, _Sequence] = {}
-        self._prefills: list[_Sequence] = []
-        self._finishes: list[tuple[int, int, _Sequence]] = []
-        self._aborts: list[_Sequence] = []
+        self._waiting = WaitingRequests(self.adapters, config.adapter_patience)
+        self._transfers: list[tuple[float, int, Sequence]] = []
+        self._running: dict[str, Sequence] = {}
+        self._decoders: dict[str, Sequence] = {}
+        self._prefills: list[Sequence] = []
+        self._finishes: list[tuple[int, int, Sequence]] = []
+        self._aborts: list[Sequence] = []
         self._growth = [0] * config.block_size
         self._context = 0
         self._step_number = 0
         self._in_flight = False
         self._flight_end = 0.0
         self._flight_prefill = 0
-        self._chunks: list[tuple[_Sequence, int]] = []
+        self._chunks: list[tuple[Sequence, int]] = []
         self._last_end = 0.0
         self._ready = 0.0
         self._may_admit = False
@@ -176,7 +124,7 @@ class Engine:
         block_size, capacity = self.config.block_size, self._pool.capacity
         if not self._in_flight and not self._has_work():
             self._ready = now
-        sequence = _Sequence(request, self._order, now)
+        sequence = Sequence(request, self._order, now)
         self._order += 1
         room = capacity * block_size - request.prompt_tokens + 1  # the last token's own KV is never computed
         if sequence.output_tokens > room:
@@ -184,11 +132,10 @@ class Engine:
         self._sequences[request.id] = sequence
         if request.remote_prefill:
             ready = now + self.profile.transfer_seconds(request.prompt_tokens)
-            sequence.state = _TRANSFERRING
+            sequence.state = State.TRANSFERRING
             heapq.heappush(self._transfers, (ready, sequence.order, sequence))
         else:
             self._enqueue(sequence)
-        self._waiting_count += 1
 
     def abort(self, request_id: str, now: float) -> None:
         """Give up a request; what it holds is free when the step under way ends. Unknown ids are ignored."""
@@ -196,7 +143,7 @@ class Engine:
         sequence = self._sequences.get(request_id)
         if sequence is None:
             return
-        if self._in_flight and sequence.state in (_PREFILLING, _DECODING):
+        if self._in_flight and sequence.state in (State.PREFILLING, State.DECODING):
             self._aborts.append(sequence)
         else:
             self._finish(sequence, max(now, self._last_end), FinishReason.ABORT)
@@ -243,19 +190,15 @@ class Engine:
 
     def snapshot(self) -> Snapshot:
         """Gauges as of the last completed step."""
-        waiting = sorted({name for name, queue in self._waiting.items() if name is not None and queue})
-        deferred = len(self._transfers) + sum(
-            len(self._waiting[name]) for name in waiting if not self.adapters.admits(name)
-        )
         return Snapshot(
             running=len(self._running),
-            waiting=self._waiting_count,
-            deferred=deferred,
+            waiting=len(self._waiting) + len(self._transfers),
+            deferred=self._waiting.deferred + len(self._transfers),
             kv_cache_usage=self._pool.used / self._pool.capacity,
             blocks_used=self._pool.used,
             blocks_cached=self._pool.cached,
             running_adapters=self.adapters.running,
-            waiting_adapters=tuple(waiting),
+            waiting_adapters=self._waiting.adapters,
             prefix_cache_queries=self.metrics.prefix_cache_queries,
             prefix_cache_hits=self.metrics.prefix_cache_hits,
             asleep=self.asleep,
@@ -290,7 +233,7 @@ class Engine:
             and not self._prefills
             and not self._transfers
             and not self.asleep
-            and not (self._may_admit and self._waiting_count)
+            and not (self._may_admit and self._waiting)
         )
 
     def _coast(self, limit: float, *, inclusive: bool) -> None:
@@ -332,7 +275,7 @@ class Engine:
             self.metrics.iteration_tokens.observe(decoding, steps)
 
     def _has_work(self) -> bool:
-        return bool(self._running) or self._waiting_count > len(self._transfers)
+        return bool(self._running) or bool(self._waiting)
 
     def _start_time(self) -> float | None:
         if self.asleep:
@@ -354,7 +297,7 @@ class Engine:
         if decoding:
             seconds += profile.per_context_token * (self._context + decoding)
         self._flight_prefill = 0
-        if self._prefills or (self._may_admit and self._waiting_count):
+        if self._prefills or (self._may_admit and self._waiting):
             budget = self.config.max_num_batched_tokens - decoding
             seconds += self._schedule_prefills(start, budget, admit=not preempted)
         if profile.jitter:
@@ -386,7 +329,7 @@ class Engine:
             tokens += chunk
             budget -= chunk
         load = 0.0
-        while admit and budget > 0 and self._may_admit and self._waiting_count:
+        while admit and budget > 0 and self._may_admit and self._waiting:
             sequence_or_none = self._admit(start, budget)
             if sequence_or_none is None:
                 break
@@ -400,7 +343,7 @@ class Engine:
         self._flight_prefill = tokens
         return load + profile.per_prefill_token * tokens + profile.per_prefill_pair * pairs
 
-    def _schedule_chunk(self, sequence: _Sequence, chunk: int) -> int:
+    def _schedule_chunk(self, sequence: Sequence, chunk: int) -> int:
         """Note that the step under way computes `chunk` prompt tokens; the attention pairs that takes."""
         pairs = chunk * sequence.computed + chunk * (chunk + 1) // 2
         self._chunks.append((sequence, chunk))
@@ -408,13 +351,13 @@ class Engine:
         self._settle(sequence, sequence.computed)
         return pairs
 
-    def _admit(self, start: float, budget: int) -> _Sequence | None:
+    def _admit(self, start: float, budget: int) -> Sequence | None:
         """Move the next admissible request from waiting to running; None where it must wait."""
         config, pool = self.config, self._pool
         if len(self._running) >= config.max_num_seqs:
             self._may_admit = False
             return None
-        sequence = self._next_waiting(start)
+        sequence = self._waiting.first(start)
         if sequence is None:
             self._may_admit = False
             return None
@@ -429,21 +372,20 @@ class Engine:
         computed = target - 1 if remote else hits * block_size
         if not config.enable_chunked_prefill and target - computed > budget and self._running:
             return None  # the whole prompt or nothing: wait for a step with more room
-        self._waiting[sequence.request.adapter].popleft()
-        self._waiting_count -= 1
+        self._waiting.pop(sequence)
         for index in range(hits):
             pool.hold(hashes[index])
         pool.take(fresh)
         sequence.shared = list(hashes[:hits])
         sequence.settled = hits
         sequence.computed = computed
-        sequence.state = _PREFILLING
+        sequence.state = State.PREFILLING
         self._running[sequence.request.id] = sequence
         self._prefills.append(sequence)
         self._count_admission(sequence, hits * block_size, start)
         return sequence
 
-    def _count_admission(self, sequence: _Sequence, cached: int, start: float) -> None:
+    def _count_admission(self, sequence: Sequence, cached: int, start: float) -> None:
         if sequence.preemptions:
             return
         sequence.scheduled = start
@@ -455,29 +397,6 @@ class Engine:
         if sequence.request.remote_prefill:
             metrics.external_prefix_cache_queries += prompt - cached
             metrics.external_prefix_cache_hits += max(0, sequence.computed - cached)
-
-    def _next_waiting(self, start: float) -> _Sequence | None:
-        """First in order of arrival among those whose adapter has or can get a slot.
-
-        Overtaking ends when a request has waited for a slot longer than the patience: then no adapter is admitted
-        before it, running ones finish, and a slot comes free.
-        """
-        first: _Sequence | None = None
-        starving: _Sequence | None = None
-        for adapter, queue in self._waiting.items():
-            if not queue:
-                continue
-            head = queue[0]
-            if adapter is not None and not self.adapters.admits(adapter):
-                patient = start - head.arrival <= self.config.adapter_patience
-                if not patient and (starving is None or head.order < starving.order):
-                    starving = head
-            elif first is None or head.order < first.order:
-                first = head
-        if starving is None or first is None or first.request.adapter is None or first.order < starving.order:
-            return first
-        base = self._waiting.get(None)
-        return base[0] if base else None
 
     def _complete(self, end: float) -> None:
         """End the step under way: tokens out, finished and aborted requests gone."""
@@ -504,10 +423,10 @@ class Engine:
         finishes, number = self._finishes, self._step_number
         while finishes and finishes[0][0] <= number:
             finish_step, _, sequence = heapq.heappop(finishes)
-            if sequence.state == _DECODING and sequence.base + sequence.output_tokens == finish_step:
+            if sequence.state == State.DECODING and sequence.base + sequence.output_tokens == finish_step:
                 self._finish(sequence, end, sequence.finish_reason)
         for sequence in self._aborts:
-            if sequence.state != _DONE:
+            if sequence.state != State.DONE:
                 self._finish(sequence, end, FinishReason.ABORT)
         self._aborts.clear()
 
@@ -518,7 +437,7 @@ class Engine:
             if tokens < sequence.output_tokens:  # the last token is emitted with the completion
                 outputs.append(Output(request_id, end, tokens, sequence.cached_tokens, None))
 
-    def _prefilled(self, sequence: _Sequence, end: float) -> None:
+    def _prefilled(self, sequence: Sequence, end: float) -> None:
         """The prompt is computed: its next token is out, and from the next step on it decodes."""
         request, metrics = sequence.request, self.metrics
         self._prefills.remove(sequence)
@@ -527,7 +446,7 @@ class Engine:
         if sequence.first_token < 0:
             sequence.first_token = end
             metrics.time_to_first_token.observe(end - sequence.arrival)
-            self._count_prompt(sequence)
+            metrics.prompt_done(request.prompt_tokens, sequence.cached_tokens, transferred=request.remote_prefill)
         else:
             metrics.inter_token_latency.observe(end - sequence.last_token)
         sequence.base = self._step_number - sequence.generated
@@ -535,29 +454,20 @@ class Engine:
             self._finish(sequence, end, sequence.finish_reason)
             return
         self._outputs.append(Output(request.id, end, sequence.generated, sequence.cached_tokens, None))
-        sequence.state = _DECODING
+        sequence.state = State.DECODING
         sequence.settles_at = self._next_settling(sequence)
         self._decoders[request.id] = sequence
         self._context += request.prompt_tokens + sequence.generated - 1
         self._growth[self._growth_slot(sequence)] += 1
         heapq.heappush(self._finishes, (sequence.base + sequence.output_tokens, sequence.order, sequence))
 
-    def _count_prompt(self, sequence: _Sequence) -> None:
-        metrics, prompt = self.metrics, sequence.request.prompt_tokens
-        cached = min(sequence.cached_tokens, prompt)
-        transferred = max(0, prompt - 1 - cached) if sequence.request.remote_prefill else 0
-        metrics.prompt_tokens += prompt
-        metrics.prompt_tokens_cached += cached
-        metrics.prompt_tokens_transferred += transferred
-        metrics.prompt_tokens_computed += prompt - cached - transferred
-
     # -- leaving the batch ---------------------------------------------------------------------------------------
 
-    def _growth_slot(self, sequence: _Sequence) -> int:
+    def _growth_slot(self, sequence: Sequence) -> int:
         """The step numbers, modulo block size, at which a decoding sequence needs one more block."""
         return (sequence.base + 1 - sequence.request.prompt_tokens) % self.config.block_size
 
-    def _preempt(self, sequence: _Sequence) -> None:
+    def _preempt(self, sequence: Sequence) -> None:
         """Take a running sequence's blocks; it will be computed again, tokens and all, when there is room."""
         self._leave_batch(sequence)
         sequence.preemptions += 1
@@ -566,11 +476,10 @@ class Engine:
         sequence.computed = 0
         self.metrics.preemptions += 1
         self._enqueue(sequence)
-        self._waiting_count += 1
 
-    def _leave_batch(self, sequence: _Sequence) -> None:
+    def _leave_batch(self, sequence: Sequence) -> None:
         request = sequence.request
-        if sequence.state == _DECODING:
+        if sequence.state == State.DECODING:
             sequence.generated = self._step_number - sequence.base
             held = request.prompt_tokens + sequence.generated - 1
             self._settle(sequence, held)
@@ -590,76 +499,30 @@ class Engine:
             self.adapters.release(request.adapter)
         self._may_admit = True
 
-    def _finish(self, sequence: _Sequence, end: float, reason: FinishReason) -> None:
+    def _finish(self, sequence: Sequence, end: float, reason: FinishReason) -> None:
         request = sequence.request
-        if sequence.state == _WAITING:
-            self._waiting[request.adapter].remove(sequence)
-            self._waiting_count -= 1
+        if sequence.state == State.WAITING:
+            self._waiting.remove(sequence)
             self._may_admit = True
-        elif sequence.state == _TRANSFERRING:
+        elif sequence.state == State.TRANSFERRING:
             self._transfers = [entry for entry in self._transfers if entry[2] is not sequence]
             heapq.heapify(self._transfers)
-            self._waiting_count -= 1
         else:
             self._leave_batch(sequence)
-        sequence.state = _DONE
+        sequence.state = State.DONE
         del self._sequences[request.id]
-        completion = Completion(
-            finish_reason=reason,
-            arrival=sequence.arrival,
-            scheduled=sequence.scheduled,
-            first_token=sequence.first_token,
-            finished=end,
-            prompt_tokens=request.prompt_tokens,
-            output_tokens=sequence.generated,
-            cached_tokens=sequence.cached_tokens,
-            preemptions=sequence.preemptions,
-        )
-        self._observe(request, completion)
+        completion = sequence.completion(reason, end)
+        self.metrics.finish(request, completion)
         self._outputs.append(Output(request.id, end, sequence.generated, sequence.cached_tokens, completion))
-
-    def _observe(self, request: Request, completion: Completion) -> None:
-        """Per-request metrics, all at its end, as vLLM does."""
-        metrics, done = self.metrics, completion
-        metrics.finished[done.finish_reason.value] += 1
-        metrics.end_to_end.observe(done.finished - done.arrival)
-        metrics.request_prompt_tokens.observe(done.prompt_tokens)
-        metrics.request_generation_tokens.observe(done.output_tokens)
-        metrics.request_max_generation_tokens.observe(done.output_tokens)
-        metrics.request_params_n.observe(request.n)
-        if request.max_tokens is not None:
-            metrics.request_params_max_tokens.observe(request.max_tokens)
-        metrics.request_preemptions.observe(done.preemptions)
-        metrics.request_prefill_computed_tokens.observe(max(0, done.prompt_tokens - done.cached_tokens))
-        scheduled = done.scheduled if done.scheduled >= 0 else done.finished
-        first = done.first_token if done.first_token >= 0 else done.finished
-        metrics.queue_time.observe(max(0.0, scheduled - done.arrival))
-        metrics.prefill_time.observe(max(0.0, first - scheduled))
-        metrics.decode_time.observe(done.finished - first)
-        metrics.inference_time.observe(max(0.0, done.finished - scheduled))
-        tokens = done.output_tokens - 1
-        metrics.time_per_output_token.observe((done.finished - first) / tokens if tokens > 0 else 0.0)
 
     # -- queue and cache -----------------------------------------------------------------------------------------
 
-    def _enqueue(self, sequence: _Sequence) -> None:
-        """Into the queue of its adapter, by order of first arrival: a preempted request goes before newer ones."""
-        sequence.state = _WAITING
-        queue = self._waiting.get(sequence.request.adapter)
-        if queue is None:
-            if len(self._waiting) > MAX_IDLE_QUEUES:
-                self._waiting = {name: old for name, old in self._waiting.items() if old}
-            queue = self._waiting[sequence.request.adapter] = deque()
-        if not queue or queue[-1].order < sequence.order:
-            queue.append(sequence)
-        elif sequence.order < queue[0].order:
-            queue.appendleft(sequence)
-        else:
-            place = next(index for index, other in enumerate(queue) if other.order > sequence.order)
-            queue.insert(place, sequence)
+    def _enqueue(self, sequence: Sequence) -> None:
+        sequence.state = State.WAITING
+        self._waiting.push(sequence)
         self._may_admit = True
 
-    def _settle(self, sequence: _Sequence, computed: int) -> None:
+    def _settle(self, sequence: Sequence, computed: int) -> None:
         """Make the blocks that `computed` tokens fill findable by hash."""
         request = sequence.request
         full = min(computed // self.config.block_size, len(request.block_hashes))
@@ -681,7 +544,7 @@ class Engine:
                 self._settle(sequence, sequence.request.prompt_tokens + number - sequence.base - 1)
                 sequence.settles_at = self._next_settling(sequence)
 
-    def _next_settling(self, sequence: _Sequence) -> int:
+    def _next_settling(self, sequence: Sequence) -> int:
         """The step number at which a decoding sequence has filled its next block that has a hash."""
         request = sequence.request
         if sequence.settled >= len(request.block_hashes) or not self.config.enable_prefix_caching:

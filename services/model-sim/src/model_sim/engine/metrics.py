@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 
+from model_sim.engine.request import Completion, Request
+
 TTFT_BUCKETS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
     1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
@@ -89,3 +91,32 @@ class EngineMetrics:
         self.request_prefill_computed_tokens = Histogram(tokens)
         self.request_params_n = Histogram(N_BUCKETS)
         self.request_preemptions = Histogram(PREEMPTION_BUCKETS)
+
+    def finish(self, request: Request, done: Completion) -> None:
+        """Per-request metrics, all at its end, as vLLM does."""
+        self.finished[done.finish_reason.value] += 1
+        self.end_to_end.observe(done.finished - done.arrival)
+        self.request_prompt_tokens.observe(done.prompt_tokens)
+        self.request_generation_tokens.observe(done.output_tokens)
+        self.request_max_generation_tokens.observe(done.output_tokens)
+        self.request_params_n.observe(request.n)
+        if request.max_tokens is not None:
+            self.request_params_max_tokens.observe(request.max_tokens)
+        self.request_preemptions.observe(done.preemptions)
+        self.request_prefill_computed_tokens.observe(max(0, done.prompt_tokens - done.cached_tokens))
+        scheduled = done.scheduled if done.scheduled >= 0 else done.finished
+        first = done.first_token if done.first_token >= 0 else done.finished
+        self.queue_time.observe(max(0.0, scheduled - done.arrival))
+        self.prefill_time.observe(max(0.0, first - scheduled))
+        self.decode_time.observe(done.finished - first)
+        self.inference_time.observe(max(0.0, done.finished - scheduled))
+        tokens = done.output_tokens - 1
+        self.time_per_output_token.observe((done.finished - first) / tokens if tokens > 0 else 0.0)
+
+    def prompt_done(self, prompt: int, cached: int, *, transferred: bool) -> None:
+        """Count a prompt, once its first token is out, by where its tokens came from."""
+        fetched = max(0, prompt - 1 - cached) if transferred else 0
+        self.prompt_tokens += prompt
+        self.prompt_tokens_cached += cached
+        self.prompt_tokens_transferred += fetched
+        self.prompt_tokens_computed += prompt - cached - fetched
