@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = app.Options(
         listeners=flags.listeners(given),
         metrics_port=given.metrics_port,
-        config_dirs=tuple(given.config_dir),
+        config_dirs=flags.config_dirs(given),
         namespace=os.environ.get("NAMESPACE") or None,
         is_streaming=given.streaming,
     )

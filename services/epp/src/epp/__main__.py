@@ -75,7 +75,7 @@ def options(given: argparse.Namespace) -> app.Options:
     return app.Options(
         listeners=flags.listeners(given),
         metrics_port=given.metrics_port,
-        config_dirs=tuple(given.config_dir),
+        config_dirs=flags.config_dirs(given),
         replica=given.replica_id or f"{socket.gethostname()}-{secrets.token_hex(3)}",
         config_file=given.config_file,
         config_text=given.config_text,

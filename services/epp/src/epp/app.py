@@ -27,6 +27,7 @@ from epp.observer import Journal, NullJournal
 from epp.picker import Picker
 from epp.scrape import Scraper, Source
 from epp.sharing.stream import Apply, SharedStream
+from epp.timing import TimedBrain
 from gateway import accesslog, admin, clock, lifecycle
 from gateway.accesslog import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
@@ -65,8 +66,9 @@ class Stack:
         self.discovery = Discovery(options.config_dirs, self._replace_pools)
         intake = FeedbackIntake(self.picker, clock.monotonic, self.metrics)
         self.log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
+        self.brain = TimedBrain(self.picker, clock.monotonic, self.metrics)
         self.processor = external_processor(
-            self.picker, clock.monotonic, self.metrics, lambda: self.log_receiver.is_attached
+            self.brain, clock.monotonic, self.metrics, lambda: self.log_receiver.is_attached
         )
 
     def jobs(self, source: ConfigSource) -> Iterator[Coroutine[Any, Any, None]]:
@@ -100,7 +102,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     def is_ready() -> bool:
         return picker.is_ready() and not stopping.is_set()
 
-    door = HttpDoor(picker, clock.monotonic, metrics, lambda: stack.discovery.base_models, is_ready)
+    door = HttpDoor(stack.brain, clock.monotonic, metrics, lambda: stack.discovery.base_models, is_ready)
     operators = admin.application(metrics.registry, is_ready, debug.routes(picker, clock.monotonic))
     async with (
         lifecycle.background(*stack.jobs(source)),

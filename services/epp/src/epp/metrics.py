@@ -27,6 +27,7 @@ LATENCY = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5
            180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600)  # fmt: skip
 PER_TOKEN = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576)
+DECISION = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 TENTHS = tuple(step / 10 for step in range(11))
 
 MODEL = ("model_name", "target_model_name")
@@ -84,6 +85,9 @@ class Metrics:
         )
         self._hit_ratio = self._histogram(
             name("prefix_indexer_hit_ratio"), "Expected cached share of a prompt.", (), TENTHS
+        )
+        self._decision_seconds = self._histogram(
+            name("scheduler_e2e_duration_seconds"), "Time of one decision.", (), DECISION
         )
         self._rewrites = self._counter(
             name("model_rewrite_decisions_total"),
@@ -188,6 +192,10 @@ class Metrics:
 
     # The shells' observers.
 
+    def took(self, seconds: float) -> None:
+        """One decision, from the request's arrival at the door to its verdict."""
+        self._decision_seconds.observe(seconds)
+
     def violation(self, reason: str) -> None:  # noqa: ARG002 - reasons are unbounded, labels must not be
         """A proxy broke the protocol."""
         self._violations.add()
@@ -243,9 +251,15 @@ class PoolCollector(Collector):
         queue = GaugeMetricFamily(
             "inference_pool_per_pod_queue_size", "Waiting requests.", labels=["name", "model_server_pod"]
         )
+        index = GaugeMetricFamily(
+            "inference_extension_prefix_indexer_size", "Blocks in the prefix index.", labels=["name"]
+        )
+        flying = GaugeMetricFamily("pointsman_epp_in_flight_requests", "Picks that have not ended.", labels=["name"])
         for pool in self._pools():
             name, endpoints = str(pool.get("pool", "")), _mappings(pool.get("endpoints"))
             ready.add_metric([name], len(endpoints))
+            index.add_metric([name], _number(pool, "index_blocks") or 0)
+            flying.add_metric([name], sum(_number(endpoint, "in_flight") or 0 for endpoint in endpoints))
             for endpoint in endpoints:
                 waiting = _number(endpoint, "waiting")
                 if waiting is not None:
@@ -254,7 +268,7 @@ class PoolCollector(Collector):
                 values = [value for endpoint in endpoints if (value := _number(endpoint, field)) is not None]
                 if values:
                     family.add_metric([name], sum(values) / len(values))
-        return [ready, *averages.values(), queue]
+        return [ready, *averages.values(), queue, index, flying]
 
 
 def _mappings(value: object) -> list[Mapping[str, object]]:

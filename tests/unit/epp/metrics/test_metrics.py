@@ -85,12 +85,15 @@ def test_pool_gauges_are_computed_when_asked_for() -> None:
         {"endpoint": "e:2", "metrics": {"waiting": 2, "running": 1, "kv_usage": 0.3}},
         {"endpoint": "e:3", "metrics": None},
     ]
-    metrics.describe_pools(lambda: [{"pool": "ns/a", "endpoints": endpoints}])
+    endpoints[0]["in_flight"] = 7
+    metrics.describe_pools(lambda: [{"pool": "ns/a", "endpoints": endpoints, "index_blocks": 12}])
     shown = text(metrics)
     for line in (
         'inference_pool_ready_pods{name="ns/a"} 3.0',
         'inference_pool_average_queue_size{name="ns/a"} 3.0',
         'inference_pool_average_kv_cache_utilization{name="ns/a"} 0.4',
+        'inference_extension_prefix_indexer_size{name="ns/a"} 12.0',
+        'pointsman_epp_in_flight_requests{name="ns/a"} 7.0',
         'inference_pool_per_pod_queue_size{model_server_pod="e:1",name="ns/a"} 4.0',
     ):
         assert line in shown

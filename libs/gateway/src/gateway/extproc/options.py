@@ -6,6 +6,7 @@ not to verify protects nothing; give `--cert-path` to serve TLS.
 """
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gateway.extproc.service import Listeners
 
 # klog's levels: 2 is the default, 4 and more is debugging.
 DEBUG_VERBOSITY = 4
+CONFIG_DIRS = "POINTSMAN_CONFIG_DIR"
 BASE_IGNORED: Mapping[str, str] = {
     "--metrics-endpoint-auth": "metrics are served without Kubernetes' token review",
     "--enable-pprof": "there is no Go profiler",
@@ -39,7 +41,8 @@ def add_serving(parser: argparse.ArgumentParser, *, grpc_port: int, health_port:
     """Where and how to serve, where the manifests are, how to log."""
     flag = parser.add_argument
     flag("--config-dir", type=Path, action="append", default=[], metavar="DIR",
-         help="folder of manifests; repeat it, a later folder replaces objects of an earlier one")  # fmt: skip
+         help="folder of manifests; repeat it, a later folder replaces objects of an earlier one "
+         f"(default: those in {CONFIG_DIRS}, separated by colons)")  # fmt: skip
     flag("--host", default="0.0.0.0", help="address to listen on (default: all)")
     flag("--grpc-port", type=int, default=grpc_port, help=f"ext_proc (default: {grpc_port})")
     flag("--grpc-health-port", type=int, default=health_port, help=f"gRPC health (default: {health_port})")
@@ -52,6 +55,14 @@ def add_serving(parser: argparse.ArgumentParser, *, grpc_port: int, health_port:
     flag("--log-level", choices=logs.LEVELS, default=None, help="default: info")
     flag("-v", "--v", type=int, default=2, metavar="N", help="as the reference: 4 and more is --log-level debug")
     flag("--zap-encoder", choices=("json", "console"), help="json or console logs (default: by terminal)")
+
+
+def config_dirs(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """Folders of the command line, else of the environment: so that the reference's arguments can stay as they are."""
+    found = arguments.config_dir or [Path(part) for part in environment.get(CONFIG_DIRS, "").split(os.pathsep) if part]
+    if not found:
+        logs.get(__name__).warning("no manifests: give --config-dir", environment=CONFIG_DIRS)
+    return tuple(found)
 
 
 def add_ignored(parser: argparse.ArgumentParser, flags: Mapping[str, str]) -> None:
