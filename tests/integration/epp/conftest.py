@@ -1,8 +1,10 @@
 """A real redis-server on a free port, which a test may kill and start again."""
 
 import asyncio
+import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,16 @@ class RedisServer:
                 await writer.wait_closed()
                 return
         raise TimeoutError("redis-server did not start")
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Connected, and silent."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self._process is not None:

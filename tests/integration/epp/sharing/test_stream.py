@@ -143,3 +143,20 @@ async def test_a_message_of_another_version_is_skipped(redis_server) -> None:
         a.stream.record(EVENT)
         await until(lambda: bool(b.heard))
         assert b.heard == [EVENT]
+
+
+async def test_a_redis_that_hangs_delays_nobody_and_loses_nothing_that_fits(redis_server) -> None:
+    a, b = Replica(redis_server.url, "a"), Replica(redis_server.url, "b")
+    async with running(a, b):
+        await connected(a, b)
+        with redis_server.hanging():
+            started = time.monotonic()
+            for number in range(5_000):
+                a.stream.record(PrefixLearned(PoolId("p"), EndpointId("e"), (number,)))
+                if number % 1000 == 0:
+                    await asyncio.sleep(0)
+            assert time.monotonic() - started < 5  # the time of encoding, not that of a network
+            await asyncio.sleep(0.2)
+            assert b.heard == []
+        await until(lambda: len({event.blocks for event in b.heard}) == 5_000, seconds=20)
+    assert a.counts.lost == 0
