@@ -49,8 +49,11 @@ class Mapped:
         if not options.config_dirs:
             self.current = BaseModels()
             return
+        reported: tuple[Problem, ...] = ()
         async for snapshot in snapshots(options.config_dirs):
-            report(snapshot.problems)
+            if snapshot.problems != reported:
+                report(snapshot.problems)
+            reported = snapshot.problems
             if snapshot.problems:
                 continue
             found = base_models(snapshot.manifests, options.namespace)
