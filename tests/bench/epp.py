@@ -19,7 +19,7 @@ from time import thread_time as cpu_seconds
 import orjson
 
 from epp.config import default_config
-from epp.model import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolId, PoolSpec, Request
+from epp.model import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolId, PoolSpec, PrefixLearned, Request
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
 from epp.state.prefix import PrefixIndex
@@ -30,20 +30,27 @@ SIZES = {"1 KB": 1_000, "32 KB": 32_000, "400 KB": 400_000}
 HEADERS = {"content-type": "application/json", "x-request-id": "bench"}
 # Half the requests continue one of these prompts, half are new: matching and learning both happen.
 SHARED_PROMPTS = 20
+CHAIN = 125
 RESULT = Path("build/bench/epp.json")
 
 
 def picker(endpoints: int) -> Picker:
-    """A picker over so many endpoints, all scraped once."""
+    """A picker over so many endpoints, all scraped once, their believed caches full as after an hour of work."""
     made = Picker(default_config(), random=Random(1), replica="b", observer=NullObserver(), journal=NullJournal())
     found = tuple(
         Endpoint(EndpointId(f"10.0.{at // 250}.{at % 250}:8000"), f"10.0.{at // 250}.{at % 250}", 8000, f"e{at}")
         for at in range(endpoints)
     )
     made.replace_pools({POOL: PoolSpec(POOL, found)}, 0.0)
+    # 27 000 blocks are an 80 GB GPU with an 8B model; a thousand of those would fill the bench's own memory.
+    engine_blocks, random = (27_000 if endpoints <= 100 else 4_000), Random(2)
     for at, endpoint in enumerate(found):
-        metrics = EngineMetrics(at % 3, 4 + at % 5, 0.3, block_size=16, block_count=27_000, started_at=1.0)
+        metrics = EngineMetrics(at % 3, 4 + at % 5, 0.3, block_size=16, block_count=engine_blocks, started_at=1.0)
         made.observe(POOL, endpoint.id, metrics, 0.9)
+    for endpoint in found:
+        for _ in range(engine_blocks // 4 // CHAIN):
+            blocks = tuple(random.getrandbits(64) for _ in range(CHAIN))
+            made.apply(PrefixLearned(POOL, endpoint.id, blocks), 0.9)
     return made
 
 
