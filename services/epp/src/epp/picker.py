@@ -45,7 +45,7 @@ from epp.scheduling.view import SchedulingView
 from epp.state.endpoint import EndpointState
 from epp.state.ledger import Ledger, Reservation, Share
 from epp.state.pool import PoolState
-from epp.state.prefix import chain, seed_of
+from epp.state.prefix import Stamp, chain, seed_of
 from gateway import protocol
 from gateway.errors import ErrorCode, Rejection
 
@@ -237,11 +237,10 @@ class Picker:
         if not states:
             said = "no endpoint is allowed by the proxy's subset" if door.subset is not None else "no endpoint is ready"
             return Rejection(503, ErrorCode.NO_READY_ENDPOINT, f"{said} in pool {pool.spec.id!r}")
-        parsed = replace(
-            parsed,
-            priority=priority_of(door, parsed.model, pool.spec),
-            target_model=target_of(door, parsed.model, pool.spec, self._random),
-        )
+        priority = priority_of(door, parsed.model, pool.spec)
+        target = target_of(door, parsed.model, pool.spec, self._random)
+        if (priority, target) != (parsed.priority, parsed.target_model):
+            parsed = replace(parsed, priority=priority, target_model=target)
         blocks = self._blocks(parsed, pool)
         view = SchedulingView(
             request=parsed,
@@ -282,7 +281,7 @@ class Picker:
         pick_id = PickId(f"{self._replica}-{self._picks:x}")
         before = (first.in_flight, first.in_flight_tokens)
         reservation = self._reserve(pick_id, asked, decision, now)
-        self._learn(asked, decision, now)
+        reservation.stamps = self._learn(asked, decision, now)
         targets = tuple(state.id for state in chosen)
         lead = explain.margin(result.totals, result.chosen)
         ledger = LoadNote(first.id, before[0], first.in_flight, before[1], first.in_flight_tokens)
@@ -324,7 +323,6 @@ class Picker:
             ahead_tokens=int(ahead[-1]),
             block_tokens=pool.block_tokens,
             blocks=asked.blocks,
-            matched_stamps=pool.index.stamps(state.slot, asked.blocks[:matched]),
             new_from=matched,
             picked_at=now,
             heard_at=now,
@@ -332,13 +330,15 @@ class Picker:
         self._ledger.reserve(reservation)
         return reservation
 
-    def _learn(self, asked: _Asked, decision: Decision, now: float) -> None:
+    def _learn(self, asked: _Asked, decision: Decision, now: float) -> Sequence[Stamp | None]:
+        """Enter what the endpoints will hold; when the primary last touched each block before."""
         pool, blocks = asked.pool, asked.blocks
+        stamps: list[Sequence[Stamp | None]] = []
         legs = [decision.primary] + ([decision.prefill] if decision.prefill is not None else [])
         for leg in legs:
             state = _primary(leg)
             if blocks:
-                pool.index.learn(state.slot, blocks)
+                stamps.append(pool.index.learn(state.slot, blocks))
                 self._journal.record(PrefixLearned(pool.spec.id, state.id, blocks))
             if not asked.view.matches:
                 pool.cold_picks += 1
@@ -347,6 +347,7 @@ class Picker:
         affinity = self._config.affinity
         if session and affinity is not None:
             pool.sessions.bind(session, _primary(decision.primary).id, now, affinity.eviction_ttl_seconds)
+        return stamps[0] if stamps else ()
 
     def _blocks(self, parsed: InferenceRequest, pool: PoolState) -> tuple[int, ...]:
         if not self._config.uses_prefix or not parsed.canonical:

@@ -6,7 +6,6 @@ plus one step per endpoint, whatever the number of endpoints that hold a block. 
 endpoints' capacities: about 0.2 GB per million blocks held (measured by the bench; see docs/scheduling.md).
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import xxhash
@@ -18,6 +17,10 @@ Stamp = int
 DEFAULT_CAPACITY_BLOCKS = 31_250
 # No engine can make one endpoint's share larger than this, whatever it reports: 64 million tokens.
 LARGEST_CAPACITY_BLOCKS = 1_000_000
+# Stamps without a chain that may stand in an endpoint's order before it is cleared of them.
+_ORDER_SLACK = 64
+# Eviction waits until an endpoint is over its capacity by one part in 64: finding the oldest has a price by itself.
+_SLACK_SHIFT = 6
 
 
 def chain(canonical: bytes, seed: bytes, block_bytes: int, max_blocks: int) -> tuple[int, ...]:
@@ -33,13 +36,85 @@ def seed_of(target_model: str, cache_salt: str) -> bytes:
     return f"{target_model}\0{cache_salt}".encode()
 
 
+class _Holding:
+    """What one endpoint holds: each block with the stamp of its last touch, and per stamp the chain touched then.
+
+    A chain is forgotten when none of its blocks bears its stamp any more, and shortened when less than half do, so that
+    chains never take more than twice the room of what is held.
+    """
+
+    __slots__ = ("capacity", "chains", "order", "stamps", "touched")
+
+    def __init__(self) -> None:
+        self.capacity = DEFAULT_CAPACITY_BLOCKS
+        self.stamps: dict[int, Stamp] = {}
+        self.chains: dict[Stamp, Sequence[int]] = {}
+        self.touched: dict[Stamp, int] = {}  # blocks that bear the stamp
+        self.order: deque[Stamp] = deque()  # oldest first; those without a chain are skipped
+
+    def touch(self, blocks: Sequence[int], stamp: Stamp) -> list[Stamp | None]:
+        """Give blocks a new stamp; their old ones are returned, None for blocks that are new."""
+        before = list(map(self.stamps.get, blocks))
+        self.stamps.update(dict.fromkeys(blocks, stamp))
+        self.chains[stamp] = blocks
+        self.touched[stamp] = len(blocks)
+        self.order.append(stamp)
+        for old, count in Counter(before).items():
+            if old is not None:
+                self._fade(old, count)
+        if len(self.order) > 2 * len(self.chains) + _ORDER_SLACK:
+            self.order = deque(each for each in self.order if each in self.chains)
+        return before
+
+    def drop(self, block: int) -> bool:
+        """Let go of a block; False if it was not held."""
+        old = self.stamps.pop(block, None)
+        if old is None:
+            return False
+        self._fade(old, 1)
+        return True
+
+    def oldest(self) -> Stamp | None:
+        """The stamp of the least recently touched chain."""
+        while self.order and self.order[0] not in self.chains:
+            self.order.popleft()
+        return self.order[0] if self.order else None
+
+    def shed(self, most: int) -> list[int]:
+        """Let go of up to so many blocks of the least recently touched chain, from its end."""
+        stamp = self.oldest()
+        if stamp is None:
+            return []
+        chain = list(self.chains[stamp])
+        gone: list[int] = []
+        while chain and len(gone) < most:
+            block = chain.pop()
+            if self.stamps.get(block) == stamp:
+                del self.stamps[block]
+                gone.append(block)
+        left = self.touched[stamp] - len(gone)
+        self.chains[stamp], self.touched[stamp] = chain, left
+        if not left:
+            del self.chains[stamp], self.touched[stamp]
+        return gone
+
+    def _fade(self, stamp: Stamp, count: int) -> None:
+        left = self.touched[stamp] - count
+        if not left:
+            del self.chains[stamp], self.touched[stamp]
+            return
+        self.touched[stamp] = left
+        chain = self.chains[stamp]
+        if left * 2 < len(chain):
+            self.chains[stamp] = [block for block in chain if self.stamps.get(block) == stamp]
+
+
 class PrefixIndex:
     """Blocks by endpoint slot. Slots are small integers that the pool hands out; a slot is reused after `forget`."""
 
     def __init__(self) -> None:
         self._masks: dict[int, int] = {}
-        self._held: dict[int, OrderedDict[int, Stamp]] = {}
-        self._capacity: dict[int, int] = {}
+        self._holdings: dict[int, _Holding] = {}
         self._clock: Stamp = 0  # counts learnings, so that ages of blocks compare
 
     def __len__(self) -> int:
@@ -47,7 +122,7 @@ class PrefixIndex:
 
     def held(self, slot: int) -> int:
         """How many blocks one endpoint is believed to hold."""
-        return len(self._held.get(slot, ()))
+        return len(self._holdings[slot].stamps) if slot in self._holdings else 0
 
     def match(self, blocks: Sequence[int]) -> Mapping[int, int]:
         """Length of the longest unbroken run per slot; slots without any are absent."""
@@ -68,85 +143,69 @@ class PrefixIndex:
         _note(lengths, alive, len(blocks))
         return lengths
 
-    def stamps(self, slot: int, blocks: Sequence[int]) -> tuple[tuple[int, Stamp], ...]:
-        """How old these blocks are on an endpoint, as (first position of a run, when last touched)."""
-        held = self._held.get(slot)
-        runs: list[tuple[int, Stamp]] = []
-        last = None
-        for position, block in enumerate(blocks if held else ()):
-            stamp = held.get(block) if held else None
-            if stamp is not None and stamp != last:
-                runs.append((position, stamp))
-                last = stamp
-        return tuple(runs)
+    def learn(self, slot: int, blocks: Sequence[int]) -> Sequence[Stamp | None]:
+        """The endpoint is about to hold these. Later blocks count as older, as in the engine.
 
-    def learn(self, slot: int, blocks: Sequence[int]) -> None:
-        """The endpoint is about to hold these. Later blocks count as older, as in the engine."""
+        Returned is when each block was last touched there, None where it was not held.
+        """
         if not blocks:
-            return
+            return ()
         self._clock += 1
-        stamp, bit, masks = self._clock, 1 << slot, self._masks
-        held = self._held.setdefault(slot, OrderedDict())
-        renew = held.move_to_end
-        for block in reversed(blocks):
-            if block in held:
-                renew(block)
-            else:
-                masks[block] = masks.get(block, 0) | bit
-            held[block] = stamp
-        self._evict(slot, held)
+        holding = self._holding(slot)
+        before = holding.touch(blocks, self._clock)
+        if None in before:
+            bit, masks = 1 << slot, self._masks
+            for block, stamp in zip(blocks, before, strict=True):
+                if stamp is None:
+                    masks[block] = masks.get(block, 0) | bit
+            self._evict(slot, holding)
+        return before
 
     def set_capacity(self, slot: int, blocks: int) -> None:
         """How many blocks the endpoint's cache has room for."""
-        self._capacity[slot] = max(1, min(blocks, LARGEST_CAPACITY_BLOCKS))
-        held = self._held.get(slot)
-        if held:
-            self._evict(slot, held)
+        holding = self._holding(slot)
+        holding.capacity = max(1, min(blocks, LARGEST_CAPACITY_BLOCKS))
+        self._evict(slot, holding)
 
     def forget(self, slot: int) -> None:
         """The endpoint left, or restarted with an empty cache."""
-        for block in self._held.pop(slot, ()):
-            self._clear(block, slot)
-        self._capacity.pop(slot, None)
+        holding = self._holdings.pop(slot, None)
+        if holding is not None:
+            self._clear(holding.stamps, slot)
 
     def unlearn(self, slot: int, blocks: Sequence[int]) -> None:
         """These never got there: the request failed before the endpoint computed them."""
-        held = self._held.get(slot)
-        if not held:
-            return
-        for block in blocks:
-            if held.pop(block, None) is not None:
-                self._clear(block, slot)
+        holding = self._holdings.get(slot)
+        if holding is not None:
+            self._clear([block for block in blocks if holding.drop(block)], slot)
 
     def forget_older(self, slot: int, stamp: Stamp) -> int:
         """The engine evicted a block this old; it evicts the least recent first, so all that is older went, too."""
-        held = self._held.get(slot)
-        dropped = 0
-        while held and next(iter(held.values())) < stamp:
-            block, _ = held.popitem(last=False)
-            self._clear(block, slot)
-            dropped += 1
+        holding, dropped = self._holding(slot), 0
+        while (oldest := holding.oldest()) is not None and oldest < stamp:
+            gone = holding.shed(len(holding.stamps))
+            self._clear(gone, slot)
+            dropped += len(gone)
         return dropped
 
-    def _evict(self, slot: int, held: OrderedDict[int, Stamp]) -> None:
-        excess = len(held) - self._capacity.get(slot, DEFAULT_CAPACITY_BLOCKS)
-        if excess <= 0:
-            return
-        masks, others, drop = self._masks, ~(1 << slot), held.popitem
-        for _ in range(excess):  # a long prompt drops as many blocks as it brings: no call per block
-            block, _ = drop(last=False)
+    def _holding(self, slot: int) -> _Holding:
+        holding = self._holdings.get(slot)
+        if holding is None:
+            holding = self._holdings[slot] = _Holding()
+        return holding
+
+    def _evict(self, slot: int, holding: _Holding) -> None:
+        while (excess := len(holding.stamps) - holding.capacity) > 0:
+            self._clear(holding.shed(excess), slot)
+
+    def _clear(self, blocks: Iterable[int], slot: int) -> None:
+        masks, others = self._masks, ~(1 << slot)
+        for block in blocks:
             left = masks[block] & others
             if left:
                 masks[block] = left
             else:
                 del masks[block]
-
-    def _clear(self, block: int, slot: int) -> None:
-        left = self._masks.get(block, 0) & ~(1 << slot)
-        if left:
-            self._masks[block] = left
-        else:
-            self._masks.pop(block, None)
 
 
 def _note(lengths: dict[int, int], bits: int, length: int) -> None:
