@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.gateway import usage
-from tests.bench.gateway.setting import EXT_PROC, HOST, HTTP, PLAIN, ROWS, Commands, Ports, bootstrap, manifests
+from tests.bench.gateway.setting import EXT_PROC, HOST, HTTP, HTTP_BY_MODEL, PLAIN, ROWS, Commands, Ports, bootstrap
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "build" / "bench"
@@ -227,13 +227,13 @@ def median(cells: Sequence[Cell]) -> Cell:
 def table(results: dict[str, dict[str, Cell]]) -> str:
     """One line per column and row."""
     titles = f"{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'Envoy':>9}{'EPP':>8}{'BBR':>8}{'sum ms':>9}"
-    lines = [f"{'load':<15}{'way':<10}{titles}{'RSS MiB Envoy/EPP/BBR':>24}{'errors':>8}"]
+    lines = [f"{'load':<15}{'way':<12}{titles}{'RSS MiB Envoy/EPP/BBR':>24}{'errors':>8}"]
     for column, rows in results.items():
         for row, cell in rows.items():
             rss = f"{cell.envoy_mib:.0f}/{cell.epp_mib:.0f}/{cell.bbr_mib:.0f}"
             total = cell.envoy_ms + cell.epp_ms + cell.bbr_ms
             lines.append(
-                f"{column:<15}{row:<10}{cell.rate:>8.0f}{cell.p50_ms:>9.2f}{cell.p99_ms:>9.2f}{cell.envoy_ms:>9.3f}"
+                f"{column:<15}{row:<12}{cell.rate:>8.0f}{cell.p50_ms:>9.2f}{cell.p99_ms:>9.2f}{cell.envoy_ms:>9.3f}"
                 f"{cell.epp_ms:>8.3f}{cell.bbr_ms:>8.3f}{total:>9.3f}{rss:>24}{cell.errors:>8}"
             )
     return "\n".join(lines)
@@ -294,7 +294,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    rows = [row for row in given.rows if not (given.picker_command and row == HTTP)]
+    rows = [row for row in given.rows if not (given.picker_command and row in (HTTP, HTTP_BY_MODEL))]
     columns = [COLUMNS[number - 1] for number in given.columns] if given.columns else list(COLUMNS)
     folder = FOLDER / "gateway"
     ports = Ports.spread(free_ports(Ports.COUNT))
@@ -302,8 +302,7 @@ def main() -> None:
         ports, folder, ROOT / ".venv" / "bin", ROOT / ".tools" / "envoy" / "bin" / "envoy", sys.executable,
         usage_extraction=given.usage_extraction == "on",
     )  # fmt: skip
-    commands.manifests.mkdir(parents=True, exist_ok=True)
-    (commands.manifests / "bench.yaml").write_text(manifests(ports))
+    commands.write_manifests()
     extra = ["--same-prompt"] if given.same_prompt else []
     cells: dict[str, dict[str, list[Cell]]] = {column.name: {row: [] for row in rows} for column in columns}
     with running(commands, rows, given.picker_command) as stack:

@@ -14,8 +14,10 @@ import yaml
 
 HOST: Final = "127.0.0.1"
 ENDPOINTS: Final = 4
-PLAIN, EXT_PROC, HTTP = "plain", "ext_proc", "http"
-ROWS: Final = (PLAIN, EXT_PROC, HTTP)
+# Ways to pick: none, the body-based router and then the picker by ext_proc, the picker over HTTP doing both (routes do
+# not need the model), the picker over HTTP after Envoy itself has lifted the model (routes choose by it).
+PLAIN, EXT_PROC, HTTP, HTTP_BY_MODEL = "plain", "ext_proc", "http", "http+model"
+ROWS: Final = (PLAIN, EXT_PROC, HTTP, HTTP_BY_MODEL)
 CONCURRENCY: Final = "2"  # Envoy's worker threads: one per core of the reference host
 
 
@@ -43,7 +45,7 @@ class Ports:
     COUNT = ENDPOINTS + 7 + 2 * len(ROWS)
 
 
-def manifests(ports: Ports) -> str:
+def manifests(ports: Ports, *, by_model: bool) -> str:
     """A gateway with one pool of four endpoints; FailClose, so that a request without a pick is an error."""
     slices: list[object] = [
         {
@@ -56,17 +58,15 @@ def manifests(ports: Ports) -> str:
         }
         for number, port in enumerate(ports.upstreams)
     ]
-    return yaml.safe_dump_all([*_gateway(), *_picker(ports), *slices], sort_keys=False)
+    return yaml.safe_dump_all([*_gateway(by_model=by_model), *_picker(ports), *slices], sort_keys=False)
 
 
-def _gateway() -> list[object]:
+def _gateway(*, by_model: bool) -> list[object]:
     parent = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "bench"}
     pool = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "bench"}
     header = {"type": "Exact", "name": "X-Gateway-Base-Model-Name", "value": "bench"}
-    rule = {
-        "matches": [{"path": {"type": "PathPrefix", "value": "/v1"}, "headers": [header]}],
-        "backendRefs": [pool],
-    }
+    match = {"path": {"type": "PathPrefix", "value": "/v1"}, **({"headers": [header]} if by_model else {})}
+    rule = {"matches": [match], "backendRefs": [pool]}
     return [
         {
             "apiVersion": "gateway.networking.k8s.io/v1",
@@ -143,7 +143,15 @@ class Commands:
 
     @property
     def manifests(self) -> Path:
-        return self.folder / "manifests"
+        """What the services read: the routes are the control plane's affair alone."""
+        return self.folder / "manifests" / "by-model"
+
+    def write_manifests(self) -> None:
+        """Both sets: routes that choose by model, and one that does not."""
+        for name, by_model in (("by-model", True), ("one-route", False)):
+            target = self.folder / "manifests" / name
+            target.mkdir(parents=True, exist_ok=True)
+            (target / "bench.yaml").write_text(manifests(self.ports, by_model=by_model))
 
     def upstream(self) -> list[str]:
         return [self.python, "-m", "tests.bench.gateway.upstream", *map(str, self.ports.upstreams)]
@@ -166,10 +174,11 @@ class Commands:
     def render(self, row: str) -> list[str]:
         """The control plane writes the row's files."""
         return [
-            str(self.binaries / "controlplane"), "render", "--config-dir", str(self.manifests),
+            str(self.binaries / "controlplane"), "render", "--config-dir",
+            str(self.folder / "manifests" / ("one-route" if row == HTTP else "by-model")),
             "--output-dir", str(self.folder / row), "--listen-address", HOST,
             "--port-map", f"80={self.ports.gateways[row]}", "--bbr-address", f"{HOST}:{self.ports.bbr_grpc}",
-            "--picker", row, "--picker-http-port", str(self.ports.epp_http),
+            "--picker", "ext_proc" if row == EXT_PROC else "http", "--picker-http-port", str(self.ports.epp_http),
             "--usage-extraction", "on" if self.usage_extraction else "off",
         ]  # fmt: skip
 
