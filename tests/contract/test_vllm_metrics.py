@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +20,7 @@ RECORDED = yaml.safe_load(Path(__file__).with_name("vllm_metrics.yaml").read_tex
 MODEL = 'odd "name"\\with\nescapes'
 
 
-def exposition(engines: list[Engine], **more: object) -> str:
+def exposition(engines: list[Engine], **more: Any) -> str:
     settings = Settings(model=MODEL, max_model_len=8192, engine=engines[0].config)
     writer = Exposition(MODEL, [engine.metrics for engine in engines], 1.5e9, cache_config(settings), max_loras=2)
     states = [EngineState(engine.snapshot(), engine.metrics, 1.7e9 + 0.25) for engine in engines]

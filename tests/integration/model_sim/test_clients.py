@@ -1,5 +1,6 @@
 """The official OpenAI and Anthropic clients, streaming and not."""
 
+import json
 from collections.abc import AsyncIterator
 
 import anthropic
@@ -108,7 +109,7 @@ async def test_openai_tool_calls_fit_their_schema(client):
         assert completion.choices[0].finish_reason == "tool_calls"
         call = completion.choices[0].message.tool_calls[0].function
         assert call.name == "weather"
-        arguments = __import__("json").loads(call.arguments)
+        arguments = json.loads(call.arguments)
         assert arguments["city"] in ("Oslo", "Rome")
         assert 0 <= arguments["days"] <= 5
 
@@ -130,7 +131,7 @@ async def test_openai_structured_output_is_json_of_the_schema(client):
         model="sim-model", messages=QUESTION, response_format={"type": "json_schema", "json_schema": schema}
     )
 
-    value = __import__("json").loads(answer.choices[0].message.content)
+    value = json.loads(answer.choices[0].message.content)
     assert set(value) == {"city", "days"}
 
 
@@ -176,9 +177,8 @@ async def test_openai_errors_have_the_types_the_client_knows(client):
     with pytest.raises(openai.BadRequestError) as invalid:
         await client.chat.completions.create(model="sim-model", messages=QUESTION, max_tokens=0)
 
-    assert missing.value.body["type"] == "NotFoundError"
-    assert missing.value.body["param"] == "model"
-    assert invalid.value.body["code"] == 400
+    assert (missing.value.type, missing.value.param) == ("NotFoundError", "model")
+    assert invalid.value.response.json()["error"]["code"] == 400
 
 
 async def test_openai_lists_models(client):
@@ -229,5 +229,5 @@ async def test_anthropic_errors_have_its_own_shape(claude):
         await claude.messages.create(model="other", max_tokens=5, messages=QUESTION)
     counted = await claude.messages.count_tokens(model="sim-model", messages=QUESTION)
 
-    assert refused.value.body["error"]["type"] == "invalid_request_error"
+    assert refused.value.response.json()["error"]["type"] == "invalid_request_error"
     assert counted.input_tokens > 4

@@ -19,7 +19,8 @@ async def ask(server, **more: object) -> aiohttp.ClientResponse:
     """One chat completion, read to its end."""
     async with server.http.post(f"{server.url}/v1/chat/completions", json={**CHAT, **more}) as response:
         await response.read()
-        return response
+        answered: aiohttp.ClientResponse = response
+        return answered
 
 
 async def test_an_error_has_its_status_and_retry_after_until_it_is_cleared(serve):

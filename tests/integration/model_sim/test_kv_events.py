@@ -3,6 +3,7 @@
 import asyncio
 import json
 from array import array
+from typing import Any
 
 import msgpack
 import zmq
@@ -26,7 +27,7 @@ def config(publish: int, replay: int) -> str:
     )
 
 
-async def next_batch(subscriber: zmq.asyncio.Socket) -> tuple[bytes, int, list]:
+async def next_batch(subscriber: zmq.asyncio.Socket) -> tuple[bytes, int, list[Any]]:
     async with asyncio.timeout(10):
         topic, sequence, payload = await subscriber.recv_multipart()
     stamp, events, rank = msgpack.unpackb(payload)
@@ -87,7 +88,7 @@ async def test_a_replay_ends_with_its_mark(serve):
                     assert response.status == 200
             dealer.connect(f"tcp://127.0.0.1:{replay}")
             await dealer.send_multipart((b"", (1).to_bytes(8, "big")))
-            numbers = []
+            numbers: list[int] = []
             async with asyncio.timeout(10):
                 while not numbers or numbers[-1] != -1:
                     _, number, payload = await dealer.recv_multipart()

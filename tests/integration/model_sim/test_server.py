@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from io import BytesIO
+from typing import Any
 
 import aiohttp
 import pytest
@@ -26,7 +27,7 @@ async def metric(server, name: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
-async def events(response: aiohttp.ClientResponse) -> list[dict]:
+async def events(response: aiohttp.ClientResponse) -> list[dict[str, Any]]:
     text = await response.text()
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
 

@@ -1,6 +1,7 @@
 """LoRA slots: tiers, load times, order, and that nobody starves."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from model_sim.engine.request import Request
 PROFILE = LatencyProfile(base=0.01, adapter_load_from_disk=1.0, adapter_load_from_cpu=0.1)
 
 
-def engine(**sizes: float) -> Engine:
+def engine(**sizes: Any) -> Engine:
     return Engine(EngineConfig(**{"max_num_seqs": 8, **sizes}), PROFILE, Random(0))
 
 

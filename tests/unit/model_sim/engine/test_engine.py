@@ -1,6 +1,7 @@
 """The engine's timing and order, checked by hand arithmetic."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,12 @@ STEP = LatencyProfile(base=0.010, per_prefill_token=0.001, per_decode_sequence=0
 FOREVER = 1e6
 
 
-def engine(profile: LatencyProfile = STEP, **sizes: bool | float) -> Engine:
+def engine(profile: LatencyProfile = STEP, **sizes: Any) -> Engine:
     config = EngineConfig(**{"max_num_seqs": 8, "max_num_batched_tokens": 100, **sizes})
     return Engine(config, profile, Random(0), every_token=True)
 
 
-def request(name: str, prompt: int = 10, output: int = 3, **more: object) -> Request:
+def request(name: str, prompt: int = 10, output: int = 3, **more: Any) -> Request:
     return Request(id=name, prompt_tokens=prompt, output_tokens=output, **more)
 
 

@@ -1,6 +1,7 @@
 """Answers: length, stop conditions, tools and schemas."""
 
 from random import Random
+from typing import Any
 
 import orjson
 import pytest
@@ -15,7 +16,7 @@ TOKENIZER = BuiltinTokenizer()
 STOCK = corpus.build(Random(1), TOKENIZER)
 
 
-def say(seed: int = 0, **sampling: object) -> answers.Answer:
+def say(seed: int = 0, **sampling: Any) -> answers.Answer:
     return answers.random_answer(Sampling(**{"max_tokens": 1000, **sampling}), Random(seed), STOCK, TOKENIZER)
 
 
