@@ -92,18 +92,31 @@ def test_what_is_older_than_an_evicted_block_is_evicted_too() -> None:
     oldest, middle, newest = blocks("aaaa"), blocks("bbbb"), blocks("cccc")
     for each in (oldest, middle, newest):
         index.learn(0, each)
-    ((_, stamp),) = index.stamps(0, middle)
+    (stamp,) = index.learn(0, middle)
+    index.learn(0, newest)
+    assert stamp is not None
     assert index.forget_older(0, stamp) == 1
     assert (index.match(oldest), index.match(middle), index.match(newest)) == ({}, {0: 1}, {0: 1})
 
 
-def test_stamps_are_runs() -> None:
+def test_learning_tells_when_each_block_was_touched_before() -> None:
     index = PrefixIndex()
     prompt = blocks("aaaabbbbccccdddd")
-    index.learn(0, prompt)
+    assert index.learn(0, prompt[:3]) == [None, None, None]
     index.learn(0, prompt[:2])
-    assert index.stamps(0, prompt) == ((0, 2), (2, 1))
-    assert index.stamps(7, prompt) == ()
+    assert index.learn(0, prompt) == [2, 2, 1, None]
+    assert index.learn(1, prompt[:1]) == [None]
+
+
+def test_touching_a_prompt_again_and_again_takes_no_more_room() -> None:
+    index = PrefixIndex()
+    other, prompt = blocks("zzzz"), blocks("aaaabbbb")
+    index.learn(0, other)
+    for _ in range(10_000):
+        index.learn(0, prompt)
+    holding = index._holdings[0]
+    assert len(holding.chains) == 2
+    assert len(holding.order) < 200
 
 
 def test_slots_beyond_a_machine_word_work() -> None:

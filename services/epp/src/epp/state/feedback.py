@@ -34,16 +34,16 @@ def correct_matches(pool: PoolState, state: EndpointState, reservation: Reservat
     if cached is None:
         return
     state.measured_cached += 1
-    if reservation.block_tokens != pool.block_tokens or not reservation.matched_stamps:
+    if reservation.block_tokens != pool.block_tokens:
         return
     # Token counts are estimates: one block of doubt is not evidence.
     if cached + 2 * pool.block_tokens > _expected_tokens(reservation, feedback):
         return
     scale = reservation.prompt_tokens / feedback.prompt_tokens if feedback.prompt_tokens else 1.0
     first_missing = int(cached * scale) // pool.block_tokens
-    evicted = [stamp for position, stamp in reservation.matched_stamps if position <= first_missing]
-    if evicted:
-        pool.index.forget_older(state.slot, evicted[-1])
+    stamp = reservation.stamps[first_missing] if first_missing < len(reservation.stamps) else None
+    if stamp is not None:
+        pool.index.forget_older(state.slot, stamp)
 
 
 def _expected_tokens(reservation: Reservation, feedback: Feedback) -> float:

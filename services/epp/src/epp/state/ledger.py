@@ -6,7 +6,7 @@ entry usually comes after its end.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from epp.model import PickId, PoolId
@@ -49,11 +49,11 @@ class Reservation:
     ahead_tokens: int
     block_tokens: int
     blocks: tuple[int, ...]
-    matched_stamps: tuple[tuple[int, Stamp], ...]  # (first block of the run, its age before this pick), oldest facts
     new_from: int  # blocks before this one were believed there already
     picked_at: float
     heard_at: float
     was_heard: bool = False
+    stamps: Sequence[Stamp | None] = ()  # when the first endpoint last touched each block before
 
 
 class Ledger:
@@ -83,6 +83,7 @@ class Ledger:
             share.state.release(share.tokens, reservation.picked_at, now)
         if len(reservation.blocks) > SETTLED_BLOCKS_LIMIT:
             reservation.blocks = reservation.blocks[:SETTLED_BLOCKS_LIMIT]
+            reservation.stamps = reservation.stamps[:SETTLED_BLOCKS_LIMIT]
         self._settled[pick_id] = reservation
         if len(self._settled) > SETTLED_LIMIT:
             self._settled.popitem(last=False)

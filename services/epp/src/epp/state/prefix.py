@@ -6,7 +6,8 @@ plus one step per endpoint, whatever the number of endpoints that hold a block. 
 endpoints' capacities: about 0.2 GB per million blocks held (measured by the bench; see docs/scheduling.md).
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 
 import xxhash
 
@@ -19,8 +20,6 @@ DEFAULT_CAPACITY_BLOCKS = 31_250
 LARGEST_CAPACITY_BLOCKS = 1_000_000
 # Stamps without a chain that may stand in an endpoint's order before it is cleared of them.
 _ORDER_SLACK = 64
-# Eviction waits until an endpoint is over its capacity by one part in 64: finding the oldest has a price by itself.
-_SLACK_SHIFT = 6
 
 
 def chain(canonical: bytes, seed: bytes, block_bytes: int, max_blocks: int) -> tuple[int, ...]:
@@ -85,10 +84,12 @@ class _Holding:
         stamp = self.oldest()
         if stamp is None:
             return []
-        chain = list(self.chains[stamp])
+        chain = self.chains[stamp]
+        if not isinstance(chain, list):  # others hold it, too
+            chain = list(chain)
         gone: list[int] = []
         while chain and len(gone) < most:
-            block = chain.pop()
+            block: int = chain.pop()
             if self.stamps.get(block) == stamp:
                 del self.stamps[block]
                 gone.append(block)
