@@ -47,6 +47,17 @@ async def test_an_answer_says_who_served_it(serve):
     assert body["usage"]["prompt_tokens_details"] is None
 
 
+async def test_one_request_id_sent_twice_at_a_time_is_two_requests(serve):
+    async with serve("--profile", "demo") as server:
+
+        async def ask() -> int:
+            headers = {"x-request-id": "same"}
+            async with server.http.post(f"{server.url}/v1/chat/completions", json=CHAT, headers=headers) as response:
+                return (await response.json())["usage"]["completion_tokens"]
+
+        assert await asyncio.gather(*(ask() for _ in range(5))) == [8] * 5
+
+
 async def test_stream_headers_come_before_the_first_token(serve):
     async with serve("--profile", "demo", "--max-num-seqs", "1") as server:
         long = server.http.post(

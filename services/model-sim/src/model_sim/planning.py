@@ -32,6 +32,7 @@ class Planner:
         self._echo = echo
         self._block_size = block_size
         self._keep_tokens = keep_tokens
+        self._planned = 0
 
     def plan(self, call: Call, request_id: str) -> list[tuple[Choice, Request]]:
         """All choices of a call: `n` for each prompt."""
@@ -44,7 +45,8 @@ class Planner:
             sampling = replace(call.sampling, max_tokens=limits[number])
             for _ in range(call.sampling.n):
                 answer = self._answer(call, sampling, number, index)
-                unique = f"{request_id}-{index}"
+                self._planned += 1  # clients may send one id twice at a time
+                unique = f"{request_id}-{index}-{self._planned}"
                 choice = Choice(index, number, unique, answer, len(prompt))
                 yield choice, self._request(call, unique, prompt, answer)
                 index += 1
