@@ -53,7 +53,7 @@ async def test_one_request_id_sent_twice_at_a_time_is_two_requests(serve):
         async def ask() -> int:
             headers = {"x-request-id": "same"}
             async with server.http.post(f"{server.url}/v1/chat/completions", json=CHAT, headers=headers) as response:
-                return (await response.json())["usage"]["completion_tokens"]
+                return int((await response.json())["usage"]["completion_tokens"])
 
         assert await asyncio.gather(*(ask() for _ in range(5))) == [8] * 5
 
