@@ -15,8 +15,9 @@ import uvloop
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
-# Start-up leaves a few hundred thousand objects that live as long as the process; freezing them keeps the collector
-# from walking them, and the first threshold keeps it from running every few requests.
+# Start-up leaves some 80 000 objects that live as long as the process. A full collection that walks them took the
+# picker 33 ms on a 2-core host, and next to nothing once they are frozen; the first threshold keeps young ones from
+# running every few requests.
 GC_THRESHOLDS = (50_000, 20, 100)
 
 
