@@ -23,6 +23,7 @@ from epp.model import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolId
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
 from epp.state.prefix import PrefixIndex
+from gateway.lifecycle import GC_THRESHOLDS
 
 POOL = PoolId("bench/pool")
 ENDPOINTS = (4, 16, 100, 1000)
@@ -83,7 +84,8 @@ def decision_times(endpoints: int, size: int, rounds: int) -> dict[str, float]:
     random = Random(size + endpoints)
     made, sent = picker(endpoints), bodies(size, rounds, random)
     gc.collect()
-    gc.freeze()  # as the service does once it has started
+    gc.freeze()  # both as the service does once it has started
+    gc.set_threshold(*GC_THRESHOLDS)
     now, parse, whole = 1.0, [], []
     live: list[Pick] = []
     for body in sent:

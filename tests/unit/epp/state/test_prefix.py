@@ -102,10 +102,10 @@ def test_what_is_older_than_an_evicted_block_is_evicted_too() -> None:
 def test_learning_tells_when_each_block_was_touched_before() -> None:
     index = PrefixIndex()
     prompt = blocks("aaaabbbbccccdddd")
-    assert index.learn(0, prompt[:3]) == [None, None, None]
+    assert index.learn(0, prompt[:3]) == (None, None, None)
     index.learn(0, prompt[:2])
-    assert index.learn(0, prompt) == [2, 2, 1, None]
-    assert index.learn(1, prompt[:1]) == [None]
+    assert index.learn(0, prompt) == (2, 2, 1, None)
+    assert index.learn(1, prompt[:1]) == (None,)
 
 
 def test_touching_a_prompt_again_and_again_takes_no_more_room() -> None:

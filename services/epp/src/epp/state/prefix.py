@@ -3,7 +3,7 @@
 A prompt is a chain of block hashes, each seeded by the one before it, so equal hashes mean equal prompts up to there.
 A match is the longest unbroken run of blocks from the start. The cost of a look-up is one dictionary access per block
 plus one step per endpoint, whatever the number of endpoints that hold a block. Memory is bounded by the sum of the
-endpoints' capacities: about 0.2 GB per million blocks held (measured by the bench; see docs/scheduling.md).
+endpoints' capacities: about 0.15 GB per million blocks held (measured by the bench; see docs/scheduling.md).
 """
 
 from collections import Counter, deque
@@ -51,9 +51,9 @@ class _Holding:
         self.touched: dict[Stamp, int] = {}  # blocks that bear the stamp
         self.order: deque[Stamp] = deque()  # oldest first; those without a chain are skipped
 
-    def touch(self, blocks: Sequence[int], stamp: Stamp) -> list[Stamp | None]:
+    def touch(self, blocks: Sequence[int], stamp: Stamp) -> tuple[Stamp | None, ...]:
         """Give blocks a new stamp; their old ones are returned, None for blocks that are new."""
-        before = list(map(self.stamps.get, blocks))
+        before = tuple(map(self.stamps.get, blocks))  # a tuple of numbers costs the garbage collector nothing
         self.stamps.update(dict.fromkeys(blocks, stamp))
         self.chains[stamp] = blocks
         self.touched[stamp] = len(blocks)
@@ -79,12 +79,17 @@ class _Holding:
             self.order.popleft()
         return self.order[0] if self.order else None
 
-    def shed(self, most: int) -> list[int]:
+    def shed(self, most: int) -> Sequence[int]:
         """Let go of up to so many blocks of the least recently touched chain, from its end."""
         stamp = self.oldest()
         if stamp is None:
             return []
         chain = self.chains[stamp]
+        if self.touched[stamp] == len(chain) <= most:  # nothing of it was touched again, and all of it may go
+            del self.chains[stamp], self.touched[stamp]
+            for block in chain:
+                del self.stamps[block]
+            return chain
         if not isinstance(chain, list):  # others hold it, too
             chain = list(chain)
         gone: list[int] = []
@@ -107,7 +112,7 @@ class _Holding:
         self.touched[stamp] = left
         chain = self.chains[stamp]
         if left * 2 < len(chain):
-            self.chains[stamp] = [block for block in chain if self.stamps.get(block) == stamp]
+            self.chains[stamp] = tuple([block for block in chain if self.stamps.get(block) == stamp])
 
 
 class PrefixIndex:
@@ -156,9 +161,12 @@ class PrefixIndex:
         before = holding.touch(blocks, self._clock)
         if None in before:
             bit, masks = 1 << slot, self._masks
-            for block, stamp in zip(blocks, before, strict=True):
-                if stamp is None:
-                    masks[block] = masks.get(block, 0) | bit
+            if masks.keys().isdisjoint(blocks):  # a prompt that is new everywhere: no step per block
+                masks.update(dict.fromkeys(blocks, bit))
+            else:
+                for block, stamp in zip(blocks, before, strict=True):
+                    if stamp is None:
+                        masks[block] = masks.get(block, 0) | bit
             self._evict(slot, holding)
         return before
 
