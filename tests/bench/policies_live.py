@@ -98,11 +98,11 @@ async def send(client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str
     return Record(arrival, endpoint, first - began, (last - first) / gaps, usage["prompt_tokens"], cached)
 
 
-async def drive(stack: Stack, plan: Plan, rate: float, until: float) -> list[Record]:
+async def drive(stack: Stack, plan: Plan, rate: float, until: float, seed: int) -> list[Record]:
     """All conversations of the workload, each at its time."""
     turns = count()
     ports = stack.settings.ports.simulators[:ENDPOINTS]
-    prepared = [(each.start, body_of(each)) for each in WORKLOADS["shared"].conversations(rate, until, 1)]
+    prepared = [(each.start, body_of(each)) for each in WORKLOADS["shared"].conversations(rate, until, seed)]
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(base_url=stack.url, timeout=TIMEOUT_SECONDS, limits=limits) as client:
         async with asyncio.TaskGroup() as group:
@@ -117,7 +117,7 @@ async def drive(stack: Stack, plan: Plan, rate: float, until: float) -> list[Rec
         return [task.result() for task in tasks]
 
 
-def run(plan: Plan, rate: float, warm: float, span: float) -> Measures:
+def run(plan: Plan, rate: float, warm: float, span: float, seed: int) -> Measures:
     """One policy on a stack of its own."""
     with tempfile.TemporaryDirectory() as folder:
         run_folder = Path(folder)
@@ -128,23 +128,24 @@ def run(plan: Plan, rate: float, warm: float, span: float) -> Measures:
         with process_stack(ROOT, run_folder, envoy, ports, epp_config=config, simulator_profile=PROFILE) as stack:
             if not plan.has_picker:
                 stack.running["epp"].terminate()
-            records = asyncio.run(drive(stack, plan, rate, warm + span))
+            records = asyncio.run(drive(stack, plan, rate, warm + span, seed))
     return measure(records, warm, warm + span, ENDPOINTS)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description="Compare policies in real time, through Envoy.")
-    parser.add_argument("--rate", type=float, default=8.0, help="requests per second")
+    parser.add_argument("--rate", type=float, default=6.0, help="requests per second")
     parser.add_argument("--warm", type=float, default=25.0, help="seconds before measuring")
     parser.add_argument("--span", type=float, default=25.0, help="seconds measured")
+    parser.add_argument("--seed", type=int, default=1, help="of the workload")
     parser.add_argument("--policies", nargs="+", choices=tuple(plans()), default=tuple(plans()))
     options = parser.parse_args(arguments)
     print(f"{ENDPOINTS} simulators, {options.rate:g} requests/s")
     print("policy         p50 ms  p90 ms  p99 ms  hit ratio  goodput/s")
     found = {}
     for name in options.policies:
-        m = found[name] = run(plans()[name], options.rate, options.warm, options.span)
+        m = found[name] = run(plans()[name], options.rate, options.warm, options.span, options.seed)
         times = "".join(f"{1000 * value:8.0f}" for value in (m.ttft_p50, m.ttft_p90, m.ttft_p99))
         print(f"{name:13}{times}{m.hit_ratio:11.3f}{m.goodput:11.1f}", flush=True)
     document = {"rate": options.rate, "policies": {name: asdict(measures) for name, measures in found.items()}}
