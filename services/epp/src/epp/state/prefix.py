@@ -87,8 +87,8 @@ class _Holding:
         chain = self.chains[stamp]
         if self.touched[stamp] == len(chain) <= most:  # nothing of it was touched again, and all of it may go
             del self.chains[stamp], self.touched[stamp]
-            for block in chain:
-                del self.stamps[block]
+            for each in chain:
+                del self.stamps[each]
             return chain
         if not isinstance(chain, list):  # others hold it, too
             chain = list(chain)
