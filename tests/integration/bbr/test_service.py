@@ -28,7 +28,7 @@ data: {{baseModel: {base}, adapters: "[food]"}}
 
 def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=5) as answer:
-        return answer.read().decode()
+        return str(answer.read(), "utf-8")
 
 
 class Router:

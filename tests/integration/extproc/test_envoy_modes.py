@@ -27,6 +27,8 @@ from tests.conftest import free_ports
 
 pytestmark = pytest.mark.envoy
 
+Tree = dict[str, object]
+
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 MODES = {
     "plain": ("NONE", "NONE"),
@@ -87,7 +89,7 @@ async def echo(request: web.Request) -> web.StreamResponse:
     return answer
 
 
-def http_filter(request: str, response: str) -> dict:
+def http_filter(request: str, response: str) -> Tree:
     send = {"request_trailer_mode": "SEND"} if request.startswith("FULL") else {}
     send |= {"response_trailer_mode": "SEND"} if response.startswith("FULL") else {}
     return {
@@ -105,7 +107,7 @@ def http_filter(request: str, response: str) -> dict:
     }  # fmt: skip
 
 
-def listener(port: int, request: str, response: str) -> dict:
+def listener(port: int, request: str, response: str) -> Tree:
     router = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
     manager = {
         "@type": f"type.googleapis.com/{MANAGER}",
@@ -128,7 +130,7 @@ def listener(port: int, request: str, response: str) -> dict:
     }
 
 
-def cluster(name: str, port: int, *, http2: bool) -> dict:
+def cluster(name: str, port: int, *, http2: bool) -> Tree:
     options = {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}},

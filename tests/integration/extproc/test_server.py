@@ -46,8 +46,10 @@ class Talk:
     def receive(self, event: Event, now: float) -> Sequence[Reply]:
         replies: list[Reply] = []
         for step in self._exchange.receive(event):
-            change = Proceed(Mutation((("size", str(len(step.body))),))) if isinstance(step, Decide) else None
-            replies += [step] if change is None else self._exchange.decided(change)
+            if isinstance(step, Decide):
+                replies += self._exchange.decided(Proceed(Mutation((("size", str(len(step.body))),))))
+            else:
+                replies.append(step)
         return replies
 
     def close(self, now: float) -> None:

@@ -1,5 +1,7 @@
 """What the body-based router makes of bodies; the sequences are those of the reference's own black-box tests."""
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -23,7 +25,7 @@ MODEL, BASE = "x-gateway-model-name", "x-gateway-base-model-name"
 NAMES = {"qwen": "qwen", "food-review": "qwen"}
 
 
-def route(body: bytes, *, mode: BodyMode = BodyMode.BUFFERED, headers: dict[str, str] = JSON) -> list:
+def route(body: bytes, *, mode: BodyMode = BodyMode.BUFFERED, headers: dict[str, str] = JSON) -> list[Any]:
     seen: list[Reading] = []
     talk = RouterConversation(NAMES, seen.append, Modes(mode, BodyMode.NONE))
     replies = [*talk.receive(HeadersReceived(REQUEST, headers, end_of_stream=False), 0.0)]
@@ -37,7 +39,7 @@ def route(body: bytes, *, mode: BodyMode = BodyMode.BUFFERED, headers: dict[str,
     return replies
 
 
-def refusal(body: bytes, **options) -> dict:
+def refusal(body: bytes, **options) -> Any:
     reply = route(body, **options)[-1]
     assert isinstance(reply, ImmediateReply)
     assert (reply.status, reply.headers) == (400, (("content-type", "application/json"),))
@@ -130,6 +132,7 @@ def test_a_request_without_a_body_passes() -> None:
 def test_half_a_body_passes_unread() -> None:
     talk = RouterConversation(NAMES, lambda _: None, Modes(BodyMode.BUFFERED_PARTIAL, BodyMode.NONE))
     talk.receive(HeadersReceived(REQUEST, JSON, end_of_stream=False), 0.0)
+    reply: Any
     (reply,) = talk.receive(BodyReceived(REQUEST, b'{"model":"qw', end_of_stream=False), 0.0)
     assert reply.mutation.set_headers == ()
 

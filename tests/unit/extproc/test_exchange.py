@@ -11,6 +11,7 @@ from gateway.extproc.messages import (
     BodyReply,
     ChunkReply,
     Direction,
+    Event,
     HeadersReceived,
     HeadersReply,
     ImmediateReply,
@@ -260,7 +261,7 @@ def test_an_exchange_is_at_rest_only_when_it_owes_nothing_and_carries_no_body() 
         [TrailersReceived(RESPONSE), TrailersReceived(RESPONSE)],
     ],
 )
-def test_an_order_that_no_proxy_may_send_is_a_violation(events: list) -> None:
+def test_an_order_that_no_proxy_may_send_is_a_violation(events: list[Event]) -> None:
     exchange = Exchange(modes(BodyMode.FULL_DUPLEX_STREAMED))
     *before, last = events
     for event in before:

@@ -81,7 +81,7 @@ async def model_servers(count: int) -> AsyncIterator[list[int]]:
 
 def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=5) as answer:
-        return answer.read().decode()
+        return str(answer.read(), "utf-8")
 
 
 class Picker:

@@ -6,6 +6,7 @@ import pytest
 from epp.exchange import PickConversation, pool_of, subset_hint
 from epp.model import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
 from gateway.errors import ErrorCode, Rejection
+from gateway.extproc import messages
 from gateway.extproc.messages import (
     BodyMode,
     BodyReceived,
@@ -15,6 +16,7 @@ from gateway.extproc.messages import (
     HeadersReceived,
     HeadersReply,
     ImmediateReply,
+    Metadata,
     Modes,
     Mutation,
 )
@@ -52,7 +54,7 @@ def conversation(
     return PickConversation(PoolId("default/a"), brain, Modes(mode, response), lambda: logged)
 
 
-def ask(verdict: Verdict, *, headers: dict[str, str] = HEADERS, metadata: dict | None = None, body: bytes = b"{}"):
+def ask(verdict: Verdict, *, headers: dict[str, str] = HEADERS, metadata: Metadata | None = None, body: bytes = b"{}"):
     brain = Brain(verdict)
     talk = conversation(brain)
     talk.receive(HeadersReceived(REQUEST, headers, end_of_stream=False, metadata=metadata or {}), 1.0)
@@ -153,7 +155,7 @@ def test_full_duplex_sends_headers_then_the_body() -> None:
     assert second == ChunkReply(REQUEST, b"{}", end_of_stream=True)
 
 
-def respond(talk: PickConversation, *chunks: bytes) -> list:
+def respond(talk: PickConversation, *chunks: bytes) -> list[messages.Reply]:
     served = {"envoy.lb": {"x-gateway-destination-endpoint-served": "[::1]:81"}}
     replies = [*talk.receive(HeadersReceived(RESPONSE, {":status": "200"}, False, served), 3.0)]
     for number, chunk in enumerate(chunks):
@@ -209,13 +211,13 @@ SUBSET = "x-gateway-destination-endpoint-subset"
     ],
 )
 def test_the_subset_is_a_list_or_a_comma_list_and_present_but_empty_allows_nobody(
-    value: object, expected: tuple
+    value: object, expected: tuple[str, ...]
 ) -> None:
     assert subset_hint({"envoy.lb.subset_hint": {SUBSET: value}}) == expected
 
 
 @pytest.mark.parametrize("metadata", [{}, {"envoy.lb.subset_hint": {}}, {"envoy.lb": {SUBSET: "a:1"}}])
-def test_without_its_key_there_is_no_subset(metadata: dict) -> None:
+def test_without_its_key_there_is_no_subset(metadata: Metadata) -> None:
     assert subset_hint(metadata) is None
 
 

@@ -37,7 +37,7 @@ def test_the_pick_of_the_http_door_is_found_in_its_own_namespace() -> None:
 
 
 @pytest.mark.parametrize("metadata", [{}, {"envoy.lb": {}}, {"envoy.lb": {"x-pointsman-pick-id": 5}}, {"llm": PICK}])
-def test_an_entry_without_a_pick_says_nothing(metadata: dict) -> None:
+def test_an_entry_without_a_pick_says_nothing(metadata: dict[str, dict[str, object]]) -> None:
     assert read(entry(metadata=metadata)) is None
 
 

@@ -81,11 +81,10 @@ def test_known_words_keep_their_own_series_when_the_limit_is_reached() -> None:
 def test_pool_gauges_are_computed_when_asked_for() -> None:
     metrics = Metrics()
     endpoints = [
-        {"endpoint": "e:1", "metrics": {"waiting": 4, "running": 1, "kv_usage": 0.5}},
+        {"endpoint": "e:1", "in_flight": 7, "metrics": {"waiting": 4, "running": 1, "kv_usage": 0.5}},
         {"endpoint": "e:2", "metrics": {"waiting": 2, "running": 1, "kv_usage": 0.3}},
         {"endpoint": "e:3", "metrics": None},
     ]
-    endpoints[0]["in_flight"] = 7
     metrics.describe_pools(lambda: [{"pool": "ns/a", "endpoints": endpoints, "index_blocks": 12}])
     shown = text(metrics)
     for line in (
