@@ -164,6 +164,7 @@ def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) ->
             str(own.epp_metrics),
             "--http-port",
             str(own.epp_http),
+            "--explain",
             "--log-level",
             settings.log_level,
             *redis,

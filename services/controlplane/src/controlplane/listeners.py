@@ -15,7 +15,8 @@ from gateway import protocol
 CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
 BBR_TIMEOUT_SECONDS: Final = 5.0  # parses up to 64 MiB; there is no request without it
 ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
-HEARTBEAT: Final = "1s"  # a live request is heard this often, so that its reservation does not expire
+# A live request is heard this often, so that its reservation does not expire: twice as often as the picker must hear of it.
+HEARTBEAT: Final = "5s"
 SSE_EVENT_BYTES: Final = 65536  # an event larger than this is passed on unread
 # Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
 NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
@@ -65,6 +66,7 @@ def _client_facing(options: Options) -> Tree:
         "request_headers_timeout": "10s",
         "drain_timeout": "30s",
         "always_set_request_id_in_response": True,
+        "preserve_external_request_id": True,  # a client's own id is what it asks about later; nothing is keyed by it
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {
             "max_concurrent_streams": 1000,

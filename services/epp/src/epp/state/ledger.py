@@ -13,7 +13,7 @@ from epp.model import PickId, PoolId
 from epp.state.endpoint import EndpointState
 from epp.state.prefix import Stamp
 
-# The access log's heartbeats of live requests come at least this often (our own configuration beats every second; a
+# The access log's heartbeats of live requests come at least this often (our own configuration beats twice as often; a
 # foreign one may be slower, and a batch of log entries late); three missed ones end a reservation.
 HEARTBEAT_SECONDS = 10.0
 MISSED_HEARTBEATS = 3
