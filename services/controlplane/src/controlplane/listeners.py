@@ -15,7 +15,7 @@ from gateway import protocol
 CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
 BBR_TIMEOUT_SECONDS: Final = 5.0  # parses up to 64 MiB; there is no request without it
 ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
-# A live request is heard this often, so that its reservation does not expire: twice as often as the picker must hear of it.
+# A live request is heard this often, so that its reservation does not expire: twice as often as the picker asks for.
 HEARTBEAT: Final = "5s"
 SSE_EVENT_BYTES: Final = 65536  # an event larger than this is passed on unread
 # Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.

@@ -7,8 +7,8 @@
      "health": 503,  "metrics": {"num_requests_waiting": 50},  "metrics_mode": "slow|stale|malformed|error",
      "metrics_delay": 2}
 
-`first_byte` delays an answer before it is queued and holds back its headers; `spike` queues it later under headers
-already sent. `adapters` limits request faults to those models.
+`first_byte` delays a request before it is looked at, `spike` after it was validated and before it is queued; either
+holds back the headers. `adapters` limits request faults to those models.
 """
 
 from collections.abc import Mapping
