@@ -291,7 +291,7 @@ def _filled_list(body: JsonObject, param: str) -> Sequence[object]:
 
 def _token_bytes(ids: Sequence[object], param: str) -> bytes:
     try:
-        return array("I", ids).tobytes()  # type: ignore[arg-type]  # the array checks each item itself
+        return array("I", cast("Sequence[int]", ids)).tobytes()  # the array checks each item itself
     except (TypeError, OverflowError):
         raise _InvalidError(f"{param!r} must hold token ids only", param.partition("[")[0]) from None
 
