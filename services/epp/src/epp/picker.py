@@ -50,7 +50,7 @@ from gateway import protocol
 from gateway.errors import ErrorCode, Rejection
 
 REQUEST_ID = "x-request-id"
-_BUCKET = "default-flow"
+DEFAULT_FLOW = "default-flow"  # the fairness id of requests that name none, as upstream has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +317,7 @@ class Picker:
             model=parsed.model or "",
             target_model=parsed.target_model,
             priority=parsed.priority,
-            fairness_id=asked.door.headers.get(protocol.FAIRNESS_ID, _BUCKET),
+            fairness_id=asked.door.headers.get(protocol.FAIRNESS_ID, DEFAULT_FLOW),
             prompt_tokens=parsed.prompt_tokens,
             matched_tokens=matched_tokens,
             ahead_tokens=int(ahead[-1]),
@@ -441,6 +441,3 @@ def _asks_for_models(request: Request) -> bool:
 
 def _saturated(words: str) -> Rejection:
     return Rejection(429, ErrorCode.POOL_SATURATED, words, retry_after=1.0)
-
-
-__all__: Sequence[str] = ["Picker"]
