@@ -1,9 +1,9 @@
 """What every test may use: free ports, and tools that are skipped on a laptop but must be there in CI."""
 
+import itertools
 import os
 import shutil
 import socket
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,26 @@ settings.register_profile("dev", deadline=None, suppress_health_check=[HealthChe
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+# Below the range from which the kernel takes the local ports of outgoing connections (32768 and up on Linux): one of
+# those could take a port between the moment it was found free and the moment a server binds it.
+PORTS = range(12_000, 32_000)
+_next_port = itertools.cycle([*range(PORTS.start + os.getpid() * 97 % len(PORTS), PORTS.stop), *PORTS])
+
+
 def free_ports(count: int) -> tuple[int, ...]:
-    """Ports of 127.0.0.1 that nobody listens on now; all held at once, so that no two are the same."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(each.getsockname()[1] for each in sockets)
+    """Ports of 127.0.0.1 that nobody listens on now, one after the other; none is given twice for a long while."""
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_next_port)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                found.clear()  # a run must have no gap
+            else:
+                found.append(port)
+    return tuple(found)
 
 
 def required(tool: str, found: object, *, install: str) -> None:

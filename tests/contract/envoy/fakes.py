@@ -35,6 +35,7 @@ class ModelServer:
     status: int = 200
     content_type: str = "application/json"
     padding: int = 0  # extra bytes in a JSON answer
+    gap: float = 0.1  # seconds between the events of a stream
     requests: list[web.Request] = field(default_factory=list)
 
     def _document(self, request: web.Request, body: bytes) -> dict[str, object]:
@@ -68,7 +69,7 @@ class ModelServer:
         await response.prepare(request)
         for index in range(10):
             await response.write(b"data: " + json.dumps({"server": self.name, "index": index}).encode() + b"\n\n")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(self.gap)
         await response.write(b"data: " + json.dumps(document).encode() + b"\n\ndata: [DONE]\n\n")
         return response
 

@@ -324,6 +324,7 @@ async def test_usage_of_an_answer_reaches_the_picker(bed: Bed, content_type: str
 
 
 async def test_usage_of_a_stream_and_its_heartbeats_reach_the_picker(bed: Bed) -> None:
+    bed.two.gap = 0.6  # six seconds in all: longer than a heartbeat
     bed.pick(bed.two)
 
     await bed.ask(body=b'{"model": "open", "stream": true}')
