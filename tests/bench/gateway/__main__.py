@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "build" / "bench"
 READY_SECONDS = 60.0
 SETTLE_SECONDS = 0.5  # between cells, so that one's last scrapes and log entries are not the next one's
+SLOWING_SECONDS = 4.0  # until an EPP at rest scrapes as rarely as it ever does
 KIB = 1024
 
 
@@ -98,6 +99,11 @@ class Stack:
             self._launch(f"envoy-{row}", commands.envoy(row))
         for row in self.rows:
             wait_until(partial(self._answers, row), f"{row}: no 200 through Envoy; logs in {commands.folder}")
+
+    def start_scraping(self, interval: str) -> None:
+        """Only endpoints, and an EPP that asks them at a fixed interval."""
+        self._launch("upstream", self.commands.upstream())
+        self._launch("epp", self.commands.epp_scraping(interval))
 
     def _filled(self, command: str) -> list[str]:
         ports = self.commands.ports
@@ -199,7 +205,7 @@ def scrape_count(stack: Stack) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """The EPP with nobody asking: cores, and what of them one scrape costs."""
+    """The EPP with nobody asking."""
 
     cores: float
     scrapes_per_second: float
@@ -210,11 +216,28 @@ def measure_idle(stack: Stack, seconds: float) -> Idle | None:
     pid = stack.pid("epp")
     if pid is None:
         return None
-    time.sleep(1.5)  # scrapes slow down after the readiness probes
+    time.sleep(SLOWING_SECONDS)
     scrapes, before, started = scrape_count(stack), usage.cpu_seconds(pid), time.monotonic()
     time.sleep(seconds)
     cores = (usage.cpu_seconds(pid) - before) / (time.monotonic() - started)
     return Idle(cores, (scrape_count(stack) - scrapes) / (time.monotonic() - started))
+
+
+def measure_scrape(commands: Commands, seconds: float) -> float:
+    """CPU milliseconds of one scrape: an EPP that does nothing else, at a fixed interval and at rest."""
+    found = []
+    for interval in ("50ms", "1s"):
+        stack = Stack(commands, ())
+        try:
+            stack.start_scraping(interval)
+            wait_until(partial(scrape_count, stack), "the picker scrapes nothing")  # type: ignore[arg-type]
+            idle = measure_idle(stack, seconds)
+        finally:
+            stack.stop()
+        if idle is not None:
+            found.append(idle)
+    busy, calm = found
+    return (busy.cores - calm.cores) * 1000 / (busy.scrapes_per_second - calm.scrapes_per_second)
 
 
 def median(cells: Sequence[Cell]) -> Cell:
@@ -237,6 +260,16 @@ def table(results: dict[str, dict[str, Cell]]) -> str:
                 f"{cell.epp_ms:>8.3f}{cell.bbr_ms:>8.3f}{total:>9.3f}{rss:>24}{cell.errors:>8}"
             )
     return "\n".join(lines)
+
+
+def scraping(results: dict[str, dict[str, Cell]], scrape_ms: float) -> list[str]:
+    """What of the EPP's CPU went into scrapes, which are no request's doing."""
+    said = []
+    for column, rows in results.items():
+        shares = (f"{row} {cell.scrapes_per_second * scrape_ms / cell.rate:.3f} ({cell.scrapes_per_second:.0f}/s)"
+                  for row, cell in rows.items() if row != PLAIN)  # fmt: skip
+        said.append(f"  scraping in EPP ms, {column}: {', '.join(shares)}")
+    return said
 
 
 def goals(results: dict[str, dict[str, Cell]]) -> list[str]:
@@ -305,6 +338,7 @@ def main() -> None:
     commands.write_manifests()
     extra = ["--same-prompt"] if given.same_prompt else []
     cells: dict[str, dict[str, list[Cell]]] = {column.name: {row: [] for row in rows} for column in columns}
+    scrape_ms = 0.0 if given.picker_command or rows == [PLAIN] else measure_scrape(commands, given.seconds)
     with running(commands, rows, given.picker_command) as stack:
         described = host()
         idle = measure_idle(stack, given.seconds)
@@ -321,12 +355,14 @@ def main() -> None:
     print(table(results))
     if idle is not None:
         print(f"EPP at rest, {len(ports.upstreams)} endpoints: {idle.cores:.3f} cores, "
-              f"{idle.scrapes_per_second:.1f} scrapes/s")  # fmt: skip
+              f"{idle.scrapes_per_second:.1f} scrapes/s; one scrape {scrape_ms:.2f} ms")  # fmt: skip
+        print("\n".join(scraping(results, scrape_ms)))
     print("\n".join(goals(results)))
     report = {
         "date": str(datetime.datetime.now(datetime.UTC).date()),
         "host": described,
         "idle": asdict(idle) if idle else None,
+        "scrape ms": scrape_ms,
         "cells": {column: {row: asdict(cell) for row, cell in each.items()} for column, each in results.items()},
         "rounds": {column: {row: [asdict(cell) for cell in found] for row, found in each.items()}
                    for column, each in cells.items()},

@@ -12,6 +12,8 @@ from typing import Final
 
 import yaml
 
+from epp.config.defaults import DEFAULT_TEXT
+
 HOST: Final = "127.0.0.1"
 ENDPOINTS: Final = 4
 # Ways to pick: none, the body-based router and then the picker by ext_proc, the picker over HTTP doing both (routes do
@@ -163,6 +165,11 @@ class Commands:
             "--metrics-port", str(self.ports.epp_metrics), "--http-port", str(self.ports.epp_http),
             "--log-level", "warning",
         ]  # fmt: skip
+
+    def epp_scraping(self, interval: str) -> list[str]:
+        """The EPP with a fixed scrape interval."""
+        source = f"plugins:\n- {{type: metrics-data-source, parameters: {{interval: {interval}}}}}\n"
+        return [*self.epp(), "--config-text", DEFAULT_TEXT.replace("plugins:\n", source, 1)]
 
     def bbr(self) -> list[str]:
         return [
