@@ -37,11 +37,11 @@ def view(backlogs: list[float], matched: dict[int, int], *, prompt_tokens: int =
 @pytest.mark.parametrize(
     ("backlogs", "matched", "expected"),
     [
-        # 100 blocks are 0.64 s of prefill; 20 ms of slack.
+        # 100 blocks are 0.64 s of prefill; 50 ms of slack.
         ([0.60, 0.0], {0: 100}, [True, True]),
         ([0.65, 0.0], {0: 100}, [True, True]),
-        ([0.67, 0.0], {0: 100}, [False, True]),
-        ([0.67, 0.5], {0: 100}, [True, True]),
+        ([0.70, 0.0], {0: 100}, [False, True]),
+        ([0.70, 0.5], {0: 100}, [True, True]),
         ([0.30, 0.0], {0: 10}, [False, True]),
         ([0.0, 0.0], {}, [True, True]),
         ([0.3, 0.0], {}, [False, True]),

@@ -38,7 +38,7 @@ class AffinityGate:
     patience: float = parameter(1.0, "how much a saved second may cost in waiting", minimum=0)
     request_cost_ms: float = parameter(REQUEST_COST_MS, _WHY_COST, unit="milliseconds", minimum=0)
     slack_ms: float = parameter(
-        20.0, "extra wait that is never worth moving for: about one engine step", unit="milliseconds", minimum=0
+        50.0, "extra wait that is never worth moving for: a few engine steps", unit="milliseconds", minimum=0
     )
     prefix_match_info_producer_name: str = parameter(
         "approx-prefix-cache-producer", _WHY_PRODUCER, reference="prefix-producer"
