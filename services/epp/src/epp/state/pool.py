@@ -10,8 +10,8 @@ from epp.state.prefix import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
 from epp.state.sessions import Sessions
 from epp.state.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
 
-# Blocks held over all endpoints of a pool: about 1.5 GB at 0.15 GB per million. Where endpoints have room for more in all,
-# each gets an equal share, and its coldest prefixes are forgotten early.
+# Blocks held over all endpoints of a pool: about 1.5 GB at 0.15 GB per million. Where endpoints have room for more in
+# all, each gets an equal share, and its coldest prefixes are forgotten early.
 POOL_BLOCKS_LIMIT = 10_000_000
 # Faults that say "nobody is there", unlike a slow or odd answer.
 _UNREACHABLE = frozenset({ScrapeFault.REFUSED})
