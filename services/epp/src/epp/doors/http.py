@@ -113,18 +113,22 @@ class _OpenConnections:
         self._loop = loop
         self._are_gone = asyncio.Event()
         self._waiting: deque[_Connection] = deque()  # each connection at most once
-        self._taken = 0  # turns in this round of the loop
+        self._taken = 0  # turns since the last round that was waited for
         self._is_scheduled = False
 
     def has_turn(self, connection: "_Connection") -> bool:
-        """Whether it may go on now; otherwise it is called when its turn comes."""
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._next_round)
-        if self._taken < TURNS and not self._waiting:
+        """Whether it may go on now; otherwise it is called when its turn comes.
+
+        Turns are counted on until they run out, and only then is a round of the loop waited for: a lone asker pays
+        for none.
+        """
+        if self._taken < TURNS:
             self._taken += 1
             return True
         self._waiting.append(connection)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._next_round)
         return False
 
     def _next_round(self) -> None:
@@ -134,8 +138,6 @@ class _OpenConnections:
         self._is_scheduled = bool(self._waiting)
         if self._is_scheduled:
             self._loop.call_soon(self._next_round)
-        else:
-            self._taken = 0
 
     def discard(self, connection: "_Connection") -> None:
         self.members.discard(connection)
