@@ -55,6 +55,23 @@ def test_a_real_vllm_command_line_is_accepted():
     assert not settings.engine.enable_prefix_caching
 
 
+def test_an_option_without_effect_takes_as_many_words_as_in_vllm():
+    settings = parse(
+        *("serve", "--dtype", "auto", "-ep", "--specialize-active-lora", "--hf-token", "--moe-backend", "triton"),
+        *("--cudagraph-capture-sizes", "1", "2", "4", "-O3", "-dpl", "1", "--tensor-parallel-size", "2", "my/model"),
+        *("--max-num-batched-tokens", "8k", "--max-model-len", "auto"),
+    )
+
+    assert settings.model == "my/model"
+    assert settings.engine.max_num_batched_tokens == 8000
+    assert settings.max_model_len == 131072
+
+
+@pytest.mark.parametrize(("text", "expected"), [("4096", 4096), ("25.6k", 25600), ("32K", 32768), ("1m", 10**6)])
+def test_numbers_may_have_vllms_suffixes(text, expected):
+    assert parse("serve", "m", "--max-model-len", text).max_model_len == expected
+
+
 def test_the_bare_form_of_the_older_manifests_is_accepted():
     settings = parse(
         *(
@@ -106,7 +123,10 @@ def test_lora_modules_come_in_every_form_of_the_manifests(text, expected):
         (["serve", "m", "--lora-modules", "{bad"], "argument --lora-modules"),
         (["serve", "m", "--lora-modules", '{"name": "a", "rank": "8"}'], "argument --lora-modules"),
         (["serve", "m", "--profile", "h900"], "argument --profile: unknown profile 'h900'"),
-        (["serve", "m", "--max-model-len", "many"], "argument --max-model-len"),
+        (["serve", "m", "--max-model-len", "many"], "argument --max-model-len: expected a number, got 'many'"),
+        (["serve", "m", "--max-model-len", "0"], "argument --max-model-len: expected at least 1, got '0'"),
+        (["serve", "m", "--max-model-len", "1.5K"], "argument --max-model-len: expected a number, got '1.5K'"),
+        (["serve", "m", "--dtype", "auto", "extra"], "unexpected argument 'extra'"),
         (["serve", "m", "--faults", '{"eror": {}}'], "argument --faults: eror: unknown fault"),
         (["serve", "m", "--config", "/absent.yaml"], "argument --config: /absent.yaml"),
         (["serve", "m", "--kv-events-config", "no"], "argument --kv-events-config"),

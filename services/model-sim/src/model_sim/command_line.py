@@ -9,6 +9,7 @@ import difflib
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ from model_sim.faults import Faults, merged
 from model_sim.settings import KvEventsConfig, LoraModule, Settings
 
 MAX_DATA_PARALLEL_SIZE = 64
+DEFAULT_MAX_MODEL_LEN = 131072
 
 
 class UsageError(ValueError):
@@ -88,9 +90,9 @@ def _parser(*, fleet: bool) -> argparse.ArgumentParser:
     add("--enable-lora", action=argparse.BooleanOptionalAction, default=False)
     add("--max-loras", type=int, default=None)
     add("--max-cpu-loras", type=int, default=None)
-    add("--max-model-len", default=None)
+    add("--max-model-len", type=_max_model_len, default=None)
     add("--max-num-seqs", type=int, default=None)
-    add("--max-num-batched-tokens", type=int, default=None)
+    add("--max-num-batched-tokens", type=_count, default=None)
     add("--block-size", type=int, default=None)
     add("--num-gpu-blocks", "--num-gpu-blocks-override", dest="num_gpu_blocks", type=int, default=None)
     add("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=True)
@@ -111,14 +113,23 @@ def _parser(*, fleet: bool) -> argparse.ArgumentParser:
     add("--faults", default="", help="JSON, as POST /admin/faults takes it")
     add("--shutdown-timeout", type=float, default=30.0, help="seconds to finish requests after SIGTERM")
     add("--version", action="version", version="model-sim 0.1.0")
-    for name in sorted(vllm_options.FLAGS):
-        add(f"--{name}", action=argparse.BooleanOptionalAction, help=argparse.SUPPRESS)
-    shorts: dict[str, list[str]] = {}
-    for short, name in vllm_options.SHORT.items():
-        shorts.setdefault(name, []).append(short)
-    for name in sorted(vllm_options.VALUES):
-        add(f"--{name}", *shorts.get(name, []), nargs="+", dest=f"ignored_{name}", help=argparse.SUPPRESS)
+    _add_ignored(parser)
     return parser
+
+
+def _add_ignored(parser: argparse.ArgumentParser) -> None:
+    """vLLM's options without effect, each with as many words as vLLM takes."""
+    shorts = {name: short for short, name in vllm_options.SHORT.items()}
+    arities: tuple[tuple[frozenset[str], dict[str, Any]], ...] = (
+        (vllm_options.FLAGS, {"action": argparse.BooleanOptionalAction}),
+        (vllm_options.VALUES, {}),
+        (vllm_options.LISTS, {"nargs": "+"}),
+        (vllm_options.OPTIONAL_VALUES, {"nargs": "?"}),
+    )
+    for names, arity in arities:
+        for name in sorted(names):
+            forms = [f"--{name}", shorts[name]] if name in shorts else [f"--{name}"]
+            parser.add_argument(*forms, **arity, dest=f"ignored_{name}", help=argparse.SUPPRESS)
 
 
 def _refuse_unknown(parser: argparse.ArgumentParser, rest: Sequence[str]) -> None:
@@ -208,7 +219,7 @@ def _settings(options: argparse.Namespace, environment: Mapping[str, str]) -> Se
         engine=_engine(options, profile),
         profile=profile.latency,
         profile_name=profile.name,
-        max_model_len=_max_model_len(options.max_model_len, profile),
+        max_model_len=options.max_model_len or profile.engine.get("max_model_len", DEFAULT_MAX_MODEL_LEN),
         seed=options.seed,
         mode=options.mode,
         data_parallel_size=options.data_parallel_size,
@@ -259,18 +270,28 @@ def _engine(options: argparse.Namespace, profile: profiles.Profile) -> EngineCon
         raise UsageError(f"argument --{str(error).partition(':')[0].replace('_', '-')}: {error}") from error
 
 
-def _max_model_len(text: str | None, profile: profiles.Profile) -> int:
-    """A number, or with vLLM's suffixes k, K, m, M (thousands or powers of two)."""
-    if text is None:
-        return profile.engine.get("max_model_len", 131072)
-    units = {"k": 1000, "K": 1024, "m": 1000**2, "M": 1024**2, "g": 1000**3, "G": 1024**3}
-    unit = units.get(text[-1:], 1)
+def _count(text: str) -> int:
+    """A number, or with vLLM's suffixes: 25.6k is 25,600 and 32K is 32,768."""
+    decimal, binary = (
+        {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12},
+        {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40},
+    )
+    unit = text[-1:]
     try:
-        value = int(float(text.rstrip("kKmMgG")) * unit)
-    except ValueError:
-        raise UsageError(f"argument --max-model-len: expected a number, got {text!r}") from None
+        if unit in decimal:
+            return int(Decimal(text[:-1]) * decimal[unit])
+        return int(text[:-1]) * binary[unit] if unit in binary else int(text)
+    except (ValueError, ArithmeticError):
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+
+
+def _max_model_len(text: str) -> int | None:
+    """A number, or `auto` or -1: what the profile says."""
+    if text in ("auto", "-1"):
+        return None
+    value = _count(text)
     if value < 1:
-        raise UsageError(f"argument --max-model-len: expected at least 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text!r}")
     return value
 
 
@@ -290,6 +311,8 @@ def _lora_modules(text: str) -> list[LoraModule]:
 
 
 def _lora_object(entry: object, text: str) -> list[LoraModule]:
+    if isinstance(entry, dict) and "name" in entry:
+        entry.pop("is_3d_lora_weight", None)  # how the weights are stored: no weights here
     if not isinstance(entry, dict) or not all(isinstance(v, str | None) for v in entry.values()):
         raise UsageError(f"argument --lora-modules: expected an object of strings, got {text!r}")
     if "name" in entry:
