@@ -33,6 +33,7 @@ class LogEntry:
     duration_seconds: float | None
     tags: Mapping[str, str]
     metadata: Mapping[str, Mapping[str, object]]
+    response_bytes: int = 0  # of the body, so far
 
 
 class Codec:
@@ -65,6 +66,7 @@ class Codec:
             duration_seconds=_seconds(common.duration) if common.HasField("duration") else None,
             tags=dict(common.custom_tags),
             metadata=self._metadata(common.metadata.filter_metadata),
+            response_bytes=entry.response.response_body_bytes,
         )
 
     def _metadata(self, found: Any) -> Mapping[str, Mapping[str, object]]:

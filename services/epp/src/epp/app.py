@@ -62,6 +62,7 @@ class Stack:
         self.stream = shared_stream(options, self._apply, self.metrics)
         self.picker = build_picker(options, config, self.metrics, self.stream or NullJournal())
         self.metrics.describe_pools(lambda: self.picker.pools(clock.monotonic()))
+        self.metrics.describe_running(lambda: self.picker.running())
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
         self.discovery = Discovery(options.config_dirs, self._replace_pools)
         intake = FeedbackIntake(self.picker, clock.monotonic, self.metrics)

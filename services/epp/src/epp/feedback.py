@@ -56,6 +56,7 @@ def read(entry: LogEntry) -> Feedback | None:
         prompt_tokens=_tokens(usage.get("prompt_tokens")),
         completion_tokens=_tokens(usage.get("completion_tokens")),
         cached_tokens=_tokens(usage.get("cached_tokens")),
+        response_bytes=entry.response_bytes,
     )
 
 

@@ -5,6 +5,7 @@ get series of their own and the rest share `other`. Observers only count; nothin
 beyond finding a child and adding to it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 
@@ -13,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from epp.model import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
+from epp.prompt import BYTES_PER_TOKEN
 from epp.tally import Count, Distribution
 from gateway import logs
 from gateway.errors import Rejection
@@ -28,6 +30,9 @@ LATENCY = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5
 PER_TOKEN = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576)
 DECISION = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+REQUEST_BYTES = tuple(64 * 2**step for step in range(25))  # to 1 GiB
+RESPONSE_BYTES = (1, 8, *(16 * 2**step for step in range(13)))
+HIT_BYTES = (0, *(16 * 2**step for step in range(13)))
 TENTHS = tuple(step / 10 for step in range(11))
 
 MODEL = ("model_name", "target_model_name")
@@ -72,6 +77,8 @@ class Metrics:
         self._input = self._histogram(name("input_tokens"), "Prompt tokens.", MODEL, TOKENS)
         self._output = self._histogram(name("output_tokens"), "Completion tokens.", MODEL, TOKENS)
         self._cached = self._histogram(name("prompt_cached_tokens"), "Cached prompt tokens.", MODEL, TOKENS)
+        self._request_bytes = self._histogram(name("request_sizes"), "Request body in bytes.", MODEL, REQUEST_BYTES)
+        self._response_bytes = self._histogram(name("response_sizes"), "Response body in bytes.", MODEL, RESPONSE_BYTES)
         self._per_token = self._histogram(
             name("normalized_time_per_output_token_seconds"), "Duration by completion tokens.", MODEL, PER_TOKEN
         )
@@ -85,6 +92,9 @@ class Metrics:
         )
         self._hit_ratio = self._histogram(
             name("prefix_indexer_hit_ratio"), "Expected cached share of a prompt.", (), TENTHS
+        )
+        self._hit_bytes = self._histogram(
+            name("prefix_indexer_hit_bytes"), "Expected cached bytes of a prompt, by the token estimate.", (), HIT_BYTES
         )
         self._decision_seconds = self._histogram(
             name("scheduler_e2e_duration_seconds"), "Time of one decision.", (), DECISION
@@ -126,11 +136,16 @@ class Metrics:
         """Gauges of the pools, computed when somebody asks for metrics."""
         self.registry.register(PoolCollector(pools))
 
+    def describe_running(self, running: Callable[[], Mapping[str, int]]) -> None:
+        """The gauge of each model's requests in flight, computed when somebody asks for metrics."""
+        self.registry.register(RunningCollector(running, self._word))
+
     # The brain's observer.
 
     def decided(
         self, pool: PoolId, endpoint: EndpointId, model: str, target_model: str, priority: int, prompt_tokens: int,
         matched_tokens: int,
+        request_bytes: int,
     ) -> None:  # fmt: skip
         """A request got an endpoint."""
         model, target = self._word(model), self._word(target_model)
@@ -139,6 +154,8 @@ class Metrics:
         self._attempts.add(("success", target, address, pool.partition("/")[0], port))
         if prompt_tokens:
             self._hit_ratio.observe(min(1.0, matched_tokens / prompt_tokens))
+            self._hit_bytes.observe(matched_tokens * BYTES_PER_TOKEN)
+        self._request_bytes.observe(request_bytes, (model, target))
 
     def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
         """A request was refused."""
@@ -162,6 +179,7 @@ class Metrics:
             (self._input, feedback.prompt_tokens),
             (self._output, feedback.completion_tokens),
             (self._cached, feedback.cached_tokens),
+            (self._response_bytes, feedback.response_bytes),
         ):
             if value is not None:
                 metric.observe(value, names)
@@ -269,6 +287,30 @@ class PoolCollector(Collector):
                 if values:
                     family.add_metric([name], sum(values) / len(values))
         return [ready, *averages.values(), queue, index, flying]
+
+
+class RunningCollector(Collector):
+    """The reference's gauge of requests in flight by model."""
+
+    def __init__(self, running: Callable[[], Mapping[str, int]], word: Callable[[str], str]) -> None:
+        self._running = running
+        self._word = word
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Nothing is computed at registration."""
+        return []
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Called for each request of /metrics."""
+        family = GaugeMetricFamily(
+            "inference_objective_running_requests", "Requests that have not ended.", labels=["model_name"]
+        )
+        counts: Counter[str] = Counter()
+        for model, number in self._running().items():
+            counts[self._word(model)] += number
+        for model, number in counts.items():
+            family.add_metric([model], number)
+        return [family]
 
 
 def _mappings(value: object) -> list[Mapping[str, object]]:

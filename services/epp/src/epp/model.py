@@ -170,6 +170,7 @@ class Feedback:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
+    response_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

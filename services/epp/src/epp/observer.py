@@ -17,6 +17,7 @@ class Observer(Protocol):
     def decided(
         self, pool: PoolId, endpoint: EndpointId, model: str, target_model: str, priority: int, prompt_tokens: int,
         matched_tokens: int,
+        request_bytes: int,
     ) -> None:  # fmt: skip
         """A request got an endpoint; `matched_tokens` is what the prefix index expects to be cached there."""
 
@@ -48,6 +49,7 @@ class NullObserver:
     def decided(
         self, pool: PoolId, endpoint: EndpointId, model: str, target_model: str, priority: int, prompt_tokens: int,
         matched_tokens: int,
+        request_bytes: int,
     ) -> None:  # fmt: skip
         """Ignore it."""
 

@@ -8,6 +8,7 @@ clock or does I/O, and nobody else changes the state. A pick goes
 and everything it learns (reservation, prefix, session) is entered before it returns, so that the next pick sees it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -205,6 +206,10 @@ class Picker:
         """Every pool with its endpoints, for /debug/pools."""
         return tuple(served.describe_pool(id_, pool, now) for id_, pool in sorted(self._pools.items()))
 
+    def running(self) -> Mapping[str, int]:
+        """How many picks of each model have not ended."""
+        return Counter(reservation.model for reservation in self._ledger.live())
+
     def decisions(self, count: int) -> tuple[dict[str, object], ...]:
         """The latest decisions, newest first."""
         return tuple(record.render() for record in self._ring.latest(count))
@@ -293,7 +298,7 @@ class Picker:
         ))  # fmt: skip
         self._observer.decided(
             pool.spec.id, first.id, parsed.model or "", parsed.target_model, parsed.priority, parsed.prompt_tokens,
-            reservation.matched_tokens,
+            reservation.matched_tokens, len(asked.door.body),
         )  # fmt: skip
         return Pick(
             pick_id, pool.spec.id, targets, self._request_headers(decision), self._rewritten(asked),

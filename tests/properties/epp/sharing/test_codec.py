@@ -32,6 +32,7 @@ feedbacks = st.builds(
     prompt_tokens=counts,
     completion_tokens=counts,
     cached_tokens=counts,
+    response_bytes=counts,
 ).map(FeedbackForwarded)
 events = st.lists(prefixes | feedbacks, max_size=8)
 

@@ -16,6 +16,7 @@ def entry(**changes) -> LogEntry:
     given = {
         "is_final": True, "upstream": "10.0.0.1:80", "status": 200, "flags": (), "attempts": 1, "duration_seconds": 1.5,
         "tags": {"ttft": "250"}, "metadata": {"envoy.lb": PICK},
+        "response_bytes": 900,
     }  # fmt: skip
     return LogEntry(**{**given, **changes})
 
@@ -26,7 +27,7 @@ def test_a_final_entry_says_where_it_was_served_how_it_went_and_how_long_it_took
     assert read(told) == Feedback(
         PickId("r-1"), PoolId(""), is_final=True, served=EndpointId("10.0.0.1:80"), status=200,
         flags=("upstream_remote_reset",), attempts=2, ttft_seconds=0.25, duration_seconds=1.5, prompt_tokens=7,
-        completion_tokens=10, cached_tokens=4,
+        completion_tokens=10, cached_tokens=4, response_bytes=900,
     )  # fmt: skip
 
 
@@ -90,6 +91,7 @@ def message():
     common.duration.seconds, common.duration.nanos = 1, 500_000_000
     common.upstream_request_attempt_count = 3
     found.http_logs.log_entry[0].response.response_code.value = 503
+    found.http_logs.log_entry[0].response.response_body_bytes = 900
     return found
 
 
@@ -97,7 +99,7 @@ def test_entries_are_read_from_the_wire_with_only_the_wanted_metadata() -> None:
     assert Codec(NAMESPACES).decode(message().SerializeToString()) == (
         LogEntry(
             True, "[::1]:81", 503, ("upstream_connection_failure",), 3, 1.5, {"ttft": "20"},
-            {"envoy.lb": PICK, "llm": {"prompt_tokens": 7.0}},
+            {"envoy.lb": PICK, "llm": {"prompt_tokens": 7.0}}, 900,
         ),
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ def text(metrics: Metrics) -> str:
 
 def test_a_decision_counts_under_the_references_names() -> None:
     metrics = Metrics()
-    metrics.decided(POOL, ENDPOINT, "qwen", "qwen-v2", 2, 100, 40)
+    metrics.decided(POOL, ENDPOINT, "qwen", "qwen-v2", 2, 100, 40, 450)
     shown = text(metrics)
     assert 'inference_objective_request_total{model_name="qwen",priority="2",target_model_name="qwen-v2"} 1.0' in shown
     assert (
@@ -24,6 +24,8 @@ def test_a_decision_counts_under_the_references_names() -> None:
     ) in shown
     assert 'inference_extension_prefix_indexer_hit_ratio_bucket{le="0.4"} 1.0' in shown
     assert 'inference_extension_prefix_indexer_hit_ratio_bucket{le="0.3"} 0.0' in shown
+    assert "inference_extension_prefix_indexer_hit_bytes_sum 160.0" in shown
+    assert 'inference_objective_request_sizes_sum{model_name="qwen",target_model_name="qwen-v2"} 450.0' in shown
 
 
 def test_a_report_fills_the_histograms_that_it_has_figures_for() -> None:
@@ -31,12 +33,14 @@ def test_a_report_fills_the_histograms_that_it_has_figures_for() -> None:
     feedback = Feedback(
         PickId("r-1"), POOL, is_final=True, status=500, ttft_seconds=0.3, duration_seconds=2.0, prompt_tokens=5,
         completion_tokens=10,
+        response_bytes=900,
     )  # fmt: skip
     metrics.reported(feedback, "qwen", "qwen", 0, "me")
     shown = text(metrics)
     labels = '{model_name="qwen",target_model_name="qwen"}'
     assert f"inference_objective_request_ttft_seconds_sum{labels} 0.3" in shown
     assert f"inference_objective_normalized_time_per_output_token_seconds_sum{labels} 0.2" in shown
+    assert f"inference_objective_response_sizes_sum{labels} 900.0" in shown
     assert 'error_code="ModelServerError"' in shown
     assert f"inference_objective_prompt_cached_tokens_count{labels}" not in shown
     assert 'pointsman_epp_tokens_total{fairness_id="me",kind="completion",model_name="qwen",priority="0"} 10.0' in shown
@@ -67,7 +71,7 @@ def test_refusals_scrapes_ends_and_logs_are_counted() -> None:
 def test_models_that_clients_invent_share_one_series() -> None:
     metrics = Metrics()
     for number in range(3 * LABEL_LIMIT):
-        metrics.decided(POOL, ENDPOINT, f"model-{number}", "qwen", 0, 0, 0)
+        metrics.decided(POOL, ENDPOINT, f"model-{number}", "qwen", 0, 0, 0, 0)
     series = [line for line in text(metrics).splitlines() if line.startswith("inference_objective_request_total{")]
     assert len(series) <= LABEL_LIMIT + 1
     assert any(f'model_name="{OTHER}"' in line for line in series)
@@ -96,3 +100,12 @@ def test_pool_gauges_are_computed_when_asked_for() -> None:
         'inference_pool_per_pod_queue_size{model_server_pod="e:1",name="ns/a"} 4.0',
     ):
         assert line in shown
+
+
+def test_running_requests_are_counted_by_model_within_the_label_limit() -> None:
+    metrics = Metrics()
+    running = {f"model-{number}": 2 for number in range(LABEL_LIMIT + 5)}
+    metrics.describe_running(lambda: running)
+    shown = text(metrics)
+    assert 'inference_objective_running_requests{model_name="model-0"} 2.0' in shown
+    assert 'inference_objective_running_requests{model_name="other"} 10.0' in shown

@@ -105,6 +105,7 @@ _NUMBERS = (
     "prompt_tokens",
     "completion_tokens",
     "cached_tokens",
+    "response_bytes",
 )
 
 
