@@ -91,6 +91,24 @@ async def test_first_byte_and_spike_delay_an_answer(serve):
         assert loop.time() - started >= 0.39
 
 
+async def test_a_spike_holds_back_a_streams_tokens_but_not_its_headers(serve):
+    body = {"prompt": "Say something.", "max_tokens": 5, "stream": True}
+    async with serve(*ADMIN) as server:
+        await order(server, spike={"seconds": 3600})
+        async with server.http.post(f"{server.url}/v1/completions", json=body) as response:
+            assert response.status == 200
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await response.content.readany()
+        await order(server, spike={"seconds": 0.1})
+        async with server.http.post(f"{server.url}/v1/completions", json=body) as response:
+            events = await response.read()
+
+        assert b'"text"' in events
+        assert events.endswith(b"data: [DONE]\n\n")
+        assert server.is_empty()
+
+
 async def test_health_and_metrics_misbehave_on_order(serve):
     async with serve(*ADMIN) as server:
 

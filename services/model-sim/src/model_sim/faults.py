@@ -7,8 +7,9 @@
      "health": 503,  "metrics": {"num_requests_waiting": 50},  "metrics_mode": "slow|stale|malformed|error",
      "metrics_delay": 2}
 
-`first_byte` delays a request before it is looked at, `spike` after it was validated and before it is queued; either
-holds back the headers. `adapters` limits request faults to those models.
+`first_byte` delays a request before it is looked at, and so its headers and its place in the queue. `spike` holds back
+what was computed: a stream's headers go out, its tokens come late and at once. `adapters` limits request faults to
+those models.
 """
 
 from collections.abc import Mapping

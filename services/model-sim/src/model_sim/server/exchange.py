@@ -88,12 +88,14 @@ class Exchange:
         return b"".join(frames)
 
 
-async def stream(exchange: Exchange, request: web.Request, response: web.StreamResponse) -> None:
-    """Send headers at once, then tokens as they come, then the ending."""
+async def stream(exchange: Exchange, request: web.Request, response: web.StreamResponse, hold: float) -> None:
+    """Send headers at once, nothing for `hold` seconds, then tokens as they come, then the ending."""
     chunked = request.version >= (1, 1)
     if chunked:
         response.enable_chunked_encoding()
     await response.prepare(request)
+    if hold:
+        await asyncio.sleep(hold)
     opening = exchange.renderer.opening(exchange.choices)
     if opening:
         await response.write(opening)

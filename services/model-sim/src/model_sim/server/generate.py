@@ -58,8 +58,6 @@ def endpoint(api: Api) -> Callable[[web.Request], Any]:
         call = api.parse(body, model, simulator.tokenizer)
         del body
         identity = replies.request_id(request)
-        if "spike" in drawn:
-            await asyncio.sleep(drawn["spike"].seconds)
         planned = simulator.plan(call, identity)
         call = replace(call, prompts=(), echoes=call.echoes if call.echo_prompt else ())  # may be megabytes
         renderer = api.renderer(call, api.id_prefix + identity, int(clock.wall()), simulator.tokenizer)
@@ -99,13 +97,16 @@ async def _answer(
     simulator: Simulator, request: web.Request, call: Call, exchange: Exchange, drawn: Mapping[str, RequestFault]
 ) -> web.StreamResponse:
     cut = drawn.get("cut")
+    hold = drawn["spike"].seconds if "spike" in drawn else 0.0
     if call.stream:
         if cut is not None:
             exchange.cut_after = cut.after_tokens
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         with suppress(ConnectionError):
-            await stream(exchange, request, response)
+            await stream(exchange, request, response, hold)
         return response
+    if hold:
+        await asyncio.sleep(hold)
     await exchange.done.wait()
     settings = simulator.settings
     transfer = calls.transfer_params(call, exchange.choices[0], settings.host, settings.port)
