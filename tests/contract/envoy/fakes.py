@@ -135,7 +135,7 @@ class Picking:
         metadata = {protocol.LB_NAMESPACE: {protocol.DESTINATION_ENDPOINT: picked, protocol.PICK_ID: "pick-1"}}
         return self._exchange.decided(Proceed(Mutation(((protocol.DESTINATION_ENDPOINT, picked),), metadata=metadata)))
 
-    def close(self, now: float) -> None: ...
+    def close(self, now: float, *, is_cut: bool = False) -> None: ...
 
 
 class AccessLog:

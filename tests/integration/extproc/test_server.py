@@ -1,6 +1,7 @@
 """The gRPC shell on a real socket: one RPC is one conversation, and its end is always heard."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -32,6 +33,7 @@ class Talk:
     def __init__(self, metadata: dict[str, str], ends: bool) -> None:
         self.metadata = metadata
         self.closed = 0
+        self.was_cut = False
         self._ends = ends
         self._exchange = Exchange(Modes(BodyMode.BUFFERED, BodyMode.NONE))
 
@@ -52,8 +54,9 @@ class Talk:
                 replies.append(step)
         return replies
 
-    def close(self, now: float) -> None:
+    def close(self, now: float, *, is_cut: bool = False) -> None:
         self.closed += 1
+        self.was_cut = is_cut
 
 
 class Counts:
@@ -143,6 +146,32 @@ async def test_a_cancelled_stream_closes_the_conversation_at_once() -> None:
         call.cancel()
         await until(lambda: server.talks[0].closed == 1)
     assert [talk.closed for talk in server.talks] == [1]
+
+
+class Gone:
+    """The server's side of an RPC whose client leaves before the reply number `at` is written."""
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+        self._messages = [headers(), body()]
+
+    def invocation_metadata(self) -> None: ...
+
+    async def read(self) -> object:
+        return self._messages.pop(0).SerializeToString() if self._messages else grpc.aio.EOF
+
+    async def write(self, reply: bytes) -> None:
+        self._at -= 1
+        if self._at < 0:
+            raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(("at", "is_cut"), [(0, True), (1, True), (2, False)])
+async def test_a_conversation_is_told_that_its_last_reply_was_not_written(at: int, is_cut: bool) -> None:
+    server = Server()
+    with contextlib.nullcontext() if not is_cut else pytest.raises(asyncio.CancelledError):
+        await server.processor._process(None, Gone(at))
+    assert [(talk.closed, talk.was_cut) for talk in server.talks] == [(1, is_cut)]
 
 
 async def test_a_finished_conversation_ends_its_rpc_with_ok() -> None:

@@ -110,7 +110,7 @@ class RouterConversation:
             replies.extend(self._exchange.decided(self._decide(step)) if isinstance(step, Decide) else [step])
         return replies
 
-    def close(self, now: float) -> None:
+    def close(self, now: float, *, is_cut: bool = False) -> None:
         """Nothing is kept of a request."""
 
     def _decide(self, request: Decide) -> Proceed | ImmediateReply:

@@ -61,7 +61,17 @@ class PickConversation:
     become feedback, since both tell the same story.
     """
 
-    __slots__ = ("_brain", "_exchange", "_fallbacks", "_is_logged", "_pick", "_picked_at", "_pool", "_watch")
+    __slots__ = (
+        "_brain",
+        "_exchange",
+        "_fallbacks",
+        "_is_logged",
+        "_is_said",
+        "_pick",
+        "_picked_at",
+        "_pool",
+        "_watch",
+    )
 
     def __init__(
         self, pool: PoolId | None, brain: Brain, modes: Modes, is_logged: Callable[[], bool], fallbacks: int = 0
@@ -72,6 +82,7 @@ class PickConversation:
         self._exchange = Exchange(modes)
         self._is_logged = is_logged
         self._pick: Pick | None = None
+        self._is_said = False  # whether the proxy knows of the pick: it has gone on since
         self._picked_at = 0.0
         self._watch: ResponseWatch | None = None
 
@@ -86,6 +97,7 @@ class PickConversation:
 
     def receive(self, event: Event, now: float) -> Sequence[messages.Reply]:
         """Take the proxy's next message."""
+        self._is_said = self._pick is not None
         if event.direction is Direction.RESPONSE and self._pick is not None:
             self._watch = self._watch or ResponseWatch()
             self._watch.receive(event, now)
@@ -94,13 +106,14 @@ class PickConversation:
             replies.extend(self._exchange.decided(self._decide(step, now)) if isinstance(step, Decide) else [step])
         return replies
 
-    def close(self, now: float) -> None:
+    def close(self, now: float, *, is_cut: bool = False) -> None:
         """Release the pick; before that, say how the response went when nobody else will."""
         if self._pick is None:
             return
         if self._watch is not None and not self._is_logged():
             self._brain.feedback(self._watch.feedback(self._pick, self._picked_at, now), now)
-        self._brain.settle(self._pick.id, Outcome.ENDED, now)
+        is_unused = is_cut and not self._is_said
+        self._brain.settle(self._pick.id, Outcome.UNUSED if is_unused else Outcome.ENDED, now)
 
     def _decide(self, asked: Decide, now: float) -> Proceed | ImmediateReply:
         headers = asked.headers

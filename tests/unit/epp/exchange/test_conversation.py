@@ -131,6 +131,21 @@ def test_the_end_of_the_stream_settles_the_pick_once_and_at_that_time() -> None:
     assert brain.heard == [("r-1", Outcome.ENDED, 7.5)]
 
 
+def test_a_pick_that_the_proxy_never_heard_of_is_unused() -> None:
+    brain, talk, _ = ask(PICK)
+    talk.close(7.5, is_cut=True)
+    assert brain.heard == [("r-1", Outcome.UNUSED, 7.5)]
+
+
+def test_a_stream_cut_in_the_response_has_used_its_pick() -> None:
+    brain = Brain(PICK)
+    talk = conversation(brain, response=BodyMode.STREAMED, logged=True)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+    talk.receive(HeadersReceived(RESPONSE, {":status": "200"}, end_of_stream=False), 2.0)
+    talk.close(7.5, is_cut=True)
+    assert brain.heard == [("r-1", Outcome.ENDED, 7.5)]
+
+
 def test_a_stream_that_broke_before_the_pick_settles_nothing() -> None:
     brain = Brain(PICK)
     talk = conversation(brain)

@@ -51,8 +51,8 @@ class Conversation(Protocol):
     def receive(self, event: Event, now: float) -> Sequence[Reply]:
         """Take the proxy's next message and say what goes back."""
 
-    def close(self, now: float) -> None:
-        """The stream is over; called exactly once."""
+    def close(self, now: float, *, is_cut: bool = False) -> None:
+        """The stream is over; called exactly once. When it is cut, the latest replies were not all written."""
 
 
 # Receives the stream's initial metadata.
@@ -71,6 +71,7 @@ class _Call:
     conversation: Conversation
     task: asyncio.Task[Any]
     is_released: bool = False
+    is_saying: bool = False  # replies are being written
 
 
 class ExternalProcessor:
@@ -109,7 +110,7 @@ class ExternalProcessor:
             del self._calls[id(task)]
             if self._is_draining and not self._calls:
                 self._is_idle.set()
-            conversation.close(self._clock())
+            conversation.close(self._clock(), is_cut=call.is_saying)
 
     async def _converse(self, call: _Call, context: Any) -> None:
         read, write = context.read, context.write
@@ -119,8 +120,11 @@ class ExternalProcessor:
             message = await read()
             if message is grpc.aio.EOF:
                 return
-            for reply in conversation.receive(decode(message), clock()):
+            replies = conversation.receive(decode(message), clock())
+            call.is_saying = True
+            for reply in replies:
                 await write(encode(reply))
+            call.is_saying = False
             if conversation.is_finished or (self._is_draining and conversation.is_at_rest):
                 return
 
@@ -128,7 +132,7 @@ class ExternalProcessor:
         """End what is at rest; return when no call is left."""
         self._is_draining = True
         for call in list(self._calls.values()):
-            if call.conversation.is_at_rest:
+            if call.conversation.is_at_rest and not call.is_saying:
                 call.is_released = True
                 call.task.cancel()
         if self._calls:
