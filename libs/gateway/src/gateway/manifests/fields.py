@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
+from gateway.manifests import spelling
 from gateway.manifests.documents import NO_TEXTS, Document, Problem, join, what
 
 _DURATION: Final = re.compile(r"([0-9]{1,5}(h|ms|m|s)){1,4}")
@@ -64,6 +65,20 @@ class Fields:
             self.problem(key, "may not be empty")
         if len(value) > longest:
             self.problem(key, f"longer than {longest} characters")
+        return value
+
+    def one_line(self, key: str, *, required: bool = False, longest: int = 4096) -> str:
+        """Text that ends up in a header."""
+        value = self.text(key, required=required, longest=longest)
+        if not spelling.is_one_line(value):
+            self.problem(key, f"may hold no line break or control character, got {what(value)}")
+        return value
+
+    def name(self, key: str, default: str = "", *, required: bool = False) -> str:
+        """The name of an object or of a part of one."""
+        value = self.text(key, default, required=required)
+        if value and not spelling.is_name(value):
+            self.problem(key, f"not a name: {what(value)}; lower-case letters, digits, '-' and '.' make one")
         return value
 
     def choice(self, key: str, options: Sequence[str], default: str) -> str:

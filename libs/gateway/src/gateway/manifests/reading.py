@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from gateway.manifests import spelling
 from gateway.manifests.documents import Document, what
 from gateway.manifests.fields import Fields, Findings
 from gateway.manifests.objects import (
@@ -117,6 +118,9 @@ def read(document: Document, findings: Findings) -> Parsed | None:
     if not document.name:
         findings.problems.append(document.problem("metadata.name", "required"))
         return None
+    for key, name in (("name", document.name), ("namespace", document.namespace)):
+        if not spelling.is_name(name):
+            findings.problems.append(document.problem(f"metadata.{key}", f"not a name: {what(name)}"))
     meta = Meta(
         id=ObjectName(document.namespace, document.name),
         labels=document.labels,
@@ -153,6 +157,8 @@ def _gateway(meta: Meta, top: Fields) -> Gateway:
     names = [listener.name for listener in listeners]
     if len(set(names)) != len(names):
         spec.problem("listeners", "listener names must be unique")
+    if len({(listener.port, listener.protocol, listener.hostname) for listener in listeners}) != len(listeners):
+        spec.problem("listeners", "combination of port, protocol and hostname must be unique for each listener")
     gateway = Gateway(meta, spec.text("gatewayClassName", required=True), listeners)
     spec.done()
     return gateway
@@ -166,8 +172,8 @@ def _listener(item: Fields) -> Listener:
         selector.ignored("matchExpressions", "without effect here; use matchLabels")
     item.ignored("tls", "TLS listeners are not served")
     listener = Listener(
-        name=item.text("name", required=True, longest=253),
-        hostname=item.text("hostname", longest=253).lower(),
+        name=item.name("name", required=True),
+        hostname=item.text("hostname").lower(),
         port=item.integer("port", 1, MAX_PORT, required=True) or 0,
         protocol=item.text("protocol", required=True),
         namespaces_from=NamespacesFrom(
@@ -177,6 +183,8 @@ def _listener(item: Fields) -> Listener:
         route_kinds=tuple(kind.text("kind", required=True) for kind in allowed.children("kinds", 8)) if allowed else (),
     )
     item.done()
+    if listener.hostname and not spelling.is_hostname(listener.hostname, wildcard=True):
+        item.problem("hostname", f"not a host name: {what(listener.hostname)}")
     return listener
 
 
@@ -225,7 +233,7 @@ def _picker(ref: Fields) -> PickerRef:
     picker = PickerRef(
         group=ref.text("group"),
         kind=kind,
-        name=ref.text("name", required=True, longest=253),
+        name=ref.name("name", required=True),
         port=number or PICKER_PORT_DEFAULT,
         failure_mode=FailureMode(ref.choice("failureMode", tuple(FailureMode), FailureMode.CLOSE)),
     )
@@ -247,7 +255,7 @@ def _extension(ref: Fields) -> PickerRef:
     picker = PickerRef(
         group=ref.text("group"),
         kind=ref.text("kind", "Service"),
-        name=ref.text("name", required=True, longest=253),
+        name=ref.name("name", required=True),
         port=ref.integer("portNumber", 1, MAX_PORT, PICKER_PORT_DEFAULT) or PICKER_PORT_DEFAULT,
         failure_mode=FailureMode(ref.choice("failureMode", tuple(FailureMode), FailureMode.CLOSE)),
     )
@@ -261,7 +269,7 @@ def _pool_ref(meta: Meta, spec: Fields) -> ObjectName:
         return ObjectName(meta.id.namespace, "")
     ref.choice("group", (INFERENCE_GROUP, INFERENCE_X_GROUP), INFERENCE_GROUP)
     ref.choice("kind", ("InferencePool",), "InferencePool")
-    name = ObjectName(meta.id.namespace, ref.text("name", required=True, longest=253))
+    name = ObjectName(meta.id.namespace, ref.name("name", required=True))
     ref.done()
     return name
 

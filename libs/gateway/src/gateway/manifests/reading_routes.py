@@ -1,8 +1,8 @@
 """An HTTPRoute document becomes a value. Pure; the rules are those of Gateway API v1 and its CEL expressions."""
 
-import re
 from typing import Final
 
+from gateway.manifests import spelling
 from gateway.manifests.documents import what
 from gateway.manifests.fields import Fields
 from gateway.manifests.objects import (
@@ -30,9 +30,6 @@ from gateway.manifests.objects import (
 MAX_PORT: Final = 65535
 MAX_WEIGHT: Final = 1_000_000
 _METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_|~`]{1,256}")
-_HOSTNAME: Final = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NOT_RE2: Final = re.compile(r"\(\?(=|!|<=|<!|P=|>)|\\[1-9]")  # Envoy matches with RE2, in linear time
 _FILTER_FIELDS: Final = {
     FilterType.REQUEST_HEADERS: "requestHeaderModifier",
     FilterType.RESPONSE_HEADERS: "responseHeaderModifier",
@@ -49,7 +46,7 @@ def http_route(meta: Meta, top: Fields) -> HTTPRoute:
     top.done()
     hostnames = tuple(name.lower() for name in spec.texts("hostnames", 16))
     for index, name in enumerate(hostnames):
-        if len(name) > 253 or not _HOSTNAME.fullmatch(name):
+        if not spelling.is_hostname(name, wildcard=True):
             spec.problem(f"hostnames[{index}]", f"not a host name: {what(name)}")
     parents = tuple(_parent(meta, item) for item in spec.children("parentRefs", 32))
     spec.ignored("useDefaultGateways", "without effect here")
@@ -67,8 +64,8 @@ def _parent(meta: Meta, item: Fields) -> ParentRef:
     parent = ParentRef(
         group=item.text("group", GATEWAY_GROUP),
         kind=item.text("kind", "Gateway"),
-        id=ObjectName(item.text("namespace", meta.id.namespace), item.text("name", required=True, longest=253)),
-        section_name=item.text("sectionName", longest=253),
+        id=ObjectName(item.name("namespace", meta.id.namespace), item.name("name", required=True)),
+        section_name=item.name("sectionName"),
         port=item.integer("port", 1, MAX_PORT),
     )
     item.done()
@@ -133,8 +130,10 @@ def _path(item: Fields) -> PathMatch:
         _check_regex(item, "value", value)
     elif not value.startswith("/"):
         item.problem("value", f"must start with '/', got {what(value)}")
-    elif any(part in value for part in ("//", "/./", "/../", "%2f", "%2F", "#")) or value.endswith(("/..", "/.")):
-        item.problem("value", f"must not contain //, /./, /../, %2F or #, got {what(value)}")
+    elif not spelling.is_path(value):
+        item.problem("value", f"holds a character that a path must write as %XX, got {what(value)}")
+    elif any(part in value for part in ("//", "/./", "/../", "%2f", "%2F")) or value.endswith(("/..", "/.")):
+        item.problem("value", f"must not contain //, /./, /../ or %2F, got {what(value)}")
     item.done()
     return PathMatch(kind, value)
 
@@ -147,7 +146,7 @@ def _value_matches(item: Fields, key: str) -> tuple[ValueMatch, ...]:
         name, value = match.text("name", required=True, longest=256), match.text("value", required=True)
         if key == "headers":
             name = name.lower()
-        if name and not _HEADER_NAME.fullmatch(name):
+        if name and not spelling.is_header_name(name):
             match.problem("name", f"not a name: {what(name)}")
         if regex:
             _check_regex(match, "value", value)
@@ -157,13 +156,9 @@ def _value_matches(item: Fields, key: str) -> tuple[ValueMatch, ...]:
 
 
 def _check_regex(item: Fields, key: str, pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        item.problem(key, f"not a regular expression: {error}")
-    else:
-        if _NOT_RE2.search(pattern):
-            item.problem(key, "lookaround and backreferences are not in Envoy's regular expressions (RE2)")
+    fault = spelling.regex_fault(pattern)
+    if fault:
+        item.problem(key, fault)
 
 
 def _backend(meta: Meta, item: Fields, *, with_filters: bool = False) -> BackendRef:
@@ -171,7 +166,7 @@ def _backend(meta: Meta, item: Fields, *, with_filters: bool = False) -> Backend
     backend = BackendRef(
         group=item.text("group"),
         kind=item.text("kind", "Service"),
-        id=ObjectName(item.text("namespace", meta.id.namespace), item.text("name", required=True, longest=253)),
+        id=ObjectName(item.name("namespace", meta.id.namespace), item.name("name", required=True)),
         port=item.integer("port", 1, MAX_PORT),
         weight=1 if weight is None else weight,
         filters=_filters(meta, item) if with_filters else (),
@@ -201,20 +196,20 @@ def _filters(meta: Meta, item: Fields) -> tuple[RouteFilter, ...]:
 def _filter(meta: Meta, kind: FilterType, body: Fields) -> RouteFilter:
     match kind:
         case FilterType.REQUEST_HEADERS | FilterType.RESPONSE_HEADERS:
-            return HeaderModifier(kind, _pairs(body, "set"), _pairs(body, "add"), body.texts("remove", 16))
+            return HeaderModifier(kind, _pairs(body, "set"), _pairs(body, "add"), _removed(body))
         case FilterType.REDIRECT:
             status = body.integer("statusCode", 301, 308, 302) or 302
             if status not in (301, 302, 303, 307, 308):
                 body.problem("statusCode", f"expected 301, 302, 303, 307 or 308, got {status}")
             return Redirect(
                 body.choice("scheme", ("", "http", "https"), ""),
-                body.text("hostname", longest=253),
+                _hostname(body),
                 _path_modifier(body),
                 body.integer("port", 1, MAX_PORT),
                 status,
             )
         case FilterType.REWRITE:
-            return Rewrite(body.text("hostname", longest=253), _path_modifier(body))
+            return Rewrite(_hostname(body), _path_modifier(body))
         case FilterType.MIRROR:
             return _mirror(meta, body)
 
@@ -236,14 +231,33 @@ def _mirror(meta: Meta, body: Fields) -> Mirror:
 def _pairs(body: Fields, key: str) -> tuple[tuple[str, str], ...]:
     pairs = []
     for item in body.children(key, 16):
-        name, value = item.text("name", required=True, longest=256), item.text("value", required=True)
-        if name and not _HEADER_NAME.fullmatch(name):
-            item.problem("name", f"not a header name: {what(name)}")
-        if name.lower() == "host":
-            item.problem("name", "the host is changed by URLRewrite, not by a header")
+        name, value = item.text("name", required=True, longest=256), item.one_line("value", required=True)
+        if name:
+            _check_header(item, "name", name)
         item.done()
         pairs.append((name.lower(), value))
     return tuple(pairs)
+
+
+def _removed(body: Fields) -> tuple[str, ...]:
+    names = body.texts("remove", 16)
+    for index, name in enumerate(names):
+        _check_header(body, f"remove[{index}]", name)
+    return names
+
+
+def _check_header(item: Fields, key: str, name: str) -> None:
+    if not spelling.is_header_name(name):
+        item.problem(key, f"not a header name: {what(name)}")
+    elif name.lower() == "host":
+        item.problem(key, "the host is changed by URLRewrite, not by a header")
+
+
+def _hostname(body: Fields) -> str:
+    name = body.text("hostname")
+    if name and not spelling.is_hostname(name):
+        body.problem("hostname", f"not a host name: {what(name)}")
+    return name
 
 
 def _path_modifier(body: Fields) -> PathModifier | None:
@@ -252,8 +266,8 @@ def _path_modifier(body: Fields) -> PathModifier | None:
         return None
     kind = path.choice("type", ("ReplaceFullPath", "ReplacePrefixMatch"), "ReplaceFullPath")
     if kind == "ReplaceFullPath":
-        modifier = PathModifier(path.text("replaceFullPath", required=True, longest=1024), None)
+        modifier = PathModifier(path.one_line("replaceFullPath", required=True, longest=1024), None)
     else:
-        modifier = PathModifier(None, path.text("replacePrefixMatch", longest=1024))
+        modifier = PathModifier(None, path.one_line("replacePrefixMatch", longest=1024))
     path.done()
     return modifier
