@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from gateway.adapters import base_models
+import pytest
+
+from gateway.adapters import BaseModels, base_models
 from gateway.manifests.load import load
 
 MAP = """
@@ -20,7 +22,7 @@ data:
 """
 
 
-def read(folder: Path, *maps: str, namespace: str | None = None):
+def read(folder: Path, *maps: str, namespace: str | None = None) -> BaseModels:
     (folder / "maps.yaml").write_text("".join(maps))
     loaded = load([folder])
     assert loaded.problems == ()
@@ -35,19 +37,19 @@ def config_map(name: str, base: str, *adapters: str, managed: str = "true", name
 def test_a_base_model_serves_itself_and_its_adapters(tmp_path: Path) -> None:
     found = read(tmp_path, config_map("a", "qwen", "food", " code "), config_map("b", "phi"))
     assert found.names == {"qwen": "qwen", "food": "qwen", "code": "qwen", "phi": "phi"}
-    assert found.problems == ()
+    assert found.conflicts == ()
 
 
 def test_several_maps_may_name_one_base(tmp_path: Path) -> None:
     found = read(tmp_path, config_map("a", "qwen", "food"), config_map("b", "qwen", "code"))
     assert found.names == {"qwen": "qwen", "food": "qwen", "code": "qwen"}
-    assert found.problems == ()
+    assert found.conflicts == ()
 
 
-def test_an_adapter_of_two_bases_belongs_to_the_first_and_is_a_problem(tmp_path: Path) -> None:
+def test_an_adapter_of_two_bases_belongs_to_the_first_and_is_a_conflict(tmp_path: Path) -> None:
     found = read(tmp_path, config_map("b", "phi", "food"), config_map("a", "qwen", "food"))
     assert found.names["food"] == "qwen"
-    assert ["food" in problem.message for problem in found.problems] == [True]
+    assert ["food" in problem.message for problem in found.conflicts] == [True]
 
 
 def test_unmanaged_maps_and_other_namespaces_do_not_count(tmp_path: Path) -> None:
@@ -56,15 +58,22 @@ def test_unmanaged_maps_and_other_namespaces_do_not_count(tmp_path: Path) -> Non
     assert read(tmp_path, *maps, namespace="default").names == {}
 
 
-def test_a_list_that_is_none_is_a_problem_and_the_base_still_counts(tmp_path: Path) -> None:
-    found = read(tmp_path, config_map("a", "qwen").replace("# none", "one: two"))
-    assert found.names == {"qwen": "qwen"}
-    assert "list of names" in found.problems[0].message
-    found = read(tmp_path, config_map("a", "qwen").replace("# none", "'"))
-    assert "not YAML" in found.problems[0].message
+@pytest.mark.parametrize(
+    ("written", "line", "field", "words"),
+    [
+        (config_map("a", "qwen").replace("# none", "one: two"), 10, "data.adapters", "list of names"),
+        (config_map("a", "qwen").replace("# none", "'"), 10, "data.adapters", "not YAML"),
+        (config_map("a", "''"), 9, "data.baseModel", "expected the name of a model"),
+    ],
+)
+def test_a_map_that_cannot_be_read_is_a_problem_at_its_field(
+    tmp_path: Path, written: str, line: int, field: str, words: str
+) -> None:
+    (tmp_path / "maps.yaml").write_text(written)
+    (problem,) = load([tmp_path]).problems
+    assert (problem.line, problem.field) == (line, field)
+    assert words in problem.message
 
 
-def test_a_map_without_a_base_is_a_problem(tmp_path: Path) -> None:
-    found = read(tmp_path, config_map("a", "''"))
-    assert found.names == {}
-    assert found.problems[0].field == "data.baseModel"
+def test_a_map_that_is_not_managed_holds_what_it_likes(tmp_path: Path) -> None:
+    assert read(tmp_path, config_map("a", "''", managed="false")).names == {}

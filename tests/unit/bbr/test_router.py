@@ -98,6 +98,12 @@ def test_other_bodies_pass(content_type: str) -> None:
     assert reply.mutation.set_headers == ()
 
 
+@pytest.mark.parametrize("body", [b'{"model":1}', b'{"model":"a\\nb"}', b'{"model":"qwen"'])
+def test_a_body_that_does_not_say_it_is_json_is_never_refused(body: bytes) -> None:
+    reply = route(body, headers={"content-type": "text/plain"})[-1]
+    assert reply.mutation.set_headers == ()
+
+
 def test_json_without_its_content_type_is_still_routed() -> None:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     assert set_headers(route(b' {"model":"qwen"}', headers=headers)[-1])[MODEL] == "qwen"
@@ -120,6 +126,7 @@ def test_json_that_names_no_model_as_it_should_is_refused_in_words(body: bytes, 
     error = refusal(body)
     assert error["code"] == "invalid_request"
     assert words in error["message"]
+    assert error["param"] == ("model" if b"model" in body else None)
 
 
 def test_a_request_without_a_body_passes() -> None:

@@ -1,7 +1,7 @@
 """Which base model serves a model name, from ConfigMaps labelled for the body-based router. Pure.
 
 A ConfigMap's `data.baseModel` names the base; `data.adapters` is a YAML list of names that it serves. A base model
-serves its own name. Where two ConfigMaps claim one name, the first by namespace and name wins, and that is a problem.
+serves its own name. Where two ConfigMaps claim one name, the first by namespace and name wins, and that is a conflict.
 """
 
 from collections.abc import Mapping
@@ -10,53 +10,59 @@ from types import MappingProxyType
 
 import yaml
 
-from gateway.manifests.documents import Problem
-from gateway.manifests.objects import ConfigMap, Manifests
+from gateway.manifests.documents import Problem, what
+from gateway.manifests.objects import Manifests
 from gateway.protocol import BBR_MANAGED_LABEL
 
 
 @dataclass(frozen=True, slots=True)
 class BaseModels:
-    """Model name → base model name."""
+    """Model name → base model name. `conflicts` names what two bases claim."""
 
     names: Mapping[str, str] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
+    conflicts: tuple[Problem, ...] = ()
 
 
 def base_models(manifests: Manifests, namespace: str | None = None) -> BaseModels:
     """Read every managed ConfigMap, of one namespace when it is given."""
     names: dict[str, str] = {}
-    problems: list[Problem] = []
+    conflicts: list[Problem] = []
     for name in sorted(manifests.config_maps):
         found = manifests.config_maps[name]
-        if found.meta.labels.get(BBR_MANAGED_LABEL) != "true" or namespace not in (None, name.namespace):
+        if not is_managed(found.meta.labels) or namespace not in (None, name.namespace):
             continue
         base = found.data.get("baseModel", "").strip()
-        if not base:
-            problems.append(_problem(found, "data.baseModel", "expected the name of a model, got nothing"))
-            continue
-        claimed = [base, *_adapters(found, problems)]
-        problems.extend(
-            _problem(found, "data.adapters", f"{model!r} already belongs to {names[model]!r}")
-            for model in claimed
+        listed = _listed(found.data.get("adapters", ""))
+        if not base or isinstance(listed, str):
+            continue  # refused when it was read
+        conflicts.extend(
+            Problem(found.meta.file, found.meta.line, "data", f"{model!r} already belongs to {names[model]!r}")
+            for model in (base, *listed)
             if names.setdefault(model, base) != base
         )
-    return BaseModels(MappingProxyType(names), tuple(problems))
+    return BaseModels(MappingProxyType(names), tuple(conflicts))
 
 
-def _adapters(found: ConfigMap, problems: list[Problem]) -> list[str]:
+def is_managed(labels: Mapping[str, str]) -> bool:
+    """Whether a ConfigMap with these labels maps models."""
+    return labels.get(BBR_MANAGED_LABEL) == "true"
+
+
+def faults(data: Mapping[str, str]) -> Mapping[str, str]:
+    """What is wrong with a managed ConfigMap's data, by key."""
+    listed = _listed(data.get("adapters", ""))
+    found = {} if data.get("baseModel", "").strip() else {"baseModel": "expected the name of a model, got nothing"}
+    return found | ({"adapters": listed} if isinstance(listed, str) else {})
+
+
+def _listed(text: str) -> tuple[str, ...] | str:
+    """The names of a YAML list, or why it is none."""
     try:
-        listed = yaml.safe_load(found.data.get("adapters", ""))
+        listed = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        problems.append(_problem(found, "data.adapters", f"not YAML: {error}"))
-        return []
+        return f"not YAML: {' '.join(str(error).split())}"
     if listed is None:
-        return []
+        return ()
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        problems.append(_problem(found, "data.adapters", f"expected a YAML list of names, got {listed!r}"))
-        return []
-    return [item.strip() for item in listed if item.strip()]
-
-
-def _problem(found: ConfigMap, field: str, message: str) -> Problem:
-    return Problem(found.meta.file, found.meta.line, field, message)
+        return f"expected a YAML list of names, got {what(listed)}"
+    return tuple(item.strip() for item in listed if item.strip())

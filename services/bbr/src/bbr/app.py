@@ -58,7 +58,8 @@ class Mapped:
                 continue
             found = base_models(snapshot.manifests, options.namespace)
             if found != self.current:
-                report(found.problems)
+                for conflict in found.conflicts:
+                    log.warning("two ConfigMaps claim a model; the first has it", place=str(conflict))
                 log.info("model names mapped", names=len(found.names))
             self.current = found
 

@@ -53,10 +53,8 @@ def lift(headers: Mapping[str, str], body: bytes) -> Lifted:
     except orjson.JSONDecodeError as error:
         message = f"the request body is not JSON: {error}"
         return _refused(ErrorCode.INVALID_JSON, message) if must_be_json else Lifted(Reading.NOT_JSON)
-    if not isinstance(document, dict):
-        message = f"the request body must be a JSON object, got {_kind(document)}"
-        return _refused(ErrorCode.INVALID_REQUEST, message)
-    return _model(document.get("model"))
+    found = _model(document)
+    return found if must_be_json or found.error is None else Lifted(Reading.NOT_JSON)
 
 
 def is_json(content_type: str) -> bool:
@@ -65,20 +63,22 @@ def is_json(content_type: str) -> bool:
     return media == "application/json" or media.endswith("+json")
 
 
-def _model(model: object) -> Lifted:
+def _model(document: object) -> Lifted:
+    if not isinstance(document, dict):
+        return _refused(ErrorCode.INVALID_REQUEST, f"the request body must be a JSON object, got {_kind(document)}")
+    model = document.get("model")
     if model is None or model == "":
         return Lifted(Reading.MISSING)
     if not isinstance(model, str):
-        return _refused(ErrorCode.INVALID_REQUEST, f"model: expected a string, got {_kind(model)}")
+        return _refused(ErrorCode.INVALID_REQUEST, f"model: expected a string, got {_kind(model)}", "model")
     if len(model) > MODEL_LIMIT or not model.isprintable():
-        return _refused(
-            ErrorCode.INVALID_REQUEST, f"model: expected a name of at most {MODEL_LIMIT} printable characters"
-        )
+        message = f"model: expected a name of at most {MODEL_LIMIT} printable characters"
+        return _refused(ErrorCode.INVALID_REQUEST, message, "model")
     return Lifted(Reading.FOUND, model)
 
 
-def _refused(code: ErrorCode, message: str) -> Lifted:
-    return Lifted(Reading.REFUSED, error=immediate_error(400, code, message))
+def _refused(code: ErrorCode, message: str, param: str | None = None) -> Lifted:
+    return Lifted(Reading.REFUSED, error=immediate_error(400, code, message, param=param))
 
 
 def _kind(value: object) -> str:

@@ -299,12 +299,14 @@ def too_large(limit: int) -> ImmediateReply:
     return immediate_error(413, ErrorCode.REQUEST_TOO_LARGE, message)
 
 
-def immediate_error(status: int, code: ErrorCode, message: str, retry_after: float | None = None) -> ImmediateReply:
+def immediate_error(
+    status: int, code: ErrorCode, message: str, retry_after: float | None = None, param: str | None = None
+) -> ImmediateReply:
     """An OpenAI-shaped error that goes straight to the client."""
     headers: Headers = (("content-type", "application/json"),)
     if retry_after is not None:
         headers = (*headers, ("retry-after", str(max(1, math.ceil(retry_after)))))
-    return ImmediateReply(status, headers, errors.error_body(status, code, message), details=code)
+    return ImmediateReply(status, headers, errors.error_body(status, code, message, param), details=code)
 
 
 def _in_chunks(event: BodyReceived) -> list[Reply]:

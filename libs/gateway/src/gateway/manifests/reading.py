@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from gateway import adapters
 from gateway.manifests import spelling
 from gateway.manifests.documents import Document, what
 from gateway.manifests.fields import Fields, Findings
@@ -383,7 +384,11 @@ def _service_port(item: Fields) -> ServicePort:
 
 
 def _config_map(meta: Meta, top: Fields) -> ConfigMap:
-    return ConfigMap(meta, top.strings("data"))
+    data = top.strings("data")
+    if adapters.is_managed(meta.labels):
+        for key, fault in adapters.faults(data).items():
+            top.problem(f"data.{key}", fault)
+    return ConfigMap(meta, data)
 
 
 def _destination_rule(meta: Meta, top: Fields) -> DestinationRule:
