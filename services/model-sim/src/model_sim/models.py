@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from model_sim.api import fields
 from model_sim.api.calls import ServedModel
 from model_sim.api.errors import ApiError
 from model_sim.settings import LoraModule, Settings
@@ -31,7 +32,7 @@ class ModelRegistry:
         if isinstance(name, str) and name in self._adapters:
             return self._served(name, name)
         if not isinstance(name, str):
-            raise ApiError(f"model: expected a string, got {name!r}"[:120], param="model")
+            raise fields.wrong("model", "a string", name)
         raise ApiError(f"The model `{name[:200]}` does not exist.", status=404, param="model")
 
     def _served(self, name: str, adapter: str | None) -> ServedModel:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, ulp
 from typing import Any
 
 from model_sim.api import fields
@@ -14,6 +15,17 @@ MAX_CHOICES = 64
 """`n` times the number of prompts: more would be a client's mistake or an attack."""
 MAX_LOGPROBS = 20
 MAX_STOP_STRINGS = 64
+
+
+_RANGES = (
+    ("presence_penalty", -2.0, 2.0, "in [-2, 2]"),
+    ("frequency_penalty", -2.0, 2.0, "in [-2, 2]"),
+    ("temperature", 0.0, inf, "non-negative"),
+    ("top_p", ulp(0.0), 1.0, "in (0, 1]"),
+    ("min_p", 0.0, 1.0, "in [0, 1]"),
+)
+_NAMED_AGAIN = ("temperature", "top_p", "max_tokens")
+"""Parameters whose refusal vLLM ends with name and value in parentheses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +112,21 @@ class Choice:
 
 def sampling(body: Body, *, max_tokens_names: Sequence[str] = ("max_completion_tokens", "max_tokens")) -> Sampling:
     """Read and check sampling parameters; those that shape no simulated text are only checked."""
-    fields.number(body, "temperature", minimum=0)
-    top_p = fields.number(body, "top_p", maximum=1)
-    if top_p is not None and top_p <= 0:
-        raise ApiError(f"top_p must be in (0, 1], got {top_p}.", param="top_p")
-    fields.integer(body, "top_k", minimum=-1)
-    fields.number(body, "presence_penalty", minimum=-2, maximum=2)
-    fields.number(body, "frequency_penalty", minimum=-2, maximum=2)
-    n = fields.integer(body, "n", minimum=1)
+    n = fields.integer(body, "n")
+    _check_range("n", n, 1, inf, "at least 1")
+    for name, low, high, rule in _RANGES:
+        _check_range(name, fields.number(body, name), low, high, rule)
+    top_k = fields.integer(body, "top_k")
+    _check_range("top_k", top_k, -1, inf, "0 (disable), or at least 1")
     if n is not None and n > MAX_CHOICES:
         raise ApiError(f"n must be at most {MAX_CHOICES}, got {n}.", param="n")
     requested = None
     for name in max_tokens_names:
-        value = fields.integer(body, name, minimum=1)
+        value = fields.integer(body, name)
+        _check_range("max_tokens", value, 1, inf, "at least 1")
         requested = value if requested is None else requested
-    least = fields.integer(body, "min_tokens", minimum=0) or 0
+    least = fields.integer(body, "min_tokens") or 0
+    _check_range("min_tokens", least, 0, inf, "greater than or equal to 0")
     if requested is not None and least > requested:
         raise ApiError(
             f"min_tokens must be less than or equal to max_tokens={requested}, got {least}.", param="min_tokens"
@@ -135,6 +147,14 @@ def sampling(body: Body, *, max_tokens_names: Sequence[str] = ("max_completion_t
         schema=response_schema(body),
         requested_max_tokens=requested,
     )
+
+
+def _check_range(name: str, value: float | None, low: float, high: float, rule: str) -> None:
+    """Refuse a value out of range, in vLLM's words."""
+    if value is None or low <= value <= high:
+        return
+    named = f" (parameter={name}, value={value})" if name in _NAMED_AGAIN else ""
+    raise ApiError(f"{name} must be {rule}, got {value}.{named}", param=name)
 
 
 def response_schema(body: Body) -> Mapping[str, Any] | None:
@@ -187,24 +207,33 @@ def cache_salt(body: Body) -> str:
 
 def answer_limit(call: Call, prompt_tokens: int) -> int:
     """How many tokens the answer may have; refuses what the context cannot hold."""
-    limit, model = call.sampling.requested_max_tokens, call.model
-    if prompt_tokens >= model.max_model_len:
+    limit, longest = call.sampling.requested_max_tokens, call.model.max_model_len
+    asked = 0 if limit is None or call.truncate_max_tokens else limit
+    if asked > longest:
         raise ApiError(
-            f"This model's maximum context length is {model.max_model_len} tokens. However, your request has "
-            f"{prompt_tokens} input tokens. Please reduce the length of the input messages.",
-            param="input_tokens",
-        )
-    room = model.max_model_len - prompt_tokens
-    if limit is None:
-        return min(room, call.default_max_tokens or room)
-    if limit > room and not call.truncate_max_tokens:
-        raise ApiError(
-            f"'max_tokens' or 'max_completion_tokens' is too large: {limit}. This model's maximum context length is "
-            f"{model.max_model_len} tokens and your request has {prompt_tokens} input tokens "
-            f"({limit} > {model.max_model_len} - {prompt_tokens}).",
+            f"max_tokens={asked} cannot be greater than max_model_len={longest}. Please request fewer output tokens. "
+            f"(parameter=max_tokens, value={asked})",
             param="max_tokens",
         )
+    check_context(prompt_tokens, asked, longest)
+    room = longest - prompt_tokens
+    _check_range("max_tokens", room, 1, inf, "at least 1")
+    if limit is None:
+        return min(room, call.default_max_tokens or room)
     return min(limit, room)
+
+
+def check_context(prompt_tokens: int, asked: int, longest: int) -> None:
+    """Refuse a prompt that leaves no room for the tokens asked for, in vLLM's words."""
+    total = prompt_tokens + asked
+    if total > longest:
+        raise ApiError(
+            f"This model's maximum context length is {longest} tokens. However, you requested {asked} output tokens "
+            f"and your prompt contains {prompt_tokens} input tokens, for a total of {total} tokens. Please reduce the "
+            f"length of the input prompt or the number of requested output tokens. "
+            f"(parameter=input_tokens, value={prompt_tokens})",
+            param="input_tokens",
+        )
 
 
 def usage(call: Call, choices: Sequence[Choice]) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from math import sqrt
 from random import Random
 from typing import Any
 
-from model_sim.api import completions, fields
-from model_sim.api.errors import ApiError
+from model_sim.api import calls, completions, fields
 from model_sim.api.fields import Body
 from model_sim.text.tokenizer import Tokenizer
 
@@ -26,12 +25,7 @@ def embed(body: Body, tokenizer: Tokenizer, max_model_len: int) -> tuple[list[di
     items: list[dict[str, Any]] = []
     total = 0
     for index, (tokens, _) in enumerate(completions.parse_prompts(given, tokenizer)):
-        if len(tokens) > max_model_len:
-            raise ApiError(
-                f"This model's maximum context length is {max_model_len} tokens. However, your request has "
-                f"{len(tokens)} input tokens. Please reduce the length of the input.",
-                param="input",
-            )
+        calls.check_context(len(tokens), 0, max_model_len)
         total += len(tokens)
         vector = _vector(tokens, dimensions)
         value: object = vector.tolist()

@@ -1,6 +1,7 @@
 """Typed reading of JSON objects: the value, or a 400 that names the field and what it holds.
 
-As in vLLM, unknown fields are ignored and null counts as absent.
+As in vLLM, unknown fields are ignored and null counts as absent. A body that breaks the schema is a "Bad Request" whose
+`param` is the place below `body`; a value out of range is a "BadRequestError" whose `param` is the name.
 """
 
 from collections.abc import Mapping
@@ -20,27 +21,39 @@ def parse_object(raw: bytes) -> Body:
     """The request body as a JSON object."""
     try:
         body = orjson.loads(raw)
-    except (orjson.JSONDecodeError, RecursionError) as error:
-        raise ApiError(f"Invalid JSON body: {error}") from None
+    except orjson.JSONDecodeError as error:
+        details = {"msg": "JSON decode error", "input": {}, "ctx": {"error": error.msg}}
+        raise invalid({"type": "json_invalid", "loc": ("body", error.pos), **details}, f"body.{error.pos}") from None
     if not isinstance(body, dict):
-        raise ApiError(f"Request body: expected a JSON object, got {shown(body)}")
+        message = "Input should be a valid dictionary or object to extract fields from"
+        raise invalid({"type": "model_attributes_type", "loc": ("body",), "msg": message, "input": shown(body)})
     return body
 
 
+def invalid(reason: object, param: str = "body") -> ApiError:
+    """A body against the schema. The reason is a dictionary where vLLM's is known to the letter, else a text."""
+    return ApiError(f"1 validation error:\n  {reason}", param=param, kind="Bad Request")
+
+
 def shown(value: object) -> str:
-    """A value as an error may quote it."""
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+    """A value as an error may quote it: containers by their size, which may be megabytes or a thousand levels."""
+    if isinstance(value, list | dict):
+        return f"<{type(value).__name__} of {len(value)} items>"
+    if isinstance(value, str) and len(value) > SHOWN_CHARACTERS:
+        return repr(value[:SHOWN_CHARACTERS]) + "…"
+    return repr(value)
 
 
 def wrong(name: str, expected: str, value: object) -> ApiError:
-    return ApiError(f"{name}: expected {expected}, got {shown(value)}", param=name)
+    place = name.replace("[", ".").replace("]", "")
+    return invalid(f"{name}: expected {expected}, got {shown(value)}", f"body.{place}")
 
 
 def required(body: Body, name: str) -> Any:
     value = body.get(name)
     if value is None:
-        raise ApiError(f"{name}: field required", param=name)
+        reason = {"type": "missing", "loc": ("body", name), "msg": "Field required", "input": shown(body)}
+        raise invalid(reason, f"body.{name}")
     return value
 
 

@@ -1,7 +1,7 @@
 """The aiohttp application: route table, one middleware, response headers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -48,12 +48,16 @@ async def _middleware(request: web.Request, handler: Serve) -> web.StreamRespons
     route = getattr(request.match_info.route.resource, "canonical", "none")
     try:
         _admit(request, simulator)
-        response = await handler(request)
+        if _is_authorized(request, simulator.settings.api_keys):
+            response = await handler(request)
+        else:
+            response = replies.json_value({"error": "Unauthorized"}, 401)  # as vLLM, for once without the usual shape
     except ApiError as refusal:
         response = replies.error(request, refusal)
     except web.HTTPException as refusal:
         message = refusal.text if refusal.status != 413 else "The request body is too large."
-        response = replies.error(request, ApiError(_reason(refusal, message), status=refusal.status))
+        kind = phrase(refusal.status)
+        response = replies.error(request, ApiError(_reason(refusal, message), status=refusal.status, kind=kind))
         if refusal.status == 405 and "Allow" in refusal.headers:
             response.headers["Allow"] = refusal.headers["Allow"]
     except Exception:
@@ -71,12 +75,15 @@ def _reason(refusal: web.HTTPException, message: str | None) -> str:
 
 
 def _admit(request: web.Request, simulator: Simulator) -> None:
-    keys = simulator.settings.api_keys
     if (request.content_length or 0) > replies.MAX_BODY_BYTES:
         raise ApiError("The request body is too large.", status=413)
-    if not request.path.startswith("/v1"):
-        return
-    if simulator.draining:
+    if simulator.draining and request.path.startswith("/v1"):
         raise ApiError("The server is shutting down.", status=503)
-    if keys and request.headers.get("Authorization", "").removeprefix("Bearer ") not in keys:
-        raise ApiError("Unauthorized", status=401)
+
+
+def _is_authorized(request: web.Request, keys: Sequence[str]) -> bool:
+    """Whether the path needs no key or the request has one."""
+    if not keys or not request.path.startswith("/v1"):
+        return True
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and key in keys

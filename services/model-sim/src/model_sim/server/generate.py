@@ -34,15 +34,17 @@ class Api:
 
     path: str
     id_prefix: str
+    required: tuple[str, ...]
+    """Fields whose absence is told before an unknown model is."""
     parse: Parse
     renderer: MakeRenderer
 
 
 APIS = (
-    Api("/v1/chat/completions", "chatcmpl-", chat.parse, chat.ChatRenderer),
-    Api("/v1/completions", "cmpl-", completions.parse, completions.CompletionRenderer),
-    Api("/v1/responses", "resp_", responses.parse, responses.ResponseRenderer),
-    Api("/v1/messages", "msg_", messages.parse, messages.MessageRenderer),
+    Api("/v1/chat/completions", "chatcmpl-", ("messages",), chat.parse, chat.ChatRenderer),
+    Api("/v1/completions", "cmpl-", ("prompt",), completions.parse, completions.CompletionRenderer),
+    Api("/v1/responses", "resp_", ("input",), responses.parse, responses.ResponseRenderer),
+    Api("/v1/messages", "msg_", ("messages", "max_tokens"), messages.parse, messages.MessageRenderer),
 )
 
 
@@ -52,6 +54,8 @@ def endpoint(api: Api) -> Callable[[web.Request], Any]:
     async def serve(request: web.Request) -> web.StreamResponse:
         simulator = request.app[SIMULATOR]
         body = await replies.json_body(request)
+        for name in api.required:
+            fields.required(body, name)
         model = simulator.models.find(body.get("model"))
         drawn = _faults(simulator, request, model.name)
         await _before(drawn, request)

@@ -30,7 +30,7 @@ async def json_body(request: web.Request) -> Body:
     """The body as a JSON object; vLLM refuses other media types."""
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise ApiError("Unsupported Media Type: Only 'application/json' is allowed")
+        raise fields.invalid("Unsupported Media Type: Only 'application/json' is allowed")
     return fields.parse_object(await request.read())
 
 
