@@ -1,6 +1,7 @@
 """`epp [run] …`: the endpoint picker; `epp --check-config FILE`, `epp plugins`, `epp explain REQUEST_ID --url …`."""
 
 import argparse
+import http.client
 import json
 import os
 import secrets
@@ -101,7 +102,7 @@ def check_config(file: Path) -> None:
 
 def explain(url: str, request_id: str) -> None:
     """Ask a running picker why."""
-    if not url.startswith(("http://", "https://")):
+    if not _is_http(url):
         sys.exit(f"--url: expected http://HOST:PORT, got {url!r}")
     target = f"{url.rstrip('/')}/debug/explain/{urllib.parse.quote(request_id, safe='')}"
     try:
@@ -109,8 +110,20 @@ def explain(url: str, request_id: str) -> None:
             print(json.dumps(json.load(answer), indent=2))
     except urllib.error.HTTPError as error:
         sys.exit(f"{error.code}: {error.read().decode(errors='replace').strip()}")
+    except urllib.error.URLError as error:
+        sys.exit(f"{url}: {getattr(error.reason, 'strerror', None) or error.reason}")
     except OSError as error:
-        sys.exit(f"{url}: {error}")
+        sys.exit(f"{url}: {error.strerror or error}")
+    except (http.client.HTTPException, ValueError):
+        sys.exit(f"{url}: no picker answers there; give the address of its metrics port")
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def plugins() -> None:

@@ -73,5 +73,7 @@ class ConfigSource:
     def _read(self, file: Path) -> str:
         try:
             return file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnreadableError(f"{file}: {error}") from None
+        except OSError as error:
+            raise UnreadableError(f"{file}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise UnreadableError(f"{file}: not UTF-8 text, at byte {error.start}") from None
