@@ -215,17 +215,19 @@ async def test_a_bad_request_is_refused_in_shape_and_leaves_nothing(serve, path,
             400,
             "BadRequestError",
             (
-                "This model's maximum context length is 50 tokens. However, you requested 6 output tokens and your prompt "
-                "contains 45 input tokens, for a total of 51 tokens. Please reduce the length of the input prompt or the "
-                "number of requested output tokens. (parameter=input_tokens, value=45)"
+                "This model's maximum context length is 50 tokens. However, you requested 6 output tokens and your "
+                "prompt contains 45 input tokens, for a total of 51 tokens. Please reduce the length of the input "
+                "prompt or the number of requested output tokens. (parameter=input_tokens, value=45)"
             ),
         ),
     ],
 )
 async def test_the_most_common_errors_have_vllms_words(serve, body, status, kind, message):
-    async with serve("--max-model-len", "50") as server:
-        async with server.http.post(f"{server.url}/v1/completions", json=body) as response:
-            error = (await response.json())["error"]
+    async with (
+        serve("--max-model-len", "50") as server,
+        server.http.post(f"{server.url}/v1/completions", json=body) as response,
+    ):
+        error = (await response.json())["error"]
 
     assert (response.status, error["type"], error["message"]) == (status, kind, message)
 
