@@ -204,20 +204,25 @@ async def test_it_picks_lists_models_refuses_in_shape_and_ends_with_status_0(fol
         assert await running.process.wait() == 0
 
 
+def log_entries(pick_id: str, *are_live: bool):
+    """An access log message with heartbeats and final entries of one pick."""
+    message = LogMessage()
+    for is_live in are_live:
+        entry = message.http_logs.log_entry.add()
+        common = entry.common_properties
+        common.metadata.filter_metadata["envoy.lb"].fields["x-pointsman-pick-id"].string_value = pick_id
+        common.metadata.filter_metadata["llm"].fields["completion_tokens"].number_value = 9
+        common.custom_tags["ttft"] = "30"
+        common.intermediate_log_entry = is_live
+        entry.response.response_code.value = 200
+    return message
+
+
 async def test_the_access_log_reaches_the_pick_and_heartbeats_are_told_apart(folder: Path) -> None:
     async with picker(folder) as running:
         _, pick_id = await running.pick("hello")
         call = running.channel.stream_unary(LOGS, LogMessage.SerializeToString, LogResponse.FromString)()
-        message = LogMessage()
-        for is_live in (True, False):
-            entry = message.http_logs.log_entry.add()
-            common = entry.common_properties
-            common.metadata.filter_metadata["envoy.lb"].fields["x-pointsman-pick-id"].string_value = pick_id
-            common.metadata.filter_metadata["llm"].fields["completion_tokens"].number_value = 9
-            common.custom_tags["ttft"] = "30"
-            common.intermediate_log_entry = is_live
-            entry.response.response_code.value = 200
-        await call.write(message)
+        await call.write(log_entries(pick_id, True, False))
         await running.until_metrics(
             'pointsman_epp_access_log_entries_total{kind="heartbeat"} 1.0',
             'pointsman_epp_access_log_entries_total{kind="final"} 1.0',
@@ -258,6 +263,23 @@ async def test_two_replicas_send_one_prefix_to_one_endpoint(folder: Path, tmp_pa
             await two.until_metrics(f'pointsman_epp_shared_events_total{{direction="in"}} {number + 1}.0')
             assert (await two.pick(prompt))[0] == first
             await one.until_metrics(f'pointsman_epp_shared_events_total{{direction="in"}} {number + 1}.0')
+
+
+async def test_an_entry_that_reaches_the_wrong_replica_teaches_the_right_one(
+    folder: Path, tmp_path: Path, redis_server
+) -> None:
+    redis = ("--redis-url", redis_server.url, "--replica-id")
+    async with (
+        picker(folder, *redis, "one", log=tmp_path / "1") as one,
+        picker(folder, *redis, "two", log=tmp_path / "2") as two,
+    ):
+        _, pick_id = await one.pick("hello")
+        call = two.channel.stream_unary(LOGS, LogMessage.SerializeToString, LogResponse.FromString)()
+        await call.write(log_entries(pick_id, False))
+        model = '{model_name="qwen",target_model_name="qwen"}'
+        await one.until_metrics(f"inference_objective_output_tokens_sum{model} 9.0")
+        assert "inference_objective_output_tokens_sum" not in await two.metrics()
+        call.cancel()
 
 
 @pytest.mark.parametrize(

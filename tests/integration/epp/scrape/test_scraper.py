@@ -7,6 +7,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+import structlog.testing
+
+from epp import scrape
 from epp.config.engines import BUILT_IN
 from epp.http_client import ANSWER_LIMIT_BYTES
 from epp.model import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
@@ -176,6 +180,35 @@ async def test_each_kind_of_bad_endpoint_is_its_own_fault_and_delays_nobody() ->
         for where, expected in zip(servers[1:], kinds.values(), strict=True):
             assert brain.seen[where.id][0] == ScrapeFault(expected)
         assert brain.seen[endpoint(closed).id][0] is ScrapeFault.REFUSED
+
+
+async def huge(request: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(2 * ANSWER_LIMIT_BYTES // 2**16):
+            writer.write(bytes(2**16))
+            await writer.drain()
+
+
+async def test_a_fault_is_said_once_for_each_change_and_counted_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "FAILING_INTERVAL_SECONDS", 0.01)
+    server, brain, counts = ModelServer(), Brain(), Counts()
+    server.answer = huge
+    watched = scraper(brain, counts)
+    with structlog.testing.capture_logs() as said:
+        async with server.listening() as where:
+            watched.replace_pools(pools(where))
+            async with scraping(watched):
+                await until(lambda: counts.faults.count(ScrapeFault.TOO_LARGE) >= 3)
+                server.answer = html
+                await until(lambda: counts.faults.count(ScrapeFault.MALFORMED) >= 3)
+                server.answer = good
+                await until(lambda: counts.good >= 3)
+    assert [(line["event"], line.get("fault")) for line in said] == [
+        ("endpoint cannot be scraped", "too_large"),
+        ("endpoint cannot be scraped", "malformed"),
+        ("endpoint can be scraped again", None),
+    ]
 
 
 async def test_an_endpoint_that_comes_back_is_scraped_again() -> None:
