@@ -205,6 +205,18 @@ async def test_a_bad_request_is_refused_in_shape_and_leaves_nothing(serve, path,
             "temperature must be non-negative, got -1.0. (parameter=temperature, value=-1.0)",
         ),
         (
+            {"prompt": "x", "logprobs": 21},
+            400,
+            "BadRequestError",
+            "Requested sample logprobs of 21, which is greater than max allowed: 20 (parameter=logprobs, value=21)",
+        ),
+        (
+            {"prompt": "x", "stop": ["a", ""]},
+            400,
+            "BadRequestError",
+            "stop cannot contain an empty string.",
+        ),
+        (
             {"prompt": "x", "top_k": -2},
             400,
             "BadRequestError",

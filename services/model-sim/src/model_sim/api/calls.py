@@ -132,8 +132,10 @@ def sampling(body: Body, *, max_tokens_names: Sequence[str] = ("max_completion_t
             f"min_tokens must be less than or equal to max_tokens={requested}, got {least}.", param="min_tokens"
         )
     stop = fields.texts(body, "stop")
-    if len(stop) > MAX_STOP_STRINGS or "" in stop:
-        raise ApiError(f"stop: expected at most {MAX_STOP_STRINGS} non-empty strings", param="stop")
+    if "" in stop:
+        raise ApiError("stop cannot contain an empty string.", param="stop")
+    if len(stop) > MAX_STOP_STRINGS:
+        raise ApiError(f"stop: expected at most {MAX_STOP_STRINGS} strings, got {len(stop)}", param="stop")
     stop_ids = fields.sequence(body, "stop_token_ids") or []
     return Sampling(
         max_tokens=0,
@@ -147,6 +149,18 @@ def sampling(body: Body, *, max_tokens_names: Sequence[str] = ("max_completion_t
         schema=response_schema(body),
         requested_max_tokens=requested,
     )
+
+
+def logprobs(body: Body, name: str) -> int | None:
+    """How many alternatives to list for each token; in a refusal vLLM calls the field `logprobs` either way."""
+    count = fields.integer(body, name, minimum=0)
+    if count is not None and count > MAX_LOGPROBS:
+        raise ApiError(
+            f"Requested sample logprobs of {count}, which is greater than max allowed: {MAX_LOGPROBS} "
+            f"(parameter=logprobs, value={count})",
+            param="logprobs",
+        )
+    return count
 
 
 def _check_range(name: str, value: float | None, low: float, high: float, rule: str) -> None:

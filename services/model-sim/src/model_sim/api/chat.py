@@ -41,7 +41,7 @@ def parse(body: Body, model: ServedModel, tokenizer: Tokenizer) -> Call:
 
 def _logprobs(body: Body) -> int | None:
     wanted = fields.flag(body, "logprobs")
-    top = fields.integer(body, "top_logprobs", minimum=0, maximum=calls.MAX_LOGPROBS)
+    top = calls.logprobs(body, "top_logprobs")
     if top and not wanted:
         raise ApiError("when using `top_logprobs`, `logprobs` must be set to true.", param="top_logprobs")
     return (top or 0) if wanted else None

@@ -20,7 +20,7 @@ def parse(body: Body, model: ServedModel, tokenizer: Tokenizer) -> Call:
     prompts = parse_prompts(fields.required(body, "prompt"), tokenizer)
     echo = fields.flag(body, "echo")
     stream, include_usage, continuous = calls.stream_options(body, model)
-    count = fields.integer(body, "logprobs", minimum=0, maximum=calls.MAX_LOGPROBS)
+    count = calls.logprobs(body, "logprobs")
     parameters = replace(calls.sampling(body, max_tokens_names=("max_tokens",)), logprobs=count)
     if parameters.n * len(prompts) > calls.MAX_CHOICES:
         raise ApiError(f"n times the number of prompts must be at most {calls.MAX_CHOICES}.", param="prompt")
