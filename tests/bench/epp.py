@@ -1,13 +1,15 @@
 """`make bench-epp`: what a decision costs, what the index weighs, how a burst spreads.
 
-Prints tables and writes build/bench/epp.json. One process, one core, no network: the pure picker with its default
-configuration. Times are CPU time of the thread, garbage collection included, so that what else the host does stays
-out. Decision time is split into parsing the JSON body (orjson alone, for comparison) and everything else.
+Prints tables and writes build/bench/epp.json; the benches of scraping and of whole requests, which are targets of their
+own, too, follow. One process, one core, no network: the pure picker with its default configuration. Times are CPU time
+of the thread, garbage collection included, so that what else the host does stays out. Decision time is split into
+parsing the JSON body (orjson alone, for comparison) and everything else.
 """
 
 import argparse
 import gc
 import json
+import subprocess
 import sys
 import tracemalloc
 from collections import Counter
@@ -22,6 +24,7 @@ from epp.config import default_config
 from epp.model import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolId, PoolSpec, PrefixLearned, Request
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
+from epp.rewrite import replace_model
 from epp.state.prefix import PrefixIndex
 from gateway.lifecycle import GC_THRESHOLDS
 
@@ -127,6 +130,21 @@ def index_memory(blocks: int, endpoints: int) -> dict[str, float]:
     return result
 
 
+def rewrite_times(size: int, rounds: int) -> dict[str, float]:
+    """Microseconds of putting another model into a body, and of writing the whole body anew, for comparison."""
+    (body,) = bodies(size, 1, Random(1))
+    own, anew = [], []
+    for _ in range(rounds):
+        began = cpu_seconds()
+        replaced = replace_model(body, "another-model")
+        done = cpu_seconds()
+        orjson.dumps({**orjson.loads(body), "model": "another-model"})
+        own.append((done - began) * 1e6)
+        anew.append((cpu_seconds() - done) * 1e6)
+        assert len(replaced) == len(body) + len("another-model") - 1
+    return {"p50": percentile(own, 0.5), "p99": percentile(own, 0.99), "written_anew_p50": percentile(anew, 0.5)}
+
+
 def burst(prompts_differ: bool) -> dict[str, float]:
     """200 requests between two scrapes over 8 idle endpoints."""
     made = Picker(default_config(), random=Random(1), replica="b", observer=NullObserver(), journal=NullJournal())
@@ -148,7 +166,9 @@ def main(arguments: Sequence[str]) -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=2000, help="decisions per cell")
-    rounds = parser.parse_args(arguments).rounds
+    parser.add_argument("--only-decisions", action="store_true", help="neither scraping nor whole requests")
+    given = parser.parse_args(arguments)
+    rounds = given.rounds
     times: dict[str, dict[str, dict[str, float]]] = {}
     print("decision, microseconds (p99 of 400 KB and 1000 endpoints from fewer rounds)")
     print(f"{'endpoints':>9} {'body':>7} {'p50':>8} {'p99':>8} {'json p50':>9} {'rest p50':>9} {'rest p99':>9}")
@@ -168,9 +188,20 @@ def main(arguments: Sequence[str]) -> None:
         print(
             f"burst of 200, {name} prompts: max/mean {found['max_over_mean']:.2f} on {found['endpoints_used']:.0f} of 8"
         )
+    rewrites = {name: rewrite_times(size, 200) for name, size in SIZES.items()}
+    for name, cell in rewrites.items():
+        print(
+            f"model rewritten in {name}: {cell['p50']:.0f} us, p99 {cell['p99']:.0f} "
+            f"(the whole body anew: {cell['written_anew_p50']:.0f})"
+        )
     RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps({"decision_us": times, "index_mb_per_million": memory, "burst": spread}, indent=2))
-    print(f"written to {RESULT}")
+    report = {"decision_us": times, "index_mb_per_million": memory, "burst": spread, "rewrite_us": rewrites}
+    RESULT.write_text(json.dumps(report, indent=2))
+    print(f"written to {RESULT}", flush=True)
+    if not given.only_decisions:
+        for other in ("scraping", "epp_requests"):
+            print(f"\n{other.replace('_', ' ')}", flush=True)
+            subprocess.run([sys.executable, "-m", f"tests.bench.{other}"], check=True)
 
 
 if __name__ == "__main__":

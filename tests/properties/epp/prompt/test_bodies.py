@@ -82,3 +82,8 @@ def test_an_escaped_key_is_the_same_key() -> None:
 
 def test_a_body_without_model_stays() -> None:
     assert replace_model(b'{"x": "model"}', "b") == b'{"x": "model"}'
+
+
+def test_brackets_and_quotes_within_strings_of_other_values_do_not_mislead() -> None:
+    body = rb'{"x": [{"y": "]}\"model\": "}, "\\"], "z": {}, "model": "a" }'
+    assert replace_model(body, "b") == body.replace(b'"a"', b'"b"')
