@@ -58,7 +58,19 @@ def test_a_real_vllm_command_line_is_accepted():
 def test_an_option_without_effect_takes_as_many_words_as_in_vllm():
     settings = parse(
         *("serve", "--dtype", "auto", "-ep", "--specialize-active-lora", "--hf-token", "--moe-backend", "triton"),
-        *("--cudagraph-capture-sizes", "1", "2", "4", "-O3", "-dpl", "1", "--tensor-parallel-size", "2", "my/model"),
+        *(
+            "--cudagraph-capture-sizes",
+            "1",
+            "2",
+            "4",
+            "-O3",
+            "-cc.mode=3",
+            "-dpl",
+            "1",
+            "--tensor-parallel-size",
+            "2",
+            "my/model",
+        ),
         *("--max-num-batched-tokens", "8k", "--max-model-len", "auto"),
     )
 

@@ -65,10 +65,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings 
 
 
 def _canonical(word: str) -> str:
-    """`--max_num_seqs` is `--max-num-seqs`; `--a.b=c` sets a key inside the JSON value of `--a`."""
+    """`--max_num_seqs` is `--max-num-seqs`; `--a.b=c` sets a key inside the JSON value of `--a`, as does `-a.b=c`."""
+    name, equals, value = word.partition("=")
+    if name.partition(".")[0] in vllm_options.SHORT:
+        return name.partition(".")[0] + equals + value
     if not word.startswith("--"):
         return word
-    name, equals, value = word.partition("=")
     name = name.partition(".")[0].replace("_", "-")
     return name + equals + value
 

@@ -287,14 +287,18 @@ VALUES = frozenset(
         "lora-extra-vocab-size",
         "max-seq-len-to-capture",
         "num-lookahead-slots",
+        "num-scheduler-steps",
         "override-neuron-config",
         "override-pooler-config",
+        "preemption-mode",
         "rope-scaling",
         "rope-theta",
         "scheduler-delay-factor",
         "swap-space",
         "task",
+        "tokenizer-pool-extra-config",
         "tokenizer-pool-size",
+        "tokenizer-pool-type",
     ]
 )
 
