@@ -383,21 +383,63 @@ spec:
     assert (answer.status, answer.error["code"]) == (504, "upstream_timeout")
 
 
+async def raw(bed: Bed, sent: bytes) -> tuple[int, bytes]:
+    """Status and body of what these bytes are answered with, until Envoy closes the connection."""
+    reader, writer = await asyncio.open_connection(HOST, bed.gateway.port)
+    writer.write(sent)
+    async with asyncio.timeout(20):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return int(head.split()[1]), body
+
+
 async def test_bytes_that_are_no_http_get_an_error_in_shape(bed: Bed) -> None:
     for sent, status in (
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 80_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.0\r\nhost: a\r\n\r\n", 426),
+        (b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n", 400),
+        (b"GET /%00 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n", 403),
     ):
-        reader, writer = await asyncio.open_connection(HOST, bed.gateway.port)
-        writer.write(sent)
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
-        await writer.wait_closed()
+        answered, body = await raw(bed, sent)
 
-        assert head.startswith(f"HTTP/1.1 {status} ".encode())
+        assert answered == status, sent[:60]
         assert json.loads(body)["error"]["code"] == "invalid_request"
+    answered, body = await raw(bed, b"OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    assert (answered, json.loads(body)["error"]["code"]) == (404, "route_not_found")
     assert bed.orders.pools == []
+
+
+@pytest.mark.parametrize(
+    "model",
+    ['a"b\\c', "mödel-日本-😀", "%REQ(x)%", "m" * 1000, "é" * 1000, "a\r\nx-gateway-model-name: open", "a\0b", "a\x01"],
+)
+async def test_a_hostile_model_name_stays_inside_its_error(bed: Bed, model: str) -> None:
+    answer = await bed.ask(model)
+
+    assert answer.status in (400, 404)
+    assert answer.error["param"] == "model"
+    if answer.status == 404:
+        assert answer.error["message"] == f"The model '{model}' does not exist."
+    assert bed.one.requests == bed.two.requests == []
+
+
+async def test_a_chunked_body_with_trailers_is_routed_and_its_trailers_steer_nothing(bed: Bed) -> None:
+    bed.pick(bed.one)
+    body = b'{"model": "open"}'
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    head = (
+        b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json; charset=utf-8\r\n"
+        b"connection: close\r\ntransfer-encoding: chunked\r\ntrailer: x-gateway-model-name\r\n\r\n"
+    )
+    status, _ = await raw(bed, head + chunks + b"0\r\nx-gateway-model-name: closed\r\n\r\n")
+
+    assert status == 200
+    assert bed.orders.pools == ["default/open"]
+    assert len(bed.one.requests) == 1
 
 
 async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed) -> None:

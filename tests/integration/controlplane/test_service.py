@@ -147,10 +147,32 @@ def test_check_notes_what_is_right_and_yet_not_served(tmp_path: Path, capsys: py
         main(["check", "--config-dir", str(tmp_path)])
 
     assert end.value.code == 0
-    assert capsys.readouterr().err.splitlines() == [
+    shown = capsys.readouterr()
+    assert shown.out == "gateways: 1, routes: 2, pools: 0\n"
+    assert shown.err.splitlines() == [
         "note: HTTPRoute default/r: ResolvedRefs is false: BackendNotFound: no InferencePool default/gone",
         "note: HTTPRoute default/s: Accepted is false: NoMatchingParent: no Gateway default/h",
     ]
+
+
+def test_check_says_what_there_is_and_what_two_claim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    maps = [
+        "apiVersion: v1\nkind: ConfigMap\n"
+        f"metadata: {{name: {base}, labels: {{inference.networking.k8s.io/bbr-managed: 'true'}}}}\n"
+        f"data: {{baseModel: {base}, adapters: '[shared]'}}\n"
+        for base in ("a", "b")
+    ]
+    slices = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: p, labels: {app: p}}\n"
+    slices += "addressType: IPv4\nendpoints: [{addresses: ['10.0.0.1', '10.0.0.2']}]\n"
+    (tmp_path / "a.yaml").write_text("\n---\n".join((GOOD, slices, *maps)))
+
+    with pytest.raises(SystemExit) as end:
+        main(["check", "--config-dir", str(tmp_path)])
+
+    shown = capsys.readouterr()
+    assert end.value.code == 0
+    assert shown.out == "gateways: 1, routes: 1, pools: 1; pools and their endpoints: default/p (2)\n"
+    assert "data: 'shared' already belongs to 'a'" in shown.err
 
 
 @pytest.mark.parametrize("overlay", ["demo-local", "demo-compose"])

@@ -117,6 +117,16 @@ def test_a_service_without_a_slice_is_found_by_its_name(tmp_path: Path) -> None:
     assert service_endpoints(found, "default", "epp", 9002, {}) == ()
 
 
+def test_a_mirrored_service_is_looked_up_too(tmp_path: Path) -> None:
+    mirror = "{type: RequestMirror, requestMirror: {backendRef: {name: copy, port: 80}}}"
+    route = (
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\n"
+        f"spec: {{rules: [{{filters: [{mirror}], backendRefs: [{{name: s, port: 80}}]}}]}}\n"
+    )
+
+    assert hostnames(manifests(tmp_path, route)) == {"s.default.svc", "copy.default.svc"}
+
+
 def test_an_endpoint_is_written_with_brackets_where_needed() -> None:
     assert format_endpoint("10.0.0.1", 80) == "10.0.0.1:80"
     assert format_endpoint("fd00::1", 80) == "[fd00::1]:80"

@@ -10,8 +10,9 @@ from controlplane import app
 from controlplane.options import Options, PickerTransport
 from controlplane.publish import publish
 from controlplane.render import render
-from controlplane.status import complaints
+from controlplane.status import complaints, summary
 from gateway import lifecycle, logs
+from gateway.adapters import base_models
 from gateway.manifests.endpoints import hostnames
 from gateway.manifests.load import Loaded, load
 from gateway.manifests.resolve import Resolver
@@ -122,8 +123,10 @@ def _check(given: argparse.Namespace) -> int:
     loaded = load(given.config_dir)
     if _report(loaded):
         return 1
-    for complaint in complaints(render(loaded.manifests, asyncio.run(_resolved(loaded)), DEFAULT).status):
-        print(f"note: {complaint}", file=sys.stderr)
+    found = render(loaded.manifests, asyncio.run(_resolved(loaded)), DEFAULT).status
+    for note in (*base_models(loaded.manifests).conflicts, *complaints(found)):
+        print(f"note: {note}", file=sys.stderr)
+    print(summary(found))
     return 0
 
 

@@ -20,6 +20,14 @@ _PICKED: Final = " || ".join(
 _FAIL_CLOSE: Final = (
     f"xds.cluster_metadata.filter_metadata['{names.CLUSTER_METADATA}']['failure_mode'] == '{FailureMode.CLOSE}'"
 )
+# Requests that Envoy refuses before they reach a filter, by its own word for why and with its own status.
+_INVALID: Final = (
+    ("low_version", 426),
+    ("missing_host_header", 400),
+    ("path_normalization_failed", 400),
+    ("upgrade_failed", 403),
+    ("request_header_timeout", 408),
+)
 
 
 def local_reply_config() -> Tree:
@@ -45,6 +53,7 @@ def _explained() -> list[Tree]:
 def _refused() -> list[Tree]:
     """Requests that Envoy or one of its filters could not take."""
     large = "The request body is larger than this gateway takes."
+    invalid = "Not valid HTTP, or not served: %RESPONSE_CODE_DETAILS%."
     answer = "The answer is larger than this gateway reads token usage from."
     return [
         _mapper(_details("== 'request_payload_too_large'"), 413, ErrorCode.REQUEST_TOO_LARGE, large),
@@ -53,9 +62,9 @@ def _refused() -> list[Tree]:
         _mapper(
             _details(".endsWith('headers_too_large')"), 431, ErrorCode.INVALID_REQUEST, "The headers are too large."
         ),
-        _mapper(
-            _details(".startsWith('http')"), 400, ErrorCode.INVALID_REQUEST, "Not valid HTTP: %RESPONSE_CODE_DETAILS%."
-        ),
+        _mapper(_details(".startsWith('http')"), 400, ErrorCode.INVALID_REQUEST, invalid),
+        *(_mapper(_details(f"== '{why}'"), status, ErrorCode.INVALID_REQUEST, invalid) for why, status in _INVALID),
+        _mapper(_details("== 'absolute_path_rejected'"), 404, ErrorCode.ROUTE_NOT_FOUND, "The path is none."),
     ]
 
 

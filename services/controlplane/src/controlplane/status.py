@@ -94,6 +94,13 @@ def complaints(status: Status) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
+def summary(status: Status) -> str:
+    """What there is, in a line for people who want to know whether their folder was read at all."""
+    pools = ", ".join(f"{pool.id} ({pool.endpoints})" for pool in status.pools)
+    counts = f"gateways: {len(status.gateways)}, routes: {len(status.routes)}, pools: {len(status.pools)}"
+    return f"{counts}; pools and their endpoints: {pools}" if pools else counts
+
+
 def tree(status: Status) -> dict[str, object]:
     """As JSON, shaped like the `status` of the objects themselves."""
     return {

@@ -15,6 +15,7 @@ from gateway.manifests.objects import (
     EndpointSlice,
     InferencePool,
     Manifests,
+    Mirror,
     ObjectName,
     Service,
     SliceEndpoint,
@@ -100,7 +101,7 @@ def hostnames(manifests: Manifests) -> frozenset[str]:
         backend.id
         for route in manifests.routes.values()
         for rule in route.rules
-        for backend in rule.backends
+        for backend in (*rule.backends, *(found.backend for found in rule.filters if isinstance(found, Mirror)))
         if backend.is_service
     )
     names.update(service_hostname(*found) for found in services if not _service_slices(manifests, *found))
