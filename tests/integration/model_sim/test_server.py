@@ -445,14 +445,18 @@ async def test_data_parallel_ranks_share_one_port(serve):
             assert await metric(server, f'vllm:generation_tokens_total{{engine="{rank}"') == 16
 
 
-async def test_beyond_the_queue_limit_requests_are_refused(serve):
-    async with serve("--profile", "demo", "--max-num-seqs", "1", "--max-num-queued-reqs", "1") as server:
+async def test_beyond_the_limit_of_running_and_waiting_requests_more_are_refused(serve):
+    async with serve("--profile", "demo", "--max-num-seqs", "1", "--max-num-queued-reqs", "3") as server:
         body = {**CHAT, "max_tokens": 500, "ignore_eos": True}
         engine = server.simulator.driver.engines[0]
         held = []
         for reached in (lambda: engine.snapshot().running == 1, lambda: engine.snapshot().waiting == 1):
             held.append(asyncio.ensure_future(server.http.post(f"{server.url}/v1/chat/completions", json=body)))
             await wait_until(reached)
+        async with server.http.post(f"{server.url}/v1/chat/completions", json={**body, "n": 2}) as response:
+            assert response.status == 503
+        held.append(asyncio.ensure_future(server.http.post(f"{server.url}/v1/chat/completions", json=body)))
+        await wait_until(lambda: engine.snapshot().waiting == 2)
         async with server.http.post(f"{server.url}/v1/chat/completions", json=body) as response:
             assert response.status == 503
         for each in held:

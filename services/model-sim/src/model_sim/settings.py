@@ -47,7 +47,7 @@ class Settings:
     force_include_usage: bool = False
     runtime_lora_updating: bool = True
     max_queued_requests: int | None = None
-    """Beyond this many waiting requests answer 503; None: queue without limit, as vLLM does."""
+    """Beyond this many, running and waiting, answer 503 (`n` counts `n` times); None: queue without limit."""
     pod_name: str = ""
     namespace: str = "default"
     enable_admin: bool = False

@@ -110,10 +110,9 @@ class Simulator:
 
     def begin(self, planned: Planned, renderer: Renderer) -> Exchange:
         """Queue all choices of a call."""
-        if self.settings.max_queued_requests is not None:
-            waiting = sum(engine.snapshot().waiting for engine in self.driver.engines)
-            if waiting >= self.settings.max_queued_requests:
-                raise ApiError(f"Too many queued requests: {waiting}.", status=503)
+        limit, in_flight = self.settings.max_queued_requests, self.driver.in_flight
+        if limit is not None and in_flight + len(planned) > limit:
+            raise ApiError(f"Too many requests: {in_flight} of at most {limit} are running or waiting.", status=503)
         exchange = Exchange([choice for choice, _ in planned], renderer)
         engine = self.driver.choose()
         for _, request in planned:
