@@ -18,6 +18,9 @@ import xxhash
 from epp.model import NO_LABELS, Request
 from gateway.errors import ErrorCode, Rejection
 
+# Messages, their parts and listed prompts of one request together. Each costs the picker half a microsecond in which it
+# decides nothing else; a request of millions would stall every other one for seconds. No prompt has so many.
+ITEM_LIMIT = 100_000
 BYTES_PER_TOKEN = 4  # the estimate that upstream's token producer uses, too
 
 JsonObject = Mapping[str, object]
@@ -162,6 +165,7 @@ class _Canonical:
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.has_media = False
+        self._count = 0
 
     def bytes(self) -> bytes:
         return b"".join(self.pieces)
@@ -220,16 +224,24 @@ class _Canonical:
         if isinstance(prompt[0], int):
             self.pieces.append(_token_bytes(prompt, param))
             return
+        self._take(prompt, param)
         for index, item in enumerate(prompt):
-            place = f"{param}[{index}]"
             if isinstance(item, str):
                 self.pieces += (item.encode(), b"\x1e")
             elif isinstance(item, list) and item:
-                self.pieces.append(_token_bytes(item, place))
+                self.pieces.append(_token_bytes(item, f"{param}[{index}]"))
             elif isinstance(item, dict):
-                self.pieces.append(_dump(item, place))
+                self.pieces.append(_dump(item, f"{param}[{index}]"))
             else:
-                raise _InvalidError(f"{place!r} must be a string or a list of token ids, got {_kind(item)}", param)
+                raise _InvalidError(
+                    f"'{param}[{index}]' must be a string or a list of token ids, got {_kind(item)}", param
+                )
+
+    def _take(self, items: Sequence[object], param: str) -> None:
+        """Count the items of a list that is gone through one by one."""
+        self._count += len(items)
+        if self._count > ITEM_LIMIT:
+            raise _InvalidError(f"{param!r} has more than {ITEM_LIMIT} items", param)
 
     def _items(self, body: JsonObject, param: str) -> None:
         value = body.get(param)
@@ -239,6 +251,7 @@ class _Canonical:
         self._messages(_filled_list(body, param), param)
 
     def _messages(self, messages: Sequence[object], param: str) -> None:
+        self._take(messages, param)
         pieces = self.pieces
         for index, message in enumerate(messages):
             if not isinstance(message, dict):
@@ -265,6 +278,7 @@ class _Canonical:
             pieces.append(b"\x1e")
 
     def _parts(self, parts: Sequence[object], place: str, param: str) -> None:
+        self._take(parts, param)
         for index, part in enumerate(parts):
             if isinstance(part, str):
                 self.pieces.append(part.encode())

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from epp.model import Request
-from epp.prompt import Api, InferenceRequest, api_of, parse
+from epp.prompt import ITEM_LIMIT, Api, InferenceRequest, api_of, parse
 from gateway.errors import ErrorCode, Rejection
 
 CHAT = "/v1/chat/completions"
@@ -107,6 +107,33 @@ def test_what_cannot_be_served_is_refused_with_400(path: str, body: object, code
     assert isinstance(found, Rejection)
     assert (found.status, found.code, found.param) == (400, code, param)
     assert found.message
+
+
+MANY = ITEM_LIMIT // 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/completions", {"model": "m", "prompt": ["a"] * (ITEM_LIMIT + 1)}, "prompt"),
+        ("/v1/embeddings", {"model": "m", "input": [[1]] * (ITEM_LIMIT + 1)}, "input"),
+        ("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": ""}] * 2 * MANY}, "messages"),
+        (
+            "/v1/chat/completions",
+            {"model": "m", "messages": [{"role": "user", "content": [""] * MANY}] * 2},
+            "messages",
+        ),
+    ],
+)
+def test_more_items_than_any_prompt_has_are_refused(path: str, body: object, param: str) -> None:
+    refused = read(body, path)
+    assert isinstance(refused, Rejection)
+    assert (refused.status, refused.param) == (400, param)
+    assert str(ITEM_LIMIT) in refused.message
+
+
+def test_any_number_of_token_ids_is_one_prompt() -> None:
+    assert accepted({"model": "m", "prompt": [7] * (ITEM_LIMIT + 1)}).prompt_tokens == ITEM_LIMIT + 1
 
 
 def test_tools_nested_beyond_reason_are_refused_not_crashed_on() -> None:
