@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gateway.manifests.load import MAX_FILE_BYTES, load
+from gateway.manifests.load import MAX_FILE_BYTES, files, load
 
 
 def config_map(name: str, value: str = "1", extra: str = "") -> str:
@@ -87,3 +87,14 @@ def test_a_missing_folder_is_a_problem(tmp_path: Path) -> None:
     (problem,) = load([tmp_path / "nowhere"]).problems
 
     assert str(problem) == f"{tmp_path / 'nowhere'}: no such folder"
+
+
+def test_a_link_back_to_its_own_folder_is_not_followed(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "a.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n")
+    (inner / "up").symlink_to(tmp_path)
+    (inner / "same").symlink_to(inner)
+
+    assert list(files(tmp_path)) == [inner / "a.yaml"]
+    assert load([tmp_path]).problems == ()

@@ -48,10 +48,16 @@ def load(dirs: Sequence[Path]) -> Loaded:
 def files(folder: Path) -> Iterator[Path]:
     """The manifests below a folder in a stable order. Hidden names are skipped (a mounted ConfigMap's `..data`)."""
     for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _leads_back(parent, name))
         for name in sorted(names):
             if name.endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(parent, name)
+
+
+def _leads_back(parent: str, name: str) -> bool:
+    """Whether a link leads to a folder around it, which would be read again and again."""
+    path = Path(parent, name)
+    return path.is_symlink() and Path(parent).resolve().is_relative_to(path.resolve())
 
 
 def _folder(folder: Path, findings: Findings) -> Mapping[tuple[str, str, str, str], Document]:
