@@ -108,6 +108,7 @@ def test_the_bare_form_of_the_older_manifests_is_accepted():
     [
         ("sql=/adapters/sql", [LoraModule("sql", "/adapters/sql")]),
         ('{"name": "a", "path": "/p", "base_model_name": "b"}', [LoraModule("a", "/p", "b")]),
+        ('{"name": "a", "path": "/p", "is_3d_lora_weight": true}', [LoraModule("a", "/p")]),
         (
             '{"food-review": "/adapters/food-review", "code-assist": "/adapters/code-assist"}',
             [LoraModule("food-review", "/adapters/food-review"), LoraModule("code-assist", "/adapters/code-assist")],
