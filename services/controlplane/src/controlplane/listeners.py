@@ -20,6 +20,8 @@ HEARTBEAT: Final = "5s"
 SSE_EVENT_BYTES: Final = 65536  # an event larger than this is passed on unread
 # Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
 NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
+# Also as some servers that know no dashes spell them.
+_CONTROL_HEADERS: Final = protocol.CONTROL_HEADER_PREFIX.replace("-", "[-_]") + ".*"
 _PRIVATE_PREFIX: Final = "x-pointsman-client-"  # where allowed control headers wait while the others are stripped
 
 
@@ -82,7 +84,8 @@ def _strip_control_headers() -> Tree:
     allowed = [(name, _PRIVATE_PREFIX + name) for name in protocol.CLIENT_CONTROL_HEADERS]
     mutations: list[Tree] = [{"remove": aside} for _, aside in allowed]
     mutations += [_copy(name, aside) for name, aside in allowed]
-    mutations.append({"remove_on_match": {"key_matcher": {"prefix": protocol.CONTROL_HEADER_PREFIX}}})
+    mutations.append({"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _CONTROL_HEADERS}}}})
+    mutations.append({"remove": protocol.PREFILL_ENDPOINT})  # a model server would fetch from where it says
     mutations += [_copy(aside, name) for name, aside in allowed]
     mutations += [{"remove": aside} for _, aside in allowed]
     return {
