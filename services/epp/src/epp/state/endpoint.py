@@ -116,10 +116,6 @@ class EndpointState:
         self._recount()
         self._estimate(now)
 
-    def forget_metrics(self) -> None:
-        """The endpoint restarted or stopped speaking for good: what it said no longer holds."""
-        self.metrics, self.observed_at, self.fresh_until = None, None, float("-inf")
-
     def refresh(self, now: float) -> None:
         """Let time pass: metrics may have become stale."""
         self._estimate(now)

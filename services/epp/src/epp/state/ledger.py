@@ -89,10 +89,6 @@ class Ledger:
             self._settled.popitem(last=False)
         return reservation
 
-    def find(self, pick_id: PickId) -> Reservation | None:
-        """A pick in flight or lately settled."""
-        return self._live.get(pick_id) or self._settled.get(pick_id)
-
     def report(self, pick_id: PickId) -> Reservation | None:
         """A settled pick whose access-log entry came: handed over once."""
         return self._settled.pop(pick_id, None)
