@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from subprocess import run
 
-from tests.bench.gateway.__main__ import FOLDER, ROOT, SLOWING_SECONDS, Stack, free_ports, host, running
+from tests.bench.gateway.__main__ import FOLDER, ROOT, SLOWING_SECONDS, Stack, host, running
 from tests.bench.gateway.setting import EXT_PROC, Commands, Ports
+from tests.conftest import free_ports
 
 RESULT = FOLDER / "epp_requests.json"
 REST_SECONDS = 10.0

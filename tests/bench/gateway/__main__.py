@@ -13,7 +13,6 @@ import os
 import platform
 import shlex
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from pathlib import Path
 
 from tests.bench.gateway import usage
 from tests.bench.gateway.setting import EXT_PROC, HOST, HTTP, HTTP_BY_MODEL, PLAIN, ROWS, Commands, Ports, bootstrap
+from tests.conftest import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "build" / "bench"
@@ -292,15 +292,6 @@ def goals(results: dict[str, dict[str, Cell]], scrape_ms: float) -> list[str]:
         without = [cell.epp_ms - cell.scrapes * scrape_ms for cell in (short[HTTP], long[HTTP])]
         check("http EPP ms per further token", (without[1] - without[0]) / 1900, 0.001, is_floor=False)
     return said
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Ports of loopback that nobody listens on."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return tuple(each.getsockname()[1] for each in sockets)
 
 
 def host() -> dict[str, object]:

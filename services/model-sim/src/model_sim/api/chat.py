@@ -223,10 +223,7 @@ class ChatRenderer:
 
     def ending(self, choices: Sequence[Choice]) -> bytes:
         """The usage event, if asked for, and the end mark."""
-        if not self.call.include_usage:
-            return sse.DONE
-        usage = calls.usage(self.call, choices)
-        return self._prefix + b'],"usage":' + orjson.dumps(usage) + b"}\n\n" + sse.DONE
+        return sse.ending(self._prefix, calls.usage(self.call, choices) if self.call.include_usage else None)
 
     def body(self, choices: Sequence[Choice], transfer: dict[str, Any] | None) -> bytes:
         """The whole answer as one JSON object."""

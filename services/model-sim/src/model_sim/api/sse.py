@@ -1,5 +1,6 @@
 """Server-sent events: bytes of one event."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -13,3 +14,10 @@ def data(value: Any) -> bytes:
 
 def event(name: str, value: Any) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"
+
+
+def ending(prefix: bytes, usage: Mapping[str, Any] | None) -> bytes:
+    """How OpenAI's streams end: an event with the usage, if asked for, in a frame opened by `prefix`, and the mark."""
+    if usage is None:
+        return DONE
+    return prefix + b'],"usage":' + orjson.dumps(usage) + b"}\n\n" + DONE
