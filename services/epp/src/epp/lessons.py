@@ -8,9 +8,11 @@ from epp.state.ledger import Reservation
 from epp.state.pool import PoolState
 
 HTTP_OK = 200
-# Envoy's response flags that speak of the connection to the endpoint: connect failure, no healthy upstream,
-# connection termination, remote reset.
-CONNECT_FAILURES = frozenset({"UF", "UH", "UC", "UR"})
+# Envoy's response flags that speak of the connection to the endpoint, as its gRPC access log names them. When the list
+# is walked to its end the flag is no_healthy_upstream.
+CONNECT_FAILURES = frozenset(
+    ("upstream_connection_failure", "no_healthy_upstream", "upstream_connection_termination", "upstream_remote_reset")
+)
 
 
 def learn_from(feedback: Feedback, reservation: Reservation, pool: PoolState, observer: Observer, now: float) -> None:
@@ -28,7 +30,8 @@ def learn_from(feedback: Feedback, reservation: Reservation, pool: PoolState, ob
         if served is picked and feedback.status != HTTP_OK:
             unlearn(reservation, pool)
         return
-    served.health.request_succeeded()
+    if _was_answered(feedback):
+        served.health.request_succeeded()
     if served is not picked and reservation.block_tokens == pool.block_tokens:
         pool.index.learn(served.slot, reservation.blocks)
     if feedback.status == HTTP_OK:
@@ -49,6 +52,11 @@ def _note_failure(pool: PoolState, state: EndpointState, feedback: Feedback, obs
     if state.health.request_failed(now, reason):
         pool.avoid(state.id)
         observer.ejected(pool.spec.id, state.id, reason)
+
+
+def _was_answered(feedback: Feedback) -> bool:
+    """Whether the model server said something; a client that left first, or a timeout, leaves that open."""
+    return feedback.ttft_seconds is not None or (feedback.status is not None and not feedback.flags)
 
 
 def _connect_failed(feedback: Feedback) -> bool:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from epp.config import default_config
+from epp.lessons import CONNECT_FAILURES
 from epp.model import (
     Endpoint,
     EndpointId,
@@ -28,6 +29,8 @@ from gateway.errors import Rejection
 POOL = PoolId("default/pool")
 IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(4)]
 HEADERS = {"content-type": "application/json"}
+
+FLAGS = [(), *((flag,) for flag in sorted(CONNECT_FAILURES)), ("downstream_connection_termination",)]
 
 
 class PickerMachine(RuleBasedStateMachine):
@@ -71,7 +74,7 @@ class PickerMachine(RuleBasedStateMachine):
         self.picker.settle(pick or PickId("r-unknown"), outcome, self.now)
 
     @rule(pick=st.one_of(picks, settled), is_final=st.booleans(), served=st.sampled_from([None, *IDS]),
-          flags=st.sampled_from([(), ("UF",), ("DC",)]), cached=st.sampled_from([None, 0, 64, 10_000]),
+          flags=st.sampled_from(FLAGS), cached=st.sampled_from([None, 0, 64, 10_000]),
           attempts=st.integers(1, 3))  # fmt: skip
     def report(
         self, pick: PickId | None, is_final: bool, served: EndpointId | None, flags: tuple[str, ...],

@@ -3,6 +3,7 @@
 import pytest
 
 from epp.feedback import NAMESPACES, FeedbackIntake, read
+from epp.lessons import CONNECT_FAILURES
 from epp.model import EndpointId, Feedback, PickId, PoolId
 from gateway import wire
 from gateway.accesslog import Codec, LogEntry
@@ -102,6 +103,11 @@ def test_entries_are_read_from_the_wire_with_only_the_wanted_metadata() -> None:
             {"envoy.lb": PICK, "llm": {"prompt_tokens": 7.0}}, 900,
         ),
     )  # fmt: skip
+
+
+def test_the_flags_of_failed_connections_are_flags_of_the_wire() -> None:
+    flags = message().http_logs.log_entry[0].common_properties.response_flags
+    assert set(flags.DESCRIPTOR.fields_by_name) >= CONNECT_FAILURES
 
 
 def test_an_entry_of_a_live_request_is_not_final_and_may_lack_everything() -> None:

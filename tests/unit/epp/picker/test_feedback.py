@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from epp.config import default_config, parse_config
+from epp.lessons import CONNECT_FAILURES
 from epp.model import (
     Endpoint,
     EndpointId,
@@ -174,6 +175,29 @@ def test_without_cached_tokens_the_estimate_stands_and_is_marked() -> None:
     assert [endpoint["cached_tokens"] for endpoint in endpoints(made).values()] == ["estimated"]
 
 
+def test_an_answer_that_comes_in_one_piece_tells_no_speed() -> None:
+    """Its first byte is its last: the time until then is prefill and decoding together."""
+    made = picker(endpoints=1)
+    before = endpoints(made)[IDS[0]]
+    for completion in (2, 200, None):
+        for number in range(50):
+            pick = ask(made, f"{number:04}" * 100 * (number + 1), 10.0 * number)
+            made.settle(pick.id, Outcome.ENDED, 10.0 * number + 5)
+            told = final(pick, ttft_seconds=4.0, duration_seconds=4.0005, completion_tokens=completion)
+            made.feedback(told, 10.0 * number + 5)
+    after = endpoints(made)[IDS[0]]
+    for figure in ("prefill_tokens_per_second", "decode_seconds_per_token", "speed_samples"):
+        assert after[figure] == before[figure]
+
+
+def test_an_answer_of_one_token_tells_the_prefill_speed_even_in_one_piece() -> None:
+    made = picker(endpoints=1)
+    pick = ask(made)
+    made.settle(pick.id, Outcome.ENDED, 1.5)
+    made.feedback(final(pick, ttft_seconds=0.5, duration_seconds=0.5, completion_tokens=1), 1.5)
+    assert endpoints(made)[IDS[0]]["speed_samples"] == 1
+
+
 def test_prefill_speed_is_measured_from_first_tokens() -> None:
     made = picker(endpoints=1)
     for number in range(200):
@@ -203,6 +227,56 @@ def test_an_endpoint_that_cannot_be_reached_is_avoided_and_returns_gradually() -
     scrape(made, later)
     back = sum(ask(made, str(number) * 4000, later).targets[0] == bad for number in range(300))
     assert 0 < back < 300 / 3
+
+
+def fail(made: Picker, times: int, **said: object) -> None:
+    """Requests that end as said, at the only endpoint."""
+    for number in range(times):
+        pick = ask(made, f"{number}f" * 4000)
+        made.settle(pick.id, Outcome.ENDED, 1.0)
+        made.feedback(final(pick, **said), 1.0)
+
+
+REFUSED = {"status": 503, "flags": ("no_healthy_upstream",), "attempts": 2, "ttft_seconds": None}
+
+
+@pytest.mark.parametrize("flag", sorted(CONNECT_FAILURES))
+def test_an_endpoint_that_no_other_stands_in_for_is_avoided_too(flag: str) -> None:
+    made = picker(endpoints=1)
+    fail(made, FAILURES_TO_EJECT, status=503, flags=(flag,), ttft_seconds=None)
+    (endpoint,) = endpoints(made).values()
+    assert (endpoint["standing"], endpoint["index_blocks"]) == ("ejected", 0)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"status": None, "flags": ("downstream_connection_termination",), "ttft_seconds": None},
+        {"status": 504, "flags": ("upstream_request_timeout",), "ttft_seconds": None},
+    ],
+)
+def test_a_request_that_ended_without_an_answer_is_no_success(said: dict[str, object]) -> None:
+    made = picker(endpoints=1)
+    fail(made, FAILURES_TO_EJECT - 1, **REFUSED)
+    fail(made, 1, **said)
+    fail(made, 1, **REFUSED)
+    assert [endpoint["standing"] for endpoint in endpoints(made).values()] == ["ejected"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"status": 500},
+        {"status": 200, "flags": ("downstream_connection_termination",)},
+        {"status": 204, "ttft_seconds": None},
+    ],
+)
+def test_any_answer_of_the_model_server_is_a_success(said: dict[str, object]) -> None:
+    made = picker(endpoints=1)
+    fail(made, FAILURES_TO_EJECT - 1, **REFUSED)
+    fail(made, 1, **said)
+    fail(made, 1, **REFUSED)
+    assert [endpoint["standing"] for endpoint in endpoints(made).values()] == ["good"]
 
 
 class Announced(NullObserver):

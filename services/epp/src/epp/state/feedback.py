@@ -8,12 +8,17 @@ from epp.state.speed import SpeedEstimator
 
 # An answer shorter than this many tokens tells little about the time per token.
 _SHORTEST_DECODE_TOKENS = 8
+# An answer whose tokens came faster than this after its first byte was not streamed: its first byte is its last, and
+# tells of decoding as much as of prefill. No engine decodes one sequence at 2000 tokens a second.
+_FASTEST_DECODE_SECONDS = 0.0005
+# Times to first token are whole milliseconds, and an answer in one piece takes one or two to pass.
+_SHORTEST_STREAM_SECONDS = 0.003
 
 
 def learn_speed(speed: SpeedEstimator, reservation: Reservation, feedback: Feedback, *, is_picked: bool) -> None:
     """Feed the estimator with one answer. What waited before it is known only at the endpoint that was picked."""
     ttft, duration = feedback.ttft_seconds, feedback.duration_seconds
-    if ttft is None:
+    if ttft is None or _came_in_one_piece(feedback):
         return
     if is_picked and len(reservation.shares) == 1:
         tokens = feedback.prompt_tokens if feedback.prompt_tokens is not None else reservation.prompt_tokens
@@ -22,6 +27,14 @@ def learn_speed(speed: SpeedEstimator, reservation: Reservation, feedback: Feedb
     decoded = (feedback.completion_tokens or 0) - 1
     if duration is not None and decoded >= _SHORTEST_DECODE_TOKENS:
         speed.decoded(decoded, duration - ttft)
+
+
+def _came_in_one_piece(feedback: Feedback) -> bool:
+    """Whether the first byte says nothing of the first token. For a single token it does, streamed or not."""
+    ttft, duration, tokens = feedback.ttft_seconds, feedback.duration_seconds, feedback.completion_tokens
+    if ttft is None or duration is None or tokens == 1:
+        return False
+    return duration - ttft < max(_SHORTEST_STREAM_SECONDS, (tokens or 0) * _FASTEST_DECODE_SECONDS)
 
 
 def correct_matches(pool: PoolState, state: EndpointState, reservation: Reservation, feedback: Feedback) -> None:
