@@ -21,6 +21,13 @@ class MalformedError(ValueError):
 
 
 _ESCAPE = re.compile(r'\\([\\n"])')
+# A label's value up to its closing quote. Possessive: one step for a long run, no backtracking.
+_QUOTED = re.compile(r'((?:[^"\\]++|\\.)*+)"', re.DOTALL)
+# A line of vLLM's adapters holds some hundred names; a longer one is no line of an engine.
+LINE_LIMIT = 64 * 1024
+# Series of one family: engines behind an endpoint, or the sets of adapters that ran at some time. Reading more would
+# hold up every other endpoint, and requests with them.
+SERIES_LIMIT = 10_000
 
 STARTED = MetricSelector("process_start_time_seconds")
 
@@ -53,12 +60,15 @@ def samples(text: bytes, series: MetricSelector | None) -> Iterator[Sample]:
     if series is None:
         return
     name = series.family.encode()
-    at = text.find(name)
+    at, number = text.find(name), 0
     while at >= 0:
         end = text.find(b"\n", at)
         line_end = len(text) if end < 0 else end
         if at == 0 or text[at - 1] == 0x0A:
-            sample = _sample(text[at + len(name) : line_end])
+            number += 1
+            if number > SERIES_LIMIT:
+                raise MalformedError(f"more than {SERIES_LIMIT} series of {series.family}")
+            sample = _sample(text[at + len(name) : line_end]) if line_end - at <= LINE_LIMIT else None
             if sample is not None and all(sample[0].get(key) == value for key, value in series.labels.items()):
                 yield sample
         at = text.find(name, line_end)
@@ -94,24 +104,14 @@ def _labels(text: str) -> tuple[Mapping[str, str], str] | None:
         equals = text.find('="', at)
         if equals < 0:
             return None
-        end = _closing_quote(text, equals + 2)
-        if end < 0:
+        quoted = _QUOTED.match(text, equals + 2)
+        if quoted is None:
             return None
-        labels[text[at:equals].strip(" ,")] = _unescape(text[equals + 2 : end])
-        at = end + 1
+        labels[text[at:equals].strip(" ,")] = _unescape(quoted[1])
+        at = quoted.end()
         while at < len(text) and text[at] in ", ":
             at += 1
     return None
-
-
-def _closing_quote(text: str, at: int) -> int:
-    end = text.find('"', at)
-    while end > 0:
-        backslashes = len(text[at:end]) - len(text[at:end].rstrip("\\"))
-        if backslashes % 2 == 0:
-            return end
-        end = text.find('"', end + 1)
-    return -1
 
 
 def _unescape(value: str) -> str:

@@ -1,5 +1,7 @@
 """Real model servers' expositions, and what is none."""
 
+import time
+
 import pytest
 
 from epp import exposition
@@ -105,3 +107,31 @@ def test_labels_may_hold_quotes_braces_commas_and_backslashes() -> None:
 def test_a_selector_takes_only_the_series_that_match() -> None:
     mapping = EngineMapping(waiting=MetricSelector("q", {"kind": "wait"}))
     assert exposition.parse(b'q{kind="run"} 7\nq{kind="wait"} 2\n', mapping).waiting == 2
+
+
+WAITING = b"vllm:num_requests_waiting"
+MEGABYTES = 4 * 1024 * 1024
+
+
+def test_a_long_line_of_many_adapters_is_read() -> None:
+    names = ",".join(f"adapter-{number:04}" for number in range(2000))
+    line = f'vllm:lora_requests_info{{max_lora="4",running_lora_adapters="{names}"}} 1.0\n'.encode()
+    assert len(exposition.parse(TEXT + line.replace(b" 1.0", b" 2e9"), VLLM).active_adapters) == 2000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WAITING + b'{a="' + b'\\"' * (MEGABYTES // 2) + b'"} 1\n',
+        WAITING + b'{a="' + b'"' * MEGABYTES,
+        WAITING + b"{" + b'a="b",' * (MEGABYTES // 6) + b"} 1\n",
+        (WAITING + b'{engine="0"} 1\n') * (MEGABYTES // 40),
+    ],
+    ids=["escapes", "quotes", "labels", "series"],
+)
+def test_megabytes_under_an_engines_own_names_are_refused_at_once(text: bytes) -> None:
+    """Whoever reads a scrape reads it between two requests."""
+    begun = time.process_time()
+    with pytest.raises(MalformedError):
+        exposition.parse(text, VLLM)
+    assert time.process_time() - begun < 0.2
