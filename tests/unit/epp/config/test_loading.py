@@ -130,10 +130,20 @@ def test_values_arrive_as_written() -> None:
     assert (flow.priority_bands[0].priority, flow.priority_bands[0].max_bytes) == (10, 500_000_000)
 
 
+# What has no default, upstream neither.
+REQUIRED = {
+    "utilization-filter": "{conditions: [{metric: waiting-queue, maxValue: 5}]}",
+    "header-label-affinity-scorer": "{headerName: x-zone, labelKey: zone}",
+    "endpoint-attribute-filter":
+        "{attribute: waiting-queue, algorithm: {type: threshold, threshold: {operator: LessThan, value: 5}}}",
+    "endpoint-attribute-scorer": "{attributeKey: waiting-queue, algorithm: {type: linear_lower_is_better}}",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("type_", sorted(PLUGINS))
 @pytest.mark.parametrize("version", [GIE, LLM_D])
 def test_every_type_loads_with_its_defaults(type_: str, version: str) -> None:
-    parameters = "{headerName: x}" if type_ == "session-id-producer" else "{}"
+    parameters = REQUIRED.get(type_, "{}")
     profiles = "schedulingProfiles: [{name: decode}]\n" if "profile-handler" in type_ else ""
     text = (
         f"apiVersion: {version}\nkind: EndpointPickerConfig\nplugins: [{{type: {type_}, parameters: {parameters}}}]\n"

@@ -41,7 +41,33 @@ def problems(text: str) -> list[str]:
         ("plugins:\n- {type: utilization-detector, parameters: {headroom: -1}}\n", "epp.yaml:4: plugins[0].parameters.headroom: must be at least 0, got '-1'"),
         ("plugins:\n- {type: session-id-producer}\n- {type: session-id-producer, name: other, parameters: {headerName: a, cookieName: b}}\n", "epp.yaml:5: plugins[1].parameters: set exactly one of headerName and cookieName"),
         ("plugins:\n- {type: core-metrics-extractor, parameters: {defaultEngine: vlm}}\n", "epp.yaml:4: plugins[0].parameters: unknown defaultEngine 'vlm'; known: sglang, triton, triton-tensorrt-llm, trtllm-serve, vllm"),
-        ("plugins:\n- {type: disagg-profile-handler, parameters: {deciders: {prefill: nobody}}}\nschedulingProfiles: [{name: decode}]\n", "epp.yaml:4: plugins[0]: 'nobody' is no decider among the plugins"),
+        ("plugins:\n- {type: disagg-profile-handler, parameters: {deciders: {prefill: nobody}}}\nschedulingProfiles: [{name: decode}]\n", "epp.yaml:4: plugins[0].parameters.deciders.prefill: no plugin is named 'nobody'"),
+        ("plugins:\n- {type: disagg-profile-handler, parameters: {deciders: {prefill: queue-scorer}}}\nschedulingProfiles: [{name: decode}]\n", "epp.yaml:4: plugins[0].parameters.deciders.prefill: 'queue-scorer' (queue-scorer) is no decider"),
+        ("plugins:\n- {type: prefix-cache-scorer, parameters: {prefixMatchInfoProducerName: aprox-prefix-cache-producer}}\n", "epp.yaml:4: plugins[0].parameters.prefixMatchInfoProducerName: no plugin is named 'aprox-prefix-cache-producer'; did you mean 'approx-prefix-cache-producer'?"),
+        ("plugins:\n- {type: no-hit-lru-scorer, parameters: {prefixMatchInfoProducerName: queue-scorer}}\n", "epp.yaml:4: plugins[0].parameters.prefixMatchInfoProducerName: 'queue-scorer' (queue-scorer) is no prefix producer"),
+        ("plugins:\n- {type: active-request-scorer, parameters: {inFlightLoadProducerName: token-producer}}\n", "epp.yaml:4: plugins[0].parameters.inFlightLoadProducerName: 'token-producer' (token-producer) is no load producer"),
+        ("flowControl: {usageLimitPolicyPluginRef: static-usage-limit}\n", "epp.yaml:3: flowControl.usageLimitPolicyPluginRef: no plugin is named 'static-usage-limit'; did you mean 'static-usage-limit-policy'?"),
+        ("flowControl:\n  priorityBands:\n  - {priority: 1, fairnessPolicyRef: fcfs-ordering-policy}\n", "epp.yaml:5: flowControl.priorityBands[0].fairnessPolicyRef: 'fcfs-ordering-policy' (fcfs-ordering-policy) is no fairness policy"),
+        ("dataLayer: {sources: [{pluginRef: queue-scorer}]}\n", "epp.yaml:3: dataLayer.sources[0].pluginRef: 'queue-scorer' (queue-scorer) is no source"),
+        ("dataLayer: {sources: [{pluginRef: metrics-data-source, extractors: [{}]}]}\n", "epp.yaml:3: dataLayer.sources[0].extractors[0]: pluginRef is missing"),
+        ("dataLayer: {sources: [{pluginRef: metrics-data-source, extractors: [{pluginRef: queue-scorer}]}]}\n", "epp.yaml:3: dataLayer.sources[0].extractors[0].pluginRef: 'queue-scorer' (queue-scorer) is no extractor"),
+        ("parser: {pluginRef: latency-scorer}\n", "epp.yaml:3: parser.pluginRef: 'latency-scorer' (latency-scorer) is no parser"),
+        ("schedulingProfile:\n- name: x\n", "epp.yaml:3: schedulingProfile: unknown key; did you mean 'schedulingProfiles'?"),
+        ("plugins:\n- type: max-score-picker\n  parameters:\n    maxNumOfEndpoint:\n      2\n", "epp.yaml:6: plugins[0].parameters.maxNumOfEndpoint: unknown key; did you mean 'maxNumOfEndpoints'?"),
+        ("plugins:\n- {type: max-score-picker, parameters: {maxNumOfEndpoints: 1" + 400 * "0" + "}}\n", "epp.yaml:4: plugins[0].parameters.maxNumOfEndpoints: expected a whole number, got '1" + 400 * "0" + "'"),
+        ("plugins:\n- {type: max-score-picker, parameters: {[1, 2]: 3}}\n", "epp.yaml:4: plugins[0].parameters: expected a name before the colon"),
+        ("plugins:\n- {type: header-label-affinity-scorer, parameters: {headerName: x}}\n", "epp.yaml:4: plugins[0].parameters: headerName and labelKey are needed"),
+        ("plugins:\n- {type: utilization-filter}\n", "epp.yaml:4: plugins[0].type: at least one condition is needed"),
+        ("plugins:\n- {type: utilization-filter, parameters: {conditions: [{metric: waiting-queue}]}}\n", "epp.yaml:4: plugins[0].parameters.conditions[0]: a condition needs metric and maxValue"),
+        ("plugins:\n- {type: utilization-filter, parameters: {conditions: [{metric: kv-cache-utilization, maxValue: 80}]}}\n", "epp.yaml:4: plugins[0].parameters.conditions[0]: kv-cache-utilization is a share: maxValue must be at most 1, got 80"),
+        ("plugins:\n- {type: endpoint-attribute-filter}\n", "epp.yaml:4: plugins[0].type: attribute is missing"),
+        ("plugins:\n- {type: endpoint-attribute-filter, parameters: {attribute: x, algorithm: {threshold: {operator: LesThan, value: 1}}}}\n", "epp.yaml:4: plugins[0].parameters.algorithm.threshold.operator: expected one of LessThan, LessThanOrEqual, GreaterThan, GreaterThanOrEqual, Equal, NotEqual, got 'LesThan'"),
+        ("plugins:\n- {type: endpoint-attribute-scorer, parameters: {attributeKey: x}}\n", "epp.yaml:4: plugins[0].parameters: algorithm.type is missing"),
+        ("plugins:\n- {type: endpoint-attribute-scorer, parameters: {attributeKey: x, algorithm: {type: linear_lower_is_better, normalization: {fixedRange: {min: 5, max: 1}}}}}\n", "epp.yaml:4: plugins[0].parameters.algorithm.normalization.fixedRange: min must be below max, got 5 and 1"),
+        ("plugins:\n- {type: label-selector-filter, parameters: {matchExpressions: [{key: a, operator: In}]}}\n", "epp.yaml:4: plugins[0].parameters.matchExpressions[0]: operator In needs values"),
+        ("plugins:\n- {type: label-selector-filter, parameters: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}\n", "epp.yaml:4: plugins[0].parameters.matchExpressions[0]: operator Exists needs no values"),
+        ("plugins:\n- {type: label-selector-filter, parameters: {matchExpressions: [{operator: Exists}]}}\n", "epp.yaml:4: plugins[0].parameters.matchExpressions[0]: key is missing"),
+        ("schedulingProfiles: [{name: ''}]\n", "epp.yaml:3: schedulingProfiles[0]: name is missing"),
         ("flowControl: {defaultRequestTTL: soon}\n", "epp.yaml:3: flowControl.defaultRequestTTL: expected a duration like 200ms or 1m30s, got 'soon'"),
         ("flowControl: {maxBytes: plenty}\n", "epp.yaml:3: flowControl.maxBytes: expected a quantity like 1Gi, 500M or 100, got 'plenty'"),
         ("plugins: {}\nplugins: []\n", "epp.yaml:4: plugins: stands twice"),
@@ -49,7 +75,7 @@ def problems(text: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_place(body: str, expected: str) -> None:
-    assert expected in problems(HEAD + body)
+    assert any(found.startswith(expected) for found in problems(HEAD + body))
 
 
 def test_all_mistakes_are_told_at_once_in_order_of_lines() -> None:
@@ -68,6 +94,8 @@ def test_all_mistakes_are_told_at_once_in_order_of_lines() -> None:
         ("apiVersion: llm-d.ai/v1\nkind: EndpointPickerConfig\n", "epp.yaml:1: apiVersion: unknown apiVersion 'llm-d.ai/v1'"),
         ("apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPicker\n", "epp.yaml:2: kind: expected EndpointPickerConfig, got 'EndpointPicker'"),
         ("a: 1\n---\nb: 2\n", "not valid YAML"),
+        ("plugins: " + 5000 * "[" + 5000 * "]", "epp.yaml:1: not valid YAML: nested too deeply"),
+        ("kind: a\x00b", "epp.yaml:1: not valid YAML: unacceptable character"),
     ],
 )  # fmt: skip
 def test_what_is_no_configuration_at_all_is_said(text: str, expected: str) -> None:

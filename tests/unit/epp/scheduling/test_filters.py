@@ -70,10 +70,24 @@ def test_utilization_filter_wants_every_condition() -> None:
     assert kept("utilization-filter", found[:2], f"{{{conditions}}}") == set()
 
 
-def test_attribute_filter_compares_with_a_threshold() -> None:
-    found = [candidate("a", running=3), candidate("b", running=30)]
-    algorithm = "algorithm: {threshold: {operator: '<', value: 10}}"
-    assert kept("endpoint-attribute-filter", found, f"{{attribute: running-requests, {algorithm}}}") == {"a"}
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        ("LessThan", {"a"}), ("LessThanOrEqual", {"a", "b"}), ("Equal", {"b"}), ("NotEqual", {"a", "c"}),
+        ("GreaterThan", {"c"}), ("GreaterThanOrEqual", {"b", "c"}),
+    ],
+)  # fmt: skip
+def test_attribute_filter_compares_with_a_threshold(operator: str, expected: set[str]) -> None:
+    found = [candidate("a", running=3), candidate("b", running=10), candidate("c", running=30)]
+    algorithm = f"algorithm: {{type: threshold, threshold: {{operator: {operator}, value: 10}}}}"
+    assert kept("endpoint-attribute-filter", found, f"{{attribute: running-requests, {algorithm}}}") == expected
+
+
+@pytest.mark.parametrize(("on_missing", "expected"), [("Pass", {"a", "b"}), ("Fail", set())])
+def test_an_attribute_that_no_endpoint_has_is_left_to_on_missing(on_missing: str, expected: set[str]) -> None:
+    algorithm = "algorithm: {type: threshold, threshold: {operator: LessThanOrEqual, value: 0.9}}"
+    parameters = f"{{attribute: GPUUtilization/dcgm-extractor, onMissing: {on_missing}, {algorithm}}}"
+    assert kept("endpoint-attribute-filter", [candidate("a"), candidate("b")], parameters) == expected
 
 
 def test_prefix_affinity_filter_keeps_who_holds_the_prompt() -> None:
@@ -89,6 +103,11 @@ def test_prefix_affinity_filter_lets_go_when_the_holder_waits_too_long() -> None
     slow = "{peakPrefillThroughput: 10}"
     assert kept("prefix-cache-affinity-filter", found, slow, before=[BODY]) == {"a", "b"}
     assert len(kept("prefix-cache-affinity-filter", found, "{peakPrefillThroughput: 1000}", before=[BODY])) == 1
+
+
+def test_prefix_affinity_filter_without_a_penalty_always_sticks() -> None:
+    slow = "{peakPrefillThroughput: 10, maxTTFTPenaltyMs: 0}"
+    assert len(kept("prefix-cache-affinity-filter", [candidate("a"), candidate("b")], slow, before=[BODY])) == 1
 
 
 def test_prefix_affinity_filter_explores_by_chance() -> None:
@@ -123,4 +142,5 @@ def test_context_length_filters_only_when_told_to() -> None:
     label = "llm-d.ai/context-length-range"
     found = [candidate("short", labels={label: "0-100"}), candidate("long", labels={label: "0-9000"}), candidate("any")]
     assert kept("context-length-aware", found) == {"short", "long", "any"}
+    found += [candidate("unreadable", labels={label: "much"}), candidate("upside down", labels={label: "900-100"})]
     assert kept("context-length-aware", found, "{enableFiltering: true}") == {"long", "any"}

@@ -69,6 +69,14 @@ def test_without_a_decode_endpoint_there_is_no_answer() -> None:
     assert decided.rejection.status == 429
 
 
+@pytest.mark.parametrize(("order", "is_apart"), [("decode-first", False), ("prefill-first", True)])
+def test_without_a_decider_only_prefill_first_prefills_apart(order: str, is_apart: bool) -> None:
+    text = config("always-disagg-pd-decider").replace(
+        "deciders: {prefill: always-disagg-pd-decider}", f"stageOrder: {order}"
+    )
+    assert (prefiller(decide(text, pods("decode", "prefill"), BODY)) is not None) == is_apart
+
+
 HEADER = (
     HEAD
     + """\

@@ -148,6 +148,25 @@ def test_the_chance_of_refusal_grows_with_the_power_of_saturation() -> None:
     assert refused / 4000 == pytest.approx(0.096, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("power", "k", "waiting", "expected"),
+    [
+        (5.0, 300.0, 1, 0.096),
+        (5.0, 300.0, 0, 0.0),
+        (500.0, 300.0, 100, 1.0),
+        (1.0, 0.1, 5, 0.1),
+        (1e6, 1.0, 10**9, 1.0),
+    ],
+)
+def test_the_chance_of_refusal_never_leaves_its_range(power: float, k: float, waiting: int, expected: float) -> None:
+    refusals = 0
+    seen, random = view(load(waiting, 0.0), priority=-1), Random(7)
+    for _ in range(2000):
+        asked = SchedulingView(seen.request, seen.states, NOW, random)
+        refusals += not ProbabilisticAdmitter(power=power, k=k).admits(asked)
+    assert refusals / 2000 == pytest.approx(expected, abs=0.03)
+
+
 SHEDDING = """\
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig

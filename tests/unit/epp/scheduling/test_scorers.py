@@ -147,6 +147,16 @@ def test_context_length_scorer_prefers_the_narrow_range_that_fits() -> None:
     assert none == 0.5
 
 
+def test_context_length_scorer_at_the_edges_of_labels() -> None:
+    label = "llm-d.ai/context-length-range"
+    spans = ["1024-1024", "0-1024", "1024-2048", "much", "2048-0"]
+    found = [candidate(span, labels={label: span}) for span in spans]
+    body = {"model": "m", "prompt": "x" * 4096}  # 1024 tokens
+    narrow = 0.7 / (1 + 1024 / 10_000)
+    expected = [1.0, 0.3 + 0.7 * narrow, 0.3 + 0.7 * (narrow + 0.3), 0.0, 0.0]
+    assert scores("context-length-aware", found, body=body) == pytest.approx(expected)
+
+
 def test_header_label_scorer_compares_a_header_with_a_label() -> None:
     found = [candidate("a", labels={"zone": "x"}), candidate("b", labels={"zone": "y"}), candidate("c")]
     parameters = "{headerName: X-Zone, labelKey: zone}"
@@ -159,13 +169,22 @@ def test_header_label_scorer_compares_a_header_with_a_label() -> None:
     [
         ("{type: linear_lower_is_better}", [1.0, 0.5, 0.0]),
         ("{type: linear_higher_is_better}", [0.0, 0.5, 1.0]),
+        ("{type: linear_lower_is_better, normalization: {adaptiveRange: {}}}", [1.0, 0.5, 0.0]),
+        ("{type: linear_lower_is_better, normalization: {fixedRange: {min: 0, max: 20}}}", [1.0, 0.75, 0.5]),
+        ("{type: linear_higher_is_better, normalization: {fixedRange: {min: 0, max: 5}}}", [0.0, 1.0, 1.0]),
         ("{type: linear_lower_is_better, fixedRange: {min: 0, max: 20}}", [1.0, 0.75, 0.5]),
     ],
 )
-def test_attribute_scorer_is_linear(algorithm: str, expected: list[float]) -> None:
+@pytest.mark.parametrize("key", ["attributeKey", "attribute"])
+def test_attribute_scorer_is_linear(key: str, algorithm: str, expected: list[float]) -> None:
     found = [candidate(name, waiting=waiting) for name, waiting in zip(names(3), [0, 5, 10], strict=True)]
-    parameters = f"{{attribute: waiting-queue, algorithm: {algorithm}}}"
+    parameters = f"{{{key}: waiting-queue, algorithm: {algorithm}}}"
     assert scores("endpoint-attribute-scorer", found, parameters) == pytest.approx(expected)
+
+
+def test_an_attribute_that_no_endpoint_has_scores_nothing() -> None:
+    parameters = "{attributeKey: custom.queue, algorithm: {type: linear_lower_is_better}}"
+    assert scores("endpoint-attribute-scorer", [candidate("a"), candidate("b")], parameters) == [0.0, 0.0]
 
 
 def test_session_scorer_prefers_the_endpoint_of_the_token() -> None:
@@ -189,6 +208,26 @@ def test_session_scorer_can_bind_by_id() -> None:
     again = decide(
         config("session-affinity-scorer", "{strategy: session_id}"), found, BODY, headers=headers, before=[BODY]
     )
+    assert again.scores["session-affinity-scorer"][first.targets[0]] == 1.0
+
+
+def test_session_ids_may_stand_in_headers_of_ones_own() -> None:
+    found = [candidate(name) for name in names(4)]
+    sources = "sources: [{header: X-Agent}, {header: x-chat}], evictionTtlSeconds: 60"
+    text = config("session-affinity-scorer", f"{{strategy: session_id, sessionIdConfig: {{{sources}}}}}")
+    for headers in ({"x-agent": "s-1"}, {"x-chat": "s-1"}, {"x-agent": "s-1", "x-chat": "s-2"}):
+        first = decide(text, found, BODY, headers=headers)
+        again = decide(text, found, BODY, headers=headers, before=[BODY])
+        assert again.scores["session-affinity-scorer"][first.targets[0]] == 1.0
+    other = decide(text, found, BODY, headers={"x-session-id": "s-1"}, before=[BODY])
+    assert set(other.scores["session-affinity-scorer"].values()) == {0.0}
+
+
+def test_a_session_id_producer_without_parameters_reads_the_usual_header() -> None:
+    found = [candidate(name) for name in names(4)]
+    text = config("session-affinity-scorer", "{strategy: session_id}") + "- {type: session-id-producer}\n"
+    first = decide(text, found, BODY, headers={"x-session-id": "s"})
+    again = decide(text, found, BODY, headers={"x-session-id": "s"}, before=[BODY])
     assert again.scores["session-affinity-scorer"][first.targets[0]] == 1.0
 
 

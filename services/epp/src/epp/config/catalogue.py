@@ -160,7 +160,8 @@ KNOWN_UPSTREAM: Mapping[str, str] = MappingProxyType({
     "vllmgrpc-parser": "gRPC bodies are not read; such requests are picked by load alone",
     "vertexai-parser": "gRPC bodies are not read; such requests are picked by load alone",
 })  # fmt: skip
-# Of those, the ones that choose profiles.
+# Of those, the ones that choose profiles, and the ones that read bodies.
+KNOWN_PARSERS = frozenset({"vllmgrpc-parser", "vertexai-parser"})
 KNOWN_HANDLERS = frozenset({"pd-profile-handler", "data-parallel-profile-handler", "disagg-headers-handler"})
 
 GATES: Mapping[str, str] = MappingProxyType({

@@ -35,8 +35,13 @@ def key_of(field: dataclasses.Field[Any]) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def decode(cls: type[Any], value: Value | None, defaults: Mapping[str, object] = NO_DEFAULTS) -> Any:
-    """An instance of `cls`; what does not fit is reported and takes its default."""
+def decode(
+    cls: type[Any], value: Value | None, defaults: Mapping[str, object] = NO_DEFAULTS, place: Value | None = None
+) -> Any:
+    """An instance of `cls`; what does not fit is reported and takes its default.
+
+    `place` is where to tell what is wrong with the whole, if there is no value.
+    """
     fields = {key_of(field): field for field in dataclasses.fields(cls) if "why" in field.metadata}
     hints = typing.get_type_hints(cls)
     given: dict[str, object] = dict(defaults)
@@ -47,13 +52,24 @@ def decode(cls: type[Any], value: Value | None, defaults: Mapping[str, object] =
         decoded = _decode_type(hints[field.name], member)
         if decoded is not None and _is_within_bounds(field, member, decoded):
             given[field.name] = decoded
+            if field.metadata.get("reference") and decoded:
+                member.report.references.append((member, str(field.metadata["reference"])))
         if field.metadata.get("ignored"):
             member.warn(f"has no effect: {str(field.metadata['why']).removeprefix('ignored: ')}")
     instance = cls(**given)
-    check = getattr(instance, "problem", None)
-    if value is not None and check is not None and (message := check()):
-        value.problem(message)
+    _judge(instance, value or place)
     return instance
+
+
+def _judge(instance: object, place: Value | None) -> None:
+    """Ask a value what is wrong with it as a whole (`problem`), or will surprise (`warning`)."""
+    problem, warning = getattr(instance, "problem", None), getattr(instance, "warning", None)
+    if place is None:
+        return
+    if problem is not None and (message := problem()):
+        place.problem(message)
+    elif warning is not None and (message := warning()):
+        place.warn(message)
 
 
 def _decode_type(hint: Any, value: Value) -> object:

@@ -74,13 +74,20 @@ def _parameters(
         choices = field.metadata["choices"]
         type_ = " or ".join(f"`{choice}`" for choice in choices) if choices else _type(inner)
         type_ = f"list of {type_}" if is_list else f"{type_}, {unit}" if unit and inner is not Seconds else type_
-        yield f"| `{key}` | {type_} | {_defaults(field, by_version)} | {why} |"
+        yield f"| `{key}` | {type_} | {_defaults(field, inner, by_version)} | {why} |"
 
 
-def _defaults(field: dataclasses.Field[Any], by_version: Mapping[str, Mapping[str, object]]) -> str:
+def _defaults(field: dataclasses.Field[Any], type_: Any, by_version: Mapping[str, Mapping[str, object]]) -> str:
     default = field.default if field.default is not dataclasses.MISSING else None
-    shown = [_show(by_version.get(version, NO_DEFAULTS).get(field.name, default)) for version in (LLM_D, GIE)]
+    show = _show_seconds if type_ is Seconds else _show
+    shown = [show(by_version.get(version, NO_DEFAULTS).get(field.name, default)) for version in (LLM_D, GIE)]
     return shown[0] if shown[0] == shown[1] else ", ".join(shown)
+
+
+def _show_seconds(value: Any) -> str:
+    if value is None:
+        return _show(None)
+    return f"{value:g}s" if value >= 1 else f"{value * 1000:g}ms"
 
 
 def _show(value: object) -> str:

@@ -3,6 +3,7 @@
 Strict where YAML is lax: a key that stands twice is a problem, not a silent override.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from epp.units import Quantity, Seconds
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
+_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(?:[eE]([+-]?\d{1,2})|(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei))?$")
 _QUANTITY_UNITS: dict[str | None, float] = {
     None: 1,
     "m": 0.001,
@@ -30,6 +31,7 @@ class Report:
     source: str
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    references: list[tuple["Value", str]] = field(default_factory=list)  # names of other plugins, and their parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,16 @@ class Value:
     node: yaml.Node
     path: str
     report: Report
+    key: yaml.Node | None = None  # what it stands behind
 
     @property
     def line(self) -> int:
         """The line it starts on, from 1."""
         return int(self.node.start_mark.line) + 1
+
+    def at_key(self) -> "Value":
+        """The same place, but at its key, which may stand a line above."""
+        return self if self.key is None else Value(self.key, self.path, self.report)
 
     def problem(self, message: str) -> None:
         """Report what is wrong here."""
@@ -76,10 +83,13 @@ class Value:
             return {}
         found: dict[str, Value] = {}
         for key_node, value_node in self.node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                Value(key_node, self.path, self.report).problem("expected a name before the colon")
+                continue
             key = str(key_node.value)
-            value = Value(value_node, f"{self.path}.{key}" if self.path else key, self.report)
+            value = Value(value_node, f"{self.path}.{key}" if self.path else key, self.report, key_node)
             if key in found:
-                Value(key_node, value.path, self.report).problem("stands twice")
+                value.at_key().problem("stands twice")
             found[key] = value
         return found
 
@@ -88,7 +98,7 @@ class Value:
         names = list(valid)
         found = self.members()
         for key in [key for key in found if key not in names]:
-            found[key].problem(f"unknown key{nearest(key, names)}")
+            found[key].at_key().problem(f"unknown key{nearest(key, names)}")
             del found[key]
         return found
 
@@ -130,12 +140,10 @@ class Value:
 
     def number(self, expected: str = "a number") -> float | None:
         """A finite number."""
-        if isinstance(self.node, yaml.ScalarNode) and self.node.tag.endswith((":int", ":float")):
-            constructed = yaml.constructor.SafeConstructor().construct_object(self.node)
-            if constructed == constructed and abs(constructed) != float("inf"):
-                return float(constructed)
-        self._misfit(expected)
-        return None
+        number = _number(self.node)
+        if number is None:
+            self._misfit(expected)
+        return number
 
     def seconds(self) -> Seconds | None:
         """A duration like 200ms; a bare 0 is one, too."""
@@ -154,10 +162,21 @@ class Value:
         if found is None:
             self._misfit("a quantity like 1Gi, 500M or 100")
             return None
-        return Quantity(int(float(found[1]) * _QUANTITY_UNITS[found[2]]))
+        scale = _QUANTITY_UNITS[found[3]] if found[2] is None else 10.0 ** int(found[2])
+        return Quantity(int(float(found[1]) * scale))
 
     def _misfit(self, expected: str) -> None:
         self.problem(f"expected {expected}, got {self.kind}")
+
+
+def _number(node: yaml.Node) -> float | None:
+    if not isinstance(node, yaml.ScalarNode) or not node.tag.endswith((":int", ":float")):
+        return None
+    try:
+        number = float(yaml.constructor.SafeConstructor().construct_object(node))
+    except (OverflowError, ValueError):  # too many digits
+        return None
+    return number if math.isfinite(number) else None
 
 
 def read(text: str, source: str) -> Value:
@@ -171,7 +190,9 @@ def read(text: str, source: str) -> Value:
         line = 1 if mark is None else mark.line + 1
         raise ConfigError([Problem(source, line, "", f"not valid YAML: {words}")]) from None
     except yaml.YAMLError as error:
-        raise ConfigError([Problem(source, 1, "", f"not valid YAML: {error}")]) from None
+        raise ConfigError([Problem(source, 1, "", f"not valid YAML: {' '.join(str(error).split())}")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(source, 1, "", "not valid YAML: nested too deeply")]) from None
     if node is None:
         raise ConfigError([Problem(source, 1, "", "the document is empty")])
     return Value(node, "", report)

@@ -174,9 +174,9 @@ class MetricsDataSource:
 class ModelsDataSource:
     """Asks each endpoint which models and adapters it serves."""
 
-    scheme: str = parameter("http", "how the endpoint is asked", choices=("http", "https"))
+    scheme: str = parameter("http", "ignored: the connection of the metrics serves", ignored=True)
     path: str = parameter("/v1/models", "where the endpoint lists its models")
-    insecure_skip_verify: bool = parameter(True, "with https, do not verify the endpoint's certificate")
+    insecure_skip_verify: bool = parameter(True, "ignored: the connection of the metrics serves", ignored=True)
     interval: Seconds = parameter(Seconds(2.0), "how often, since adapters come and go", unit="seconds")
 
 

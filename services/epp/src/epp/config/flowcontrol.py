@@ -20,8 +20,12 @@ class PriorityBand:
     priority: int = parameter(0, "higher is served first")
     max_bytes: Quantity = parameter(Quantity(1_000_000_000), "body bytes that may wait", unit="bytes", minimum=0)
     max_requests: Quantity = parameter(Quantity(5000), "requests that may wait", unit="requests", minimum=0)
-    ordering_policy_ref: str = parameter("fcfs-ordering-policy", "which request of a flow is next")
-    fairness_policy_ref: str = parameter("global-strict-fairness-policy", "which flow is next")
+    ordering_policy_ref: str = parameter(
+        "fcfs-ordering-policy", "which request of a flow is next", reference="ordering policy"
+    )
+    fairness_policy_ref: str = parameter(
+        "global-strict-fairness-policy", "which flow is next", reference="fairness policy"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class FlowControl:
     default_negative_priority_band: PriorityBand | None = parameter(None, "for negative priorities not listed")
     priority_bands: tuple[PriorityBand, ...] = parameter((), "bands with settings of their own")
     usage_limit_policy_plugin_ref: str = parameter(
-        "static-usage-limit-policy", "how full the pool may get per priority"
+        "static-usage-limit-policy", "how full the pool may get per priority", reference="usage limit policy"
     )
     saturation_detector: PluginReference | None = parameter(None, "what measures how full the pool is")
     enable_eviction: bool = parameter(False, "end sheddable answers for more important requests")

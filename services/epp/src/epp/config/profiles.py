@@ -1,21 +1,12 @@
 """Puts a profile together from the plugins that a configuration lists. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from epp.config.document import Value
+from epp.config.listing import Listed
 from epp.scheduling.plugin import Filter, Picker, Profile, Scorer, WeightedScorer
+from epp.scheduling.producers import SessionIdProducer
 from epp.scheduling.sessions import SessionAffinityFilter, SessionAffinityScorer
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A plugin as the file lists it."""
-
-    name: str
-    type: str
-    plugin: object
-    value: Value | None = None
 
 
 class ProfileBuilder:
@@ -53,8 +44,15 @@ def session_affinity(profiles: Sequence[Profile]) -> SessionAffinityFilter | Ses
     for profile in profiles:
         for plugin in [plugin for _, plugin in profile.filters] + [weighted.scorer for weighted in profile.scorers]:
             if isinstance(plugin, SessionAffinityFilter | SessionAffinityScorer):
-                return plugin
+                by_id = plugin.session_id_config
+                return plugin if by_id is None else replace(plugin, eviction_ttl_seconds=by_id.eviction_ttl_seconds)
     return None
+
+
+def session_ids(affinity: SessionAffinityFilter | SessionAffinityScorer | None) -> SessionIdProducer | None:
+    """Where the affinity plugin itself says that session ids stand."""
+    by_id = None if affinity is None else affinity.session_id_config
+    return None if by_id is None or not by_id.headers else SessionIdProducer(headers=by_id.headers)
 
 
 def reads_prefix(plugin: object) -> bool:

@@ -14,19 +14,19 @@ from epp.config.catalogue import (
     API_VERSIONS,
     GATES,
     KNOWN_HANDLERS,
+    KNOWN_PARSERS,
     KNOWN_UPSTREAM,
     PARSERS,
     PLUGINS,
-    POLICIES,
     Named,
-    PluginType,
 )
-from epp.config.decode import NO_DEFAULTS, decode
+from epp.config.decode import decode
 from epp.config.document import Report, Value, read
 from epp.config.engines import CoreMetricsExtractor, MetricsDataSource, ModelsDataSource
 from epp.config.flowcontrol import FlowControl
+from epp.config.listing import Listed, Listing
 from epp.config.problems import ConfigError, nearest
-from epp.config.profiles import Listed, ProfileBuilder, reads_prefix, session_affinity
+from epp.config.profiles import ProfileBuilder, reads_prefix, session_affinity, session_ids
 from epp.scheduling.handlers import (
     DisaggProfileHandler,
     HeaderProfileHandler,
@@ -99,16 +99,18 @@ class _Reader:
         self.report: Report = document.report
         self.top = document.known_members(_TOP_LEVEL)
         self.document = document
-        self.types: dict[str, PluginType] = {**PLUGINS, **{name: PluginType(cls, "own") for name, cls in own.items()}}
-        self.types.update({alias: kind for kind in PLUGINS.values() for alias in kind.aliases})
         self.api_version = self._api_version()
-        self.listed: dict[str, Listed] = {}
+        self.listing = Listing(self.report, self.api_version, own)
+        self.listed = self.listing.by_name
 
     def config(self) -> SchedulerConfig:
         gates = self._gates()
         for value in self._items("plugins"):
-            self._list_plugin(value)
+            self.listing.add(value)
+        flow_control: FlowControl = decode(FlowControl, self.top.get("flowControl"))
+        self.listing.check_references()
         profiles = self._profiles()
+        affinity = session_affinity(profiles)
         extractor, metrics, models = self._data_layer()
         return SchedulerConfig(
             api_version=self.api_version,
@@ -116,9 +118,9 @@ class _Reader:
             handler=self._handler(profiles),
             prefix=self._prefix(),
             uses_prefix=self._uses_prefix(profiles),
-            load=self._only(InflightLoadProducer) or InflightLoadProducer(),
-            session=self._only(SessionIdProducer),
-            affinity=session_affinity(profiles),
+            load=self.listing.only(InflightLoadProducer) or InflightLoadProducer(),
+            session=self.listing.only(SessionIdProducer) or session_ids(affinity),
+            affinity=affinity,
             detector=self._detector(),
             admitters=tuple(listed.plugin for listed in self.listed.values() if isinstance(listed.plugin, Admitter)),
             metrics=metrics,
@@ -126,7 +128,7 @@ class _Reader:
             models=models,
             parsers=self._parsers(),
             gates=gates,
-            flow_control=decode(FlowControl, self.top.get("flowControl")),
+            flow_control=flow_control,
             plugins={name: listed.plugin for name, listed in self.listed.items()},
             warnings=tuple(str(warning) for warning in self.report.warnings),
         )
@@ -163,67 +165,6 @@ class _Reader:
                     value.warn(f"{name}: {GATES[name]}")
         return frozenset(gates)
 
-    # Plugins
-
-    def _list_plugin(self, value: Value) -> None:
-        members = value.known_members(("name", "type", "parameters"))
-        if "type" not in members:
-            value.problem("type is missing")
-            return
-        type_ = members["type"].text()
-        name = (members["name"].text() if "name" in members else None) or type_
-        if type_ is None or name is None:
-            return
-        if name in self.listed:
-            value.problem(f"another plugin is named {name!r}, too; give one of them a name of its own")
-            return
-        plugin = self._make(type_, members["type"], members.get("parameters"))
-        if plugin is not None:
-            self.listed[name] = Listed(name, type_, plugin, value)
-
-    def _make(self, type_: str, place: Value, parameters: Value | None) -> object | None:
-        if type_ in KNOWN_UPSTREAM:
-            place.warn(f"{type_!r} is not here yet: {KNOWN_UPSTREAM[type_]}")
-            return Named()
-        if type_ in PARSERS or type_ in POLICIES:
-            return Named()
-        kind = self.types.get(type_)
-        if kind is None:
-            valid = [*self.types, *PARSERS, *POLICIES, *KNOWN_UPSTREAM]
-            place.problem(f"unknown plugin type {type_!r}{nearest(type_, valid)}")
-            return None
-        return self._decode(kind, parameters)
-
-    def _decode(self, kind: PluginType, parameters: Value | None) -> object:
-        plugin: object = decode(kind.plugin, parameters, kind.defaults.get(self.api_version, NO_DEFAULTS))
-        return plugin
-
-    def _default(self, type_: str) -> Any:
-        kind = PLUGINS[type_]
-        return self._decode(kind, None)
-
-    def _only(self, cls: type[Any]) -> Any:
-        """The plugin of a class of which one is enough; a second is a problem."""
-        found = [listed for listed in self.listed.values() if isinstance(listed.plugin, cls)]
-        for extra in found[1:]:
-            if extra.value is not None:
-                extra.value.problem(f"there is a {found[0].type!r} already; one serves all profiles")
-        return found[0].plugin if found else None
-
-    def _referred(self, value: Value) -> Listed | None:
-        """The plugin that a pluginRef names."""
-        reference = value.text()
-        if reference is None:
-            return None
-        if reference in self.listed:
-            return self.listed[reference]
-        if reference in self.types or reference in PARSERS or reference in POLICIES or reference in KNOWN_UPSTREAM:
-            plugin = self._make(reference, value, None)
-            listed = self.listed[reference] = Listed(reference, reference, plugin)
-            return listed
-        value.problem(f"no plugin is named {reference!r}{nearest(reference, self.listed)}")
-        return None
-
     # Profiles
 
     def _profiles(self) -> list[Profile]:
@@ -231,7 +172,7 @@ class _Reader:
         for value in self._items("schedulingProfiles"):
             members = value.known_members(("name", "plugins"))
             name = members["name"].text() if "name" in members else None
-            if name is None:
+            if not name:
                 value.problem("name is missing")
             elif any(profile.name == name for profile in profiles):
                 value.problem(f"another profile is named {name!r}, too")
@@ -246,7 +187,7 @@ class _Reader:
             if "pluginRef" not in members:
                 value.problem("pluginRef is missing")
                 continue
-            listed = self._referred(members["pluginRef"])
+            listed = self.listing.referred(members["pluginRef"])
             weight = members["weight"].number() if "weight" in members else None
             if listed is None:
                 continue
@@ -273,7 +214,7 @@ class _Reader:
                 ("kv-cache-utilization-scorer", 2.0),
                 ("prefix-cache-scorer", 3.0),
             ):
-                builder.add(Listed(type_, type_, self._default(type_)), weight)
+                builder.add(Listed(type_, type_, self.listing.default(type_)), weight)
         return builder.build(self._first_picker())
 
     def _first_picker(self) -> Picker:
@@ -290,11 +231,7 @@ class _Reader:
         handler = found[0].plugin if found else self._substitute([profile.name for profile in profiles])
         assert isinstance(handler, ProfileHandler)
         if isinstance(handler, DisaggProfileHandler):
-            bound = handler.bind({name: listed.plugin for name, listed in self.listed.items()})
-            if isinstance(bound, str):
-                (found[0].value or self.document).problem(bound)
-            else:
-                handler = bound
+            handler = handler.bind({name: listed.plugin for name, listed in self.listed.items()})
         message = handler.check([profile.name for profile in profiles])
         if message:
             place = (found[0].value if found else None) or self.top.get("schedulingProfiles") or self.document
@@ -311,10 +248,10 @@ class _Reader:
 
     def _prefix(self) -> ApproxPrefixCacheProducer:
         """The configured producer; without one the default, with what an older configuration gave the scorer."""
-        found = self._only(ApproxPrefixCacheProducer)
+        found = self.listing.only(ApproxPrefixCacheProducer)
         if isinstance(found, ApproxPrefixCacheProducer):
             return found
-        producer: ApproxPrefixCacheProducer = self._default("approx-prefix-cache-producer")
+        producer: ApproxPrefixCacheProducer = self.listing.default("approx-prefix-cache-producer")
         scorer = next(
             (each.plugin for each in self.listed.values() if isinstance(each.plugin, PrefixCacheScorer)), None
         )
@@ -347,7 +284,7 @@ class _Reader:
             if reference is None:
                 value.problem("pluginRef is missing")
                 continue
-            listed = self._referred(reference)
+            listed = self.listing.referred(reference)
             if listed is not None and isinstance(listed.plugin, SaturationDetector):
                 return listed.plugin
             if listed is not None:
@@ -355,7 +292,7 @@ class _Reader:
         if "utilization-detector" in self.listed:
             plugin = self.listed["utilization-detector"].plugin
             return plugin if isinstance(plugin, SaturationDetector) else None
-        detector = self._default("utilization-detector")
+        detector = self.listing.default("utilization-detector")
         assert isinstance(detector, SaturationDetector)
         return detector
 
@@ -363,12 +300,12 @@ class _Reader:
         layer = self.top.get("dataLayer")
         if layer is not None:
             self._read_data_layer(layer)
-        extractor, metrics = self._only(CoreMetricsExtractor), self._only(MetricsDataSource)
-        models = self._only(ModelsDataSource)
+        extractor, metrics = self.listing.only(CoreMetricsExtractor), self.listing.only(MetricsDataSource)
+        models = self.listing.only(ModelsDataSource)
         return (
-            extractor or self._default("core-metrics-extractor"),
-            metrics or self._default("metrics-data-source"),
-            models or self._default("models-data-source"),
+            extractor or self.listing.default("core-metrics-extractor"),
+            metrics or self.listing.default("metrics-data-source"),
+            models or self.listing.default("models-data-source"),
         )
 
     def _read_data_layer(self, layer: Value) -> None:
@@ -381,18 +318,23 @@ class _Reader:
                 members[key].warn("has no effect: replicas share state through --redis-url")
         if "discovery" in members:
             members["discovery"].warn("has no effect: endpoints come from EndpointSlices in --config-dir")
-        if "injectDefaults" in members:
-            members["injectDefaults"].boolean()
         for source in members["sources"].items() if "sources" in members else ():
             entry = source.known_members(("pluginRef", "extractors"))
-            if "pluginRef" in entry:
-                self._referred(entry["pluginRef"])
-            else:
-                source.problem("pluginRef is missing")
+            self._play(source, entry, ("source",))
             for extractor in entry["extractors"].items() if "extractors" in entry else ():
-                reference = extractor.known_members(("pluginRef",)).get("pluginRef")
-                if reference is not None:
-                    self._referred(reference)
+                self._play(extractor, extractor.known_members(("pluginRef",)), ("extractor", "producer"))
+        injects = members["injectDefaults"].boolean() if "injectDefaults" in members else True
+        if not injects and not any(isinstance(listed.plugin, MetricsDataSource) for listed in self.listed.values()):
+            members["injectDefaults"].warn("has no effect: endpoints are scraped all the same")
+
+    def _play(self, place: Value, entry: Mapping[str, Value], parts: Sequence[str]) -> None:
+        """A reference to a plugin that must be one of these parts."""
+        if "pluginRef" not in entry:
+            place.problem("pluginRef is missing")
+            return
+        listed = self.listing.referred(entry["pluginRef"])
+        if listed is not None and self.listing.part_of(listed) not in parts and listed.type not in KNOWN_UPSTREAM:
+            entry["pluginRef"].problem(f"{listed.name!r} ({listed.type}) is no {parts[0]}")
 
     def _parsers(self) -> tuple[str, ...]:
         references: list[Value] = []
@@ -404,10 +346,10 @@ class _Reader:
         found = []
         for value in references:
             reference = value.known_members(("pluginRef",)).get("pluginRef")
-            listed = None if reference is None else self._referred(reference)
+            listed = None if reference is None else self.listing.referred(reference)
             if reference is None:
                 value.problem("pluginRef is missing")
-            elif listed is not None and listed.type not in PARSERS and listed.type not in KNOWN_UPSTREAM:
+            elif listed is not None and listed.type not in PARSERS and listed.type not in KNOWN_PARSERS:
                 reference.problem(f"{listed.name!r} ({listed.type}) is no parser")
             elif listed is not None:
                 found.append(listed.type)

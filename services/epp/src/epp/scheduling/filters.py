@@ -1,7 +1,9 @@
 """The filters, with upstream's names, parameters and rules. Pure."""
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from epp.scheduling.labels import ROLE_LABEL, MatchExpression
@@ -9,6 +11,15 @@ from epp.scheduling.plugin import parameter
 from epp.scheduling.view import ATTRIBUTES, SchedulingView
 
 TESTING_HEADER = "test-epp-endpoint-selection"
+
+_OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType({
+    "LessThan": operator.lt,
+    "LessThanOrEqual": operator.le,
+    "GreaterThan": operator.gt,
+    "GreaterThanOrEqual": operator.ge,
+    "Equal": operator.eq,
+    "NotEqual": operator.ne,
+})  # fmt: skip
 
 _DECODE_ROLES = frozenset({"decode", "prefill-decode", "both", "encode-prefill-decode"})
 _PREFILL_ROLES = frozenset({"prefill", "encode-prefill", "prefill-decode", "both", "encode-prefill-decode"})
@@ -68,12 +79,22 @@ class EncodeFilter:
 class UtilizationCondition:
     """One bound."""
 
-    metric: Literal["active-requests", "running-requests", "waiting-queue", "kv-cache-utilization"] = parameter(
-        "waiting-queue",
-        "the figure",
-        choices=("active-requests", "running-requests", "waiting-queue", "kv-cache-utilization"),
+    metric: str = parameter(
+        "", "the figure", choices=("active-requests", "running-requests", "waiting-queue", "kv-cache-utilization")
     )
-    max_value: float = parameter(0.0, "the most it may be")
+    max_value: float | None = parameter(None, "the most it may be", minimum=0)
+
+    def problem(self) -> str | None:
+        """Both must be said; a cache is never fuller than 1."""
+        if not self.metric or self.max_value is None:
+            return "a condition needs metric and maxValue"
+        if self.metric == "kv-cache-utilization" and self.max_value > 1:
+            return f"kv-cache-utilization is a share: maxValue must be at most 1, got {self.max_value:g}"
+        return None
+
+    def holds(self, value: float | None) -> bool:
+        """Whether a figure is within the bound; one that is not known is not."""
+        return value is not None and self.max_value is not None and value <= self.max_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +104,16 @@ class UtilizationFilter:
     conditions: tuple[UtilizationCondition, ...] = parameter((), "bounds that must hold, all of them")
     fallback_on_empty: bool = parameter(False, "keep all where none is within")
 
+    def problem(self) -> str | None:
+        """Without a condition it has nothing to do."""
+        return None if self.conditions else "at least one condition is needed"
+
     def keep(self, view: SchedulingView) -> Sequence[bool]:
         """Those within every bound."""
         keep = [True] * len(view)
         for condition in self.conditions:
             values = view.attribute(condition.metric)
-            keep = [
-                kept and value is not None and value <= condition.max_value
-                for kept, value in zip(keep, values, strict=True)
-            ]
+            keep = [kept and condition.holds(value) for kept, value in zip(keep, values, strict=True)]
         return or_all(keep, self.fallback_on_empty)
 
 
@@ -102,7 +124,11 @@ class PrefixCacheAffinityFilter:
     affinity_threshold: float = parameter(0.80, "matched share that counts as held", maximum=1)
     exploration_probability: float = parameter(0.0, "share of requests that ignore the cache", minimum=0, maximum=1)
     max_ttft_penalty_ms: float = parameter(
-        18_000.0, "longest extra wait for a cached prefix", unit="milliseconds", minimum=0, key="maxTTFTPenaltyMs"
+        18_000.0,
+        "longest extra wait for a cached prefix; 0 is any",
+        unit="milliseconds",
+        minimum=0,
+        key="maxTTFTPenaltyMs",
     )
     ttft_source: Literal["prefillThroughput", "latencyPredictor"] = parameter(
         "prefillThroughput", "latencyPredictor counts as prefillThroughput here",
@@ -112,7 +138,10 @@ class PrefixCacheAffinityFilter:
         15_928.0, "turns tokens in flight into time", unit="tokens per second", above=0
     )
     prefix_match_info_producer_name: str = parameter(
-        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix-producer"
+        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix producer"
+    )
+    in_flight_load_producer_name: str = parameter(
+        "inflight-load-producer", "which producer counts the tokens", reference="load producer"
     )
 
     def keep(self, view: SchedulingView) -> Sequence[bool]:
@@ -125,6 +154,8 @@ class PrefixCacheAffinityFilter:
             return everyone
         if self.exploration_probability and view.random.random() < self.exploration_probability:
             return everyone
+        if not self.max_ttft_penalty_ms:
+            return sticky
         waits = [tokens / self.peak_prefill_throughput * 1000 for tokens in view.in_flight_tokens]
         best_sticky = min(wait for wait, is_sticky in zip(waits, sticky, strict=True) if is_sticky)
         best_other = min(wait for wait, is_sticky in zip(waits, sticky, strict=True) if not is_sticky)
@@ -135,43 +166,53 @@ class PrefixCacheAffinityFilter:
 class Threshold:
     """A comparison with a fixed value."""
 
-    operator: Literal["<", "<=", ">", ">="] = parameter("<=", "how to compare", choices=("<", "<=", ">", ">="))
-    value: float = parameter(0.0, "what to compare with")
+    operator: str = parameter("", "how to compare", choices=tuple(_OPERATORS))
+    value: float | None = parameter(None, "what to compare with")
+
+    def problem(self) -> str | None:
+        """Both must be said."""
+        return None if self.operator and self.value is not None else "a threshold needs operator and value"
 
     def holds(self, value: float) -> bool:
         """Whether a figure passes."""
-        match self.operator:
-            case "<":
-                return value < self.value
-            case "<=":
-                return value <= self.value
-            case ">":
-                return value > self.value
-            case ">=":
-                return value >= self.value
+        return self.value is not None and _OPERATORS[self.operator](value, self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdAlgorithm:
-    """The only algorithm of this filter."""
+    """How the figure is judged."""
 
-    threshold: Threshold = parameter(Threshold(), "the comparison that must hold")
+    type: str = parameter("threshold", "the only one here", choices=("threshold",))
+    threshold: Threshold | None = parameter(None, "the comparison that must hold")
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointAttributeFilter:
     """Keeps endpoints whose named figure passes a comparison."""
 
-    attribute: str = parameter("waiting-queue", "the figure", choices=tuple(ATTRIBUTES))
+    attribute: str = parameter("", f"the figure: {', '.join(ATTRIBUTES)}; others are missing everywhere")
     producer: str = parameter("", "ignored: every attribute here has one producer", ignored=True)
     on_missing: Literal["Pass", "Fail"] = parameter("Pass", "endpoints without the figure", choices=("Pass", "Fail"))
     fallback_on_empty: bool = parameter(False, "keep all where none passes")
     algorithm: ThresholdAlgorithm = parameter(ThresholdAlgorithm(), "the comparison")
 
+    def problem(self) -> str | None:
+        """What and with what must be said."""
+        if not self.attribute:
+            return "attribute is missing"
+        return "algorithm.threshold is missing" if self.algorithm.threshold is None else None
+
+    def warning(self) -> str | None:
+        """A figure that another picker's extractor would bring."""
+        return None if self.attribute in ATTRIBUTES else f"no endpoint has {self.attribute!r} here: onMissing decides"
+
     def keep(self, view: SchedulingView) -> Sequence[bool]:
         """Those that pass."""
         without, threshold = self.on_missing == "Pass", self.algorithm.threshold
-        keep = [without if value is None else threshold.holds(value) for value in view.attribute(self.attribute)]
+        keep = [
+            without if value is None else threshold is None or threshold.holds(value)
+            for value in view.attribute(self.attribute)
+        ]
         return or_all(keep, self.fallback_on_empty)
 
 

@@ -41,7 +41,7 @@ class AffinityGate:
         50.0, "extra wait that is never worth moving for: a few engine steps", unit="milliseconds", minimum=0
     )
     prefix_match_info_producer_name: str = parameter(
-        "approx-prefix-cache-producer", _WHY_PRODUCER, reference="prefix-producer"
+        "approx-prefix-cache-producer", _WHY_PRODUCER, reference="prefix producer"
     )
 
     def keep(self, view: SchedulingView) -> Sequence[bool]:
@@ -69,7 +69,7 @@ class ExpectedTTFTScorer:
         100.0, "an endpoint this much slower than the best scores half", unit="milliseconds", above=0
     )
     prefix_match_info_producer_name: str = parameter(
-        "approx-prefix-cache-producer", _WHY_PRODUCER, reference="prefix-producer"
+        "approx-prefix-cache-producer", _WHY_PRODUCER, reference="prefix producer"
     )
 
     def score(self, view: SchedulingView) -> Sequence[float]:

@@ -70,8 +70,8 @@ class DisaggProfiles:
 class DisaggDeciders:
     """Who says whether a leg is worth it."""
 
-    prefill: str = parameter("", "the decider of the prefill leg; without one it runs always", reference="decider")
-    encode: str = parameter("", "the decider of the encode leg; without one it runs for media", reference="decider")
+    prefill: str = parameter("", "the decider of the prefill leg; without one it never runs", reference="decider")
+    encode: str = parameter("", "the decider of the encode leg; without one it never runs", reference="decider")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,8 @@ class DisaggProfileHandler:
         position = decode.chosen[0]
         beside = replace(view, peer=decode.view.states[position].endpoint)
         encode = self._encode(profiles, decode, beside, trace)
-        is_apart = (
-            self.stage_order == "prefill-first"
-            or self.prefill_decider is None
-            or self.prefill_decider.decides(decode.view, position)
+        is_apart = self.stage_order == "prefill-first" or (
+            self.prefill_decider is not None and self.prefill_decider.decides(decode.view, position)
         )
         profile = profiles.get(self.profiles.prefill)
         prefill = run_profile(profile, beside, trace) if is_apart and profile is not None else None
@@ -108,9 +106,9 @@ class DisaggProfileHandler:
         self, profiles: Mapping[str, Profile], decode: ProfileResult, view: SchedulingView, trace: Trace
     ) -> ProfileResult | None:
         profile = profiles.get(self.profiles.encode)
-        if profile is None or not view.request.has_media:
+        if profile is None or self.encode_decider is None:
             return None
-        if self.encode_decider is not None and not self.encode_decider.decides(decode.view, decode.chosen[0]):
+        if not self.encode_decider.decides(decode.view, decode.chosen[0]):
             return None
         return run_profile(profile, view, trace)
 
@@ -122,16 +120,16 @@ class DisaggProfileHandler:
             return "a prefill decider has no say with stageOrder prefill-first"
         return None
 
-    def bind(self, plugins: Mapping[str, object]) -> "DisaggProfileHandler | str":
-        """Itself with its deciders; or what is wrong with their names."""
-        found: dict[str, Decider | None] = {"": None}
-        for name in (self.deciders.prefill, self.deciders.encode):
-            decider = plugins.get(name)
-            if name and not isinstance(decider, Decider):
-                return f"{name!r} is no decider among the plugins"
-            if isinstance(decider, Decider):
-                found[name] = decider
-        return replace(self, prefill_decider=found[self.deciders.prefill], encode_decider=found[self.deciders.encode])
+    def bind(self, plugins: Mapping[str, object]) -> "DisaggProfileHandler":
+        """Itself with the deciders of those names; a name that is none was reported when it was read."""
+
+        def decider(name: str) -> Decider | None:
+            found = plugins.get(name)
+            return found if isinstance(found, Decider) else None
+
+        return replace(
+            self, prefill_decider=decider(self.deciders.prefill), encode_decider=decider(self.deciders.encode)
+        )
 
 
 @dataclass(frozen=True, slots=True)

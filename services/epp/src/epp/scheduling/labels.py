@@ -13,9 +13,10 @@ _RANGE = re.compile(r"^\s*(\d+)\s*-\s*(\d+)\s*$")
 
 
 def in_range(value: str | None) -> tuple[int, int] | None:
-    """`0-8192` as two numbers; None for anything else."""
+    """`0-8192` as two numbers, the lower first; None for anything else."""
     found = _RANGE.match(value or "")
-    return (int(found[1]), int(found[2])) if found else None
+    span = (int(found[1]), int(found[2])) if found else (1, 0)
+    return span if span[0] <= span[1] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,15 @@ class MatchExpression:
         "In", "how it is compared", choices=("In", "NotIn", "Exists", "DoesNotExist")
     )
     values: tuple[str, ...] = parameter((), "what it is compared with")
+
+    def problem(self) -> str | None:
+        """As Kubernetes has it."""
+        if not self.key:
+            return "key is missing"
+        compares = self.operator in ("In", "NotIn")
+        if compares != bool(self.values):
+            return f"operator {self.operator} needs {'values' if compares else 'no values'}"
+        return None
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether labels fulfil it."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from epp.scheduling.plugin import parameter
 
+SESSION_HEADER = "x-session-id"
+
 
 @dataclass(frozen=True, slots=True)
 class ApproxPrefixCacheProducer:
@@ -53,7 +55,7 @@ class InflightLoadProducer:
     output_ratio: float = parameter(1.5, "expected answer tokens per prompt token", minimum=0)
     max_estimated_output_tokens: int = parameter(0, "bound of that estimate; 0 is none", unit="tokens", minimum=0)
     prefix_match_info_producer_name: str = parameter(
-        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix-producer"
+        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix producer"
     )
     sync_cross_replica_state: bool = parameter(
         True, "ignored: replicas share what the event stream carries", ignored=True
@@ -72,6 +74,7 @@ class InflightLoadProducer:
 class TokenProducer:
     """Estimates tokens as four bytes each; token-id prompts are exact."""
 
+    backend: object = parameter(None, "ignored: there is only the estimate", ignored=True)
     estimate: object = parameter(None, "the only way here; takes no settings")
     model_name: object = parameter(None, "ignored: no tokenizer is loaded", ignored=True)
     vllm: object = parameter(None, "ignored: tokens are estimated, no render server is asked", ignored=True)
@@ -82,19 +85,19 @@ class TokenProducer:
 class SessionIdProducer:
     """Reads the session id that session affinity binds by, from a header or a cookie."""
 
-    header_name: str = parameter("", "the header; set this or cookieName")
-    cookie_name: str = parameter("", "the cookie; set this or headerName")
+    header_name: str = parameter("", "the header; without this and cookieName, x-session-id")
+    cookie_name: str = parameter("", "the cookie, instead of a header")
+    headers: tuple[str, ...] = (SESSION_HEADER,)  # tried in order where the configuration names none
 
     def problem(self) -> str | None:
         """One of both."""
-        if bool(self.header_name) == bool(self.cookie_name):
-            return "set exactly one of headerName and cookieName"
-        return None
+        return "set exactly one of headerName and cookieName" if self.header_name and self.cookie_name else None
 
     def session(self, headers: Mapping[str, str]) -> str | None:
         """The session id of a request."""
-        if self.header_name:
-            return headers.get(self.header_name.lower()) or None
+        if not self.cookie_name:
+            names = (self.header_name,) if self.header_name else self.headers
+            return next((found for name in names if (found := headers.get(name.lower()))), None)
         for part in headers.get("cookie", "").split(";"):
             name, _, value = part.strip().partition("=")
             if name == self.cookie_name:

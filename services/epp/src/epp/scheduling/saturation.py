@@ -3,6 +3,7 @@
 Detectors are filters, too: they keep the endpoints that have room.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,10 @@ from epp.state.endpoint import STALE_AFTER_INTERVALS
 from epp.units import Seconds
 
 NO_ROOM = 1.0
+
+
+def _warning(headroom: float) -> str | None:
+    return f"headroom {headroom:g} keeps endpoints at {1 + headroom:g} times their limit" if headroom > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,10 @@ class UtilizationDetector:
     prefill_backlog_threshold: Seconds | None = parameter(
         None, "prefill reserved there, at measured speed, that counts as full; not upstream's, off without a value"
     )
+
+    def warning(self) -> str | None:
+        """Upstream's word of caution."""
+        return _warning(self.headroom)
 
     def saturation(self, view: SchedulingView) -> float:
         """Mean over the endpoints of the fuller of queue and cache; 1 where metrics are missing or stale."""
@@ -77,6 +86,10 @@ class ConcurrencyDetector:
     )
     headroom: float = parameter(0.0, "as a filter, how far above the limit an endpoint is kept", minimum=0)
 
+    def warning(self) -> str | None:
+        """Upstream's word of caution."""
+        return _warning(self.headroom)
+
     def saturation(self, view: SchedulingView) -> float:
         """What is in flight over all there is room for; in hybrid mode the mean of each endpoint's fuller side."""
         if not view.states:
@@ -121,5 +134,10 @@ class ProbabilisticAdmitter:
             for metrics, waiting, usage in zip(view.scraped, view.queued, view.kv_usage, strict=True)
         ]  # fmt: skip
         mean = sum(fill) / len(fill) if fill else NO_ROOM
-        chance = min(1.0, float(mean**self.power) * self.k)
-        return view.random.random() >= chance
+        return view.random.random() >= self._chance(mean)
+
+    def _chance(self, saturation: float) -> float:
+        """k × saturation^power, at most 1; by logarithms, since the power itself may be too large for a number."""
+        if saturation <= 0:
+            return 0.0
+        return math.exp(min(0.0, math.log(self.k) + self.power * math.log(saturation)))

@@ -5,7 +5,6 @@ Where one differs on purpose, docs/compatibility.md says so and why.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from epp.scheduling.labels import in_range
 from epp.scheduling.plugin import parameter
@@ -59,7 +58,7 @@ class PrefixCacheScorer:
     )
     match_length_scale_tokens: int = parameter(8192, "a match this long scores full by length", unit="tokens", above=0)
     prefix_match_info_producer_name: str = parameter(
-        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix-producer"
+        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix producer"
     )
     auto_tune: bool | None = parameter(None, _WHY_PRODUCERS)
     block_size: int | None = parameter(None, _WHY_PRODUCERS, unit="bytes", minimum=0)
@@ -140,8 +139,8 @@ class ActiveRequestScorer:
     idle_threshold: int = parameter(0, "up to this many count as idle and score 1", unit="requests", minimum=0)
     max_busy_score: float = parameter(1.0, "the best score of an endpoint that is not idle", minimum=0, maximum=1)
     request_timeout: str = parameter("", "ignored: reservations end with their request", ignored=True)
-    inflight_load_producer_name: str = parameter(
-        "inflight-load-producer", "which producer counts the requests", reference="load-producer"
+    in_flight_load_producer_name: str = parameter(
+        "inflight-load-producer", "which producer counts the requests", reference="load producer"
     )
 
     def score(self, view: SchedulingView) -> Sequence[float]:
@@ -159,10 +158,10 @@ class TokenLoadScorer:
 
     queue_threshold_tokens: int = parameter(4_194_304, "a load this large scores 0", unit="tokens", above=0)
     prefix_match_info_producer_name: str = parameter(
-        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix-producer"
+        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix producer"
     )
-    inflight_load_producer_name: str = parameter(
-        "inflight-load-producer", "which producer counts the tokens", reference="load-producer"
+    in_flight_load_producer_name: str = parameter(
+        "inflight-load-producer", "which producer counts the tokens", reference="load producer"
     )
 
     def score(self, view: SchedulingView) -> Sequence[float]:
@@ -180,7 +179,7 @@ class NoHitLRUScorer:
 
     lru_size: int = parameter(1024, "ignored: every present endpoint is remembered", unit="endpoints", ignored=True)
     prefix_match_info_producer_name: str = parameter(
-        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix-producer"
+        "approx-prefix-cache-producer", "which producer tells the matches", reference="prefix producer"
     )
     prefix_plugin_type: str = parameter("", "ignored: older name of the producer reference", ignored=True)
     prefix_plugin_name: str = parameter("", "ignored: older name of the producer reference", ignored=True)
@@ -207,29 +206,36 @@ class ContextLengthAware:
     enable_filtering: bool = parameter(False, "as a filter, drop endpoints whose range does not hold the request")
 
     def keep(self, view: SchedulingView) -> Sequence[bool]:
-        """Those whose range holds the request, and those without a range."""
+        """Those whose range holds the request, and those without the label."""
         if not self.enable_filtering:
             return [True] * len(view)
         tokens = _context(view)
-        ranges = [in_range(endpoint.labels.get(self.label)) for endpoint in view.endpoints]
-        return [span is None or span[0] <= tokens <= span[1] for span in ranges]
+        labels = [endpoint.labels.get(self.label) for endpoint in view.endpoints]
+        return [label is None or _holds(in_range(label), tokens) for label in labels]
 
     def score(self, view: SchedulingView) -> Sequence[float]:
         """Narrow ranges that fit score highest."""
         tokens = _context(view)
-        return [_fit(in_range(endpoint.labels.get(self.label)), tokens) for endpoint in view.endpoints]
+        labels = [endpoint.labels.get(self.label) for endpoint in view.endpoints]
+        return [0.5 if label is None else _fit(in_range(label), tokens) for label in labels]
 
 
 def _context(view: SchedulingView) -> int:
     return view.request.prompt_tokens + (view.request.max_tokens or 0)
 
 
+def _holds(span: tuple[int, int] | None, tokens: int) -> bool:
+    return span is not None and span[0] <= tokens <= span[1]
+
+
 def _fit(span: tuple[int, int] | None, tokens: int) -> float:
-    if span is None:
-        return 0.5
+    if span is None:  # a label that nobody can read
+        return 0.0
     low, high = span
+    width = high - low
     if low <= tokens <= high:
-        width = max(1, high - low)
+        if not width:
+            return 1.0
         return 0.3 + 0.7 * (0.7 / (1 + width / 10_000) + 0.3 * (high - tokens) / width)
     distance = low - tokens if tokens < low else tokens - high
     return 0.3 / (1 + distance / 1000)
@@ -241,6 +247,11 @@ class HeaderLabelAffinityScorer:
 
     header_name: str = parameter("", "the header to compare")
     label_key: str = parameter("", "the label to compare with")
+    stamp_response_header: bool = parameter(True, "ignored: no answer is stamped with the label", ignored=True)
+
+    def problem(self) -> str | None:
+        """Both must be said."""
+        return None if self.header_name and self.label_key else "headerName and labelKey are needed"
 
     def score(self, view: SchedulingView) -> Sequence[float]:
         """1 where they are equal."""
@@ -256,32 +267,69 @@ class FixedRange:
     min: float = parameter(0.0, "scores 0 (or 1 where lower is better)")
     max: float = parameter(1.0, "scores 1 (or 0 where lower is better)")
 
+    def problem(self) -> str | None:
+        """In this order."""
+        return None if self.min < self.max else f"min must be below max, got {self.min:g} and {self.max:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveRange:
+    """From the lowest to the highest figure among the candidates; takes no settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """Over what a figure is normalised."""
+
+    fixed_range: FixedRange | None = parameter(None, "over this")
+    adaptive_range: AdaptiveRange | None = parameter(None, "over the candidates' own range; so it is without either")
+
+    def problem(self) -> str | None:
+        """One of both."""
+        return None if self.fixed_range is None or self.adaptive_range is None else "fixedRange or adaptiveRange?"
+
 
 @dataclass(frozen=True, slots=True)
 class LinearAlgorithm:
     """How an attribute becomes a score."""
 
-    type: Literal["linear_lower_is_better", "linear_higher_is_better"] = parameter(
-        "linear_lower_is_better", "which end is best", choices=("linear_lower_is_better", "linear_higher_is_better")
-    )
-    fixed_range: FixedRange | None = parameter(None, "normalise over this; else over the candidates' own range")
+    type: str = parameter("", "which end is best", choices=("linear_lower_is_better", "linear_higher_is_better"))
+    normalization: Normalization = parameter(Normalization(), "over what")
+    fixed_range: FixedRange | None = parameter(None, "as normalization.fixedRange")
+
+    @property
+    def fixed(self) -> FixedRange | None:
+        """The range, if it does not depend on the candidates."""
+        return self.normalization.fixed_range or self.fixed_range
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointAttributeScorer:
     """Scores a named figure of the endpoint, normalised over a fixed range or over the candidates."""
 
-    attribute: str = parameter("waiting-queue", "the figure", choices=tuple(ATTRIBUTES))
+    attribute_key: str = parameter("", f"the figure: {', '.join(ATTRIBUTES)}; others are missing everywhere")
+    attribute: str = parameter("", "as attributeKey")
     producer: str = parameter("", "ignored: every attribute here has one producer", ignored=True)
     algorithm: LinearAlgorithm = parameter(LinearAlgorithm(), "how the figure becomes a score")
 
+    def problem(self) -> str | None:
+        """What and how must be said."""
+        if bool(self.attribute_key) == bool(self.attribute):
+            return "set attributeKey"
+        return None if self.algorithm.type else "algorithm.type is missing"
+
+    def warning(self) -> str | None:
+        """A figure that another picker's extractor would bring."""
+        name = self.attribute_key or self.attribute
+        return None if name in ATTRIBUTES else f"no endpoint has {name!r} here: all score 0"
+
     def score(self, view: SchedulingView) -> Sequence[float]:
         """Linear between worst and best; all equal scores 1, a missing figure 0."""
-        values = view.attribute(self.attribute)
+        values = view.attribute(self.attribute_key or self.attribute)
         known = [value for value in values if value is not None]
         if not known:
             return [0.0] * len(values)
-        fixed = self.algorithm.fixed_range
+        fixed = self.algorithm.fixed
         low, high = (fixed.min, fixed.max) if fixed else (min(known), max(known))
         if high == low:
             return [0.0 if value is None else 1.0 for value in values]

@@ -13,10 +13,10 @@ import xxhash
 
 from epp.model import EndpointId
 from epp.scheduling.plugin import parameter
+from epp.scheduling.producers import SESSION_HEADER as SESSION_HEADER
 from epp.scheduling.view import SchedulingView
 
 TOKEN_HEADER = "x-session-token"  # noqa: S105 - the header's name
-SESSION_HEADER = "x-session-id"
 
 Strategy = Literal["encoded_endpoint_header", "session_id"]
 _STRATEGIES = ("encoded_endpoint_header", "session_id")
@@ -39,11 +39,47 @@ def bound(view: SchedulingView, strategy: Strategy) -> list[bool]:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionSource:
+    """Where a session id may stand."""
+
+    header: str = parameter("", "the request header")
+    attribute: str = parameter("", "ignored: no plugin here sets attributes of a request", ignored=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionIdConfig:
+    """How sessions are known by their ids."""
+
+    sources: tuple[SessionSource, ...] = parameter((), "headers tried in order; without any, x-session-id")
+    eviction_ttl_seconds: float = parameter(300.0, "how long an unused session stays bound", unit="seconds", above=0)
+    eviction_sweep_seconds: float = parameter(10.0, "ignored: sessions expire every second", ignored=True)
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The headers that are named."""
+        return tuple(source.header for source in self.sources if source.header)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedEndpointHeaderConfig:
+    """How the token travels."""
+
+    header: str = parameter(TOKEN_HEADER, "the header of request and answer")
+
+    def warning(self) -> str | None:
+        """The picker answers with this one header."""
+        same = self.header.lower() == TOKEN_HEADER
+        return None if same else f"header {self.header!r} has no effect: the token travels in {TOKEN_HEADER}"
+
+
+@dataclass(frozen=True, slots=True)
 class SessionAffinityFilter:
     """Keeps only the endpoint a session is bound to, while it is there."""
 
     strategy: Strategy = parameter("encoded_endpoint_header", _WHY_STRATEGY, choices=_STRATEGIES)
-    eviction_ttl_seconds: float = parameter(300.0, "how long an unused session stays bound", unit="seconds", above=0)
+    encoded_endpoint_header_config: EncodedEndpointHeaderConfig | None = parameter(None, "of that strategy")
+    session_id_config: SessionIdConfig | None = parameter(None, "of that strategy")
+    eviction_ttl_seconds: float = parameter(300.0, "as sessionIdConfig.evictionTtlSeconds", unit="seconds", above=0)
     eviction_sweep_seconds: float = parameter(10.0, "ignored: sessions expire every second", ignored=True)
     profile_name: str = parameter("", "ignored: a session binds to the primary profile's endpoint", ignored=True)
 
@@ -58,7 +94,9 @@ class SessionAffinityScorer:
     """Prefers the endpoint a session is bound to."""
 
     strategy: Strategy = parameter("encoded_endpoint_header", _WHY_STRATEGY, choices=_STRATEGIES)
-    eviction_ttl_seconds: float = parameter(300.0, "how long an unused session stays bound", unit="seconds", above=0)
+    encoded_endpoint_header_config: EncodedEndpointHeaderConfig | None = parameter(None, "of that strategy")
+    session_id_config: SessionIdConfig | None = parameter(None, "of that strategy")
+    eviction_ttl_seconds: float = parameter(300.0, "as sessionIdConfig.evictionTtlSeconds", unit="seconds", above=0)
     eviction_sweep_seconds: float = parameter(10.0, "ignored: sessions expire every second", ignored=True)
     profile_name: str = parameter("", "ignored: a session binds to the primary profile's endpoint", ignored=True)
 

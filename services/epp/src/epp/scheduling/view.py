@@ -166,8 +166,8 @@ class SchedulingView:
 
     def attribute(self, name: str) -> Sequence[float | None]:
         """A column by name, for plugins that are told which; None where the endpoint does not know it."""
-        column = ATTRIBUTES[name]
-        return [column(state) for state in self.states]
+        column = ATTRIBUTES.get(name)
+        return [None if column is None else column(state) for state in self.states]
 
 
 def _active_adapters(state: EndpointState) -> float | None:

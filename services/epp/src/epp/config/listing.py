@@ -1,0 +1,132 @@
+"""The plugins that a file lists, and what names of plugins elsewhere in it mean. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, Named, PluginType
+from epp.config.decode import NO_DEFAULTS, decode
+from epp.config.document import Report, Value
+from epp.config.problems import nearest
+from epp.scheduling.plugin import Decider
+from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer
+
+OWN = "own"
+
+# What a parameter that names another plugin may name, by the part it says.
+_PARTS: Mapping[str, type[Any]] = MappingProxyType({
+    "decider": Decider,
+    "prefix producer": ApproxPrefixCacheProducer,
+    "load producer": InflightLoadProducer,
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A plugin as the file lists it."""
+
+    name: str
+    type: str
+    plugin: object
+    value: Value | None = None
+
+
+class Listing:
+    """Plugins by name, in the order of the file."""
+
+    def __init__(self, report: Report, api_version: str, own: Mapping[str, type[Any]]) -> None:
+        self._report = report
+        self._api_version = api_version
+        self._types: dict[str, PluginType] = {**PLUGINS, **{name: PluginType(cls, OWN) for name, cls in own.items()}}
+        self._types.update({alias: kind for kind in PLUGINS.values() for alias in kind.aliases})
+        self.by_name: dict[str, Listed] = {}
+
+    def add(self, value: Value) -> None:
+        """Take one item of `plugins`."""
+        members = value.known_members(("name", "type", "parameters"))
+        if "type" not in members:
+            value.problem("type is missing")
+            return
+        type_ = members["type"].text()
+        name = (members["name"].text() if "name" in members else None) or type_
+        if type_ is None or name is None:
+            return
+        if name in self.by_name:
+            value.problem(f"another plugin is named {name!r}, too; give one of them a name of its own")
+            return
+        plugin = self._make(type_, members["type"], members.get("parameters"))
+        if plugin is not None:
+            self.by_name[name] = Listed(name, type_, plugin, value)
+
+    def find(self, value: Value) -> Listed | None:
+        """The plugin that a reference names: a listed one, or a type of which none is listed."""
+        reference = value.text()
+        if reference is None:
+            return None
+        if reference in self.by_name:
+            return self.by_name[reference]
+        if reference in self._valid_types():
+            plugin = self._make(reference, value, None)
+            return None if plugin is None else Listed(reference, reference, plugin)
+        value.problem(f"no plugin is named {reference!r}{nearest(reference, {*self.by_name, *self._valid_types()})}")
+        return None
+
+    def referred(self, value: Value) -> Listed | None:
+        """As `find`; a plugin that was not listed is from now on."""
+        listed = self.find(value)
+        return None if listed is None else self.by_name.setdefault(listed.name, listed)
+
+    def check_references(self) -> None:
+        """Every parameter that names another plugin names one that plays the part."""
+        for value, part in self._report.references:
+            listed = self.referred(value) if part == "decider" else self.find(value)
+            if listed is not None and not _plays(listed, part):
+                value.problem(f"{listed.name!r} ({listed.type}) is no {part}")
+
+    def part_of(self, listed: Listed) -> str:
+        """What a plugin is in the catalogue."""
+        kind = self._types.get(listed.type)
+        return "" if kind is None else kind.part
+
+    def default(self, type_: str) -> Any:
+        """A built-in type with its defaults."""
+        kind = PLUGINS[type_]
+        return decode(kind.plugin, None, kind.defaults.get(self._api_version, NO_DEFAULTS))
+
+    def only(self, cls: type[Any]) -> Any:
+        """The plugin of a class of which one is enough; a second is a problem."""
+        found = [listed for listed in self.by_name.values() if isinstance(listed.plugin, cls)]
+        for extra in found[1:]:
+            if extra.value is not None:
+                extra.value.problem(f"there is a {found[0].type!r} already; one serves all profiles")
+        return found[0].plugin if found else None
+
+    def _valid_types(self) -> set[str]:
+        return {*self._types, *PARSERS, *POLICIES, *KNOWN_UPSTREAM}
+
+    def _make(self, type_: str, place: Value, parameters: Value | None) -> object | None:
+        if type_ in KNOWN_UPSTREAM:
+            place.warn(f"{type_!r} is not here yet: {KNOWN_UPSTREAM[type_]}")
+            return Named()
+        if type_ in PARSERS or type_ in POLICIES:
+            return Named()
+        kind = self._types.get(type_)
+        if kind is None:
+            place.problem(f"unknown plugin type {type_!r}{nearest(type_, self._valid_types())}")
+            return None
+        defaults = kind.defaults.get(self._api_version, NO_DEFAULTS)
+        try:
+            made: object = decode(kind.plugin, parameters, defaults, place)
+        except Exception as error:
+            if kind.part != OWN:
+                raise
+            place.problem(f"{type_!r} cannot be made: {error}")  # a plugin of the user's own may raise anything
+            return None
+        return made
+
+
+def _plays(listed: Listed, part: str) -> bool:
+    if listed.type in KNOWN_UPSTREAM:
+        return True
+    return POLICIES.get(listed.type) == part or (part in _PARTS and isinstance(listed.plugin, _PARTS[part]))
