@@ -17,6 +17,9 @@ import httptools
 ANSWER_LIMIT_BYTES = 4 * 1024 * 1024
 
 
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
@@ -38,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._has_head = self._has_length = False  # of the answer that is being received
 
     @property
     def is_open(self) -> bool:
@@ -51,6 +55,7 @@ class Connection(asyncio.Protocol):
             done(None)
             return
         self._done, self._pieces, self._size = done, [], 0
+        self._has_head = self._has_length = False
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(b"GET %s HTTP/1.1\r\nhost: %s\r\naccept: */*\r\n\r\n" % (path.encode(), self._host))
 
@@ -74,12 +79,19 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self.abort()
 
-    def connection_lost(self, _error: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        # An answer without a length ends with the connection; llhttp is not asked, a scrape worth reading has one.
-        self._finish(None)
+        # An answer without a length ends with its connection, as HTTP/1.0 has it.
+        is_whole = error is None and self._has_head and not self._has_length
+        self._finish(self._answer() if is_whole else None)
 
     # httptools
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        self._has_length = self._has_length or name.lower() in _FRAMING
+
+    def on_headers_complete(self) -> None:
+        self._has_head = True
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
@@ -93,10 +105,13 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser is None:
             return
-        answer = Answer(self._parser.get_status_code(), b"".join(self._pieces))
+        answer = self._answer()
         if not self._parser.should_keep_alive() and self._transport is not None:
             self._transport.close()
         self._finish(answer)
+
+    def _answer(self) -> Answer | None:
+        return None if self._parser is None else Answer(self._parser.get_status_code(), b"".join(self._pieces))
 
     def _finish(self, answer: Answer | None) -> None:
         done, self._done = self._done, None

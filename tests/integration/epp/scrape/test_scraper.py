@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -239,6 +240,78 @@ async def test_a_dropped_connection_is_opened_anew() -> None:
         async with scraping(watched):
             await until(lambda: sum(isinstance(found, EngineMetrics) for found in brain.seen.get(where.id, [])) >= 3)
     assert server.connections >= 3
+
+
+async def closing(body: bytes, writer: asyncio.StreamWriter) -> None:
+    """As HTTP/1.0 says where an answer ends."""
+    writer.write(b"HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\n" + body)
+    await writer.drain()
+    writer.close()
+
+
+async def test_an_answer_may_end_with_its_connection() -> None:
+    server, brain, counts = ModelServer(), Brain(), Counts()
+    server.answer = lambda _, writer: closing(METRICS, writer)
+    watched = scraper(brain, counts)
+    async with server.listening() as where:
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: len(brain.seen.get(where.id, [])) >= 3)
+    assert brain.seen[where.id][:3] == [EngineMetrics(waiting=2, running=1, kv_usage=0.5)] * 3
+
+
+async def test_an_answer_that_is_cut_before_its_end_says_nothing() -> None:
+    server, brain, counts = ModelServer(), Brain(), Counts()
+
+    async def cut(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(METRICS)[:-9])
+        await writer.drain()
+        writer.close()
+
+    server.answer = cut
+    watched = scraper(brain, counts)
+    async with server.listening() as where:
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: len(brain.seen.get(where.id, [])) >= 1)
+    assert brain.seen[where.id][0] is ScrapeFault.REFUSED
+
+
+async def dribble(request: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(400):
+            writer.write(b"1\r\n#\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+
+async def redirect(request: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n")
+
+
+async def zipped(request: bytes, writer: asyncio.StreamWriter) -> None:
+    body = gzip.compress(METRICS)
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+
+
+async def not_a_number(request: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(response(b"vllm:num_requests_waiting NaN\nvllm:kv_cache_usage_perc NaN\n"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [(dribble, "timeout"), (redirect, "status"), (zipped, "malformed"), (not_a_number, "malformed")],
+)
+async def test_what_is_not_the_metrics_in_time_is_a_fault(answer: Answer, fault: str) -> None:
+    server, brain, counts = ModelServer(), Brain(), Counts()
+    server.answer = answer
+    watched = scraper(brain, counts)
+    async with server.listening() as where:
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: len(brain.seen.get(where.id, [])) >= 1)
+    assert brain.seen[where.id][0] == ScrapeFault(fault)
 
 
 async def test_an_endpoint_that_left_is_not_asked_again_and_one_that_joined_is() -> None:
