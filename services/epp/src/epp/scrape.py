@@ -2,7 +2,8 @@
 
 A shell. A scrape runs in callbacks of timers and of its connection; only opening a connection takes a task. So a slow
 or dead endpoint delays nobody, and nothing wakes for an endpoint that is not due.
-At most MAX_CONNECTING connections are opened and MAX_SCRAPES answers awaited at a time; each scrape has a time limit.
+At most MAX_SCRAPES answers are awaited at a time, and MAX_RETRIES of endpoints that failed before, so that those never
+hold up the others; each scrape has a time limit.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ log = logs.get(__name__)
 
 TIMEOUT_SECONDS = 1.0
 MAX_SCRAPES = 256  # answers in flight; each holds a socket buffer and, briefly, one body
-MAX_CONNECTING = 32
+MAX_RETRIES = 64  # of them at a time; with more failing endpoints than that, each is asked less often
 MAX_MODELS = 1000  # of one endpoint's list; more is no list of adapters
 # A failing endpoint is asked this often: soon enough to notice its return, too rarely to cost anything.
 FAILING_INTERVAL_SECONDS = 1.0
@@ -80,6 +81,7 @@ class _Target:
     timer: asyncio.TimerHandle | None = None  # the next scrape, or the time limit of this one
     generation: int = 0  # an answer belongs to one scrape
     is_waiting: bool = False
+    is_retry: bool = False  # the scrape that is waited for comes after a failed one
     is_asking_models: bool = False
     is_gone: bool = False
 
@@ -95,9 +97,8 @@ class Scraper:
         self._random = random
         self._context = _tls(source)
         self._targets: dict[tuple[PoolId, EndpointId], _Target] = {}
-        self._in_flight = 0
+        self._in_flight = {False: 0, True: 0}  # scrapes, retries
         self._group: asyncio.TaskGroup | None = None
-        self._connecting = asyncio.Semaphore(MAX_CONNECTING)
 
     def reconfigure(self, source: Source) -> None:
         """Ask differently from the next scrape on."""
@@ -123,9 +124,11 @@ class Scraper:
                 self._group = group
                 for target in self._targets.values():
                     self._schedule(target, 0.0)
-                await asyncio.Event().wait()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._group = None  # which takes no more tasks
         finally:
-            self._group = None
             for target in self._targets.values():
                 self._drop(target)
 
@@ -136,12 +139,13 @@ class Scraper:
     def _start(self, target: _Target) -> None:
         if self._group is None:
             return
-        if self._in_flight >= MAX_SCRAPES:
+        target.is_retry = target.fault is not None
+        if self._in_flight[target.is_retry] >= (MAX_RETRIES if target.is_retry else MAX_SCRAPES):
             self._schedule(target, 0.01 + 0.02 * self._random.random())
             return
         target.is_waiting = True
         target.generation += 1
-        self._in_flight += 1
+        self._in_flight[target.is_retry] += 1
         target.timer = asyncio.get_running_loop().call_later(TIMEOUT_SECONDS, self._expire, target)
         if target.connection is not None and target.connection.is_open:
             self._ask(target, target.connection)
@@ -152,7 +156,7 @@ class Scraper:
         endpoint = target.endpoint
         port = self._source.metrics_port or endpoint.port
         try:
-            async with self._connecting, asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 connection = await connect(endpoint.address, port, endpoint.id, self._context)
         except TimeoutError:
             return  # the scrape's own time limit has said so
@@ -226,7 +230,7 @@ class Scraper:
         if target.timer is not None:
             target.timer.cancel()
         if target.is_waiting:
-            self._in_flight -= 1
+            self._in_flight[target.is_retry] -= 1
         target.is_waiting = target.is_asking_models = False
 
     def _failed(self, target: _Target, fault: ScrapeFault) -> None:

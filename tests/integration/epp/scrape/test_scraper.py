@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import gzip
 import random
+import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -181,6 +182,38 @@ async def test_each_kind_of_bad_endpoint_is_its_own_fault_and_delays_nobody() ->
         for where, expected in zip(servers[1:], kinds.values(), strict=True):
             assert brain.seen[where.id][0] == ScrapeFault(expected)
         assert brain.seen[endpoint(closed).id][0] is ScrapeFault.REFUSED
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[Endpoint]:
+    """A port that neither accepts nor refuses: what is asked there is never answered."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield endpoint(listener.getsockname()[1])
+
+
+async def test_many_endpoints_that_take_no_connection_delay_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(scrape, "FAILING_INTERVAL_SECONDS", 0.01)
+    brain, counts, server, newcomer = Brain(), Counts(), ModelServer(), ModelServer()
+    watched = scraper(brain, counts)
+    async with server.listening() as first, newcomer.listening() as second:
+        with contextlib.ExitStack() as stack:
+            holes = [stack.enter_context(black_hole()) for _ in range(2 * scrape.MAX_RETRIES)]
+            watched.replace_pools(pools(*holes, first))
+            async with scraping(watched):
+                await until(lambda: len(counts.faults) >= 3 * scrape.MAX_RETRIES)
+                watched.replace_pools(pools(*holes, first, second))
+                await until(lambda: second.id in brain.seen)
+                assert len(asyncio.all_tasks()) < 2 * scrape.MAX_RETRIES
+    for where in (first, second):
+        assert all(isinstance(found, EngineMetrics) for found in brain.seen[where.id])
 
 
 async def huge(request: bytes, writer: asyncio.StreamWriter) -> None:
