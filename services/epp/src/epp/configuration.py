@@ -11,22 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from epp.config import ConfigError, SchedulerConfig, default_config, parse_config
+from epp.config.catalogue import PLUGINS
 from gateway import logs
 
 log = logs.get(__name__)
 
-# How soon an edit is noticed. A stat a second costs nothing and also sees a mounted ConfigMap's symlink swap.
+# How soon an edit is noticed. A look a second costs nothing and also sees a mounted ConfigMap's symlink swap.
 POLL_SECONDS = 1.0
+MAX_BYTES = 1 << 20  # what a ConfigMap holds
 PLUGIN_GROUP = "pointsman.epp.plugins"
+
+
+class UnreadableError(Exception):
+    """The configuration file, or a package with plugins, cannot be read."""
 
 
 def own_plugins() -> Mapping[str, type[Any]]:
     """Plugin types that installed packages bring."""
-    return {entry.name: entry.load() for entry in metadata.entry_points(group=PLUGIN_GROUP)}
-
-
-class UnreadableError(Exception):
-    """The configuration file cannot be read."""
+    found: dict[str, type[Any]] = {}
+    for entry in metadata.entry_points(group=PLUGIN_GROUP):
+        if entry.name in PLUGINS or entry.name in found:
+            raise UnreadableError(f"plugin {entry.name!r} of {entry.value}: there is a type of that name already")
+        try:
+            found[entry.name] = entry.load()
+        except Exception as error:  # noqa: BLE001 - a package of the user's may fail in any way
+            raise UnreadableError(f"plugin {entry.name!r} of {entry.value} cannot be loaded: {error}") from None
+    return found
 
 
 class ConfigSource:
@@ -41,39 +51,51 @@ class ConfigSource:
     def load(self) -> SchedulerConfig:
         """The configuration now; raises ConfigError or UnreadableError."""
         if self._file is not None:
-            self._seen = self._read(self._file)
+            self._seen = _read(self._file)
             return parse_config(self._seen, str(self._file), self._plugins)
         if self._text is not None:
             return parse_config(self._text, "--config-text", self._plugins)
         return default_config()
 
     async def follow(self, apply: Callable[[SchedulerConfig], None]) -> None:
-        """Run until cancelled."""
+        """Look for changes until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if self._file is not None:
-                self._look(self._file, apply)
+            self.look(apply)
 
-    def _look(self, file: Path, apply: Callable[[SchedulerConfig], None]) -> None:
+    def look(self, apply: Callable[[SchedulerConfig], None]) -> None:
+        """Apply the file if it has changed since the last look; report once what is wrong with it."""
+        if self._file is None:
+            return
         try:
-            text = self._read(file)
+            text = _read(self._file)
+            if text == self._seen:
+                return
+            self._seen = text
+            config = parse_config(text, str(self._file), self._plugins)
         except UnreadableError as error:
-            text = f"unreadable: {error}"
-        if text == self._seen:
-            return
-        self._seen = text
-        try:
-            config = parse_config(self._read(file), str(file), self._plugins)
-        except (ConfigError, UnreadableError) as error:
-            log.error("the configuration is wrong; the one in force stays", problems=str(error).splitlines())
-            return
-        apply(config)
-        log.info("configuration reloaded", file=str(file))
+            if str(error) != self._seen:
+                self._seen = str(error)
+                _complain(error)
+        except ConfigError as error:
+            _complain(error)
+        else:
+            apply(config)
+            log.info("configuration reloaded", file=str(self._file))
 
-    def _read(self, file: Path) -> str:
-        try:
-            return file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UnreadableError(f"{file}: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise UnreadableError(f"{file}: not UTF-8 text, at byte {error.start}") from None
+
+def _complain(error: Exception) -> None:
+    log.error("the configuration is wrong; the one in force stays", problems=str(error).splitlines())
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            found = opened.read(MAX_BYTES + 1)
+        if len(found) > MAX_BYTES:
+            raise UnreadableError(f"{file}: larger than {MAX_BYTES} bytes")
+        return found.decode("utf-8")
+    except OSError as error:
+        raise UnreadableError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"{file}: not UTF-8 text, at byte {error.start}") from None

@@ -9,7 +9,7 @@ from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, Nam
 from epp.config.decode import NO_DEFAULTS, decode
 from epp.config.document import Report, Value
 from epp.config.problems import nearest
-from epp.scheduling.plugin import Decider
+from epp.scheduling.plugin import Admitter, Decider, Filter, Picker, ProfileHandler, SaturationDetector, Scorer
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer
 
 OWN = "own"
@@ -115,15 +115,23 @@ class Listing:
         if kind is None:
             place.problem(f"unknown plugin type {type_!r}{nearest(type_, self._valid_types())}")
             return None
+        if kind.part == OWN:
+            return _make_own(type_, kind.plugin, place, parameters)
         defaults = kind.defaults.get(self._api_version, NO_DEFAULTS)
-        try:
-            made: object = decode(kind.plugin, parameters, defaults, place)
-        except Exception as error:
-            if kind.part != OWN:
-                raise
-            place.problem(f"{type_!r} cannot be made: {error}")  # a plugin of the user's own may raise anything
-            return None
+        made: object = decode(kind.plugin, parameters, defaults, place)
         return made
+
+
+def _make_own(type_: str, plugin: type[Any], place: Value, parameters: Value | None) -> object | None:
+    try:
+        made: object = decode(plugin, parameters, place=place)
+    except Exception as error:  # noqa: BLE001 - a plugin of the user's own may raise anything
+        place.problem(f"{type_!r} cannot be made: {error}")
+        return None
+    if not isinstance(made, Filter | Scorer | Picker | Decider | SaturationDetector | Admitter | ProfileHandler):
+        place.problem(f"{type_!r} plays no part: it has none of the methods keep, score, pick, decides, …")
+        return None
+    return made
 
 
 def _plays(listed: Listed, part: str) -> bool:
