@@ -35,7 +35,8 @@ def routes(brain: Brain, clock: Clock) -> list[web.RouteDef]:
         wanted = request.query.get("n", str(DECISIONS_DEFAULT))
         if not wanted.isdecimal():
             return _json({"error": f"n: expected a number, got {wanted!r}"}, 400)
-        return _json({"decisions": list(brain.decisions(min(int(wanted), DECISIONS_LIMIT)))})
+        count = DECISIONS_LIMIT if len(wanted) > len(str(DECISIONS_LIMIT)) else int(wanted)
+        return _json({"decisions": list(brain.decisions(min(count, DECISIONS_LIMIT)))})
 
     async def explain(request: web.Request) -> web.Response:
         found = brain.explain(request.match_info["request_id"])
@@ -44,7 +45,7 @@ def routes(brain: Brain, clock: Clock) -> list[web.RouteDef]:
     return [
         web.get("/debug/pools", pools),
         web.get("/debug/decisions", decisions),
-        web.get("/debug/explain/{request_id}", explain),
+        web.get("/debug/explain/{request_id:.+}", explain),
     ]
 
 

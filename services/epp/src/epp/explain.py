@@ -6,7 +6,7 @@ filter removed and every score.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from epp.model import EndpointId, PickId, PoolId
 from epp.scheduling.view import SchedulingView
@@ -15,6 +15,8 @@ from epp.scheduling.view import SchedulingView
 RING_LIMIT = 1000
 # Candidates told per decision; beyond this the best are told and the rest counted.
 CANDIDATES_LIMIT = 64
+# Of a client's request id, which may fill a whole header, and of the words of a refusal.
+WORDS_LIMIT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,10 @@ class DecisionRing:
 
     def add(self, record: DecisionRecord) -> None:
         """Keep one."""
+        request_id, rejection = record.request_id, record.rejection or ""
+        if len(request_id) > WORDS_LIMIT or len(rejection) > WORDS_LIMIT:
+            rejection = rejection[:WORDS_LIMIT]
+            record = replace(record, request_id=request_id[:WORDS_LIMIT], rejection=rejection or None)
         self._records.append(record)
 
     def latest(self, count: int) -> list[DecisionRecord]:
@@ -137,6 +143,7 @@ class DecisionRing:
 
     def find(self, request_id: str) -> DecisionRecord | None:
         """The newest by request id or pick id."""
+        request_id = request_id[:WORDS_LIMIT]
         for record in reversed(self._records):
             if request_id in (record.request_id, record.pick_id):
                 return record

@@ -23,6 +23,8 @@ log = logs.get(__name__)
 
 # A gateway serves a few dozen models and adapters; a client can invent as many as it likes.
 LABEL_LIMIT = 200
+# A fairness id may be any header; what is longer than a name, or cannot be printed, is no label.
+WORD_LIMIT = 256
 OTHER = "other"
 
 LATENCY = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60, 120,
@@ -42,7 +44,7 @@ ERROR_CODES = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "N
 
 
 class Bounded:
-    """Lets the first LABEL_LIMIT distinct words through and calls the rest `other`."""
+    """Lets the first LABEL_LIMIT distinct words through, if they are names, and calls the rest `other`."""
 
     def __init__(self, limit: int = LABEL_LIMIT) -> None:
         self._known: set[str] = set()
@@ -51,7 +53,7 @@ class Bounded:
     def __call__(self, word: str) -> str:
         if word in self._known:
             return word
-        if len(self._known) >= self._limit:
+        if len(self._known) >= self._limit or len(word) > WORD_LIMIT or not word.isprintable():
             return OTHER
         self._known.add(word)
         return word

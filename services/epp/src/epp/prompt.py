@@ -16,11 +16,14 @@ import orjson
 import xxhash
 
 from epp.model import NO_LABELS, Request
+from gateway import protocol
 from gateway.errors import ErrorCode, Rejection
 
 # Messages, their parts and listed prompts of one request together. Each costs the picker half a microsecond in which it
 # decides nothing else; a request of millions would stall every other one for seconds. No prompt has so many.
 ITEM_LIMIT = 100_000
+# Longer names are nobody's model, and no header holds them; the body-based router draws the same line.
+MODEL_LIMIT = 1024
 BYTES_PER_TOKEN = 4  # the estimate that upstream's token producer uses, too
 
 JsonObject = Mapping[str, object]
@@ -103,6 +106,11 @@ def api_of(path: str) -> Api:
     return Api.OTHER
 
 
+def is_model_name(model: str) -> bool:
+    """Whether it can stand in headers, labels and logs. Control characters are no part of any model's name."""
+    return len(model) <= MODEL_LIMIT and model.isprintable()
+
+
 def parse(request: Request, *, is_opaque: bool = False) -> InferenceRequest | Rejection:
     """Read the body. `is_opaque` (the passthrough parser) looks at headers only."""
     api = api_of(request.path)
@@ -133,6 +141,8 @@ def _read(request: Request, api: Api) -> InferenceRequest:
     if not isinstance(model, str) and (model is not None or api not in (Api.OTHER, Api.GENERATE)):
         said = "is missing" if "model" not in body else f"must be a string, got {_kind(model)}"
         raise _InvalidError(f"'model' {said}", "model")
+    _check_name(model, "model")
+    _check_name(request.headers.get(protocol.MODEL_NAME_REWRITE), protocol.MODEL_NAME_REWRITE)
     canonical = _Canonical()
     canonical.read(api, body)
     salt = body.get("cache_salt")
@@ -149,6 +159,11 @@ def _read(request: Request, api: Api) -> InferenceRequest:
         max_tokens=_max_tokens(body),
         headers=request.headers,
     )
+
+
+def _check_name(name: str | None, param: str) -> None:
+    if name is not None and not is_model_name(name):
+        raise _InvalidError(f"{param!r} must be a name of at most {MODEL_LIMIT} printable characters", param)
 
 
 def _max_tokens(body: JsonObject) -> int | None:

@@ -2,7 +2,7 @@
 
 from prometheus_client import generate_latest
 
-from epp.metrics import LABEL_LIMIT, OTHER, Bounded, Metrics
+from epp.metrics import LABEL_LIMIT, OTHER, WORD_LIMIT, Bounded, Metrics
 from epp.model import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
 from gateway.errors import ErrorCode, Rejection
 
@@ -100,6 +100,11 @@ def test_pool_gauges_are_computed_when_asked_for() -> None:
         'inference_pool_per_pod_queue_size{model_server_pod="e:1",name="ns/a"} 4.0',
     ):
         assert line in shown
+
+
+def test_words_that_are_no_names_share_one_label() -> None:
+    word = Bounded()
+    assert [word("a" * WORD_LIMIT), word("a" * WORD_LIMIT + "b"), word("a\x85b")] == ["a" * WORD_LIMIT, OTHER, OTHER]
 
 
 def test_running_requests_are_counted_by_model_within_the_label_limit() -> None:

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from epp.config import default_config
-from epp.explain import RING_LIMIT
+from epp.explain import RING_LIMIT, WORDS_LIMIT
 from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
@@ -91,6 +91,15 @@ def test_the_newest_come_first_and_the_ring_is_bounded() -> None:
     assert [record["request_id"] for record in latest] == [str(RING_LIMIT + 4), str(RING_LIMIT + 3)]
     assert made.explain("0") is None
     assert len(made.decisions(10**6)) == RING_LIMIT
+
+
+def test_a_long_request_id_is_cut_and_still_found() -> None:
+    made = picker(explains=False)
+    identity = "x" * 60_000
+    pick = ask(made, identity)
+    told = made.explain(identity)
+    assert told is not None
+    assert (told["pick_id"], told["request_id"]) == (pick.id, identity[:WORDS_LIMIT])
 
 
 @pytest.mark.parametrize(("explains", "asked", "expected"), [(True, "true", 2), (True, "", 0), (False, "true", 0)])

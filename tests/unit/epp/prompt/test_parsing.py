@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from epp.model import Request
-from epp.prompt import ITEM_LIMIT, Api, InferenceRequest, api_of, parse
+from epp.prompt import ITEM_LIMIT, MODEL_LIMIT, Api, InferenceRequest, api_of, parse
 from gateway.errors import ErrorCode, Rejection
+from gateway.protocol import MODEL_NAME_REWRITE
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
@@ -82,6 +83,11 @@ def test_every_published_shape_is_accepted(path: str, body: object) -> None:
         (COMPLETIONS, {"prompt": "hello world"}, ErrorCode.INVALID_REQUEST, "model"),
         (COMPLETIONS, {"model": 7, "prompt": "x"}, ErrorCode.INVALID_REQUEST, "model"),
         (COMPLETIONS, {"model": None, "prompt": "x"}, ErrorCode.INVALID_REQUEST, "model"),
+        (COMPLETIONS, {"model": "m\n# TYPE x gauge", "prompt": "x"}, ErrorCode.INVALID_REQUEST, "model"),
+        (COMPLETIONS, {"model": "m\x00", "prompt": "x"}, ErrorCode.INVALID_REQUEST, "model"),
+        (COMPLETIONS, {"model": "m\u202e", "prompt": "x"}, ErrorCode.INVALID_REQUEST, "model"),
+        (COMPLETIONS, {"model": "m" * (MODEL_LIMIT + 1), "prompt": "x"}, ErrorCode.INVALID_REQUEST, "model"),
+        ("/v1/rerank", {"model": "m\r"}, ErrorCode.INVALID_REQUEST, "model"),
         (COMPLETIONS, {"model": "m"}, ErrorCode.INVALID_REQUEST, "prompt"),
         (COMPLETIONS, {"model": "m", "prompt": []}, ErrorCode.INVALID_REQUEST, "prompt"),
         (COMPLETIONS, {"model": "m", "prompt": 5}, ErrorCode.INVALID_REQUEST, "prompt"),
@@ -107,6 +113,19 @@ def test_what_cannot_be_served_is_refused_with_400(path: str, body: object, code
     assert isinstance(found, Rejection)
     assert (found.status, found.code, found.param) == (400, code, param)
     assert found.message
+
+
+@pytest.mark.parametrize("name", ["\x85", "m" * (MODEL_LIMIT + 1)])
+def test_a_rewrite_that_is_no_name_is_refused(name: str) -> None:
+    headers = {MODEL_NAME_REWRITE: name}
+    found = read({"model": "m", "prompt": "x"}, headers=headers)
+    assert isinstance(found, Rejection)
+    assert (found.status, found.param) == (400, MODEL_NAME_REWRITE)
+
+
+def test_names_of_every_language_are_names() -> None:
+    assert accepted({"model": "通义千问/Qwen3 32B", "prompt": "x"}).model == "通义千问/Qwen3 32B"
+    assert accepted({"model": "m" * MODEL_LIMIT, "prompt": "x"}).model == "m" * MODEL_LIMIT
 
 
 MANY = ITEM_LIMIT // 2 + 1

@@ -30,3 +30,11 @@ def test_the_number_of_bindings_is_bounded() -> None:
         bound.bind(str(number), A, 0.0, 1.0)
     assert len(bound) == sessions.SESSIONS_LIMIT
     assert bound.endpoint("0", 0.5) is None
+
+
+def test_a_long_id_is_bound_without_being_kept() -> None:
+    bound = Sessions()
+    bound.bind("s" * 60_000, A, 0.0, 10.0)
+    assert bound.endpoint("s" * 60_000, 1.0) == A
+    assert bound.endpoint("s" * 60_000 + "t", 1.0) is None
+    assert max(map(len, bound._bound)) <= sessions.ID_LIMIT

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from epp.model import Pick, Reply, Verdict
+from epp.prompt import MODEL_LIMIT, is_model_name
 from gateway.errors import ErrorCode, Rejection
 from gateway.protocol import (
     BASE_MODEL_NAME,
@@ -25,8 +26,6 @@ _CLOSE: Final = "connection: close\r\n"
 _OK: Final = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n"
 _PICKED: Final = f"{_OK}{DESTINATION_ENDPOINT}: "
 _SERVER_ERRORS: Final = 500
-# Longer names are nobody's model, and no header holds them; the body-based router draws the same line.
-_MODEL_LIMIT: Final = 1024
 # An explanation is a sentence. Longer ones come from names in requests.
 _MESSAGE_LIMIT: Final = 512
 READY: Final = f"{_OK}\r\n".encode()
@@ -39,8 +38,8 @@ def objection(pick: Pick, wants_model_headers: bool) -> Rejection | None:
         message = "the model was to be rewritten, which needs the ext_proc door: ext_authz cannot change a body"
         return Rejection(500, ErrorCode.INTERNAL, message)
     model = pick.model if wants_model_headers else None
-    if model is not None and (len(model) > _MODEL_LIMIT or not model.isprintable()):
-        message = f"model: expected a name of at most {_MODEL_LIMIT} printable characters"
+    if model is not None and not is_model_name(model):  # whoever the brain is: a header must not break the answer
+        message = f"model: expected a name of at most {MODEL_LIMIT} printable characters"
         return Rejection(400, ErrorCode.INVALID_REQUEST, message, "model")
     return None
 

@@ -23,6 +23,8 @@ UNHEARD_EXPIRY_SECONDS = 300.0
 SETTLED_LIMIT = 4096
 # Blocks kept for correction in a settled pick; longer chains are cut, their tail is then not corrected.
 SETTLED_BLOCKS_LIMIT = 512
+# A fairness id may fill a whole header; more of it is no label anyway.
+SETTLED_FAIRNESS_LIMIT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Ledger:
         if len(reservation.blocks) > SETTLED_BLOCKS_LIMIT:
             reservation.blocks = reservation.blocks[:SETTLED_BLOCKS_LIMIT]
             reservation.stamps = reservation.stamps[:SETTLED_BLOCKS_LIMIT]
+        reservation.fairness_id = reservation.fairness_id[:SETTLED_FAIRNESS_LIMIT]
         self._settled[pick_id] = reservation
         if len(self._settled) > SETTLED_LIMIT:
             self._settled.popitem(last=False)

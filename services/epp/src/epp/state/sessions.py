@@ -1,11 +1,14 @@
 """Which endpoint a session is bound to. Pure, bounded, forgets what was not used for a while."""
 
 from collections import OrderedDict
+from hashlib import blake2b
 
 from epp.model import EndpointId
 
 # A session id is a client's word: the map must not grow with their number. 50 000 bindings are some ten megabytes.
 SESSIONS_LIMIT = 50_000
+# Longer ids, which may fill a whole header, are kept as a digest.
+ID_LIMIT = 64
 
 
 class Sessions:
@@ -19,13 +22,14 @@ class Sessions:
 
     def endpoint(self, session: str, now: float) -> EndpointId | None:
         """The endpoint a session is bound to, if the binding is still good."""
-        bound = self._bound.get(session)
+        bound = self._bound.get(_key(session))
         return bound[0] if bound is not None and now < bound[1] else None
 
     def bind(self, session: str, endpoint: EndpointId, now: float, ttl: float) -> None:
         """Bind, or keep bound for another `ttl`."""
-        self._bound[session] = (endpoint, now + ttl)
-        self._bound.move_to_end(session)
+        key = _key(session)
+        self._bound[key] = (endpoint, now + ttl)
+        self._bound.move_to_end(key)
         if len(self._bound) > SESSIONS_LIMIT:
             self._bound.popitem(last=False)
 
@@ -36,3 +40,7 @@ class Sessions:
             if now < until:
                 return
             del self._bound[session]
+
+
+def _key(session: str) -> str:
+    return session if len(session) <= ID_LIMIT else blake2b(session.encode(), digest_size=32).hexdigest()
