@@ -12,6 +12,10 @@ from gateway.protocol import DESTINATION_SERVED, LB_NAMESPACE
 # The last event of a stream and the `usage` of an answer fit many times over.
 TAIL_BYTES = 16 * 1024
 _USAGE = b'"usage"'
+# What else stands near the end under this name is tried a few times, not as often as fits.
+_TRIES = 4
+# Statuses that a gateway gives when nobody served the request.
+_NOT_SERVED = frozenset((502, 503, 504))
 
 
 class ResponseWatch:
@@ -21,7 +25,7 @@ class ResponseWatch:
 
     def __init__(self) -> None:
         self._status: int | None = None
-        self._served: str | None = None
+        self._served: EndpointId | None = None
         self._first_body_at: float | None = None
         self._tail = b""
 
@@ -32,7 +36,7 @@ class ResponseWatch:
                 status = headers.get(":status", headers.get("status", ""))
                 self._status = int(status) if status.isdecimal() else None
                 served = metadata.get(LB_NAMESPACE, {}).get(DESTINATION_SERVED)
-                self._served = served if isinstance(served, str) else None
+                self._served = EndpointId(served) if isinstance(served, str) and served else None
             case BodyReceived(data=data) if data:
                 self._first_body_at = now if self._first_body_at is None else self._first_body_at
                 self._tail = (self._tail + data)[-TAIL_BYTES:]
@@ -40,11 +44,14 @@ class ResponseWatch:
     def feedback(self, pick: Pick, picked_at: float, now: float) -> Feedback:
         """All that was seen, as the final word."""
         prompt, completion, cached = usage(self._tail)
+        served = self._served
+        if served is None and self._status is not None and self._status not in _NOT_SERVED:
+            served = pick.targets[0]  # few gateways say; the first of the list is whom they ask first
         return Feedback(
             pick_id=pick.id,
             pool=pick.pool,
             is_final=True,
-            served=EndpointId(self._served) if self._served else None,
+            served=served,
             status=self._status,
             ttft_seconds=None if self._first_body_at is None else self._first_body_at - picked_at,
             duration_seconds=now - picked_at,
@@ -64,7 +71,10 @@ def usage(tail: bytes) -> tuple[int | None, int | None, int | None]:
 
 def _last_object(tail: bytes) -> dict[str, object]:
     end = len(tail)
-    while (at := tail.rfind(_USAGE, 0, end)) >= 0:
+    for _ in range(_TRIES):
+        at = tail.rfind(_USAGE, 0, end)
+        if at < 0:
+            break
         start = tail.find(b"{", at)
         colon = tail[at + len(_USAGE) : start].strip() if start >= 0 else b""
         found = _object_at(tail, start) if colon == b":" else None

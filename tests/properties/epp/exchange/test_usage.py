@@ -1,5 +1,7 @@
 """Usage is found at the end of any answer, and noise gives none."""
 
+import time
+
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,3 +41,9 @@ def test_noise_has_no_usage_and_does_no_harm(noise: bytes) -> None:
 )
 def test_odd_usage_counts_as_none(body: bytes) -> None:
     assert usage(body) == (None, None, None)
+
+
+def test_an_answer_full_of_usages_is_not_searched_for_long() -> None:
+    begun = time.process_time()
+    assert usage(b'"usage":{' * (TAIL_BYTES // 9)) == (None, None, None)
+    assert time.process_time() - begun < 0.1

@@ -196,6 +196,22 @@ def test_behind_a_gateway_without_access_log_the_response_tells_how_it_went() ->
     assert settled == ("r-1", Outcome.ENDED, 9.0)
 
 
+@pytest.mark.parametrize(
+    ("status", "served"), [("200", "10.0.0.1:80"), ("404", "10.0.0.1:80"), ("500", "10.0.0.1:80"), ("503", None)]
+)
+def test_a_gateway_that_does_not_say_who_served_is_taken_to_have_asked_the_first(
+    status: str, served: str | None
+) -> None:
+    brain = Brain(Pick(PickId("r-1"), PoolId("default/a"), (EndpointId("10.0.0.1:80"), EndpointId("10.0.0.2:80"))))
+    talk = conversation(brain)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+    talk.receive(HeadersReceived(RESPONSE, {":status": status}, end_of_stream=False), 2.0)
+    talk.close(9.0)
+    feedback = brain.heard[0]
+    assert isinstance(feedback, Feedback)
+    assert feedback.served == served
+
+
 def test_with_an_access_log_the_response_is_not_told_twice() -> None:
     brain = Brain(PICK)
     talk = conversation(brain, response=BodyMode.STREAMED, logged=True)
