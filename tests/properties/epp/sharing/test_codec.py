@@ -1,7 +1,11 @@
 """What one replica writes, another reads; anything else is refused, not misread."""
 
 import contextlib
+import dataclasses
+import struct
 
+import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +62,16 @@ def test_noise_is_an_error_or_harmless(noise: bytes) -> None:
     except codec.MalformedError:
         return
     assert all(isinstance(event, PrefixLearned | FeedbackForwarded) for event in read)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"attempts": None}, {"prompt_tokens": -1}, {"duration_seconds": "1"}, {"pick_id": 5}, {"flags": 5}]
+)
+def test_a_feedback_that_no_picker_can_have_written_is_refused(odd: dict[str, object]) -> None:
+    fields = {**dataclasses.asdict(Feedback(PickId("r-1"), PoolId("p"), True)), **odd}
+    payload = orjson.dumps(fields)
+    with pytest.raises(codec.MalformedError):
+        codec.decode(struct.pack("<cI", b"F", len(payload)) + payload)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.integers(1, 20), st.integers(1, 300))

@@ -83,8 +83,11 @@ def _feedback(fields: dict[str, object]) -> Feedback:
     if not isinstance(known.get("pick_id"), str) or not isinstance(flags, list | tuple):
         raise MalformedError("not a feedback")
     for name in _NUMBERS:
-        if not isinstance(known.get(name), int | float | None):
-            raise MalformedError(f"{name} is no number")
+        value = known.get(name)
+        if not isinstance(value, int | float | None) or (value is not None and value < 0):
+            raise MalformedError(f"{name} is no count")
+    if known.get("attempts", 1) is None:
+        raise MalformedError("attempts are missing")
     served, pick_id, pool = known.pop("served", None), str(known.pop("pick_id")), str(known.pop("pool", ""))
     return Feedback(
         pick_id=PickId(pick_id),
