@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from controlplane import asking, names
+from controlplane import asking, names, usage
 from controlplane.lifting import Lift
 from controlplane.names import Tree, seconds, typed
 from controlplane.options import Options
@@ -17,7 +17,6 @@ BBR_TIMEOUT_SECONDS: Final = 5.0  # parses up to 64 MiB; there is no request wit
 ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
 # A live request is heard this often, so that its reservation does not expire: twice as often as the picker asks for.
 HEARTBEAT: Final = "5s"
-SSE_EVENT_BYTES: Final = 65536  # an event larger than this is passed on unread
 # Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
 NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 # Also as some servers that know no dashes spell them.
@@ -111,12 +110,12 @@ def _copy(source: str, target: str) -> Tree:
 
 def _http_filters(pickers: Sequence[Picker], lift: Lift, options: Options) -> list[Tree]:
     lifts = {Lift.BBR: [_bbr_filter()], Lift.TRANSFORM: [_transform_filter()], Lift.NONE: []}
-    usage = [_sse_usage(), _json_usage()] if pickers and options.usage_extraction else []
+    reads = usage.filters() if pickers and options.usage_extraction else []
     router = typed("envoy.extensions.filters.http.router.v3.Router")
     return [
         *lifts[lift],
         *asking.filters(pickers, options),
-        *usage,
+        *reads,
         {"name": "envoy.filters.http.router", "typed_config": router},
     ]
 
@@ -155,60 +154,6 @@ def _bbr_filter() -> Tree:
             },
         ),
     }
-
-
-_USAGE: Final = (
-    ("prompt_tokens", ("usage", "prompt_tokens")),
-    ("completion_tokens", ("usage", "completion_tokens")),
-    ("total_tokens", ("usage", "total_tokens")),
-    ("cached_tokens", ("usage", "prompt_tokens_details", "cached_tokens")),
-)
-
-
-def _usage_rules() -> list[Tree]:
-    return [
-        {
-            "selectors": [{"key": step} for step in path],
-            "on_present": {"metadata_namespace": names.USAGE_NAMESPACE, "key": key, "type": "NUMBER"},
-        }
-        for key, path in _USAGE
-    ]
-
-
-def _sse_usage() -> Tree:
-    """Usage from the last event of a stream; the stream itself is not held back."""
-    return {
-        "name": names.SSE_USAGE_FILTER,
-        "typed_config": typed(
-            "envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata",
-            response_rules={
-                "max_event_size": SSE_EVENT_BYTES,
-                "content_parser": {
-                    "name": "envoy.content_parsers.json",
-                    "typed_config": typed(
-                        "envoy.extensions.content_parsers.json.v3.JsonContentParser",
-                        rules=[{"rule": rule} for rule in _usage_rules()],
-                    ),
-                },
-            },
-        ),
-    }
-
-
-def _json_usage() -> Tree:
-    """Holds a whole JSON answer back, so it does nothing but on the routes of a pool."""
-    return {"name": names.JSON_USAGE_FILTER, "typed_config": _json_to_metadata({"allow_content_types": ["none/none"]})}
-
-
-def json_usage_on_route() -> Tree:
-    return _json_to_metadata({"allow_content_types_regex": {"regex": r"application/json(\s*;.*)?"}})
-
-
-def _json_to_metadata(content_types: Tree) -> Tree:
-    return typed(
-        "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata",
-        response_rules={"rules": _usage_rules(), **content_types},
-    )
 
 
 def _picker_log(cluster: str) -> Tree:

@@ -31,7 +31,7 @@ class Options:
     """Whether Envoy reads token usage from answers; sse_to_metadata is marked work in progress upstream."""
 
     body_limit: int = protocol.BODY_LIMIT_BYTES
-    """Bytes of a request body, and of a JSON answer that usage is read from."""
+    """Bytes of a request body. A JSON answer that is surely no larger is read for usage, others pass unread."""
 
     stream_idle_timeout: float = 900.0
     """Seconds without a byte in either direction. A non-streamed answer is silent until it is whole."""

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from controlplane import asking, hosts, names
+from controlplane import asking, hosts, names, usage
 from controlplane.lifting import Lift, Lifting, by_model_header
-from controlplane.listeners import json_usage_on_route
 from controlplane.names import Tree, seconds, typed
 from controlplane.options import Options, PickerTransport
 from controlplane.pickers import Picker
@@ -156,7 +155,7 @@ def _pool_filters(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> 
     """Asks the picker, and lets Envoy read usage from answers."""
     filters = asking.on_route(picker, pools, RETRIES, scope.options)
     if scope.options.usage_extraction:
-        filters[names.JSON_USAGE_FILTER] = json_usage_on_route()
+        filters |= usage.on_route(scope.options)
     return filters
 
 
