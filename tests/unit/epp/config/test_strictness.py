@@ -19,6 +19,7 @@ def problems(text: str) -> list[str]:
     [
         ("plugin: []\n", "epp.yaml:3: plugin: unknown key; did you mean 'plugins'?"),
         ("plugins:\n- {type: queue-scorr}\n", "epp.yaml:4: plugins[0].type: unknown plugin type 'queue-scorr'; did you mean 'queue-scorer'?"),
+        ("plugins:\n- {type: kueue}\n", "epp.yaml:4: plugins[0].type: unknown plugin type 'kueue'; the nearest is 'queue-scorer'"),
         ("plugins:\n- {name: x}\n", "epp.yaml:4: plugins[0]: type is missing"),
         ("plugins:\n- {type: max-score-picker, parameters: {maxNumOfEndpoint: 2}}\n", "epp.yaml:4: plugins[0].parameters.maxNumOfEndpoint: unknown key; did you mean 'maxNumOfEndpoints'?"),
         ("plugins:\n- type: max-score-picker\n  parameters:\n    maxNumOfEndpoints: two\n", "epp.yaml:6: plugins[0].parameters.maxNumOfEndpoints: expected a whole number, got 'two'"),

@@ -35,4 +35,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     )
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(names)}" if 0 < len(names) <= 12 else ""
+    if 0 < len(names) <= 12:
+        return f"; valid: {', '.join(names)}"
+    far = get_close_matches(name, names, n=1, cutoff=0.0) if name else []
+    return f"; the nearest is {far[0]!r}" if far else ""
