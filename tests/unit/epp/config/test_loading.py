@@ -171,6 +171,78 @@ def test_settings_of_ways_that_are_not_here_load_with_a_warning() -> None:
     assert "plugins[0].parameters.vllm: has no effect" in config.warnings[0]
 
 
+PREFILL_APART = f"""\
+apiVersion: {LLM_D}
+kind: EndpointPickerConfig
+plugins:
+- {{type: approx-prefix-cache-producer, parameters: {{maxPrefixTokensToMatch: 4096, lruCapacityPerServer: 31250}}}}
+- {{type: prefix-cache-scorer}}
+- {{type: prefill-filter}}
+- {{type: decode-filter}}
+- {{type: disagg-profile-handler, parameters: {{deciders: {{prefill: prefix-based-pd-decider}}}}}}
+- {{type: prefix-based-pd-decider, parameters: {{nonCachedTokens: 16}}}}
+schedulingProfiles:
+- {{name: prefill, plugins: [{{pluginRef: prefill-filter}}, {{pluginRef: prefix-cache-scorer, weight: 2}}]}}
+- {{name: decode, plugins: [{{pluginRef: decode-filter}}, {{pluginRef: prefix-cache-scorer, weight: 2}}]}}
+"""
+
+
+def test_a_plugin_may_be_named_before_it_is_listed() -> None:
+    config = parse_config(PREFILL_APART, "example")
+    assert config.warnings == ()
+    assert isinstance(config.handler, DisaggProfileHandler)
+    assert config.handler.prefill_decider == config.plugins["prefix-based-pd-decider"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "parameters", "words"),
+    [
+        ("utilization-detector", "{headroom: 2.0}", "headroom 2 keeps endpoints at 3 times their limit"),
+        ("concurrency-detector", "{headroom: 1.0}", None),
+        (
+            "endpoint-attribute-filter",
+            "{attribute: GPUUtilization, algorithm: {threshold: {operator: LessThan, value: 0.9}}}",
+            "no endpoint has 'GPUUtilization' here: onMissing decides",
+        ),
+        (
+            "endpoint-attribute-scorer",
+            "{attributeKey: custom.queue, algorithm: {type: linear_lower_is_better}}",
+            "no endpoint has 'custom.queue' here: all score 0",
+        ),
+        (
+            "session-affinity-filter",
+            "{encodedEndpointHeaderConfig: {header: x-mine}}",
+            "header 'x-mine' has no effect: the token travels in x-session-token",
+        ),
+        (
+            "disagg-profile-handler",
+            "{deciders: {encode: always-disagg-multimodal-decider}}",
+            "decider 'always-disagg-multimodal-decider' has no effect: no header tells where media are encoded",
+        ),
+        ("models-data-source", "{scheme: https}", "has no effect: the connection of the metrics serves"),
+        ("header-label-affinity-scorer", "{headerName: a, labelKey: b, stampResponseHeader: true}", "has no effect"),
+    ],
+)
+def test_what_loads_and_does_less_than_it_says_is_a_warning(type_: str, parameters: str, words: str | None) -> None:
+    profiles = "schedulingProfiles: [{name: decode}]\n" if "profile-handler" in type_ else ""
+    text = f"{HEAD}plugins: [{{type: {type_}, parameters: {parameters}}}]\n{profiles}"
+    warnings = parse_config(text, "example").warnings
+    assert len(warnings) == (words is not None)
+    assert all(words in warning and warning.startswith("example:3: plugins[0]") for warning in warnings if words)
+
+
+def test_scraping_cannot_be_switched_off() -> None:
+    without = "dataLayer: {injectDefaults: false}\n"
+    assert len(parse_config(HEAD + without, "example").warnings) == 1
+    listed = without + "plugins: [{type: metrics-data-source}]\n"
+    assert parse_config(HEAD + listed, "example").warnings == ()
+
+
+@pytest.mark.parametrize(("written", "meant"), [("1e3", 1000), ("1E3", 1000), ("2.5k", 2500), ("1E", 10**18)])
+def test_quantities_are_kubernetes_own(written: str, meant: int) -> None:
+    assert parse_config(f"{HEAD}flowControl: {{maxBytes: {written}}}\n", "x").flow_control.max_bytes == meant
+
+
 def test_without_profiles_everything_listed_is_one_profile_with_weight_one() -> None:
     config = parse_config(HEAD + "plugins: [{type: random-picker}, {type: decode-filter}, {type: queue-scorer}]\n", "x")
     profile = config.profiles["default"]

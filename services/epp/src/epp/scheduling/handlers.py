@@ -87,6 +87,11 @@ class DisaggProfileHandler:
     prefill_decider: Decider | None = None  # bound to `deciders` when the configuration is read
     encode_decider: Decider | None = None
 
+    def warning(self) -> str | None:
+        """What is chosen for media and goes nowhere."""
+        named = self.deciders.encode
+        return f"decider {named!r} has no effect: no header tells where media are encoded" if named else None
+
     def run(self, profiles: Mapping[str, Profile], view: SchedulingView, trace: Trace) -> Decision | Rejection:
         """Decode is the primary; the other legs' absence never fails a request that decode alone can serve."""
         decode = run_profile(profiles[self.profiles.decode], view, trace)
