@@ -219,6 +219,11 @@ def test_a_plugin_may_be_named_before_it_is_listed() -> None:
             "{deciders: {encode: always-disagg-multimodal-decider}}",
             "decider 'always-disagg-multimodal-decider' has no effect: no header tells where media are encoded",
         ),
+        (
+            "core-metrics-extractor",
+            "{engineConfigs: [{name: mine, customMetrics: [{attributeKey: custom.queue, metricSpec: my_queue}]}]}",
+            "engineConfigs[0].customMetrics: has no effect",
+        ),
         ("models-data-source", "{scheme: https}", "has no effect: the connection of the metrics serves"),
         ("header-label-affinity-scorer", "{headerName: a, labelKey: b, stampResponseHeader: true}", "has no effect"),
     ],
@@ -350,6 +355,22 @@ def test_a_configured_engine_replaces_the_built_in_one_whole() -> None:
     assert extractor.engine_of({}) == "mine"
     assert extractor.engine_of({"llm-d.ai/engine-type": "sglang"}) == "sglang"
     assert extractor.engine_of({"llm-d.ai/engine-type": "unheard-of"}) == "mine"
+
+
+def test_the_built_in_engines_are_upstreams() -> None:
+    told = {
+        name: [found.family if found else None for found in (engine.waiting, engine.running, engine.kv_usage)]
+        for name, engine in parse_config(HEAD, "x").extractor.mappings().items()
+    }
+    assert told == {
+        "vllm": ["vllm:num_requests_waiting", "vllm:num_requests_running", "vllm:kv_cache_usage_perc"],
+        "sglang": ["sglang:num_queue_reqs", "sglang:num_running_reqs", "sglang:token_usage"],
+        "trtllm-serve": ["trtllm_num_requests_waiting", "trtllm_num_requests_running", "trtllm_kv_cache_utilization"],
+        "triton-tensorrt-llm":
+            ["nv_trt_llm_request_metrics", "nv_trt_llm_request_metrics", "nv_trt_llm_kv_cache_block_metrics"],
+        # Upstream takes nv_inference_exec_count for its running requests, which only ever grows.
+        "triton": ["nv_inference_pending_request_count", None, None],
+    }  # fmt: skip
 
 
 def test_a_plugin_of_ones_own_is_found_by_its_type() -> None:

@@ -59,7 +59,7 @@ def _triton(kind: str, value: str) -> MetricSelector:
     return MetricSelector(family, MappingProxyType({kind: value}))
 
 
-_TRITON = EngineMapping(
+_TRITON_TRT_LLM = EngineMapping(
     waiting=_triton("request_type", "waiting"),
     running=_triton("request_type", "scheduled"),
     kv_usage=_triton("kv_cache_block_type", "fraction"),
@@ -90,8 +90,8 @@ BUILT_IN: Mapping[str, EngineMapping] = MappingProxyType({
         block_size=MetricSelector("trtllm_kv_cache_tokens_per_block"),
         block_count=MetricSelector("trtllm_kv_cache_max_blocks"),
     ),
-    "triton-tensorrt-llm": _TRITON,
-    "triton": _TRITON,
+    "triton-tensorrt-llm": _TRITON_TRT_LLM,
+    "triton": EngineMapping(waiting=MetricSelector("nv_inference_pending_request_count")),  # of models that are no LLMs
 })  # fmt: skip
 
 
@@ -109,6 +109,7 @@ class EngineConfig:
     cache_num_blocks_label_name: str = parameter("num_gpu_blocks", "label with the number of blocks")
     cache_block_size_spec: str = parameter("", "a family whose value is tokens per block")
     cache_num_blocks_spec: str = parameter("", "a family whose value is the number of blocks")
+    custom_metrics: object = parameter(None, "ignored: no plugin here reads them", ignored=True)
 
     def problem(self) -> str | None:
         """A name, and selectors that can be read."""
