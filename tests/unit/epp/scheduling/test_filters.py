@@ -127,7 +127,7 @@ def test_session_filter_keeps_the_bound_endpoint_and_all_when_it_is_gone() -> No
 
 @pytest.mark.parametrize(
     ("header", "expected"),
-    [("a", {"a"}), ("a,b", {"a", "b"}), (" b ", {"b"}), ("10.9.9.9", set())],
+    [("a", {"a"}), ("a,b", {"a", "b"}), (" b ", {"b"}), ("10.9.9.9", set()), (" ", {"a", "b", "c"})],
 )
 def test_testing_header_names_the_endpoints(header: str, expected: set[str]) -> None:
     found = [candidate("a"), candidate("b"), candidate("c")]

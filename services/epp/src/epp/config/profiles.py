@@ -19,7 +19,7 @@ class ProfileBuilder:
         self.picker: Picker | None = None
         self.has_two_pickers = False
 
-    def add(self, listed: Listed, weight: float, *, is_explicit: bool = True) -> bool:
+    def add(self, listed: Listed, weight: float) -> bool:
         """Give a plugin its parts in this profile; False if it has none."""
         plugin, has_part = listed.plugin, False
         if isinstance(plugin, Filter):
@@ -29,7 +29,7 @@ class ProfileBuilder:
             self.scorers.append(WeightedScorer(listed.name, plugin, weight))
             has_part = True
         if isinstance(plugin, Picker):
-            self.has_two_pickers = self.picker is not None and is_explicit
+            self.has_two_pickers = self.picker is not None
             self.picker = self.picker or plugin
             has_part = True
         return has_part

@@ -207,7 +207,10 @@ class _Reader:
         builder = ProfileBuilder("default")
         for listed in self.listed.values():
             if not isinstance(listed.plugin, ProfileHandler):
-                builder.add(listed, 1.0, is_explicit=False)
+                builder.add(listed, 1.0)
+            if builder.has_two_pickers and listed.value is not None:
+                listed.value.problem("there is a picker already; say in schedulingProfiles which one picks")
+                builder.has_two_pickers = False
         if not self.listed:
             for type_, weight in (
                 ("queue-scorer", 2.0),
