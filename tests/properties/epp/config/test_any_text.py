@@ -15,11 +15,14 @@ KEYS = st.sampled_from([
     "apiVersion", "kind", "featureGates", "plugins", "schedulingProfiles", "saturationDetector", "dataLayer", "parser",
     "requestHandler", "flowControl", "name", "type", "parameters", "pluginRef", "weight", "parsers", "sources",
     "extractors", "priorityBands", "priority", "maxBytes", "profiles", "deciders", "conditions", "matchLabels",
-    "algorithm", "engineConfigs", "headerName", "blockSize", "prefill", "decode",
+    "algorithm", "engineConfigs", "headerName", "blockSize", "prefill", "decode", "threshold", "operator", "value",
+    "normalization", "fixedRange", "attribute", "attributeKey", "matchExpressions", "key", "values", "metric",
+    "maxValue", "sessionIdConfig", "header", "interval", "power", "k", "headroom", "prefixMatchInfoProducerName",
 ])  # fmt: skip
 WORDS = st.sampled_from([
     "inference.networking.x-k8s.io/v1alpha1", "llm-d.ai/v1alpha1", "EndpointPickerConfig", "1Gi", "200ms", "yes", "=",
-    "2026-11-21", "0x1F", "1e999", ".nan", "~", "", *PLUGINS, *PARSERS, *POLICIES, *KNOWN_UPSTREAM, *GATES,
+    "2026-11-21", "0x1F", "1e999", ".nan", "~", "", "LessThan", "Exists", "threshold", "linear_lower_is_better",
+    "waiting-queue", *PLUGINS, *PARSERS, *POLICIES, *KNOWN_UPSTREAM, *GATES,
 ])  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | WORDS,
@@ -52,6 +55,8 @@ def loaded(text: str) -> SchedulerConfig | ConfigError:
 @example("a: !!python/object:os.system {}")
 @example("a: !!int x")
 @example("\x00")
+@example("[" * 5000)
+@example("a: " + "9" * 5000)
 @settings(max_examples=100)
 def test_any_text(text: str) -> None:
     read(text)

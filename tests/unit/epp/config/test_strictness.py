@@ -35,6 +35,8 @@ def problems(text: str) -> list[str]:
         ("plugins: [{type: single-profile-handler}, {type: header-profile-handler}]\n", "epp.yaml:3: plugins[1]: there is a profile handler already: 'single-profile-handler'"),
         ("plugins: [{type: max-score-picker}, {type: random-picker}]\nschedulingProfiles: [{name: a, plugins: [{pluginRef: max-score-picker}, {pluginRef: random-picker}]}]\n", "epp.yaml:4: schedulingProfiles[0].plugins[1].pluginRef: profile 'a' has a picker already"),
         ("plugins:\n- {type: max-score-picker}\n- {type: random-picker}\n", "epp.yaml:5: plugins[1]: there is a picker already; say in schedulingProfiles which one picks"),
+        ("plugins:\n- {type: metrics-data-source, parameters: {interval: 1ms}}\n", "epp.yaml:4: plugins[0].parameters.interval: must be at least 0.05, got '1ms'"),
+        ("plugins:\n- {type: models-data-source, parameters: {interval: 0}}\n", "epp.yaml:4: plugins[0].parameters.interval: must be at least 0.05, got '0'"),
         ("saturationDetector: {pluginRef: queue-scorer}\n", "epp.yaml:3: saturationDetector.pluginRef: 'queue-scorer' (queue-scorer) is no saturation detector"),
         ("parser: {pluginRef: queue-scorer}\n", "epp.yaml:3: parser.pluginRef: 'queue-scorer' (queue-scorer) is no parser"),
         ("plugins:\n- {type: utilization-detector, parameters: {queueDepthThreshold: 0}}\n", "epp.yaml:4: plugins[0].parameters.queueDepthThreshold: must be above 0, got '0'"),

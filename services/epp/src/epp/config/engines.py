@@ -12,6 +12,7 @@ from epp.units import Seconds
 _SELECTOR = re.compile(r"^\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{(.*)\})?\s*$")
 _LABEL = re.compile(r"""\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^,"'\s]+))\s*(?:,|$)""")
 
+SHORTEST_INTERVAL = 0.05  # seconds; upstream's tick
 ENGINE_LABEL = "inference.networking.k8s.io/engine-type"
 ENGINE_LABEL_LLM_D = "llm-d.ai/engine-type"
 
@@ -168,7 +169,9 @@ class MetricsDataSource:
     path: str = parameter("/metrics", "where the endpoint tells its load")
     insecure_skip_verify: bool = parameter(True, "with https, do not verify the endpoint's certificate")
     port: int = parameter(0, "another port than the endpoint's own; 0 is the endpoint's", minimum=0, maximum=65_535)
-    interval: Seconds | None = parameter(None, "a fixed interval; without one it adapts from 50 ms busy to 1 s idle")
+    interval: Seconds | None = parameter(
+        None, "a fixed interval; without one it adapts from 50 ms busy to 1 s idle", minimum=SHORTEST_INTERVAL
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,9 @@ class ModelsDataSource:
     scheme: str = parameter("http", "ignored: the connection of the metrics serves", ignored=True)
     path: str = parameter("/v1/models", "where the endpoint lists its models")
     insecure_skip_verify: bool = parameter(True, "ignored: the connection of the metrics serves", ignored=True)
-    interval: Seconds = parameter(Seconds(2.0), "how often, since adapters come and go", unit="seconds")
+    interval: Seconds = parameter(
+        Seconds(2.0), "how often, since adapters come and go", unit="seconds", minimum=SHORTEST_INTERVAL
+    )
 
 
 @dataclass(frozen=True, slots=True)
