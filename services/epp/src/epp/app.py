@@ -20,7 +20,7 @@ from epp.configuration import ConfigSource
 from epp.discovery import Discovery, Pools
 from epp.doors.extproc import external_processor
 from epp.doors.http import HttpDoor
-from epp.feedback import NAMESPACES, FeedbackIntake
+from epp.feedback import NAMESPACES, FeedbackIntake, LogSight
 from epp.metrics import Metrics
 from epp.model import PoolId, SharedEvent
 from epp.observer import Journal, NullJournal
@@ -67,9 +67,10 @@ class Stack:
         self.discovery = Discovery(options.config_dirs, self._replace_pools)
         intake = FeedbackIntake(self.picker, clock.monotonic, self.metrics)
         self.log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
+        self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)
         self.brain = TimedBrain(self.picker, clock.monotonic, self.metrics)
         self.processor = external_processor(
-            self.brain, clock.monotonic, self.metrics, lambda: self.log_receiver.is_attached
+            self.brain, clock.monotonic, self.metrics, lambda: self.log_sight.is_logged(clock.monotonic())
         )
 
     def jobs(self, source: ConfigSource) -> Iterator[Coroutine[Any, Any, None]]:
@@ -82,7 +83,9 @@ class Stack:
             yield self.stream.run()
 
     def _apply(self, event: SharedEvent) -> None:
-        self.picker.apply(event, clock.monotonic())
+        now = clock.monotonic()
+        self.log_sight.shared(event, now)
+        self.picker.apply(event, now)
 
     def _replace_pools(self, pools: Pools) -> None:
         self.picker.replace_pools(pools, clock.monotonic())

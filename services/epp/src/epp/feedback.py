@@ -4,10 +4,10 @@ An entry belongs to a pick by the id that the picker itself wrote into dynamic m
 whichever door it answered through. Entries without one (another filter's reply, a foreign route) say nothing here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from epp.model import EndpointId, Feedback, PickId, PoolId
+from epp.model import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, SharedEvent
 from gateway.accesslog import LogEntry
 from gateway.clock import Clock
 from gateway.protocol import LB_NAMESPACE, PICK_ID
@@ -19,6 +19,9 @@ NAMESPACES = (LB_NAMESPACE, EXT_AUTHZ_NAMESPACE, USAGE_NAMESPACE)
 TTFT_TAG = "ttft"  # milliseconds, by Envoy's %COMMON_DURATION%; "-" when no body came
 # A token count above this is a broken model server's.
 TOKEN_LIMIT = 10**9
+# Other replicas are taken to pass entries on for so long after the last one: a quiet time must not make it seem that
+# nobody logs.
+FORWARDED_SECONDS = 300.0
 
 NOTHING: Mapping[str, object] = {}
 
@@ -79,6 +82,27 @@ class FeedbackIntake:
                 finals += feedback.is_final
                 heartbeats += not feedback.is_final
         self._observer.logged(finals, heartbeats, len(entries) - finals - heartbeats)
+
+
+class LogSight:
+    """Whether the access log tells of this replica's requests: to it, or to another replica that passes entries on.
+
+    A proxy's workers send their logs to one replica each, so one may get none and still be told of every request.
+    """
+
+    def __init__(self, replica: str, is_attached: Callable[[], bool]) -> None:
+        self._replica = replica
+        self._is_attached = is_attached
+        self._until = float("-inf")
+
+    def shared(self, event: SharedEvent, now: float) -> None:
+        """Another replica said something."""
+        if isinstance(event, FeedbackForwarded) and event.feedback.pick_id.rpartition("-")[0] == self._replica:
+            self._until = now + FORWARDED_SECONDS
+
+    def is_logged(self, now: float) -> bool:
+        """Whether an entry will come for a request that ends now."""
+        return self._is_attached() or now < self._until
 
 
 def _text(entry: LogEntry, namespace: str) -> str:

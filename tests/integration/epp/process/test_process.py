@@ -110,10 +110,15 @@ class Picker:
         await call.write(message)
         return await call.read()
 
-    async def pick(self, prompt: str) -> tuple[str, str]:
+    async def pick(self, prompt: str, *, sees_response: bool = False) -> tuple[str, str]:
         """The first destination and the pick id."""
         call = self.call()
         reply = await self.ask(call, json.dumps({"model": "qwen", "prompt": prompt}).encode())
+        if sees_response:
+            message = ProcessingRequest()
+            message.response_headers.headers.headers.add(key=":status", raw_value=b"200")
+            await call.write(message)
+            await call.read()
         await call.done_writing()
         assert await call.code() is grpc.StatusCode.OK
         fields = reply.dynamic_metadata.fields["envoy.lb"].struct_value.fields
@@ -273,11 +278,14 @@ async def test_an_entry_that_reaches_the_wrong_replica_teaches_the_right_one(
         picker(folder, *redis, "one", log=tmp_path / "1") as one,
         picker(folder, *redis, "two", log=tmp_path / "2") as two,
     ):
-        _, pick_id = await one.pick("hello")
         call = two.channel.stream_unary(LOGS, LogMessage.SerializeToString, LogResponse.FromString)()
-        await call.write(log_entries(pick_id, False))
         model = '{model_name="qwen",target_model_name="qwen"}'
+        _, pick_id = await one.pick("hello")
+        await call.write(log_entries(pick_id, False))
         await one.until_metrics(f"inference_objective_output_tokens_sum{model} 9.0")
+        _, pick_id = await one.pick("hello again", sees_response=True)  # which tells less than the entry to come
+        await call.write(log_entries(pick_id, False))
+        await one.until_metrics(f"inference_objective_output_tokens_sum{model} 18.0")
         assert "inference_objective_output_tokens_sum" not in await two.metrics()
         call.cancel()
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from epp.feedback import NAMESPACES, FeedbackIntake, read
+from epp.feedback import FORWARDED_SECONDS, NAMESPACES, FeedbackIntake, LogSight, read
 from epp.lessons import CONNECT_FAILURES
-from epp.model import EndpointId, Feedback, PickId, PoolId
+from epp.model import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId
 from gateway import wire
 from gateway.accesslog import Codec, LogEntry
 
@@ -77,6 +77,19 @@ def test_a_batch_is_told_in_order_and_counted_by_kind() -> None:
     FeedbackIntake(listener, lambda: 3.0, listener).receive(batch)
     assert listener.heard == [("r-1", False, 3.0), ("r-1", True, 3.0)]
     assert listener.counts == [(1, 1, 1)]
+
+
+def test_a_replica_whose_entries_others_pass_on_is_logged_for_a_while_after_each() -> None:
+    streams: list[str] = []
+    sight = LogSight("r-a", lambda: bool(streams))
+    assert not sight.is_logged(0.0)
+    sight.shared(FeedbackForwarded(Feedback(PickId("r-b-1"), PoolId(""), True)), 0.0)
+    assert not sight.is_logged(0.0)
+    sight.shared(FeedbackForwarded(Feedback(PickId("r-a-1"), PoolId(""), True)), 1.0)
+    assert sight.is_logged(FORWARDED_SECONDS)
+    assert not sight.is_logged(1.0 + FORWARDED_SECONDS)
+    streams.append("one")
+    assert sight.is_logged(2.0 + FORWARDED_SECONDS)
 
 
 def message():
