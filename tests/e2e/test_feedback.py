@@ -15,6 +15,7 @@ from tests.e2e.stack import Stack, wait_until
 from tests.e2e.test_requests import MEGABYTE, chat
 
 QWEN = "Qwen/Qwen3-32B"
+PHI = "phi-4-mini-instruct"
 LONGER_THAN_EXPIRY = HEARTBEAT_SECONDS * MISSED_HEARTBEATS + 6
 
 
@@ -127,6 +128,28 @@ def slow_down(stack: Stack, seconds: float | None) -> None:
             httpx.delete(url).raise_for_status()
         else:
             httpx.post(url, json={"spike": {"rate": 1, "seconds": seconds}}).raise_for_status()
+
+
+def test_an_endpoint_that_breaks_connections_off_is_avoided_though_its_metrics_are_well(
+    client: httpx.Client, processes: Stack
+) -> None:
+    """Envoy's access log is what tells: nothing is retried once a request was sent."""
+    *_, broken = processes.settings.ports.simulators
+    url = f"http://{HOST}:{broken}/admin/faults"
+    httpx.post(url, json={"reset": {}}).raise_for_status()
+    try:
+        wait_until(lambda: standing_after_a_request(client, processes, broken) == "ejected", 20)
+        answers = [client.post("/v1/chat/completions", json=chat(PHI, f"Who else? {n}")) for n in range(10)]
+        assert {answer.status_code for answer in answers} == {200}
+    finally:
+        httpx.delete(url).raise_for_status()
+
+
+def standing_after_a_request(client: httpx.Client, stack: Stack, port: int) -> str:
+    """What the picker thinks of an endpoint, after one request more."""
+    client.post("/v1/chat/completions", json=chat(PHI, f"Anybody? {time.time_ns()}"))
+    endpoints = [each for pool in picker(stack, "/debug/pools")["pools"] for each in pool["endpoints"]]
+    return next(str(each["standing"]) for each in endpoints if each["endpoint"].endswith(f":{port}"))
 
 
 def test_a_decision_can_be_explained_by_its_request_id(client: httpx.Client, processes: Stack) -> None:
