@@ -120,8 +120,8 @@ class Value:
         return None
 
     def anything(self) -> str:
-        """Whatever it is; for values that nobody looks at."""
-        return self.kind
+        """Whatever it is, nothing if it is empty; for values that nobody looks into."""
+        return self.kind if self.node.value else "nothing"
 
     def boolean(self) -> bool | None:
         """True or false."""

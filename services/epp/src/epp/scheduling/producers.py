@@ -80,6 +80,11 @@ class TokenProducer:
     vllm: object = parameter(None, "ignored: tokens are estimated, no render server is asked", ignored=True)
     uds: object = parameter(None, "ignored: tokens are estimated, no tokenizer is asked", ignored=True)
 
+    def warning(self) -> str | None:
+        """Upstream's estimate has settings for media."""
+        plain = self.estimate in (None, "nothing")
+        return None if plain else "the settings of estimate have no effect: media count as a few tokens"
+
 
 @dataclass(frozen=True, slots=True)
 class SessionIdProducer:
