@@ -224,6 +224,7 @@ def test_a_plugin_may_be_named_before_it_is_listed() -> None:
             "{engineConfigs: [{name: mine, customMetrics: [{attributeKey: custom.queue, metricSpec: my_queue}]}]}",
             "engineConfigs[0].customMetrics: has no effect",
         ),
+        ("prefix-cache-affinity-filter", "{ttftSource: latencyPredictor}", "nothing is predicted"),
         ("token-producer", "{estimate: {}}", None),
         ("token-producer", "{estimate: {image: {mode: static}}}", "the settings of estimate have no effect"),
         ("models-data-source", "{scheme: https}", "has no effect: the connection of the metrics serves"),

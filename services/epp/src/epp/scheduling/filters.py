@@ -144,6 +144,11 @@ class PrefixCacheAffinityFilter:
         "inflight-load-producer", "which producer counts the tokens", reference="load producer"
     )
 
+    def warning(self) -> str | None:
+        """Nothing is predicted here."""
+        predicts = self.ttft_source == "latencyPredictor"
+        return "ttftSource latencyPredictor counts as prefillThroughput: nothing is predicted" if predicts else None
+
     def keep(self, view: SchedulingView) -> Sequence[bool]:
         """Sticky endpoints; all where there are none, by chance, or where the best of them waits too long."""
         everyone = [True] * len(view)
