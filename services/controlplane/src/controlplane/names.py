@@ -34,7 +34,7 @@ HTTP_FILTER: Final = "envoy.filters.http.ext_authz"
 LIFT_FILTER: Final = "envoy.filters.http.transform"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
 JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
-SSE_USAGE_FILTER: Final = "envoy.filters.http.sse_to_metadata"
+STREAM_USAGE_FILTER: Final = "envoy.filters.http.lua"
 USAGE_NAMESPACE: Final = "llm"
 # Where ext_authz writes what an answer said, whatever the filter is called.
 HTTP_NAMESPACE: Final = "envoy.filters.http.ext_authz"

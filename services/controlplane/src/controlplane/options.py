@@ -28,7 +28,7 @@ class Options:
     """Host and port of the body-based router; None renders none."""
 
     usage_extraction: bool = True
-    """Whether Envoy reads token usage from answers; sse_to_metadata is marked work in progress upstream."""
+    """Whether Envoy reads token usage from answers."""
 
     body_limit: int = protocol.BODY_LIMIT_BYTES
     """Bytes of a request body. A JSON answer that is surely no larger is read for usage, others pass unread."""

@@ -1,18 +1,22 @@
 """How Envoy reads token usage from answers, without ever costing one. Pure.
 
-A stream is read as it passes. A JSON answer is held until it is whole, and one that outgrows the buffer would become a
-500. So only an answer that says its length, and surely fits, is read; every other passes as it comes.
+A stream is read as it passes, by a script: Envoy's own filter for streams (sse_to_metadata of 1.40) ends the process at
+an event that is a bare number, string or null. A JSON answer is held until it is whole, and one that outgrows the
+buffer becomes a 500. So only an answer that says its length, and surely fits, is read; others pass as they come.
 """
 
+from importlib.resources import files
 from typing import Final
 
 from controlplane import names
 from controlplane.names import Tree, typed
 from controlplane.options import Options
 
-SSE_EVENT_BYTES: Final = 65536  # an event larger than this is passed on unread
 # An answer is read below 10 MB: parsing it keeps one of Envoy's workers from everything else for a quarter of a second.
 LENGTH_DIGITS: Final = 7
+_LUA: Final = "envoy.extensions.filters.http.lua.v3"
+_SCRIPT: Final = files("controlplane").joinpath("stream_usage.lua").read_text("utf-8")
+_SCRIPT_NAME: Final = "usage"
 _MATCHING: Final = "envoy.extensions.common.matching.v3"
 _USAGE: Final = (
     ("prompt_tokens", ("usage", "prompt_tokens")),
@@ -23,13 +27,17 @@ _USAGE: Final = (
 
 
 def filters() -> list[Tree]:
-    """The HTTP filters of a listener. The one for JSON does nothing but on routes that say when it may."""
+    """The HTTP filters of a listener. They do nothing but on routes that ask for it."""
+    stream = typed(f"{_LUA}.Lua", source_codes={_SCRIPT_NAME: {"inline_string": _SCRIPT}})
     held = typed(f"{_MATCHING}.ExtensionWithMatcher", extension_config=_json())
-    return [_sse(), {"name": names.JSON_USAGE_FILTER, "typed_config": held}]
+    return [
+        {"name": names.STREAM_USAGE_FILTER, "typed_config": stream},
+        {"name": names.JSON_USAGE_FILTER, "typed_config": held},
+    ]
 
 
 def on_route(options: Options) -> Tree:
-    """Filter settings of a route: every answer but those of a safe length skips the filter for JSON."""
+    """Filter settings of a route: reads streams, and skips every JSON answer but those of a safe length."""
     length = typed("envoy.type.matcher.v3.HttpResponseHeaderMatchInput", header_name="content-length")
     safe = {
         "input": {"name": "content-length", "typed_config": length},
@@ -38,7 +46,10 @@ def on_route(options: Options) -> Tree:
     skip = {"name": "skip", "typed_config": typed("envoy.extensions.filters.common.matcher.action.v3.SkipFilter")}
     other = {"predicate": {"not_matcher": {"single_predicate": safe}}, "on_match": {"action": skip}}
     matcher = {"matcher_list": {"matchers": [other]}}
-    return {names.JSON_USAGE_FILTER: typed(f"{_MATCHING}.ExtensionWithMatcherPerRoute", xds_matcher=matcher)}
+    return {
+        names.STREAM_USAGE_FILTER: typed(f"{_LUA}.LuaPerRoute", name=_SCRIPT_NAME),
+        names.JSON_USAGE_FILTER: typed(f"{_MATCHING}.ExtensionWithMatcherPerRoute", xds_matcher=matcher),
+    }
 
 
 def safe_length(limit: int) -> str:
@@ -53,38 +64,15 @@ def _json() -> Tree:
         "typed_config": typed(
             "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata",
             response_rules={
-                "rules": _rules(),
+                "rules": [_rule(key, path) for key, path in _USAGE],
                 "allow_content_types_regex": {"regex": r"application/json(\s*;.*)?"},
             },
         ),
     }
 
 
-def _sse() -> Tree:
-    """Usage from the last event of a stream; the stream itself is not held back."""
+def _rule(key: str, path: tuple[str, ...]) -> Tree:
     return {
-        "name": names.SSE_USAGE_FILTER,
-        "typed_config": typed(
-            "envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata",
-            response_rules={
-                "max_event_size": SSE_EVENT_BYTES,
-                "content_parser": {
-                    "name": "envoy.content_parsers.json",
-                    "typed_config": typed(
-                        "envoy.extensions.content_parsers.json.v3.JsonContentParser",
-                        rules=[{"rule": rule} for rule in _rules()],
-                    ),
-                },
-            },
-        ),
+        "selectors": [{"key": step} for step in path],
+        "on_present": {"metadata_namespace": names.USAGE_NAMESPACE, "key": key, "type": "NUMBER"},
     }
-
-
-def _rules() -> list[Tree]:
-    return [
-        {
-            "selectors": [{"key": step} for step in path],
-            "on_present": {"metadata_namespace": names.USAGE_NAMESPACE, "key": key, "type": "NUMBER"},
-        }
-        for key, path in _USAGE
-    ]

@@ -1,0 +1,53 @@
+-- Token usage from the end of a stream of events. Chunks pass as they come; the last of them are remembered, and once the
+-- stream has ended the last "usage" object among them is read. In a JSON string a quote is escaped, so no generated text
+-- can pass for it. An error here ends the reading, never the answer.
+local REMEMBERED = 16384 -- bytes: a usage event has a few hundred, and little comes after it
+local NAMESPACE = "llm" -- as other filters write to
+local DIGITS = 15 -- a longer number is no count, and not exact either
+
+local function count(usage, key)
+  local digits = usage:match('"' .. key .. '"%s*:%s*(%d+)')
+  return digits and #digits <= DIGITS and tonumber(digits) or nil
+end
+
+local function last_usage(text)
+  local at, from = nil, 1
+  while from do
+    local start, stop = text:find('"usage"%s*:%s*{', from)
+    at, from = start and stop or at, stop
+  end
+  return at and text:match("^%b{}", at)
+end
+
+local function last_bytes(handle)
+  local chunks, first, last, size = {}, 1, 0, 0
+  for chunk in handle:bodyChunks() do
+    local length = chunk:length()
+    local taken = math.min(length, REMEMBERED)
+    last, size = last + 1, size + taken
+    chunks[last] = chunk:getBytes(length - taken, taken)
+    while size - #chunks[first] >= REMEMBERED do
+      size = size - #chunks[first]
+      chunks[first], first = nil, first + 1
+    end
+  end
+  return table.concat(chunks, "", first, last)
+end
+
+function envoy_on_response(handle)
+  local content_type = handle:headers():get("content-type") or ""
+  if not content_type:lower():match("^%s*text/event%-stream") then
+    return
+  end
+  local usage = last_usage(last_bytes(handle))
+  if not usage then
+    return
+  end
+  local metadata = handle:streamInfo():dynamicMetadata()
+  for _, key in ipairs({ "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens" }) do
+    local found = count(usage, key)
+    if found then
+      metadata:set(NAMESPACE, key, found)
+    end
+  end
+end
