@@ -95,6 +95,13 @@ def completes(stack: Stack) -> bool:
     return httpx.post(f"{stack.url}/v1/completions", json=body, timeout=10).status_code == 200
 
 
+def standing(stack: Stack, port: int) -> str:
+    """What the picker thinks of a model server."""
+    pools = httpx.get(f"http://{HOST}:{stack.settings.ports.epp_metrics}/debug/pools").json()["pools"]
+    endpoints = [each for pool in pools for each in pool["endpoints"]]
+    return next(str(each["standing"]) for each in endpoints if each["endpoint"].endswith(f":{port}"))
+
+
 def wait_until(claim: Any, seconds: float, describe: Any = lambda: "it never became true") -> None:
     """Poll a claim until it holds."""
     deadline = time.monotonic() + seconds

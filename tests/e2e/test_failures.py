@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx2 as httpx
 import pytest
 
-from tests.e2e.stack import Stack, completes, wait_until
+from tests.e2e.stack import Stack, completes, standing, wait_until
 from tests.e2e.test_requests import MEGABYTE, chat, error
 
 OPEN, CLOSED = "Qwen/Qwen3-32B", "phi-4-mini-instruct"
@@ -110,3 +110,21 @@ def test_a_stream_survives_the_death_of_its_picker(client: httpx.Client, process
     wait_until(lambda: completes(processes), 20)
 
     assert "data: [DONE]" in rest
+
+
+@pytest.fixture
+def hung_server(processes: Stack) -> Iterator[int]:
+    """A model server that accepts connections and says nothing; its port."""
+    running = processes.running["phi-4-mini-0"]
+    running.popen.send_signal(signal.SIGSTOP)
+    yield processes.settings.ports.simulators[3]
+    running.popen.send_signal(signal.SIGCONT)
+
+
+def test_a_hung_model_server_gets_no_requests_for_long(
+    client: httpx.Client, processes: Stack, hung_server: int
+) -> None:
+    wait_until(lambda: standing(processes, hung_server) == "ejected", 30)
+    answers = [client.post("/v1/chat/completions", json=chat(CLOSED, f"Who else? {n}"), timeout=5) for n in range(10)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert str(hung_server) not in {answer.headers["x-inference-port"] for answer in answers}

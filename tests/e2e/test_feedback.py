@@ -11,7 +11,7 @@ import pytest
 
 from epp.state.ledger import HEARTBEAT_SECONDS, MISSED_HEARTBEATS
 from processes.plan import HOST
-from tests.e2e.stack import Stack, wait_until
+from tests.e2e.stack import Stack, standing, wait_until
 from tests.e2e.test_requests import MEGABYTE, chat
 
 QWEN = "Qwen/Qwen3-32B"
@@ -148,8 +148,7 @@ def test_an_endpoint_that_breaks_connections_off_is_avoided_though_its_metrics_a
 def standing_after_a_request(client: httpx.Client, stack: Stack, port: int) -> str:
     """What the picker thinks of an endpoint, after one request more."""
     client.post("/v1/chat/completions", json=chat(PHI, f"Anybody? {time.time_ns()}"))
-    endpoints = [each for pool in picker(stack, "/debug/pools")["pools"] for each in pool["endpoints"]]
-    return next(str(each["standing"]) for each in endpoints if each["endpoint"].endswith(f":{port}"))
+    return standing(stack, port)
 
 
 def test_a_decision_can_be_explained_by_its_request_id(client: httpx.Client, processes: Stack) -> None:

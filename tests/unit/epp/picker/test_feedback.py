@@ -26,7 +26,7 @@ from epp.model import (
 )
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
-from epp.state.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS
+from epp.state.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, SCRAPE_TIMEOUTS_TO_EJECT
 from epp.state.ledger import HEARTBEAT_SECONDS, UNHEARD_EXPIRY_SECONDS
 
 POOL = PoolId("default/pool")
@@ -330,9 +330,25 @@ def test_a_refused_scrape_ejects_and_an_answered_one_ends_it() -> None:
 
 def test_slow_or_odd_scrapes_do_not_eject() -> None:
     made = picker(endpoints=1)
-    for fault in (ScrapeFault.TIMEOUT, ScrapeFault.MALFORMED, ScrapeFault.STATUS, ScrapeFault.TOO_LARGE) * 5:
+    for fault in (ScrapeFault.MALFORMED, ScrapeFault.STATUS, ScrapeFault.TOO_LARGE) * 5:
         made.observe(POOL, IDS[0], fault, 1.0)
+    for number in range(5):
+        for _ in range(SCRAPE_TIMEOUTS_TO_EJECT - 1):
+            made.observe(POOL, IDS[0], ScrapeFault.TIMEOUT, 1.0)
+        pick = ask(made, str(number) * 4000)
+        made.settle(pick.id, Outcome.ENDED, 1.0)
+        made.feedback(final(pick), 1.0)
     assert endpoints(made)[IDS[0]]["standing"] == "good"
+
+
+def test_a_server_that_hangs_is_avoided_until_it_answers_a_scrape() -> None:
+    made = picker()
+    for _ in range(SCRAPE_TIMEOUTS_TO_EJECT):
+        made.observe(POOL, IDS[0], ScrapeFault.TIMEOUT, 1.0)
+    assert endpoints(made)[IDS[0]]["standing"] == "ejected"
+    assert all(ask(made, str(number) * 4000, 1.1).targets[0] != IDS[0] for number in range(30))
+    scrape(made, 2.0)
+    assert endpoints(made, 2.0)[IDS[0]]["standing"] == "returning"
 
 
 def test_when_all_are_ejected_one_is_picked_all_the_same() -> None:

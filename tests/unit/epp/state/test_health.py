@@ -4,17 +4,24 @@ from random import Random
 
 import pytest
 
-from epp.state.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, Health, Standing
+from epp.state.health import (
+    FAILURES_TO_EJECT,
+    FIRST_EJECTION_SECONDS,
+    RETURN_SECONDS,
+    SCRAPE_TIMEOUTS_TO_EJECT,
+    Health,
+    Standing,
+)
 
 
 def ejected(health: Health, now: float) -> bool:
-    return [health.request_failed(now, "UF") for _ in range(FAILURES_TO_EJECT)][-1]
+    return [health.request_failed(now, "upstream_connection_failure") for _ in range(FAILURES_TO_EJECT)][-1]
 
 
 def test_single_failures_are_forgiven() -> None:
     health = Health()
     for _ in range(20):
-        assert not health.request_failed(0.0, "UF")
+        assert not health.request_failed(0.0, "upstream_connection_failure")
         health.request_succeeded()
     assert health.standing(0.0) is Standing.GOOD
 
@@ -55,3 +62,21 @@ def test_a_refused_scraper_ejects_until_it_is_answered() -> None:
     assert health.scrape_succeeded(1e6)
     assert health.standing(1e6) is Standing.RETURNING
     assert not health.scrape_succeeded(1e6)
+
+
+def test_a_server_that_says_nothing_for_long_is_ejected_until_it_does() -> None:
+    health = Health()
+    said = [health.scrape_timed_out("timeout") for _ in range(SCRAPE_TIMEOUTS_TO_EJECT + 2)]
+    assert said == [False] * (SCRAPE_TIMEOUTS_TO_EJECT - 1) + [True, False, False]
+    assert health.standing(1e6) is Standing.EJECTED
+    assert health.scrape_succeeded(1e6)
+    assert health.standing(1e6) is Standing.RETURNING
+
+
+def test_a_server_that_answers_requests_may_be_slow_to_tell_its_metrics() -> None:
+    health = Health()
+    for _ in range(20):
+        for _ in range(SCRAPE_TIMEOUTS_TO_EJECT - 1):
+            assert not health.scrape_timed_out("timeout")
+        health.request_succeeded()
+    assert health.standing(0.0) is Standing.GOOD

@@ -11,6 +11,9 @@ from random import Random
 FAILURES_TO_EJECT = 3
 # A scraper that is refused twice in a row speaks of the same port that requests use.
 SCRAPE_FAILURES_TO_EJECT = 2
+# A busy server may be slow to tell its metrics; one that says nothing for some ten seconds, and answers no request
+# either, hangs.
+SCRAPE_TIMEOUTS_TO_EJECT = 5
 FIRST_EJECTION_SECONDS = 5.0
 LONGEST_EJECTION_SECONDS = 120.0
 # Back from an ejection, an endpoint's share of decisions grows from none to full in this time.
@@ -28,11 +31,14 @@ class Standing(StrEnum):
 class Health:
     """One endpoint's connect failures and what follows from them."""
 
-    __slots__ = ("_failures", "_is_unscrapable", "_scrape_failures", "ejected_until", "ejections", "reason")
+    __slots__ = (
+        "_failures", "_is_unscrapable", "_scrape_failures", "_silences", "ejected_until", "ejections", "reason",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._failures = 0
         self._scrape_failures = 0
+        self._silences = 0
         self._is_unscrapable = False
         self.ejections = 0
         self.ejected_until = float("-inf")
@@ -70,21 +76,29 @@ class Health:
 
     def request_succeeded(self) -> None:
         """A request was answered."""
+        self._silences = 0
         self._failures = 0
         self.ejections = 0
 
     def scrape_failed(self, reason: str) -> bool:
         """A scrape could not connect. True when the endpoint is ejected by it."""
         self._scrape_failures += 1
-        if self._is_unscrapable or self._scrape_failures < SCRAPE_FAILURES_TO_EJECT:
-            return False
-        self._is_unscrapable = True
-        self.reason = reason
-        return True
+        return self._scrape_failures >= SCRAPE_FAILURES_TO_EJECT and self._leave(reason)
+
+    def scrape_timed_out(self, reason: str) -> bool:
+        """A scrape was not answered in time. True when the endpoint is ejected by it."""
+        self._silences += 1
+        return self._silences >= SCRAPE_TIMEOUTS_TO_EJECT and self._leave(reason)
+
+    def _leave(self, reason: str) -> bool:
+        was_unscrapable, self._is_unscrapable = self._is_unscrapable, True
+        if not was_unscrapable:
+            self.reason = reason
+        return not was_unscrapable
 
     def scrape_succeeded(self, now: float) -> bool:
         """The metrics port answers. True when this ends an ejection."""
-        self._scrape_failures = 0
+        self._scrape_failures = self._silences = 0
         if not self._is_unscrapable:
             return False
         self._is_unscrapable = False

@@ -13,8 +13,6 @@ from epp.state.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
 # Blocks held over all endpoints of a pool: about 1.5 GB at 0.15 GB per million. Where endpoints have room for more in
 # all, each gets an equal share, and its coldest prefixes are forgotten early.
 POOL_BLOCKS_LIMIT = 10_000_000
-# Faults that say "nobody is there", unlike a slow or odd answer.
-_UNREACHABLE = frozenset({ScrapeFault.REFUSED})
 
 
 class PoolState:
@@ -79,10 +77,16 @@ class PoolState:
     def observe_fault(self, id_: EndpointId, fault: ScrapeFault) -> bool:
         """A scrape gave nothing. True when the endpoint is ejected by it."""
         state = self.states.get(id_)
-        if state is None or fault not in _UNREACHABLE or not state.health.scrape_failed(f"scrape {fault.value}"):
+        if state is None:
             return False
-        self.avoid(id_)
-        return True
+        reason, is_ejected = f"scrape {fault.value}", False
+        if fault is ScrapeFault.REFUSED:
+            is_ejected = state.health.scrape_failed(reason)
+        elif fault is ScrapeFault.TIMEOUT:
+            is_ejected = state.health.scrape_timed_out(reason)
+        if is_ejected:
+            self.avoid(id_)
+        return is_ejected
 
     def avoid(self, id_: EndpointId) -> None:
         """An endpoint's health has ejected it."""
