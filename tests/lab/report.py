@@ -4,12 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import isfinite
+from statistics import fmean
 from typing import Any
 
-from tests.lab.measures import Spread
+from tests.lab.measures import Measures, Spread, over_seeds
 
 HEADING = "load policy         TTFT p50 ms    p90 ms        p99 ms        hit ratio       goodput/s       offered/s"
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
+OURS = "default"
+# What policies are compared by, and whether more of it is better.
+COMPARED = (("p90 TTFT", "ttft_p90", False), ("hit ratio", "hit_ratio", True), ("goodput", "goodput", True))
 TITLES = {"shared": "Shared system prompts", "chat": "Multi-turn chat", "adapters": "LoRA mix"}
 
 
@@ -20,7 +24,13 @@ class Row:
     workload: str
     load: float
     policy: str
-    figures: Mapping[str, Spread]
+    runs: Sequence[Measures]
+    """One for each seed, in the order of the seeds."""
+
+    @property
+    def figures(self) -> Mapping[str, Spread]:
+        """Every measure over the seeds."""
+        return over_seeds(self.runs)
 
 
 def cell(figure: Spread, factor: float, digits: int) -> str:
@@ -78,9 +88,46 @@ def published(page: str, saturations: Mapping[str, float], rows: Sequence[Row]) 
     return f"{before}{BEGIN}\n{tables(saturations, rows)}\n{END}{after}"
 
 
+def margins(rows: Sequence[Row]) -> Sequence[str]:
+    """The default against the best of the others, by means: one line for each workload and load.
+
+    Behind each difference stands in how many of the seeds the default is better / the same.
+    """
+    lines = [
+        "| workload, load | " + " | ".join(name for name, _, _ in COMPARED) + " |",
+        "|---|" + "---:|" * len(COMPARED),
+    ]
+    for (workload, load), group in groupby(rows, key=lambda row: (row.workload, row.load)):
+        found = list(group)
+        if len(found) == 1:
+            continue  # nothing to compare with
+        cells_ = [_margin(found, measure, is_more_better) for _, measure, is_more_better in COMPARED]
+        lines.append(f"| {workload} {load:.0%} | {' | '.join(cells_)} |")
+    return lines
+
+
+def _margin(rows: Sequence[Row], measure: str, is_more_better: bool) -> str:
+    sign = 1 if is_more_better else -1
+    values = {row.policy: [getattr(run, measure) for run in row.runs] for row in rows}
+    ours = values.pop(OURS)
+    best = max(values.values(), key=lambda each: sign * fmean(each))
+    pairs = list(zip(ours, best, strict=True))
+    better, same = sum(sign * (one - other) > 0 for one, other in pairs), sum(one == other for one, other in pairs)
+    return f"{_relative(fmean(ours), fmean(best))} ({better}/{same})"
+
+
+def _relative(ours: float, other: float) -> str:
+    if ours == other:
+        return "0 %"
+    if not isfinite(ours) or not other:  # there is nothing to divide by
+        return "+∞"
+    change = (ours - other) / other if isfinite(other) else -1.0
+    return f"{100 * change:+.2f} %".replace("-", "−")
+
+
 def tables(saturations: Mapping[str, float], rows: Sequence[Row]) -> str:
     """One table per workload."""
-    lines: list[str] = []
+    lines: list[str] = ["", *margins(rows)]
     for workload, group in groupby(rows, key=lambda row: row.workload):
         lines += [
             "",
