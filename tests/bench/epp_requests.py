@@ -27,13 +27,14 @@ SETTLE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of request: how many connections ask for how long. A stream's tokens leave 5 ms apart."""
+    """How many connections ask for how long, and what. A stream's tokens leave so many beats of 5 ms apart."""
 
     name: str
     connections: int
     seconds: float
     body_bytes: int = 4096
     tokens: int = 0
+    beats: int = 1
     reference_ms: float | None = None  # the Go reference's, as its whole-EPP figure was published for it
 
 
@@ -43,6 +44,8 @@ KINDS = (
     Kind("SSE of 10 tokens", 10, 5, tokens=10, reference_ms=18.0),
     Kind("SSE of 100 tokens", 50, 5, tokens=100),
     Kind("SSE of 2000 tokens", 100, 15, tokens=2000),
+    # The same 50 s twice: what an answer costs by its length shows against what it costs by lasting.
+    Kind("SSE of 10 tokens in 50 s", 100, 1, tokens=10, beats=1000),
     Kind("SSE of 10 000 tokens", 100, 1, tokens=10_000, reference_ms=68.5),
 )  # fmt: skip
 
@@ -70,6 +73,7 @@ def measure(stack: Stack, pid: int, kind: Kind, rest_cores: float) -> Cost:
         stack.commands.python, "-m", "tests.bench.gateway.load",
         "--port", str(stack.commands.ports.gateways[EXT_PROC]), "--seconds", str(kind.seconds),
         "--concurrency", str(kind.connections), "--body-bytes", str(kind.body_bytes), "--tokens", str(kind.tokens),
+        "--beats", str(kind.beats),
     ]  # fmt: skip
     before, began = cpu_seconds(pid), time.monotonic()
     found = json.loads(run(load, check=True, capture_output=True, cwd=ROOT).stdout)

@@ -35,11 +35,12 @@ class Question:
         return b"".join((self.before, _NUMBER % (0 if self.is_same else number), self.after))
 
 
-def question(body_bytes: int, tokens: int, *, is_same: bool) -> Question:
-    """A chat request of that many bytes, streamed when tokens are asked for."""
-    start = b'{"model":"bench","stream":%b,"max_tokens":%d,"messages":[{"role":"user","content":"' % (
+def question(body_bytes: int, tokens: int, *, beats: int, is_same: bool) -> Question:
+    """A chat request of that many bytes, streamed when tokens are asked for, so many beats of the server apart."""
+    start = b'{"model":"bench","stream":%b,"max_tokens":%d,"beats":%d,"messages":[{"role":"user","content":"' % (
         b"true" if tokens else b"false",
         tokens or 4,
+        beats,
     )
     end = b'"}]}'
     words = b" lorem ipsum dolor sit amet consetetur"
@@ -238,9 +239,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--body-bytes", type=int, default=4096)
     parser.add_argument("--tokens", type=int, default=0)
+    parser.add_argument("--beats", type=int, default=1)
     parser.add_argument("--same-prompt", action="store_true")
     given = parser.parse_args()
-    asked = question(given.body_bytes, given.tokens, is_same=given.same_prompt)
+    asked = question(given.body_bytes, given.tokens, beats=given.beats, is_same=given.same_prompt)
     plan = Plan(given.port, given.seconds, asked, given.concurrency, given.rate)
     print(json.dumps(uvloop.run(run(plan))))
 

@@ -7,6 +7,7 @@ leave on one shared beat, so that a thousand streams cost no thousand timers.
 import argparse
 import asyncio
 import re
+from dataclasses import dataclass
 from typing import cast
 
 import uvloop
@@ -14,6 +15,7 @@ import uvloop
 TOKEN_SECONDS = 0.005
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 _MAX_TOKENS = re.compile(rb'"max_tokens":(\d+)')
+_BEATS = re.compile(rb'"beats":(\d+)')
 
 ANSWER = (
     b'{"id":"cmpl-1","object":"chat.completion","model":"bench","choices":[{"index":0,"message":{"role":"assistant",'
@@ -69,10 +71,24 @@ TOKEN_CHUNK = chunk(TOKEN)
 END = chunk(LAST) + b"0\r\n\r\n"
 
 
+@dataclass(slots=True)
+class Stream:
+    """What is left of one answer: tokens, and how many beats lie between two of them."""
+
+    tokens: int
+    beats: int
+    wait: int = 0
+
+    def is_due(self) -> bool:
+        """One beat passes; whether something leaves with it."""
+        self.wait = self.wait - 1 if self.wait else self.beats - 1
+        return not self.wait
+
+
 class Server(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, streams: "dict[Server, int]") -> None:
+    def __init__(self, streams: "dict[Server, Stream]") -> None:
         self._streams = streams
         self._parts: list[bytes] = []
         self._missing = 0
@@ -107,25 +123,25 @@ class Server(asyncio.Protocol):
         elif request.startswith(b"GET "):
             self.transport.write(LISTED)
         elif b'"stream":true' in request[:4096]:
-            tokens = _MAX_TOKENS.search(request)
-            self._streams[self] = int(tokens[1]) if tokens else 1
+            tokens, beats = _MAX_TOKENS.search(request), _BEATS.search(request)
+            self._streams[self] = Stream(int(tokens[1]) if tokens else 1, int(beats[1]) if beats else 1)
             self.transport.write(STREAM_HEAD)
         else:
             self.transport.write(ANSWERED)
 
 
-async def beat(streams: dict[Server, int]) -> None:
-    """One token for every stream, every TOKEN_SECONDS."""
+async def beat(streams: dict[Server, Stream]) -> None:
+    """One token for every stream that is due, every TOKEN_SECONDS."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
         due += TOKEN_SECONDS
         await asyncio.sleep(max(0.0, due - loop.time()))
-        for server, left in list(streams.items()):
-            if server.transport is None:
+        for server, stream in list(streams.items()):
+            if server.transport is None or not stream.is_due():
                 continue
-            if left:
-                streams[server] = left - 1
+            if stream.tokens:
+                stream.tokens -= 1
                 server.transport.write(TOKEN_CHUNK)
             else:
                 del streams[server]
@@ -134,7 +150,7 @@ async def beat(streams: dict[Server, int]) -> None:
 
 async def serve(ports: list[int]) -> None:
     """Listen until killed."""
-    streams: dict[Server, int] = {}
+    streams: dict[Server, Stream] = {}
     loop = asyncio.get_running_loop()
     for port in ports:
         await loop.create_server(lambda: Server(streams), "127.0.0.1", port, backlog=1024)
