@@ -208,13 +208,12 @@ class PrefixIndex:
             self._clear(holding.shed(excess), slot)
 
     def _clear(self, blocks: Iterable[int], slot: int) -> None:
-        masks, others = self._masks, ~(1 << slot)
+        masks, bit = self._masks, 1 << slot
+        pop = masks.pop
         for block in blocks:
-            left = masks[block] & others
-            if left:
-                masks[block] = left
-            else:
-                del masks[block]
+            holders = pop(block)
+            if holders != bit:  # others hold it, too, which is rare
+                masks[block] = holders ^ bit
 
 
 def _note(lengths: dict[int, int], bits: int, length: int) -> None:
