@@ -48,6 +48,20 @@ def test_a_later_folder_replaces_an_object_whole(tmp_path: Path) -> None:
     }
 
 
+def test_an_objective_replaces_the_one_of_its_name_in_the_group_it_had_before(tmp_path: Path) -> None:
+    head = "apiVersion: {}/v1alpha2\nkind: InferenceObjective\nmetadata: {{name: a}}\n"
+    text = head + "spec: {{priority: {}, poolRef: {{name: p}}}}\n"
+    base = written(tmp_path / "base", {"a.yaml": text.format("llm-d.ai", 1)})
+    overlay = written(tmp_path / "overlay", {"a.yaml": text.format("inference.networking.x-k8s.io", 2)})
+    both = written(
+        tmp_path / "both", {"a.yaml": (base / "a.yaml").read_text(), "b.yaml": (overlay / "a.yaml").read_text()}
+    )
+
+    assert [found.priority for found in load([base, overlay]).manifests.objectives.values()] == [2]
+    assert [found.priority for found in load([overlay, base]).manifests.objectives.values()] == [1]
+    assert "already in" in load([both]).problems[0].message
+
+
 def test_a_mistake_that_an_overlay_replaces_does_not_count(tmp_path: Path) -> None:
     base = written(tmp_path / "base", {"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: 3\n"})
     overlay = written(tmp_path / "overlay", {"a.yaml": config_map("a")})

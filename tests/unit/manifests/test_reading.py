@@ -249,6 +249,32 @@ def test_objectives_rewrites_and_legacy_models_name_their_pool() -> None:
     assert objective.pool == rewrite.pool == model.pool == ("default", "p")
 
 
+@pytest.mark.parametrize(
+    "spec", ["{priority: 7, poolRef: {name: p}}", "{poolRef: {group: inference.networking.k8s.io, name: p}}"]
+)
+def test_an_objective_of_llm_ds_own_group_is_the_same_value(spec: str) -> None:
+    both = [
+        read_one(head("InferenceObjective", version) + f"spec: {spec}\n")
+        for version in ("llm-d.ai/v1alpha2", "inference.networking.x-k8s.io/v1alpha2")
+    ]
+
+    assert both[0] == both[1]
+    assert isinstance(both[0][0], InferenceObjective)
+    assert both[0][1:] == ([], [])
+
+
+def test_a_rewrite_of_llm_ds_own_group_is_the_same_value() -> None:
+    spec = "spec: {poolRef: {name: p}, rules: [{targets: [{modelRewrite: b}]}]}\n"
+    both = [
+        read_one(head("InferenceModelRewrite", version) + spec)
+        for version in ("llm-d.ai/v1alpha2", "inference.networking.x-k8s.io/v1alpha2")
+    ]
+
+    assert both[0] == both[1]
+    assert isinstance(both[0][0], InferenceModelRewrite)
+    assert both[0][1:] == ([], [])
+
+
 def test_weights_of_a_legacy_model_are_all_set_or_none() -> None:
     _, problems, _ = read_one(
         head("InferenceModel", "inference.networking.x-k8s.io/v1alpha2")

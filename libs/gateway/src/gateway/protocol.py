@@ -4,6 +4,8 @@ Sources: Endpoint Picker Protocol (proposal 004 of the Gateway API Inference Ext
 namespaces; the body-based router of the same project for the model headers. Pure constants, no imports of ours.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 # Endpoint Picker Protocol.
@@ -24,6 +26,14 @@ FAIRNESS_ID: Final = "x-gateway-inference-fairness-id"
 MODEL_NAME_REWRITE: Final = "x-gateway-model-name-rewrite"
 CLIENT_CONTROL_HEADERS: Final = (OBJECTIVE, FAIRNESS_ID, MODEL_NAME_REWRITE)
 CONTROL_HEADER_PREFIX: Final = "x-gateway-"
+# llm-d's names for them. As there, they win where a request has both.
+CLIENT_HEADER_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "x-llm-d-inference-objective": OBJECTIVE,
+        "x-llm-d-inference-fairness-id": FAIRNESS_ID,
+        "x-llm-d-model-name-rewrite": MODEL_NAME_REWRITE,
+    }
+)
 
 # Which pool a route asks about: gRPC initial metadata on the ext_proc stream, a request header on the HTTP door.
 # The value is `namespace/name`; on the models route it is a comma list of them.
@@ -45,6 +55,14 @@ VERDICT_MESSAGE: Final = "x-gateway-picker-message"
 MODEL_HEADERS: Final = "x-gateway-model-headers"
 PICKER_HEALTH: Final = "x-gateway-picker-health"
 PREFILL_ENDPOINT: Final = "x-prefiller-host-port"
+ENCODE_ENDPOINTS: Final = "x-encoder-hosts-ports"
+# Where the proxy beside a model server goes by what they say; a picker writes them and a client may not.
+SIDECAR_HEADERS: Final = (
+    PREFILL_ENDPOINT,
+    ENCODE_ENDPOINTS,
+    "x-data-parallel-host-port",
+    "x-kv-cache-source-host-port",
+)
 
 # Set by a model server (the simulator does) so that a person sees who answered.
 INFERENCE_POD: Final = "x-inference-pod"

@@ -1,9 +1,19 @@
 """What the manifests say about a request: how important it is, and which model really answers it. Pure."""
 
+from dataclasses import replace
 from random import Random
 
 from epp.model import PoolSpec, Request
 from gateway import protocol
+
+
+def with_known_names(request: Request) -> Request:
+    """The request with llm-d's spellings of control headers under the names that are read here."""
+    headers = request.headers
+    if headers.keys().isdisjoint(protocol.CLIENT_HEADER_ALIASES):
+        return request
+    said = {name: headers[alias] for alias, name in protocol.CLIENT_HEADER_ALIASES.items() if alias in headers}
+    return replace(request, headers={**headers, **said})
 
 
 def priority_of(door: Request, model: str | None, pool: PoolSpec) -> int:

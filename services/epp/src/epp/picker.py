@@ -35,7 +35,7 @@ from epp.model import (
     SharedEvent,
     Verdict,
 )
-from epp.objectives import priority_of, target_of
+from epp.objectives import priority_of, target_of, with_known_names
 from epp.observer import Journal, Observer
 from epp.prompt import InferenceRequest
 from epp.rewrite import replace_model
@@ -99,6 +99,7 @@ class Picker:
         """The verdict on one request; a Pick is reserved until it is settled."""
         if _asks_for_models(request):
             return self._models(request)
+        request = with_known_names(request)
         pool = self._pool_of(request)
         if isinstance(pool, Rejection):
             return self._refuse(request, None, pool, now)

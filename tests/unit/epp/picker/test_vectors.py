@@ -202,6 +202,19 @@ def test_the_rewrite_header_counts_where_no_rule_matches() -> None:
     assert orjson.loads(ruled.body or b"{}")["model"] == "rewritten-model"
 
 
+def test_llm_ds_names_of_control_headers_count_and_win_over_the_known_ones() -> None:
+    full = picker((100, 0.9), (100, 0.9))
+    assert refused(ask(full, headers={"x-llm-d-inference-objective": "batch"})) == (429, ErrorCode.POOL_SATURATED)
+    both = {"x-llm-d-inference-objective": "batch", protocol.OBJECTIVE: "my-model"}
+    assert refused(ask(full, headers=both)) == (429, ErrorCode.POOL_SATURATED)
+    rewritten = picked(ask(picker(*PODS), headers={"x-llm-d-model-name-rewrite": "chosen"}))
+    assert orjson.loads(rewritten.body or b"{}")["model"] == "chosen"
+
+
+def test_a_rewrite_header_of_llm_ds_name_is_checked_like_the_other() -> None:
+    assert refused(ask(picker(*PODS), headers={"x-llm-d-model-name-rewrite": "a\nb"}))[0] == 400
+
+
 def test_a_rule_without_models_matches_every_model() -> None:
     rules = (*RULES, RewriteRule(frozenset(), (RewriteTarget("all", 1),)))
     made = picker(*PODS, rewrites=rules)

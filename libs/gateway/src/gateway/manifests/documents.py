@@ -15,6 +15,8 @@ MAX_NODES: Final = 200_000  # one file; an alias bomb ends here instead of in me
 MAX_DEPTH: Final = 64  # no API type nests deeper than a third of this
 DEFAULT_NAMESPACE: Final = "default"
 NO_TEXTS: Final[Mapping[str, str]] = MappingProxyType({})
+# Kinds move between these groups and stay what they are, so that an overlay may replace an object under either.
+_MOVED_GROUPS: Final = MappingProxyType({"llm-d.ai": "inference.networking.x-k8s.io"})
 _TEXT_TAGS: Final = frozenset({"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:str", "tag:yaml.org,2002:value"})
 
 
@@ -54,8 +56,8 @@ class Document:
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """What makes two documents the same object; the version does not."""
-        return (self.group, self.kind, self.namespace, self.name)
+        """What makes two documents the same object; the version does not, nor a group that its kind has moved from."""
+        return (_MOVED_GROUPS.get(self.group, self.group), self.kind, self.namespace, self.name)
 
     def line(self, path: str = "") -> int:
         """The line of a field, or of the nearest field around it that was written."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 GATEWAY_GROUP: Final = "gateway.networking.k8s.io"
 INFERENCE_GROUP: Final = "inference.networking.k8s.io"
 INFERENCE_X_GROUP: Final = "inference.networking.x-k8s.io"
+LLM_D_GROUP: Final = "llm-d.ai"  # objectives and rewrites have moved there
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 PICKER_PORT_DEFAULT: Final = 9002
 
