@@ -92,6 +92,7 @@ class Orders:
     """What the picker is told to do, and what it was asked. `endpoints` None: it picks nothing."""
 
     endpoints: Sequence[str] | None = None
+    legs: Mapping[str, str] = field(default_factory=dict)  # further headers of a pick
     reply: ImmediateReply | None = None
     hangs: bool = False
     pools: list[str] = field(default_factory=list)
@@ -133,7 +134,8 @@ class Picking:
             return self._exchange.decided(Proceed(Mutation()))
         picked = ",".join(self._orders.endpoints)
         metadata = {protocol.LB_NAMESPACE: {protocol.DESTINATION_ENDPOINT: picked, protocol.PICK_ID: "pick-1"}}
-        return self._exchange.decided(Proceed(Mutation(((protocol.DESTINATION_ENDPOINT, picked),), metadata=metadata)))
+        headers = ((protocol.DESTINATION_ENDPOINT, picked), *self._orders.legs.items())
+        return self._exchange.decided(Proceed(Mutation(headers, metadata=metadata)))
 
     def close(self, now: float, *, is_cut: bool = False) -> None: ...
 
@@ -191,7 +193,8 @@ class HttpPicking:
         if self.orders.endpoints is None:
             return {}
         models = {protocol.MODEL_NAME: model} if model else {}
-        return {protocol.DESTINATION_ENDPOINT: ",".join(self.orders.endpoints), protocol.PICK_ID: "pick-1", **models}
+        picked = {protocol.DESTINATION_ENDPOINT: ",".join(self.orders.endpoints), protocol.PICK_ID: "pick-1"}
+        return {**picked, **self.orders.legs, **models}
 
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator[None]:

@@ -122,6 +122,9 @@ async def test_control_headers_of_a_client_never_arrive(bed: Bed) -> None:
         "x_gateway_model_name": "closed",
         "X-Gateway_Destination-Endpoint": f"{HOST}:{bed.one.port}",
         "x-prefiller-host-port": f"{HOST}:{bed.one.port}",
+        "X-Encoder-Hosts-Ports": f"{HOST}:{bed.one.port}",
+        "x-data-parallel-host-port": f"{HOST}:{bed.one.port}",
+        "x-kv-cache-source-host-port": f"{HOST}:{bed.one.port}",
         "x-pointsman-client-x-gateway-inference-objective": "smuggled",
         "x-envoy-max-retries": "0",
         "x-envoy-upstream-rq-timeout-ms": "1",
@@ -148,6 +151,17 @@ async def test_control_headers_of_a_client_never_arrive(bed: Bed) -> None:
     sent = {name.lower() for name in spoofed if not name.startswith("x-envoy")}
     assert not sent & seen.keys() - own_of_the_gateway
     assert "x-envoy-upstream-rq-timeout-ms" not in seen
+
+
+async def test_where_other_legs_run_reaches_the_model_server_as_the_picker_says(bed: Bed) -> None:
+    bed.pick(bed.two)
+    bed.orders.legs = {"x-prefiller-host-port": "10.0.0.1:80", "x-encoder-hosts-ports": "10.0.0.2:80,10.0.0.3:80"}
+
+    answer = await bed.ask(headers=dict.fromkeys(bed.orders.legs, "10.9.9.9:80"))
+
+    seen = answer.json["headers"]
+    assert isinstance(seen, dict)
+    assert {name: seen[name] for name in bed.orders.legs} == bed.orders.legs
 
 
 async def test_a_client_cannot_steer_where_no_picker_answers(bed: Bed) -> None:

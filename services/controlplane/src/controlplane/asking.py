@@ -23,10 +23,14 @@ _ASKED_HEADERS: Final = (
     {"prefix": "x-"},
     {"prefix": "test-epp-"},
 )
-_REQUEST_HEADERS: Final = ({"prefix": protocol.CONTROL_HEADER_PREFIX}, {"exact": protocol.PREFILL_ENDPOINT})
+_REQUEST_HEADERS: Final = (
+    {"prefix": protocol.CONTROL_HEADER_PREFIX},
+    {"exact": protocol.PREFILL_ENDPOINT},
+    {"exact": protocol.ENCODE_ENDPOINTS},
+)
 _REFUSAL_HEADERS: Final = ({"exact": "content-type"}, {"exact": "retry-after"})
 _ANSWER_HEADERS: Final = (
-    {"exact": "x-session-token"},
+    {"prefix": "x-session-"},
     {"exact": "x-pointsman-endpoint"},
     {"exact": "x-pointsman-margin"},
 )

@@ -84,7 +84,7 @@ def _strip_control_headers() -> Tree:
     mutations: list[Tree] = [{"remove": aside} for _, aside in allowed]
     mutations += [_copy(name, aside) for name, aside in allowed]
     mutations.append({"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _CONTROL_HEADERS}}}})
-    mutations.append({"remove": protocol.PREFILL_ENDPOINT})  # a model server would fetch from where it says
+    mutations += [{"remove": name} for name in protocol.SIDECAR_HEADERS]  # a model server would go where they say
     mutations += [_copy(aside, name) for name, aside in allowed]
     mutations += [{"remove": aside} for _, aside in allowed]
     return {
