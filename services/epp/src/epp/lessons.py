@@ -43,7 +43,7 @@ def learn_from(feedback: Feedback, reservation: Reservation, pool: PoolState, ob
 def unlearn(reservation: Reservation, pool: PoolState) -> None:
     """The request never reached its endpoints: they do not hold what only it would have brought."""
     for share in reservation.shares:
-        if pool.states.get(share.state.id) is share.state:
+        if share.holds_prompt and pool.states.get(share.state.id) is share.state:
             pool.index.unlearn(share.state.slot, reservation.blocks[reservation.new_from :])
 
 

@@ -75,9 +75,14 @@ def decide(
     before: Sequence[Mapping[str, object]] = (),
     priorities: Mapping[str, int] | None = None,
     own: Mapping[str, type[Any]] = NO_PLUGINS,
+    fallbacks: int = 0,
     seed: int = 0,
 ) -> Decided:
-    """Decide one request. `before` are bodies decided earlier, still in flight; `own` are plugin types by name."""
+    """Decide one request.
+
+    `before` are bodies decided earlier, still in flight; `own` are plugin types by name; `fallbacks` are the further
+    endpoints that the proxy would walk.
+    """
     parsed = parse_config(config, "testing", own) if isinstance(config, str) else config
     picker = Picker(
         parsed, random=Random(seed), replica="testing", observer=NullObserver(), journal=NullJournal(), explains=True
@@ -88,7 +93,7 @@ def decide(
         picker.observe(POOL, each.endpoint.id, each.metrics, SCRAPED_AT)
     verdict: object = None
     for said in (*before, body):
-        verdict = picker.pick(Request(POOL, "POST", path, headers, orjson.dumps(said)), ASKED_AT)
+        verdict = picker.pick(Request(POOL, "POST", path, headers, orjson.dumps(said), None, fallbacks), ASKED_AT)
     return _decided(picker, verdict)
 
 

@@ -214,11 +214,7 @@ def test_a_plugin_may_be_named_before_it_is_listed() -> None:
             "{encodedEndpointHeaderConfig: {header: x-mine}}",
             "header 'x-mine' has no effect: the token travels in x-session-token",
         ),
-        (
-            "disagg-profile-handler",
-            "{deciders: {encode: always-disagg-multimodal-decider}}",
-            "decider 'always-disagg-multimodal-decider' has no effect: no header tells where media are encoded",
-        ),
+        ("disagg-profile-handler", "{deciders: {encode: always-disagg-multimodal-decider}}", None),
         (
             "core-metrics-extractor",
             "{engineConfigs: [{name: mine, customMetrics: [{attributeKey: custom.queue, metricSpec: my_queue}]}]}",

@@ -429,3 +429,19 @@ def test_a_reload_changes_the_next_pick_and_keeps_the_state() -> None:
     assert in_flight(made) == 2
     made.settle(pick.id, Outcome.ENDED, 1.2)
     assert in_flight(made) == 1
+
+
+def test_expected_answers_are_counted_in_flight_but_not_as_prompts_to_compute() -> None:
+    load = "{type: inflight-load-producer, parameters: {addEstimatedOutputTokens: true}}"
+    told = []
+    for plugins in ("{type: inflight-load-producer}", load):
+        made = picker(endpoints=1)
+        made.reconfigure(
+            parse_config(f"apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{plugins}]\n", "x")
+        )
+        pick = ask(made, "x" * 65_536)
+        told.append(endpoints(made)[IDS[0]])
+        made.settle(pick.id, Outcome.ENDED, 1.1)
+        assert endpoints(made)[IDS[0]]["in_flight_tokens"] == 0
+    assert [each["in_flight_tokens"] for each in told] == [16_384, 16_384 + 24_576]
+    assert told[0]["backlog_seconds"] == told[1]["backlog_seconds"]

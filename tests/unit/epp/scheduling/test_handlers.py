@@ -77,6 +77,73 @@ def test_without_a_decider_only_prefill_first_prefills_apart(order: str, is_apar
     assert (prefiller(decide(text, pods("decode", "prefill"), BODY)) is not None) == is_apart
 
 
+ENCODED = (
+    HEAD
+    + """\
+plugins:
+- {type: decode-filter}
+- {type: encode-filter}
+- {type: prefill-filter}
+- {type: active-request-scorer}
+- {type: max-score-picker, parameters: {maxNumOfEndpoints: 1}}
+- {type: always-disagg-multimodal-decider}
+- {type: always-disagg-pd-decider}
+- {type: disagg-profile-handler, parameters: {deciders: {encode: always-disagg-multimodal-decider}}}
+schedulingProfiles:
+- name: decode
+  plugins: [{pluginRef: decode-filter}, {pluginRef: active-request-scorer}]
+- name: encode
+  plugins: [{pluginRef: encode-filter}, {pluginRef: active-request-scorer}, {pluginRef: max-score-picker}]
+- name: prefill
+  plugins: [{pluginRef: prefill-filter}]
+"""
+)
+ENCODED_APART = ENCODED.replace("{encode: ", "{prefill: always-disagg-pd-decider, encode: ")
+CHAT = "/v1/chat/completions"
+IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
+SEEN = {"model": "m", "messages": [{"role": "user", "content": [IMAGE, {"type": "text", "text": "what?"}]}]}
+PLAIN = {"model": "m", "messages": [{"role": "user", "content": "what?"}]}
+
+
+def legs(decided: Decided) -> dict[str, str]:
+    assert decided.pick is not None
+    return dict(decided.pick.headers)
+
+
+def test_media_are_encoded_where_the_encode_profile_says() -> None:
+    decided = decide(ENCODED, pods("decode", "encode", "prefill"), SEEN, path=CHAT)
+    assert decided.targets == ("decode-0",)
+    assert legs(decided) == {"x-encoder-hosts-ports": "encode-1"}
+
+
+def test_media_may_be_encoded_at_several_endpoints() -> None:
+    text = ENCODED.replace("maxNumOfEndpoints: 1", "maxNumOfEndpoints: 2")
+    told = legs(decide(text, pods("decode", "encode", "encode", "decode"), SEEN, path=CHAT))["x-encoder-hosts-ports"]
+    assert sorted(told.split(",")) == ["encode-1", "encode-2"]
+
+
+def test_what_the_proxy_would_walk_is_no_further_encoder() -> None:
+    decided = decide(ENCODED, pods("decode", "encode", "encode", "decode"), SEEN, path=CHAT, fallbacks=2)
+    assert len(decided.targets) == 2
+    assert legs(decided)["x-encoder-hosts-ports"] in ("encode-1", "encode-2")
+
+
+def test_all_three_legs_may_run_apart() -> None:
+    decided = decide(ENCODED_APART, pods("decode", "encode", "prefill"), SEEN, path=CHAT)
+    assert legs(decided) == {"x-prefiller-host-port": "prefill-2", "x-encoder-hosts-ports": "encode-1"}
+
+
+def test_prompts_without_media_and_pools_without_encoders_have_no_such_leg() -> None:
+    assert legs(decide(ENCODED, pods("decode", "encode"), PLAIN, path=CHAT)) == {}
+    assert legs(decide(ENCODED, pods("decode"), SEEN, path=CHAT)) == {}
+
+
+def test_encoders_take_turns_between_two_scrapes() -> None:
+    first = decide(ENCODED, pods("decode", "encode", "encode"), SEEN, path=CHAT)
+    second = decide(ENCODED, pods("decode", "encode", "encode"), SEEN, path=CHAT, before=[SEEN])
+    assert {legs(each)["x-encoder-hosts-ports"] for each in (first, second)} == {"encode-1", "encode-2"}
+
+
 HEADER = (
     HEAD
     + """\

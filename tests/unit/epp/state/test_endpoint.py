@@ -70,6 +70,16 @@ def test_the_backlog_drains_at_the_measured_speed() -> None:
     assert endpoint.backlog(5.0) == 0
 
 
+def test_an_answer_is_in_flight_and_delays_nobodys_prompt() -> None:
+    endpoint = state()
+    endpoint.reserve(1000, 0.0, 4000)
+    assert endpoint.in_flight_tokens == 5000
+    assert endpoint.backlog(0.0) == pytest.approx(0.1)
+    assert endpoint.reserve(1000, 0.0) == pytest.approx(1000)
+    endpoint.release(5000, 0.0, 0.05)
+    assert endpoint.in_flight_tokens == 1000
+
+
 def test_an_idle_endpoint_is_scraped_less_and_less_often() -> None:
     endpoint = state()
     endpoint.observe(idle(), 0.0)

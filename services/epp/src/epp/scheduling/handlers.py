@@ -87,18 +87,14 @@ class DisaggProfileHandler:
     prefill_decider: Decider | None = None  # bound to `deciders` when the configuration is read
     encode_decider: Decider | None = None
 
-    def warning(self) -> str | None:
-        """What is chosen for media and goes nowhere."""
-        named = self.deciders.encode
-        return f"decider {named!r} has no effect: no header tells where media are encoded" if named else None
-
     def run(self, profiles: Mapping[str, Profile], view: SchedulingView, trace: Trace) -> Decision | Rejection:
         """Decode is the primary; the other legs' absence never fails a request that decode alone can serve."""
         decode = run_profile(profiles[self.profiles.decode], view, trace)
         if decode is None:
             return nobody_left(self.profiles.decode)
         position = decode.chosen[0]
-        beside = replace(view, peer=decode.view.states[position].endpoint)
+        # The proxy's retries walk the decode leg only.
+        beside = replace(view, peer=decode.view.states[position].endpoint, fallbacks=0)
         encode = self._encode(profiles, decode, beside, trace)
         is_apart = self.stage_order == "prefill-first" or (
             self.prefill_decider is not None and self.prefill_decider.decides(decode.view, position)

@@ -86,7 +86,7 @@ class SchedulingView:
 
     @property
     def in_flight_tokens(self) -> Sequence[int]:
-        """Uncached prompt tokens of those requests."""
+        """Uncached prompt tokens of those requests, with the expected answer where that is counted, too."""
         return [state.in_flight_tokens for state in self.states]
 
     @property

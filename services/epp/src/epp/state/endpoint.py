@@ -70,11 +70,12 @@ class EndpointState:
         self.load = Load(0, 0, 0.0)
         self._events: deque[_Event] = deque(maxlen=_EVENTS_LIMIT)
 
-    def reserve(self, tokens: int, now: float) -> float:
-        """Count a pick in; the tokens queued before it are returned."""
+    def reserve(self, prompt_tokens: int, now: float, answer_tokens: int = 0) -> float:
+        """Count a pick in; the prompt tokens queued before it are returned. Nobody waits for another's answer."""
         per_token = self.speed.seconds_per_token
         begins_at = max(now, self.free_at)
-        self.free_at = begins_at + tokens * per_token
+        self.free_at = begins_at + prompt_tokens * per_token
+        tokens = prompt_tokens + answer_tokens
         self.in_flight += 1
         self.in_flight_tokens += tokens
         self.last_busy = now

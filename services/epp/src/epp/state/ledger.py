@@ -32,7 +32,18 @@ class Share:
     """What one endpoint carries of a pick."""
 
     state: EndpointState
-    tokens: int
+    prompt_tokens: int  # to compute there
+    answer_tokens: int = 0  # to generate there, where such are counted
+    holds_prompt: bool = True  # in its cache, from now on
+
+    @property
+    def tokens(self) -> int:
+        """All that it has in flight for the pick."""
+        return self.prompt_tokens + self.answer_tokens
+
+    def reserve(self, now: float) -> float:
+        """Count it in; the prompt tokens queued before it are returned."""
+        return self.state.reserve(self.prompt_tokens, now, self.answer_tokens)
 
 
 @dataclass(slots=True)
