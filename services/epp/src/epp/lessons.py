@@ -36,6 +36,8 @@ def learn_from(feedback: Feedback, reservation: Reservation, pool: PoolState, ob
         pool.index.learn(served.slot, reservation.blocks)
     if feedback.status == HTTP_OK:
         learn_speed(served.speed, reservation, feedback, is_picked=served is picked)
+        if feedback.prompt_tokens is not None:
+            pool.learn_tokens(served, reservation.prompt_tokens, feedback.prompt_tokens)
         if served is picked:
             correct_matches(pool, served, reservation, feedback)
 

@@ -53,6 +53,16 @@ def test_capacity_follows_the_engine_in_our_block_size() -> None:
     assert held(pool, 10) == 5
 
 
+def test_capacity_follows_what_the_engine_counts_as_a_token() -> None:
+    pool = PoolState(spec("a"), 0.0)
+    pool.set_blocks(64)
+    pool.observe(EndpointId("a"), EngineMetrics(block_size=16, block_count=40), 1.0)
+    assert held(pool, 30) == 10
+    for _ in range(300):
+        pool.learn_tokens(pool.states[EndpointId("a")], estimated=1000, counted=500)
+    assert held(pool, 30) == 19  # a little below twice as many: the factor only approaches a half
+
+
 def test_capacity_is_the_configured_one_where_the_engine_is_not_followed_or_says_nothing() -> None:
     pool = PoolState(spec("a"), 0.0)
     pool.set_blocks(64)

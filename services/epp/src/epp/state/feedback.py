@@ -42,6 +42,8 @@ def correct_matches(pool: PoolState, state: EndpointState, reservation: Reservat
 
     If the engine had less than was believed, it had evicted the first missing block; engines evict the least recently
     used first, so everything older is gone, too. If it had more, there is nothing to learn: it holds the prompt now.
+    Where exactly the engine's match ended is an estimate, and it often ends where a shared prefix does: the block there
+    was touched a moment ago. So the one after it is taken for the first missing.
     """
     cached = feedback.cached_tokens
     if cached is None:
@@ -53,7 +55,7 @@ def correct_matches(pool: PoolState, state: EndpointState, reservation: Reservat
     if cached + 2 * pool.block_tokens > _expected_tokens(reservation, feedback):
         return
     scale = reservation.prompt_tokens / feedback.prompt_tokens if feedback.prompt_tokens else 1.0
-    first_missing = int(cached * scale) // pool.block_tokens
+    first_missing = int(cached * scale) // pool.block_tokens + 1
     stamp = reservation.stamps[first_missing] if first_missing < len(reservation.stamps) else None
     if stamp is not None:
         pool.index.forget_older(state.slot, stamp)

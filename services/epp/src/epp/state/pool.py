@@ -9,6 +9,7 @@ from epp.state.health import Standing
 from epp.state.prefix import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
 from epp.state.sessions import Sessions
 from epp.state.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
+from epp.state.tokens import TokenScale
 
 # Blocks held over all endpoints of a pool: about 1.5 GB at 0.15 GB per million. Where endpoints have room for more in
 # all, each gets an equal share, and its coldest prefixes are forgotten early.
@@ -22,6 +23,7 @@ class PoolState:
         self.spec = spec
         self.index = PrefixIndex()
         self.sessions = Sessions()
+        self.token_scale = TokenScale()
         self.block_tokens = 0
         self.engine_block_size: int | None = None
         self.capacity_blocks = DEFAULT_CAPACITY_BLOCKS
@@ -109,6 +111,11 @@ class PoolState:
         if state is not None:
             state.models = models
 
+    def learn_tokens(self, state: EndpointState, estimated: int, counted: int) -> None:
+        """An answer told how long its prompt was. Its endpoint's share of the index follows, so one at a time does."""
+        self.token_scale.learn(estimated, counted)
+        self._set_capacity(state)
+
     def candidates(self, now: float, random: Random, among: Iterable[str] | None = None) -> Sequence[EndpointState]:
         """Who may be picked, best class first: good and known; else whoever is there.
 
@@ -158,7 +165,8 @@ class PoolState:
         metrics = state.metrics or NO_METRICS
         most = POOL_BLOCKS_LIMIT // max(1, len(self.states))
         if self.follows_engine_capacity and metrics.block_count and metrics.block_size and self.block_tokens:
-            blocks = metrics.block_count * metrics.block_size // self.block_tokens
+            tokens = metrics.block_count * metrics.block_size
+            blocks = int(tokens / self.token_scale.value) // self.block_tokens
         else:
             blocks = self.capacity_blocks
         self.index.set_capacity(state.slot, min(blocks, most))
