@@ -153,6 +153,8 @@ def scrape_source(config: SchedulerConfig) -> Source:
         models_seconds=float(config.models.interval),
         is_https=config.metrics.scheme == "https",
         verifies=not config.metrics.insecure_skip_verify,
+        models_https=config.models.scheme == "https",
+        models_verifies=not config.models.insecure_skip_verify,
     )
 
 

@@ -59,6 +59,15 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(b"GET %s HTTP/1.1\r\nhost: %s\r\naccept: */*\r\n\r\n" % (path.encode(), self._host))
 
+    async def fetch(self, path: str) -> Answer | None:
+        """Ask this once, then close; the caller limits the time."""
+        answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        try:
+            self.get(path, lambda answer: None if answered.done() else answered.set_result(answer))
+            return await answered
+        finally:
+            self.abort()
+
     def abort(self) -> None:
         """Give up; a waiting `done` hears None."""
         if self._transport is not None:

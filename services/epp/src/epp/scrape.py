@@ -66,6 +66,19 @@ class Source:
     models_seconds: float = 2.0
     is_https: bool = False
     verifies: bool = False
+    models_https: bool = False
+    models_verifies: bool = False
+
+    @property
+    def place(self) -> tuple[int, bool, bool]:
+        """Where connections for metrics lead, and how."""
+        return (self.metrics_port, self.is_https, self.verifies)
+
+    def is_one_place(self, endpoint: Endpoint) -> bool:
+        """Whether the connection for metrics also leads to the list of models."""
+        is_same_scheme = self.is_https == self.models_https
+        is_as_strict = not self.is_https or self.verifies == self.models_verifies
+        return is_same_scheme and is_as_strict and self.metrics_port in (0, endpoint.port)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,9 +88,12 @@ class _Target:
     pool: PoolId
     endpoint: Endpoint
     connection: Connection | None = None
+    place: tuple[int, bool, bool] | None = None  # where that leads
     fault: ScrapeFault | None = None
     models_at: float = 0.0
     models_seen: bytes = b""
+    is_silent_of_models: bool = False  # the last time it was asked
+    is_asked_apart: bool = False  # for its models, beside the scrapes
     timer: asyncio.TimerHandle | None = None  # the next scrape, or the time limit of this one
     generation: int = 0  # an answer belongs to one scrape
     is_waiting: bool = False
@@ -95,7 +111,9 @@ class Scraper:
         self._clock = clock
         self._source = source
         self._random = random
-        self._context = _tls(source)
+        self._context = _tls(source.is_https, source.verifies)
+        self._models_context = _tls(source.models_https, source.models_verifies)
+        self._models_slots = asyncio.Semaphore(MAX_RETRIES)
         self._targets: dict[tuple[PoolId, EndpointId], _Target] = {}
         self._in_flight = {False: 0, True: 0}  # scrapes, retries
         self._group: asyncio.TaskGroup | None = None
@@ -103,7 +121,8 @@ class Scraper:
     def reconfigure(self, source: Source) -> None:
         """Ask differently from the next scrape on."""
         self._source = source
-        self._context = _tls(source)
+        self._context = _tls(source.is_https, source.verifies)
+        self._models_context = _tls(source.models_https, source.models_verifies)
 
     def replace_pools(self, pools: Mapping[PoolId, PoolSpec]) -> None:
         """Scrape exactly these from now on."""
@@ -147,14 +166,16 @@ class Scraper:
         target.generation += 1
         self._in_flight[target.is_retry] += 1
         target.timer = asyncio.get_running_loop().call_later(TIMEOUT_SECONDS, self._expire, target)
-        if target.connection is not None and target.connection.is_open:
+        if target.connection is not None and target.connection.is_open and target.place == self._source.place:
             self._ask(target, target.connection)
         else:
             self._group.create_task(self._connect(target, target.generation))
 
     async def _connect(self, target: _Target, generation: int) -> None:
-        endpoint = target.endpoint
+        endpoint, place = target.endpoint, self._source.place
         port = self._source.metrics_port or endpoint.port
+        if target.connection is not None:
+            target.connection.abort()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 connection = await connect(endpoint.address, port, endpoint.id, self._context)
@@ -167,7 +188,7 @@ class Scraper:
         if not target.is_waiting or target.generation != generation:
             connection.abort()
             return
-        target.connection = connection
+        target.connection, target.place = connection, place
         self._ask(target, connection)
 
     def _ask(self, target: _Target, connection: Connection) -> None:
@@ -208,13 +229,17 @@ class Scraper:
             self._finish(target)
             return
         self._succeeded(target)
+        if not self._source.models_path or now < target.models_at or target.is_asked_apart:
+            self._finish(target)
+            return
+        target.models_at = now + self._source.models_seconds
         connection = target.connection
-        if self._source.models_path and now >= target.models_at and connection is not None and connection.is_open:
-            target.models_at = now + self._source.models_seconds
+        if connection is not None and connection.is_open and self._source.is_one_place(target.endpoint):
             target.is_asking_models = True
             self._ask_models(target, connection)
         else:
             self._finish(target)
+            self._ask_models_apart(target)
 
     def _finish(self, target: _Target) -> None:
         """This scrape is over; the next one is due when the picker says."""
@@ -250,14 +275,42 @@ class Scraper:
         generation = target.generation
 
         def listed(answer: Answer | None) -> None:
-            if target.is_waiting and target.generation == generation:
+            if not target.is_waiting or target.generation != generation:
+                return
+            self._finish(target)
+            if answer is None:  # a server that closes after each answer has done so meanwhile
+                self._ask_models_apart(target)
+            else:
                 self._learn_models(target, answer)
-                self._finish(target)
 
         connection.get(self._source.models_path, listed)
 
+    def _ask_models_apart(self, target: _Target) -> None:
+        """Over a connection of its own, which no scrape waits for."""
+        if self._group is not None:
+            target.is_asked_apart = True
+            self._group.create_task(self._fetch_models(target))
+
+    async def _fetch_models(self, target: _Target) -> None:
+        endpoint, answer = target.endpoint, None
+        try:
+            async with self._models_slots, asyncio.timeout(TIMEOUT_SECONDS):
+                connection = await connect(endpoint.address, endpoint.port, endpoint.id, self._models_context)
+                answer = await connection.fetch(self._source.models_path)
+        except OSError:  # a time limit is one, too
+            pass
+        finally:
+            target.is_asked_apart = False
+        if not target.is_gone:
+            self._learn_models(target, answer)
+
     def _learn_models(self, target: _Target, answer: Answer | None) -> None:
-        if answer is None or answer.status != 200 or answer.body == target.models_seen:
+        is_silent = answer is None or answer.status != 200
+        if is_silent and not target.is_silent_of_models:
+            status = None if answer is None else answer.status
+            log.warning("models cannot be listed", pool=target.pool, endpoint=target.endpoint.id, status=status)
+        target.is_silent_of_models = is_silent
+        if answer is None or is_silent or answer.body == target.models_seen:
             return
         models = read_models(answer.body)
         if models is not None:
@@ -284,10 +337,10 @@ def read_models(body: bytes) -> tuple[ServedModel, ...] | None:
     return tuple(ServedModel(item["id"], item) for item in found)
 
 
-def _tls(source: Source) -> ssl.SSLContext | None:
-    if not source.is_https:
+def _tls(is_https: bool, verifies: bool) -> ssl.SSLContext | None:
+    if not is_https:
         return None
     context = ssl.create_default_context()
-    if not source.verifies:
+    if not verifies:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -4,10 +4,14 @@ import asyncio
 import contextlib
 import gzip
 import random
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import structlog.testing
@@ -17,7 +21,7 @@ from epp.config.engines import BUILT_IN
 from epp.http_client import ANSWER_LIMIT_BYTES
 from epp.model import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
 from epp.scrape import Scraper, Source, read_models
-from tests.conftest import free_ports
+from tests.conftest import free_ports, required
 
 POOL = PoolId("default/a")
 METRICS = b"vllm:num_requests_waiting 2\nvllm:num_requests_running 1\nvllm:kv_cache_usage_perc 0.5\n"
@@ -109,8 +113,8 @@ class ModelServer:
         self.open.discard(writer)
 
     @asynccontextmanager
-    async def listening(self, port: int = 0) -> AsyncIterator[Endpoint]:
-        server = await asyncio.start_server(self.serve, "127.0.0.1", port)
+    async def listening(self, port: int = 0, context: ssl.SSLContext | None = None) -> AsyncIterator[Endpoint]:
+        server = await asyncio.start_server(self.serve, "127.0.0.1", port, ssl=context)
         port = server.sockets[0].getsockname()[1]
         try:
             yield endpoint(port)
@@ -120,6 +124,18 @@ class ModelServer:
             for writer in self.open:
                 writer.transport.abort()
             await until(lambda: not self.open)
+
+
+def certified(folder: Path) -> ssl.SSLContext:
+    """With a certificate that nobody vouches for, as model servers come with."""
+    binary = shutil.which("openssl")
+    required("openssl", binary, install="apt-get install openssl")
+    key, certificate = folder / "tls.key", folder / "tls.crt"
+    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=somebody"]
+    subprocess.run([str(binary), *request, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 def endpoint(port: int) -> Endpoint:
@@ -308,6 +324,93 @@ async def test_an_answer_that_is_cut_before_its_end_says_nothing() -> None:
         async with scraping(watched):
             await until(lambda: len(brain.seen.get(where.id, [])) >= 1)
     assert brain.seen[where.id][0] is ScrapeFault.REFUSED
+
+
+async def test_models_are_asked_where_requests_go_when_metrics_are_told_on_another_port() -> None:
+    engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
+    asked: list[bytes] = []
+
+    async def only_metrics(request: bytes, writer: asyncio.StreamWriter) -> None:
+        asked.append(request.partition(b" HTTP")[0])
+        writer.write(response(METRICS))
+
+    exporter.answer = only_metrics
+    async with engine.listening() as where, exporter.listening() as metrics:
+        source = Source(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port)
+        watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: where.id in brain.models and len(brain.seen[where.id]) >= 3)
+    assert set(asked) == {b"GET /metrics"}
+    assert brain.models[where.id] == [(ServedModel("qwen", {"id": "qwen", "object": "model"}),)]
+
+
+async def test_models_are_asked_by_their_own_scheme(tmp_path: Path) -> None:
+    engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
+    async with engine.listening(context=certified(tmp_path)) as where, exporter.listening() as metrics:
+        source = Source(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_https=True)
+        watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: where.id in brain.models)
+    assert counts.faults == []
+
+
+async def test_a_certificate_nobody_vouches_for_lists_no_models_where_it_is_verified(tmp_path: Path) -> None:
+    engine, exporter, brain = ModelServer(), ModelServer(), Brain()
+    with structlog.testing.capture_logs() as said:
+        async with engine.listening(context=certified(tmp_path)) as where, exporter.listening() as metrics:
+            source = Source(
+                lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01, models_https=True,
+                models_verifies=True,
+            )  # fmt: skip
+            watched = Scraper(brain, Counts(), time.monotonic, source, random.Random(1))
+            watched.replace_pools(pools(where))
+            async with scraping(watched):
+                await until(lambda: bool(said) and len(brain.seen[where.id]) >= 20)
+    assert brain.models == {}
+    assert [line["event"] for line in said] == ["models cannot be listed"]
+
+
+async def test_models_that_are_never_listed_hold_up_no_scrape() -> None:
+    engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
+    engine.answer = silent
+    async with engine.listening() as where, exporter.listening() as metrics:
+        source = Source(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01)
+        watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: engine.connections == 1 and len(brain.seen[where.id]) >= 20)
+            assert engine.connections == 1  # still waited for
+        engine.stopped.set()
+    assert counts.faults == []
+
+
+async def test_models_are_asked_of_a_server_that_closes_after_each_answer() -> None:
+    server, brain = ModelServer(), Brain()
+
+    async def once(request: bytes, writer: asyncio.StreamWriter) -> None:
+        await good(request, writer)
+        await writer.drain()
+        writer.close()
+
+    server.answer = once
+    watched = scraper(brain, Counts())
+    async with server.listening() as where:
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: where.id in brain.models)
+
+
+async def test_another_port_counts_from_the_next_scrape_on() -> None:
+    engine, exporter, brain = ModelServer(), ModelServer(), Brain()
+    watched = scraper(brain, Counts())
+    async with engine.listening() as where, exporter.listening() as metrics:
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: len(brain.seen.get(where.id, [])) >= 3)
+            watched.reconfigure(Source(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port))
+            await until(lambda: exporter.connections == 1)
 
 
 async def dribble(request: bytes, writer: asyncio.StreamWriter) -> None:

@@ -223,7 +223,7 @@ def test_a_plugin_may_be_named_before_it_is_listed() -> None:
         ("prefix-cache-affinity-filter", "{ttftSource: latencyPredictor}", "nothing is predicted"),
         ("token-producer", "{estimate: {}}", None),
         ("token-producer", "{estimate: {image: {mode: static}}}", "the settings of estimate have no effect"),
-        ("models-data-source", "{scheme: https}", "has no effect: the connection of the metrics serves"),
+        ("models-data-source", "{scheme: https, insecureSkipVerify: false}", None),
         ("header-label-affinity-scorer", "{headerName: a, labelKey: b, stampResponseHeader: true}", "has no effect"),
     ],
 )

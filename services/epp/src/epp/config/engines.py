@@ -178,9 +178,9 @@ class MetricsDataSource:
 class ModelsDataSource:
     """Asks each endpoint which models and adapters it serves."""
 
-    scheme: str = parameter("http", "ignored: the connection of the metrics serves", ignored=True)
+    scheme: str = parameter("http", "how the endpoint is asked, on its own port", choices=("http", "https"))
     path: str = parameter("/v1/models", "where the endpoint lists its models")
-    insecure_skip_verify: bool = parameter(True, "ignored: the connection of the metrics serves", ignored=True)
+    insecure_skip_verify: bool = parameter(True, "with https, do not verify the endpoint's certificate")
     interval: Seconds = parameter(
         Seconds(2.0), "how often, since adapters come and go", unit="seconds", minimum=SHORTEST_INTERVAL
     )
