@@ -22,7 +22,7 @@ from gateway import admin, clock
 from gateway.errors import ErrorCode, Rejection
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES
-from gateway.extproc.server import ExternalProcessor, serving
+from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, serving
 from tests.conftest import free_ports
 
 pytestmark = pytest.mark.envoy
@@ -40,6 +40,8 @@ MODES = {
     "full duplex request": ("FULL_DUPLEX_STREAMED", "NONE"),
 }
 SEES_BODY = [name for name, (request, _) in MODES.items() if request not in ("NONE", "STREAMED")]
+# Far more often than in earnest, so that no answer here is too short to hear one.
+PINGS = tuple((dict(SERVER_OPTIONS) | {"grpc.keepalive_time_ms": 50}).items())
 REWRITES = [name for name in SEES_BODY if name != "partial"]
 
 
@@ -79,6 +81,7 @@ class Counts:
 async def echo(request: web.Request) -> web.StreamResponse:
     """The body comes back, in pieces; what arrived as headers comes back as headers."""
     body = await request.read()
+    await asyncio.sleep(float(request.headers.get("x-wait", "0")))
     answer = web.StreamResponse(
         headers={"x-destination": request.headers.get("x-gateway-destination-endpoint", "none")}
     )
@@ -206,7 +209,7 @@ async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
     app = web.Application(client_max_size=64 * 2**20)
     app.router.add_route("*", "/{path:.*}", echo)
     async with (
-        serving([processor], "127.0.0.1:0") as picker,
+        serving([processor], "127.0.0.1:0", options=PINGS) as picker,
         admin.serving(app, "127.0.0.1", 0) as upstream,
         envoy(envoy_binary, tmp_path, picker, upstream) as ports,
         aiohttp.ClientSession() as client,
@@ -291,6 +294,17 @@ async def test_without_an_access_log_the_response_is_told_with_its_first_byte_wh
             assert (name, told.status) == (name, 200)
             sees = response != "NONE"
             assert (name, told.prompt_tokens, told.ttft_seconds is not None) == (name, 3 if sees else None, sees)
+
+
+async def test_envoy_takes_the_pings_of_a_long_answer_and_its_stream_stays_open(gateway: Gateway) -> None:
+    async with gateway.acting() as brain, asyncio.TaskGroup() as group:
+        asked = [group.create_task(gateway.post(name, b"{}", headers={"x-wait": "3"})) for name in MODES]
+        async with asyncio.timeout(2):
+            while brain.picked < len(MODES):
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(2)
+        assert brain.settled == []
+    assert [task.result()[:2] for task in asked] == [(200, b"{}")] * len(MODES)
 
 
 async def test_a_client_that_leaves_settles_its_pick(gateway: Gateway) -> None:

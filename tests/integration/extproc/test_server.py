@@ -13,7 +13,7 @@ from gateway import wire
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import Decide, Exchange, Proceed
 from gateway.extproc.messages import BodyMode, Event, Modes, Mutation, Reply
-from gateway.extproc.server import ExternalProcessor, PortInUseError, serving
+from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, PortInUseError, serving
 from gateway.extproc.service import CertificateError, Listeners, credentials, serve
 from gateway.health import Health
 
@@ -146,6 +146,58 @@ async def test_a_cancelled_stream_closes_the_conversation_at_once() -> None:
         call.cancel()
         await until(lambda: server.talks[0].closed == 1)
     assert [talk.closed for talk in server.talks] == [1]
+
+
+class Wire:
+    """Carries bytes between a proxy and the server, until it is cut: then both still see an open connection."""
+
+    def __init__(self, port: int) -> None:
+        self.is_cut = False
+        self._port = port
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[int]:
+        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            for writer in self._writers:
+                writer.close()
+            await asyncio.gather(*self._tasks)
+            server.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, far_writer]
+        ways = (self._carry(reader, far_writer), self._carry(far_reader, writer))
+        self._tasks += [asyncio.create_task(way) for way in ways]
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not self.is_cut:
+                writer.write(data)
+
+
+async def test_a_silent_stream_stays_open_and_ends_when_the_host_of_its_proxy_vanishes() -> None:
+    server = Server()
+    quick = {
+        "grpc.keepalive_time_ms": 100,
+        "grpc.keepalive_timeout_ms": 400,
+        "grpc.http2.ping_timeout_ms": 400,
+    }
+    assert quick.keys() <= dict(SERVER_OPTIONS).keys()
+    options = tuple((dict(SERVER_OPTIONS) | quick).items())
+    async with serving([server.processor], "127.0.0.1:0", options=options) as port:
+        wire_between = Wire(port)
+        async with wire_between.serving() as carried, channel(carried) as client:
+            call = stream(client)
+            await picked(call)
+            await asyncio.sleep(1.0)
+            assert server.talks[0].closed == 0
+            wire_between.is_cut = True
+            await until(lambda: server.talks[0].closed == 1)
 
 
 class Gone:

@@ -26,10 +26,18 @@ log = logs.get(__name__)
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 # A whole body is one message, with some room for its frame and the headers around it.
 MESSAGE_LIMIT_BYTES = BODY_LIMIT_BYTES + 1024 * 1024
+# An open stream is what says that a request lives, so a proxy whose host vanished must not leave one behind. One that
+# says nothing is asked this often, and is gone if it does not answer within the second: half a minute in all, as long
+# as three heartbeats of the access log. A proxy of any make answers pings by itself, whatever its load.
+KEEPALIVE_MS = 10_000
+KEEPALIVE_TIMEOUT_MS = 20_000
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),  # with it, a leftover process would silently take half of the requests
     ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
     ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # else a keepalive's ping is waited for a minute
     ("grpc.keepalive_permit_without_calls", 1),
     # Envoy pings idle connections as often as it is told to; that is no abuse.
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
@@ -150,10 +158,13 @@ class PortInUseError(OSError):
 
 @asynccontextmanager
 async def serving(
-    servicers: Sequence[Servicer], address: str, credentials: grpc.ServerCredentials | None = None
+    servicers: Sequence[Servicer],
+    address: str,
+    credentials: grpc.ServerCredentials | None = None,
+    options: Sequence[tuple[str, int]] = SERVER_OPTIONS,
 ) -> AsyncIterator[int]:
     """Serve gRPC while the body runs; yields the port. What still runs at the end is cut, so drain first."""
-    server = grpc.aio.server(options=SERVER_OPTIONS)
+    server = grpc.aio.server(options=options)
     for servicer in servicers:
         servicer.add_to(server)
     try:
