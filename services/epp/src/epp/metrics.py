@@ -121,7 +121,7 @@ class Metrics:
         self._dropped = self._counter(name("shared_events_dropped_total"), "Events that were not shared.", ())
         self._door = self._counter(name("http_requests_total"), "Answers of the HTTP door.", ("status",))
         self._usage = self._counter(
-            name("tokens_total"), "Tokens by who asked.", ("model_name", "priority", "fairness_id", "kind")
+            name("tokens_total"), "Tokens by who asked.", ("model_name", "objective", "fairness_id", "kind")
         )
 
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> Count:
@@ -170,7 +170,7 @@ class Metrics:
         """A reservation was released."""
         self._settled.add((pool, outcome.value))
 
-    def reported(self, feedback: Feedback, model: str, target_model: str, priority: int, fairness_id: str) -> None:
+    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
         """A request is over and the access log, or the response, told how it went."""
         names = (self._word(model), self._word(target_model))
         if feedback.status is not None and feedback.status >= 400:
@@ -187,7 +187,7 @@ class Metrics:
                 metric.observe(value, names)
         if feedback.duration_seconds is not None and feedback.completion_tokens:
             self._per_token.observe(feedback.duration_seconds / feedback.completion_tokens, names)
-        who = (names[0], str(priority), self._word(fairness_id))
+        who = (names[0], self._word(objective), self._word(fairness_id))
         for kind, tokens in (("prompt", feedback.prompt_tokens), ("completion", feedback.completion_tokens)):
             if tokens:
                 self._usage.add((*who, kind), tokens)

@@ -27,7 +27,7 @@ class Observer(Protocol):
     def settled(self, pool: PoolId, pick_id: PickId, outcome: Outcome, seconds: float) -> None:
         """A reservation was released, `seconds` after it was made."""
 
-    def reported(self, feedback: Feedback, model: str, target_model: str, priority: int, fairness_id: str) -> None:
+    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
         """The access log told how a request of ours went; final entries only."""
 
     def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
@@ -59,7 +59,7 @@ class NullObserver:
     def settled(self, pool: PoolId, pick_id: PickId, outcome: Outcome, seconds: float) -> None:
         """Ignore it."""
 
-    def reported(self, feedback: Feedback, model: str, target_model: str, priority: int, fairness_id: str) -> None:
+    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
         """Ignore it."""
 
     def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:

@@ -319,7 +319,7 @@ class Picker:
             shares=shares,
             model=parsed.model or "",
             target_model=parsed.target_model,
-            priority=parsed.priority,
+            objective=asked.door.headers.get(protocol.OBJECTIVE, ""),
             fairness_id=asked.door.headers.get(protocol.FAIRNESS_ID, DEFAULT_FLOW),
             prompt_tokens=parsed.prompt_tokens,
             matched_tokens=matched_tokens,
@@ -426,7 +426,7 @@ class Picker:
         if pool is not None:
             learn_from(feedback, reservation, pool, self._observer, now)
         self._observer.reported(
-            feedback, reservation.model, reservation.target_model, reservation.priority, reservation.fairness_id
+            feedback, reservation.model, reservation.target_model, reservation.objective, reservation.fairness_id
         )
 
     def _prepare(self, pool: PoolState) -> PoolState:

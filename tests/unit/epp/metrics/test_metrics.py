@@ -35,7 +35,7 @@ def test_a_report_fills_the_histograms_that_it_has_figures_for() -> None:
         completion_tokens=10,
         response_bytes=900,
     )  # fmt: skip
-    metrics.reported(feedback, "qwen", "qwen", 0, "me")
+    metrics.reported(feedback, "qwen", "qwen", "food-review", "me")
     shown = text(metrics)
     labels = '{model_name="qwen",target_model_name="qwen"}'
     assert f"inference_objective_request_ttft_seconds_sum{labels} 0.3" in shown
@@ -43,7 +43,18 @@ def test_a_report_fills_the_histograms_that_it_has_figures_for() -> None:
     assert f"inference_objective_response_sizes_sum{labels} 900.0" in shown
     assert 'error_code="ModelServerError"' in shown
     assert f"inference_objective_prompt_cached_tokens_count{labels}" not in shown
-    assert 'pointsman_epp_tokens_total{fairness_id="me",kind="completion",model_name="qwen",priority="0"} 10.0' in shown
+    who = 'fairness_id="me",kind="completion",model_name="qwen",objective="food-review"'
+    assert f"pointsman_epp_tokens_total{{{who}}} 10.0" in shown
+
+
+def test_objectives_that_clients_invent_share_one_series() -> None:
+    metrics = Metrics()
+    for number in range(3 * LABEL_LIMIT):
+        feedback = Feedback(PickId("r-1"), POOL, is_final=True, prompt_tokens=1)
+        metrics.reported(feedback, "qwen", "qwen", f"objective-{number}", "me")
+    series = [line for line in text(metrics).splitlines() if line.startswith("pointsman_epp_tokens_total{")]
+    assert len(series) <= LABEL_LIMIT + 1
+    assert any(f'objective="{OTHER}"' in line for line in series)
 
 
 def test_refusals_scrapes_ends_and_logs_are_counted() -> None:

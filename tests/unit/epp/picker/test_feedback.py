@@ -27,7 +27,7 @@ from epp.model import (
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
 from epp.state.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, SCRAPE_TIMEOUTS_TO_EJECT
-from epp.state.ledger import HEARTBEAT_SECONDS, UNHEARD_EXPIRY_SECONDS
+from epp.state.ledger import HEARTBEAT_SECONDS, SETTLED_WORD_LIMIT, UNHEARD_EXPIRY_SECONDS
 
 POOL = PoolId("default/pool")
 IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(1, 4)]
@@ -445,3 +445,32 @@ def test_expected_answers_are_counted_in_flight_but_not_as_prompts_to_compute() 
         assert endpoints(made)[IDS[0]]["in_flight_tokens"] == 0
     assert [each["in_flight_tokens"] for each in told] == [16_384, 16_384 + 24_576]
     assert told[0]["backlog_seconds"] == told[1]["backlog_seconds"]
+
+
+class Usage(NullObserver):
+    """Remembers whose requests were reported."""
+
+    def __init__(self) -> None:
+        self.asked_by: list[tuple[str, str]] = []
+
+    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
+        self.asked_by.append((objective, fairness_id))
+
+
+@pytest.mark.parametrize(
+    ("headers", "objective"),
+    [
+        ({"x-gateway-inference-objective": "food-review"}, "food-review"),
+        ({"x-llm-d-inference-objective": "food-review"}, "food-review"),
+        ({"x-gateway-inference-objective": "o" * 60_000}, "o" * SETTLED_WORD_LIMIT),
+        ({}, ""),
+    ],
+)
+def test_usage_is_told_with_the_objective_that_the_request_named(headers: dict[str, str], objective: str) -> None:
+    usage = Usage()
+    made = Picker(default_config(), random=Random(1), replica="r", observer=usage, journal=NullJournal())
+    made.replace_pools({POOL: spec()}, 0.0)
+    pick = made.pick(Request(POOL, "POST", "/v1/completions", headers, b'{"model": "m", "prompt": "x"}'), 1.0)
+    assert isinstance(pick, Pick)
+    made.feedback(final(pick), 2.0)
+    assert usage.asked_by == [(objective, "default-flow")]

@@ -33,7 +33,7 @@ def answered(pool: PoolState, blocks: tuple[int, ...], cached_tokens: int, engin
         shares=(Share(state, 0),),
         model="m",
         target_model="m",
-        priority=0,
+        objective="",
         fairness_id="",
         prompt_tokens=tokens,
         matched_tokens=tokens,

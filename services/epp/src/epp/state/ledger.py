@@ -23,8 +23,8 @@ UNHEARD_EXPIRY_SECONDS = 300.0
 SETTLED_LIMIT = 4096
 # Blocks kept for correction in a settled pick; longer chains are cut, their tail is then not corrected.
 SETTLED_BLOCKS_LIMIT = 512
-# A fairness id may fill a whole header; more of it is no label anyway.
-SETTLED_FAIRNESS_LIMIT = 256
+# An objective or a fairness id may fill a whole header; more of it is no label anyway.
+SETTLED_WORD_LIMIT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Reservation:
     shares: tuple[Share, ...]
     model: str
     target_model: str
-    priority: int
+    objective: str  # as the request named it, empty where it named none
     fairness_id: str
     prompt_tokens: int
     matched_tokens: int
@@ -97,7 +97,8 @@ class Ledger:
         if len(reservation.blocks) > SETTLED_BLOCKS_LIMIT:
             reservation.blocks = reservation.blocks[:SETTLED_BLOCKS_LIMIT]
             reservation.stamps = reservation.stamps[:SETTLED_BLOCKS_LIMIT]
-        reservation.fairness_id = reservation.fairness_id[:SETTLED_FAIRNESS_LIMIT]
+        reservation.objective = reservation.objective[:SETTLED_WORD_LIMIT]
+        reservation.fairness_id = reservation.fairness_id[:SETTLED_WORD_LIMIT]
         self._settled[pick_id] = reservation
         if len(self._settled) > SETTLED_LIMIT:
             self._settled.popitem(last=False)
