@@ -18,15 +18,18 @@ class Brain(Protocol):
     def pools(self, now: float) -> Sequence[Mapping[str, object]]:
         """Each pool with its endpoints."""
 
-    def decisions(self, count: int) -> Sequence[Mapping[str, object]]:
-        """The last decisions, newest first."""
+    def decisions(self, count: int, started_at: float) -> Sequence[Mapping[str, object]]:
+        """The last decisions, newest first; `started_at` is where the picker's times count from."""
 
-    def explain(self, request_id: str) -> Mapping[str, object] | None:
+    def explain(self, request_id: str, started_at: float) -> Mapping[str, object] | None:
         """One decision in full."""
 
 
-def routes(brain: Brain, clock: Clock) -> list[web.RouteDef]:
-    """/debug/pools, /debug/decisions?n=50, /debug/explain/REQUEST_ID."""
+def routes(brain: Brain, clock: Clock, wall: Clock) -> list[web.RouteDef]:
+    """/debug/pools, /debug/decisions?n=50, /debug/explain/REQUEST_ID; people read times off the clock on the wall."""
+
+    def started_at() -> float:
+        return wall() - clock()
 
     async def pools(_request: web.Request) -> web.Response:
         return _json({"pools": list(brain.pools(clock()))})
@@ -36,10 +39,10 @@ def routes(brain: Brain, clock: Clock) -> list[web.RouteDef]:
         if not wanted.isdecimal():
             return _json({"error": f"n: expected a number, got {wanted!r}"}, 400)
         count = DECISIONS_LIMIT if len(wanted) > len(str(DECISIONS_LIMIT)) else int(wanted)
-        return _json({"decisions": list(brain.decisions(min(count, DECISIONS_LIMIT)))})
+        return _json({"decisions": list(brain.decisions(min(count, DECISIONS_LIMIT), started_at()))})
 
     async def explain(request: web.Request) -> web.Response:
-        found = brain.explain(request.match_info["request_id"])
+        found = brain.explain(request.match_info["request_id"], started_at())
         return _json({"error": "no decision with this request id is kept"}, 404) if found is None else _json(found)
 
     return [

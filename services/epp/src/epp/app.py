@@ -107,7 +107,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         return picker.is_ready() and not stopping.is_set()
 
     door = HttpDoor(stack.brain, clock.monotonic, metrics, lambda: stack.discovery.base_models, is_ready)
-    operators = admin.application(metrics.registry, is_ready, debug.routes(picker, clock.monotonic))
+    operators = admin.application(metrics.registry, is_ready, debug.routes(picker, clock.monotonic, clock.wall))
     async with (
         lifecycle.background(*stack.jobs(source)),
         admin.serving(operators, options.listeners.host, options.metrics_port),

@@ -7,13 +7,14 @@ filter removed and every score.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from epp.model import EndpointId, PickId, PoolId
 from epp.scheduling.view import SchedulingView
 
 # Decisions kept for /debug/decisions; with scores of 16 endpoints one takes a few kilobytes.
 RING_LIMIT = 1000
-# Candidates told per decision; beyond this the best are told and the rest counted.
+# Candidates told per decision; beyond this the best of each score are told and the rest counted.
 CANDIDATES_LIMIT = 64
 # Of a client's request id, which may fill a whole header, and of the words of a refusal.
 WORDS_LIMIT = 256
@@ -41,8 +42,9 @@ class FilterNote:
 
 @dataclass(slots=True)
 class Notes:
-    """A trace that remembers."""
+    """A trace that remembers; `candidates` are whom the first filter saw."""
 
+    candidates: Sequence[EndpointId] = ()
     filters: list[FilterNote] = field(default_factory=list)
     scores: list[ScoreNote] = field(default_factory=list)
     totals: dict[str, tuple[Sequence[EndpointId], Sequence[float]]] = field(default_factory=dict)
@@ -93,10 +95,11 @@ class DecisionRecord:
     ledger: LoadNote | None = None
     notes: Notes | None = None
 
-    def render(self) -> dict[str, object]:
-        """As JSON-able values."""
+    def render(self, started_at: float) -> dict[str, object]:
+        """As JSON-able values; `started_at` is where times count from, in seconds since the epoch."""
+        at = datetime.fromtimestamp(started_at + self.at, UTC).isoformat(timespec="milliseconds")
         rendered: dict[str, object] = {
-            "at": self.at, "request_id": self.request_id, "pick_id": self.pick_id, "pool": self.pool,
+            "at": at, "request_id": self.request_id, "pick_id": self.pick_id, "pool": self.pool,
             "model": self.model, "target_model": self.target_model, "priority": self.priority,
             "prompt_tokens": self.prompt_tokens, "matched_tokens": self.matched_tokens,
             "candidates": self.candidates, "targets": list(self.targets), "margin": round(self.margin, 6),
@@ -110,6 +113,7 @@ class DecisionRecord:
                 "after": {"requests": note.requests_after, "tokens": note.tokens_after},
             }
         if self.notes is not None:
+            rendered["candidate_endpoints"] = list(self.notes.candidates[:CANDIDATES_LIMIT])
             rendered["filters"] = [
                 {"profile": note.profile, "plugin": note.plugin, "removed": list(note.removed[:CANDIDATES_LIMIT]),
                  "removed_count": len(note.removed)}

@@ -211,14 +211,14 @@ class Picker:
         """How many picks of each model have not ended."""
         return Counter(reservation.model for reservation in self._ledger.live())
 
-    def decisions(self, count: int) -> tuple[dict[str, object], ...]:
-        """The latest decisions, newest first."""
-        return tuple(record.render() for record in self._ring.latest(count))
+    def decisions(self, count: int, started_at: float = 0.0) -> tuple[dict[str, object], ...]:
+        """The latest decisions, newest first; `started_at` is where this picker's times count from, since the epoch."""
+        return tuple(record.render(started_at) for record in self._ring.latest(count))
 
-    def explain(self, request_id: str) -> dict[str, object] | None:
+    def explain(self, request_id: str, started_at: float = 0.0) -> dict[str, object] | None:
         """One decision by request id or pick id."""
         record = self._ring.find(request_id)
-        return None if record is None else record.render()
+        return None if record is None else record.render(started_at)
 
     # The steps of a pick
 
@@ -259,7 +259,7 @@ class Picker:
             bound=self._bound(parsed, pool, now),
             fallbacks=door.fallbacks,
         )
-        notes = Notes() if self._explains else None
+        notes = Notes([state.id for state in states]) if self._explains else None
         return _Asked(door, parsed, pool, view, blocks, notes)
 
     def _decide(self, asked: _Asked) -> Decision | Rejection:
@@ -403,9 +403,10 @@ class Picker:
         self._observer.rejected(id_, rejection)
         parsed = parsed or InferenceRequest(model=None)
         said = f"{rejection.status} {rejection.code}: {rejection.message}"
+        candidates = 0 if notes is None else len(notes.candidates)
         self._ring.add(DecisionRecord(
             now, door.headers.get(REQUEST_ID, ""), None, id_, parsed.model or "", parsed.target_model,
-            parsed.priority, parsed.prompt_tokens, 0, 0, (), 0.0, said, None, notes,
+            parsed.priority, parsed.prompt_tokens, 0, candidates, (), 0.0, said, None, notes,
         ))  # fmt: skip
         return rejection
 

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -189,6 +190,8 @@ async def test_it_picks_lists_models_refuses_in_shape_and_ends_with_status_0(fol
         assert (await running.pick("hello " * 2000))[0] == destination
         explained = await asyncio.to_thread(fetch, f"{running.url}/debug/explain/{pick_id}")
         assert json.loads(explained)["targets"][0] == destination
+        age = datetime.now(UTC) - datetime.fromisoformat(json.loads(explained)["at"])
+        assert timedelta(0) <= age < timedelta(minutes=1)
 
         models = (
             await running.ask(running.call("default/a"), None, method="GET", path="/v1/models")

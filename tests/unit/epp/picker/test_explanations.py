@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from epp.config import default_config
-from epp.explain import RING_LIMIT, WORDS_LIMIT
+from epp.explain import CANDIDATES_LIMIT, RING_LIMIT, WORDS_LIMIT
 from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
@@ -50,6 +50,7 @@ def test_a_decision_tells_candidates_scores_choice_and_ledger() -> None:
     assert told == made.explain(pick.id)
     assert told["targets"] == list(pick.targets)
     assert told["candidates"] == 3
+    assert told["candidate_endpoints"] == ["10.0.0.0:8000", "10.0.0.1:8000", "10.0.0.2:8000"]
     assert {note["plugin"] for note in told["scores"]} == {  # type: ignore[attr-defined]
         "prefix-cache-scorer", "lora-affinity-scorer", "queue-scorer", "kv-cache-utilization-scorer",
     }  # fmt: skip
@@ -59,6 +60,27 @@ def test_a_decision_tells_candidates_scores_choice_and_ledger() -> None:
         "after": {"requests": 1, "tokens": len(SECRET * 100) // 4},
     }
     assert told["filters"] == [{"profile": "default", "plugin": "affinity-gate", "removed": [], "removed_count": 0}]
+
+
+def test_a_decision_tells_its_time_by_the_clock_on_the_wall() -> None:
+    made = picker()
+    ask(made, "one")
+    started_at = 1_767_225_600.25 - 1.0  # so that the decision, at 1.0, is a quarter second into 2026
+    told = made.explain("one", started_at)
+    assert told is not None
+    assert told["at"] == "2026-01-01T00:00:00.250+00:00"
+    assert [record["at"] for record in made.decisions(1, started_at)] == [told["at"]]
+
+
+def test_candidates_are_told_up_to_a_bound_and_counted_beyond() -> None:
+    made = picker(endpoints=CANDIDATES_LIMIT + 1)
+    ask(made, "one")
+    told = made.explain("one")
+    assert told is not None
+    assert told["candidates"] == CANDIDATES_LIMIT + 1
+    listed = told["candidate_endpoints"]
+    assert isinstance(listed, list)
+    assert len(listed) == CANDIDATES_LIMIT
 
 
 def test_no_body_is_kept() -> None:
@@ -73,6 +95,8 @@ def test_without_explaining_a_decision_is_kept_without_scores() -> None:
     told = made.explain("one")
     assert told is not None
     assert "scores" not in told
+    assert told["candidates"] == 3
+    assert "candidate_endpoints" not in told
 
 
 def test_refusals_are_kept_with_their_reason() -> None:
