@@ -18,6 +18,7 @@ from aiohttp import web
 
 from epp.exchange import PickConversation
 from epp.model import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Request, Verdict
+from epp.streams import GRACE_SECONDS, OpenStreams
 from gateway import admin, clock
 from gateway.errors import ErrorCode, Rejection
 from gateway.extproc.codec import Codec
@@ -155,6 +156,7 @@ class Gateway:
     client: aiohttp.ClientSession
     brain: Brain
     counts: Counts
+    streams: OpenStreams
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}/v1/completions"
@@ -176,6 +178,7 @@ class Gateway:
             while len(self.brain.settled) < self.brain.picked:
                 await asyncio.sleep(0.01)
         assert len(set(self.brain.settled)) == self.brain.picked
+        self.streams.report(clock.monotonic() + GRACE_SECONDS)
 
 
 @asynccontextmanager
@@ -203,8 +206,9 @@ async def envoy(binary: Path, folder: Path, picker: int, upstream: int) -> Async
 @pytest.fixture
 async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
     brain, counts = Brain(), Counts()
+    streams = OpenStreams(brain, lambda: False)
     processor = ExternalProcessor(
-        lambda _: PickConversation(None, brain, PROTOCOL_MODES, lambda: False), Codec(), clock.monotonic, counts
+        lambda _: PickConversation(None, brain, PROTOCOL_MODES, streams), Codec(), clock.monotonic, counts
     )
     app = web.Application(client_max_size=64 * 2**20)
     app.router.add_route("*", "/{path:.*}", echo)
@@ -214,7 +218,7 @@ async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
         envoy(envoy_binary, tmp_path, picker, upstream) as ports,
         aiohttp.ClientSession() as client,
     ):
-        found = Gateway(ports, client, brain, counts)
+        found = Gateway(ports, client, brain, counts, streams)
         async with asyncio.timeout(20):
             for name in MODES:
                 while True:
@@ -303,7 +307,7 @@ async def test_envoy_takes_the_pings_of_a_long_answer_and_its_stream_stays_open(
             while brain.picked < len(MODES):
                 await asyncio.sleep(0.01)
         await asyncio.sleep(2)
-        assert brain.settled == []
+        assert (brain.settled, len(gateway.streams.picks)) == ([], len(MODES))
     assert [task.result()[:2] for task in asked] == [(200, b"{}")] * len(MODES)
 
 

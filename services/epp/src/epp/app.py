@@ -27,13 +27,15 @@ from epp.observer import Journal, NullJournal
 from epp.picker import Picker
 from epp.scrape import Scraper, Source
 from epp.sharing.stream import Apply, SharedStream
+from epp.streams import OpenStreams
 from epp.timing import TimedBrain
 from gateway import accesslog, admin, clock, lifecycle
 from gateway.accesslog import AccessLogReceiver
+from gateway.clock import Clock
 from gateway.extproc.service import Listeners, serve
 from gateway.health import Health
 
-EXPIRE_SECONDS = 1.0
+PASS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,15 @@ class Stack:
         self.log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
         self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)
         self.brain = TimedBrain(self.picker, clock.monotonic, self.metrics)
-        self.processor = external_processor(
-            self.brain, clock.monotonic, self.metrics, lambda: self.log_sight.is_logged(clock.monotonic())
-        )
+        self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))
+        self.processor = external_processor(self.brain, clock.monotonic, self.metrics, self.streams)
 
     def jobs(self, source: ConfigSource) -> Iterator[Coroutine[Any, Any, None]]:
         """What runs beside the doors."""
         yield self.discovery.follow()
         yield self.scraper.run()
         yield source.follow(self._reconfigure)
-        yield expire(self.picker)
+        yield pass_time(self.picker, self.streams, clock.monotonic)
         if self.stream is not None:
             yield self.stream.run()
 
@@ -158,8 +159,9 @@ def scrape_source(config: SchedulerConfig) -> Source:
     )
 
 
-async def expire(picker: Picker) -> None:
-    """Let the picker's time pass."""
+async def pass_time(picker: Picker, streams: OpenStreams, now: Clock) -> None:
+    """Let time pass for what has no clock."""
     while True:
-        await asyncio.sleep(EXPIRE_SECONDS)
-        picker.expire(clock.monotonic())
+        await asyncio.sleep(PASS_SECONDS)
+        streams.report(now())
+        picker.expire(now(), streams.picks)

@@ -5,11 +5,12 @@ dynamic metadata; the pick id travels beside it and comes back in the access log
 pick, whatever ended it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from epp.model import Feedback, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
+from epp.model import Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
 from epp.response import ResponseWatch
+from epp.streams import OpenStreams
 from gateway.errors import Rejection
 from gateway.extproc import messages
 from gateway.extproc.exchange import Decide, Exchange, Proceed, immediate_error
@@ -50,37 +51,33 @@ class Brain(Protocol):
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
         """The request is over; unknown ids are ignored."""
 
-    def feedback(self, feedback: Feedback, now: float) -> None:
-        """How the request went."""
-
 
 class PickConversation:
-    """One request on one ext_proc stream.
+    """One request on one ext_proc stream; `streams` knows of it from its pick to its end.
 
-    `is_logged` says whether a proxy sends its access log to this process; only without one do the response phases
-    become feedback, since both tell the same story.
+    Only where no access log comes do the response phases become feedback, since both tell the same story.
     """
 
     __slots__ = (
         "_brain",
         "_exchange",
         "_fallbacks",
-        "_is_logged",
         "_is_said",
         "_pick",
         "_picked_at",
         "_pool",
+        "_streams",
         "_watch",
     )
 
     def __init__(
-        self, pool: PoolId | None, brain: Brain, modes: Modes, is_logged: Callable[[], bool], fallbacks: int = 0
+        self, pool: PoolId | None, brain: Brain, modes: Modes, streams: OpenStreams, fallbacks: int = 0
     ) -> None:
         self._pool = pool
         self._fallbacks = fallbacks
         self._brain = brain
         self._exchange = Exchange(modes)
-        self._is_logged = is_logged
+        self._streams = streams
         self._pick: Pick | None = None
         self._is_said = False  # whether the proxy knows of the pick: it has gone on since
         self._picked_at = 0.0
@@ -107,13 +104,14 @@ class PickConversation:
         return replies
 
     def close(self, now: float, *, is_cut: bool = False) -> None:
-        """Release the pick; before that, say how the response went when nobody else will."""
+        """Release the pick, and say how the response went when nobody else will."""
         if self._pick is None:
             return
-        if self._watch is not None and not self._is_logged():
-            self._brain.feedback(self._watch.feedback(self._pick, self._picked_at, now), now)
+        self._streams.closed(self._pick.id)
         is_unused = is_cut and not self._is_said
         self._brain.settle(self._pick.id, Outcome.UNUSED if is_unused else Outcome.ENDED, now)
+        if self._watch is not None and not self._streams.is_logged():
+            self._streams.told(self._watch.feedback(self._pick, self._picked_at, now), now)
 
     def _decide(self, asked: Decide, now: float) -> Proceed | ImmediateReply:
         headers = asked.headers
@@ -125,6 +123,7 @@ class PickConversation:
         match self._brain.pick(request, now):
             case Pick() as pick:
                 self._pick, self._picked_at = pick, now
+                self._streams.opened(pick.id)
                 return proceed(pick, headers)
             case Reply(body):
                 return ImmediateReply(200, JSON_HEADERS, body)

@@ -9,7 +9,7 @@ and everything it learns (reservation, prefix, session) is entered before it ret
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -52,6 +52,7 @@ from gateway.errors import ErrorCode, Rejection
 
 REQUEST_ID = "x-request-id"
 DEFAULT_FLOW = "default-flow"  # the fairness id of requests that name none, as upstream has it
+NOBODY: Container[PickId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,12 @@ class Picker:
         for pool in self._pools.values():
             self._prepare(pool)
 
-    def expire(self, now: float) -> None:
-        """Let time pass: ends what nobody spoke of, forgets old sessions. Call about once a second."""
-        for pick_id in self._ledger.overdue(now):
+    def expire(self, now: float, held: Container[PickId] = NOBODY) -> None:
+        """Let time pass: ends what nobody spoke of, forgets old sessions. Call about once a second.
+
+        `held` are picks whose streams are open: whatever else is said or not said of them, they live.
+        """
+        for pick_id in self._ledger.overdue(now, held):
             self.settle(pick_id, Outcome.EXPIRED, now)
         for id_, pool in self._pools.items():
             pool.sessions.expire(now)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from epp.model import Feedback, Outcome, PickId, Request, Verdict
+from epp.model import Outcome, PickId, Request, Verdict
 from gateway.clock import Clock
 
 
@@ -15,9 +15,6 @@ class Brain(Protocol):
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
         """A pick is over."""
 
-    def feedback(self, feedback: Feedback, now: float) -> None:
-        """How a request went."""
-
 
 class Observer(Protocol):
     """What an operator counts."""
@@ -29,14 +26,13 @@ class Observer(Protocol):
 class TimedBrain:
     """Stands before the brain at every door."""
 
-    __slots__ = ("_brain", "_clock", "_observer", "feedback", "settle")
+    __slots__ = ("_brain", "_clock", "_observer", "settle")
 
     def __init__(self, brain: Brain, clock: Clock, observer: Observer) -> None:
         self._brain = brain
         self._clock = clock
         self._observer = observer
         self.settle = brain.settle
-        self.feedback = brain.feedback
 
     def pick(self, request: Request, now: float) -> Verdict:
         """Decide, and say how long it took since the door read its clock."""

@@ -97,14 +97,18 @@ class PickerMachine(RuleBasedStateMachine):
     def fail_scrape(self, at: int, fault: ScrapeFault) -> None:
         self.picker.observe(POOL, IDS[at], fault, self.now)
 
-    @rule(seconds=st.sampled_from([0.001, 0.03, 1.0, 31.0, UNHEARD_EXPIRY_SECONDS + 1]))
-    def wait(self, seconds: float) -> None:
+    @rule(
+        seconds=st.sampled_from([0.001, 0.03, 1.0, 33.0, UNHEARD_EXPIRY_SECONDS + 1]), random=st.randoms(),
+        share=st.sampled_from([0.0, 0.5, 1.0]),
+    )  # fmt: skip
+    def wait(self, seconds: float, random: Random, share: float) -> None:
         self.now += seconds
-        before = len(self.live)
-        self.picker.expire(self.now)
+        held = {pick for pick in sorted(self.live) if random.random() < share}
+        self.picker.expire(self.now, held)
         if seconds > UNHEARD_EXPIRY_SECONDS:
-            self.live.clear()
-        elif before:
+            self.live = held
+        else:
+            assert held <= {reservation.id for reservation in self.picker._ledger.live()}
             self.live = {reservation.id for reservation in self.picker._ledger.live()} & self.live
 
     @invariant()

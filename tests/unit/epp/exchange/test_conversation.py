@@ -5,6 +5,7 @@ import pytest
 
 from epp.exchange import PickConversation, pool_of, subset_hint
 from epp.model import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
+from epp.streams import GRACE_SECONDS, WAITING_LIMIT, OpenStreams
 from gateway.errors import ErrorCode, Rejection
 from gateway.extproc import messages
 from gateway.extproc.messages import (
@@ -49,9 +50,11 @@ class Brain:
 
 
 def conversation(
-    brain: Brain, mode: BodyMode = BodyMode.BUFFERED, response: BodyMode = BodyMode.NONE, *, logged: bool = False
-):
-    return PickConversation(PoolId("default/a"), brain, Modes(mode, response), lambda: logged)
+    brain: Brain, mode: BodyMode = BodyMode.BUFFERED, response: BodyMode = BodyMode.NONE, *, logged: bool = False,
+    streams: OpenStreams | None = None,
+):  # fmt: skip
+    streams = streams or OpenStreams(brain, lambda: logged)
+    return PickConversation(PoolId("default/a"), brain, Modes(mode, response), streams)
 
 
 def ask(verdict: Verdict, *, headers: dict[str, str] = HEADERS, metadata: Metadata | None = None, body: bytes = b"{}"):
@@ -131,6 +134,17 @@ def test_the_end_of_the_stream_settles_the_pick_once_and_at_that_time() -> None:
     assert brain.heard == [("r-1", Outcome.ENDED, 7.5)]
 
 
+def test_a_stream_is_open_from_its_pick_to_its_end() -> None:
+    brain = Brain(PICK)
+    streams = OpenStreams(brain, lambda: False)
+    talk = conversation(brain, streams=streams)
+    assert not streams.picks
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+    assert streams.picks == {"r-1"}
+    talk.close(9.0)
+    assert not streams.picks
+
+
 def test_a_pick_that_the_proxy_never_heard_of_is_unused() -> None:
     brain, talk, _ = ask(PICK)
     talk.close(7.5, is_cut=True)
@@ -180,7 +194,8 @@ def respond(talk: PickConversation, *chunks: bytes) -> list[messages.Reply]:
 
 def test_behind_a_gateway_without_access_log_the_response_tells_how_it_went() -> None:
     brain = Brain(PICK)
-    talk = conversation(brain, BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED)
+    streams = OpenStreams(brain, lambda: False)
+    talk = conversation(brain, BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED, streams=streams)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 1.0)
     talk.receive(BodyReceived(REQUEST, b"{}", end_of_stream=True), 2.0)
     usage = (
@@ -188,7 +203,8 @@ def test_behind_a_gateway_without_access_log_the_response_tells_how_it_went() ->
     )
     respond(talk, b"data: {}\n\n", usage[:30], usage[30:], b"data: [DONE]\n\n")
     talk.close(9.0)
-    feedback, settled = brain.heard
+    streams.report(9.0 + GRACE_SECONDS)
+    settled, feedback = brain.heard
     assert feedback == Feedback(
         PickId("r-1"), PoolId("default/a"), is_final=True, served=EndpointId("[::1]:81"), status=200, ttft_seconds=2.0,
         duration_seconds=7.0, prompt_tokens=7, completion_tokens=10, cached_tokens=4,
@@ -203,22 +219,51 @@ def test_a_gateway_that_does_not_say_who_served_is_taken_to_have_asked_the_first
     status: str, served: str | None
 ) -> None:
     brain = Brain(Pick(PickId("r-1"), PoolId("default/a"), (EndpointId("10.0.0.1:80"), EndpointId("10.0.0.2:80"))))
-    talk = conversation(brain)
+    streams = OpenStreams(brain, lambda: False)
+    talk = conversation(brain, streams=streams)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
     talk.receive(HeadersReceived(RESPONSE, {":status": status}, end_of_stream=False), 2.0)
     talk.close(9.0)
-    feedback = brain.heard[0]
+    streams.report(9.0 + GRACE_SECONDS)
+    _, feedback = brain.heard
     assert isinstance(feedback, Feedback)
     assert feedback.served == served
 
 
 def test_with_an_access_log_the_response_is_not_told_twice() -> None:
     brain = Brain(PICK)
-    talk = conversation(brain, response=BodyMode.STREAMED, logged=True)
+    streams = OpenStreams(brain, lambda: True)
+    talk = conversation(brain, response=BodyMode.STREAMED, streams=streams)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
     respond(talk, b"{}")
     talk.close(9.0)
+    streams.report(9.0 + GRACE_SECONDS)
     assert brain.heard == [("r-1", Outcome.ENDED, 9.0)]
+
+
+def test_the_response_waits_a_grace_for_an_access_log_that_opens_with_its_first_entry() -> None:
+    brain = Brain(PICK)
+    streams = OpenStreams(brain, lambda: False)
+    talk = conversation(brain, response=BodyMode.STREAMED, streams=streams)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+    respond(talk, b"{}")
+    talk.close(9.0)
+    streams.report(9.0 + GRACE_SECONDS / 2)
+    assert brain.heard == [("r-1", Outcome.ENDED, 9.0)]
+    for _ in range(2):
+        streams.report(9.0 + GRACE_SECONDS)
+        assert len(brain.heard) == 2
+
+
+def test_responses_that_wait_are_bounded_and_the_oldest_is_told_early() -> None:
+    brain = Brain(PICK)
+    streams = OpenStreams(brain, lambda: False)
+    for _ in range(WAITING_LIMIT + 1):
+        talk = conversation(brain, streams=streams)
+        talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+        respond(talk)
+        talk.close(9.0)
+    assert sum(isinstance(heard, Feedback) for heard in brain.heard) == 1
 
 
 def test_an_explained_pick_puts_its_words_on_the_response() -> None:

@@ -27,7 +27,13 @@ from epp.model import (
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
 from epp.state.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, SCRAPE_TIMEOUTS_TO_EJECT
-from epp.state.ledger import HEARTBEAT_SECONDS, SETTLED_WORD_LIMIT, UNHEARD_EXPIRY_SECONDS
+from epp.state.ledger import (
+    HEARTBEAT_SECONDS,
+    LATE_SECONDS,
+    MISSED_HEARTBEATS,
+    SETTLED_WORD_LIMIT,
+    UNHEARD_EXPIRY_SECONDS,
+)
 
 POOL = PoolId("default/pool")
 IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(1, 4)]
@@ -108,7 +114,29 @@ def test_a_long_answer_lives_by_its_heartbeats() -> None:
         made.feedback(beat, now)
         made.expire(now)
     assert in_flight(made) == 1
-    made.expire(now + 3.1 * HEARTBEAT_SECONDS)
+    made.expire(now + MISSED_HEARTBEATS * HEARTBEAT_SECONDS + LATE_SECONDS + 0.1)
+    assert in_flight(made) == 0
+
+
+def test_a_third_heartbeat_that_is_merely_late_is_not_missed() -> None:
+    made = picker()
+    pick = ask(made)
+    beat = Feedback(pick.id, POOL, False)
+    made.feedback(beat, 11.0)
+    made.expire(11.0 + MISSED_HEARTBEATS * HEARTBEAT_SECONDS + LATE_SECONDS)
+    assert in_flight(made) == 1
+
+
+@pytest.mark.parametrize("was_heard", [False, True])
+def test_an_open_stream_keeps_its_reservation_however_long_the_answer_is(was_heard: bool) -> None:
+    made = picker()
+    held, lost = ask(made), ask(made)
+    if was_heard:
+        for pick in (held, lost):
+            made.feedback(Feedback(pick.id, POOL, False), 2.0)
+    made.expire(100 * UNHEARD_EXPIRY_SECONDS, {held.id})
+    assert in_flight(made) == 1
+    made.expire(100 * UNHEARD_EXPIRY_SECONDS + 1.0, set())
     assert in_flight(made) == 0
 
 

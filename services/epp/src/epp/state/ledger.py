@@ -6,17 +6,19 @@ entry usually comes after its end.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from epp.model import PickId, PoolId
 from epp.state.endpoint import EndpointState
 from epp.state.prefix import Stamp
 
-# The access log's heartbeats of live requests come at least this often (our own configuration beats twice as often; a
-# foreign one may be slower, and a batch of log entries late); three missed ones end a reservation.
+# The access log's heartbeats of live requests come this often, as the control plane tells Envoy; three missed ones end
+# a reservation.
 HEARTBEAT_SECONDS = 10.0
 MISSED_HEARTBEATS = 3
+# One that comes so much after its time is late, not missed: entries travel in batches, by way of another replica too.
+LATE_SECONDS = 2.0
 # Where no heartbeat was ever heard, only the door knows; this ends what a lost door left behind.
 UNHEARD_EXPIRY_SECONDS = 300.0
 # Settled picks kept for their access-log entry: ten seconds at 400 requests a second.
@@ -114,11 +116,12 @@ class Ledger:
         if reservation is not None:
             reservation.heard_at, reservation.was_heard = now, True
 
-    def overdue(self, now: float) -> list[PickId]:
-        """Picks nobody spoke of for too long."""
-        silent = HEARTBEAT_SECONDS * MISSED_HEARTBEATS
+    def overdue(self, now: float, held: Container[PickId]) -> list[PickId]:
+        """Picks nobody spoke of for too long, but for those whose door holds them open."""
+        silent = HEARTBEAT_SECONDS * MISSED_HEARTBEATS + LATE_SECONDS
         return [
             reservation.id
             for reservation in self._live.values()
             if now - reservation.heard_at > (silent if reservation.was_heard else UNHEARD_EXPIRY_SECONDS)
+            and reservation.id not in held
         ]
