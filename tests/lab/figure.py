@@ -46,7 +46,7 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
             if column == 0:
                 axis.set_ylabel(label)
             if line == len(PANELS) - 1:
-                axis.set_xlabel("% of the fleet's saturation")
+                axis.set_xlabel("% of least-request's saturation")
             axis.grid(alpha=0.3)
     axes[0][0].legend(fontsize=8)
     figure.tight_layout()
