@@ -96,7 +96,7 @@ def check_config(file: Path) -> None:
     except (ConfigError, configuration.UnreadableError) as error:
         sys.exit(str(error))
     for warning in config.warnings:
-        print(f"{file}: warning: {warning}")
+        print(f"warning: {warning}")
     print(f"{file}: ok")
 
 
@@ -127,10 +127,13 @@ def _is_http(url: str) -> bool:
 
 
 def plugins() -> None:
-    """Print every plugin type with its parameters."""
+    """Print every plugin type with its parameters, those of installed packages last."""
     from epp.config.describe import describe_plugins
 
-    print(describe_plugins())
+    try:
+        print(describe_plugins(configuration.own_plugins()))
+    except configuration.UnreadableError as error:
+        sys.exit(str(error))
 
 
 def serve(given: argparse.Namespace) -> None:

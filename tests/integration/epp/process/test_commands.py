@@ -102,3 +102,77 @@ def test_check_config_of_a_good_file_says_so(tmp_path: Path, capsys: pytest.Capt
     file.write_text("apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n")
     main(["--check-config", str(file)])
     assert capsys.readouterr().out == f"{file}: ok\n"
+
+
+def test_check_config_tells_a_warning_with_its_place_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text("apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{type: latency-scorer}]\n")
+    main(["--check-config", str(file)])
+    assert capsys.readouterr().out.splitlines() == [
+        f"warning: {file}:3: plugins[0].type: 'latency-scorer' is not here yet: predicted latency is not scored",
+        f"{file}: ok",
+    ]
+
+
+OWN = '''
+from dataclasses import dataclass
+from epp.scheduling.plugin import parameter
+
+@dataclass(frozen=True, slots=True)
+class ZoneScorer:
+    """Prefers endpoints of one zone."""
+
+    zone: str = parameter("a", "where Envoy runs")
+
+    def score(self, view):
+        return [0.0] * len(view)
+
+    def keep(self, view):
+        return [True] * len(view)
+
+class Plain:
+    pass
+'''
+
+
+def install(where: Path, entries: str, code: str) -> None:
+    """A package as an installer leaves it."""
+    info = where / "listed_plugins-0.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: listed-plugins\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text(f"[pointsman.epp.plugins]\n{entries}\n")
+    (where / "listed_plugins.py").write_text(code)
+
+
+def test_plugins_lists_those_of_installed_packages_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["plugins"])
+    built_in = capsys.readouterr().out.strip()
+    install(tmp_path, "zone-scorer = listed_plugins:ZoneScorer\nplain = listed_plugins:Plain", OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    main(["plugins"])
+    page = capsys.readouterr().out.strip()
+    assert page.startswith(built_in)
+    assert page.removeprefix(built_in).strip().splitlines() == [
+        "## From installed packages",
+        "",
+        "",
+        "### plain",
+        "",
+        "Cannot be used: must be called with a dataclass type or instance",
+        "",
+        "### zone-scorer (filter, scorer)",
+        "",
+        "Prefers endpoints of one zone.",
+        "",
+        "| parameter | type | default | why |",
+        "|---|---|---|---|",
+        "| `zone` | string | a | where Envoy runs |",
+    ]
+
+
+def test_plugins_names_a_package_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "zone = listed_plugins:Gone", OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert refusal("plugins").startswith("plugin 'zone' of listed_plugins:Gone cannot be loaded")

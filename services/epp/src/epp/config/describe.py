@@ -4,10 +4,11 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from epp.config.catalogue import GIE, KNOWN_UPSTREAM, LLM_D, PARSERS, PLUGINS, POLICIES, PluginType
 from epp.config.decode import NO_DEFAULTS, key_of
+from epp.scheduling.plugin import Admitter, Decider, Filter, Picker, ProfileHandler, SaturationDetector, Scorer
 from epp.units import Quantity, Seconds
 
 _INTRODUCTION = """\
@@ -28,10 +29,21 @@ _TYPES: Mapping[Any, str] = types.MappingProxyType({
 })  # fmt: skip
 _ORDER = ("filter", "scorer", "picker", "profile handler", "decider", "producer", "source", "extractor",
           "saturation detector", "admitter")  # fmt: skip
+# What a plugin of the user's own is follows from the methods it has.
+_PARTS: Final[Mapping[str, type[Any]]] = types.MappingProxyType({
+    "filter": Filter,
+    "scorer": Scorer,
+    "picker": Picker,
+    "profile handler": ProfileHandler,
+    "decider": Decider,
+    "saturation detector": SaturationDetector,
+    "admitter": Admitter,
+})  # fmt: skip
+NO_PLUGINS: Final[Mapping[str, type[Any]]] = types.MappingProxyType({})
 
 
-def describe_plugins() -> str:
-    """The page, as Markdown."""
+def describe_plugins(own: Mapping[str, type[Any]] = NO_PLUGINS) -> str:
+    """The page, as Markdown; `own` are types that installed packages bring."""
     lines = [_INTRODUCTION]
     for part in _ORDER:
         members = [(name, kind) for name, kind in PLUGINS.items() if kind.part.split(", ")[0] == part]
@@ -43,11 +55,24 @@ def describe_plugins() -> str:
     lines += [f"- `{name}` ({part})" for name, part in sorted(POLICIES.items())]
     lines.append("\n## Known upstream, not here yet\n\nThey load with a warning that says what is then missing.\n")
     lines += [f"- `{name}`: {effect}" for name, effect in sorted(KNOWN_UPSTREAM.items())]
+    if own:
+        lines.append("\n## From installed packages\n")
+    for name, plugin in sorted(own.items()):
+        lines += _describe_own(name, plugin)
     return "\n".join(lines) + "\n"
 
 
+def _describe_own(name: str, plugin: type[Any]) -> list[str]:
+    try:
+        parts = [part for part, protocol in _PARTS.items() if issubclass(plugin, protocol)]
+        described = _describe(name, PluginType(plugin, ""))
+    except Exception as error:  # noqa: BLE001 - what a package of the user's names may be anything
+        return [f"\n### {name}\n", f"Cannot be used: {error}"]
+    return [f"\n### {name} ({', '.join(parts) or 'plays no part'})\n", *described[1:]]
+
+
 def _describe(name: str, kind: PluginType) -> list[str]:
-    summary = (kind.plugin.__doc__ or "").splitlines()[0]
+    summary = next(iter((kind.plugin.__doc__ or "").strip().splitlines()), "")
     parts = f" ({kind.part})" if ", " in kind.part else ""
     lines = [f"\n### {name}{parts}\n", summary]
     rows = list(_parameters(kind.plugin, kind.defaults))
