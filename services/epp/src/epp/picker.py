@@ -41,7 +41,7 @@ from epp.prompt import InferenceRequest
 from epp.rewrite import replace_model
 from epp.scheduling.plugin import Decision, ProfileResult
 from epp.scheduling.profile import NO_TRACE
-from epp.scheduling.sessions import SESSION_HEADER, TOKEN_HEADER, token_of
+from epp.scheduling.sessions import SESSION_HEADER, token_of
 from epp.scheduling.view import SchedulingView
 from epp.state.endpoint import EndpointState
 from epp.state.ledger import Ledger, Reservation, Share
@@ -390,10 +390,7 @@ class Picker:
         return replace_model(asked.door.body, parsed.target_model)
 
     def _response_headers(self, asked: _Asked, first: EndpointState, lead: float) -> tuple[tuple[str, str], ...]:
-        headers: tuple[tuple[str, str], ...] = ()
-        affinity = self._config.affinity
-        if affinity is not None and affinity.strategy == "encoded_endpoint_header":
-            headers = ((TOKEN_HEADER, token_of(first.id)),)
+        headers: tuple[tuple[str, str], ...] = tuple((name, token_of(first.id)) for name in self._config.token_headers)
         if self._explains and asked.door.headers.get(protocol.EXPLAIN) == "true":
             headers += (("x-pointsman-endpoint", first.id), ("x-pointsman-margin", f"{lead:.4f}"))
         return headers

@@ -44,6 +44,8 @@ def problems(text: str) -> list[str]:
         ("plugins:\n- {type: utilization-detector, parameters: {metricsStalenessThreshold: 0}}\n", "epp.yaml:4: plugins[0].parameters.metricsStalenessThreshold: must be above 0, got '0'"),
         ("plugins:\n- {type: utilization-detector, parameters: {headroom: -1}}\n", "epp.yaml:4: plugins[0].parameters.headroom: must be at least 0, got '-1'"),
         ("plugins:\n- {type: session-id-producer}\n- {type: session-id-producer, name: other, parameters: {headerName: a, cookieName: b}}\n", "epp.yaml:5: plugins[1].parameters: set exactly one of headerName and cookieName"),
+        ("plugins:\n- {type: session-affinity-filter, parameters: {encodedEndpointHeaderConfig: {header: Set-Cookie}}}\n", "epp.yaml:4: plugins[0].parameters.encodedEndpointHeaderConfig: header: 'Set-Cookie' cannot carry a session token"),
+        ("plugins:\n- {type: session-affinity-scorer, parameters: {encodedEndpointHeaderConfig: {header: 'a b'}}}\n", "epp.yaml:4: plugins[0].parameters.encodedEndpointHeaderConfig: header: 'a b' cannot carry a session token"),
         ("plugins:\n- {type: core-metrics-extractor, parameters: {defaultEngine: vlm}}\n", "epp.yaml:4: plugins[0].parameters: unknown defaultEngine 'vlm'; known: sglang, triton, triton-tensorrt-llm, trtllm-serve, vllm"),
         ("plugins:\n- {type: disagg-profile-handler, parameters: {deciders: {prefill: nobody}}}\nschedulingProfiles: [{name: decode}]\n", "epp.yaml:4: plugins[0].parameters.deciders.prefill: no plugin is named 'nobody'"),
         ("plugins:\n- {type: disagg-profile-handler, parameters: {deciders: {prefill: queue-scorer}}}\nschedulingProfiles: [{name: decode}]\n", "epp.yaml:4: plugins[0].parameters.deciders.prefill: 'queue-scorer' (queue-scorer) is no decider"),

@@ -201,6 +201,35 @@ def test_session_scorer_prefers_the_endpoint_of_the_token() -> None:
     assert set(unknown.scores["session-affinity-scorer"].values()) == {0.0}
 
 
+@pytest.mark.parametrize("header", ["X-Session-Mine", "x-mine"])
+def test_session_tokens_may_travel_in_a_header_of_ones_own(header: str) -> None:
+    found = [candidate(name) for name in names(4)]
+    text = config("session-affinity-scorer", f"{{encodedEndpointHeaderConfig: {{header: {header}}}}}")
+    first = decide(text, found, BODY)
+    assert first.pick is not None
+    ((answered, token),) = first.pick.explain
+    assert answered == header.lower()
+    for seed in range(5):
+        assert decide(text, found, BODY, headers={answered: token}, seed=seed).targets == first.targets
+    elsewhere = decide(text, found, BODY, headers={"x-session-token": token})
+    assert set(elsewhere.scores["session-affinity-scorer"].values()) == {0.0}
+
+
+def test_an_answer_carries_each_header_in_which_its_token_is_taken() -> None:
+    text = """\
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- {type: session-affinity-scorer}
+- {type: session-affinity-filter, parameters: {encodedEndpointHeaderConfig: {header: x-mine}}}
+- {type: session-affinity-filter, name: again, parameters: {encodedEndpointHeaderConfig: {header: X-Mine}}}
+"""
+    decided = decide(text, [candidate("a")], BODY)
+    assert decided.pick is not None
+    assert sorted(name for name, _ in decided.pick.explain) == ["x-mine", "x-session-token"]
+    assert len({token for _, token in decided.pick.explain}) == 1
+
+
 def test_session_scorer_can_bind_by_id() -> None:
     found = [candidate(name) for name in names(4)]
     headers = {"x-session-id": "s-1"}

@@ -1,6 +1,6 @@
 """Puts a profile together from the plugins that a configuration lists. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from epp.config.listing import Listed
@@ -41,12 +41,23 @@ class ProfileBuilder:
 
 def session_affinity(profiles: Sequence[Profile]) -> SessionAffinityFilter | SessionAffinityScorer | None:
     """The plugin whose strategy binds sessions; the first of several."""
+    for plugin in _affinities(profiles):
+        by_id = plugin.session_id_config
+        return plugin if by_id is None else replace(plugin, eviction_ttl_seconds=by_id.eviction_ttl_seconds)
+    return None
+
+
+def token_headers(profiles: Sequence[Profile]) -> tuple[str, ...]:
+    """The headers in which clients may send session tokens back, each once: an answer carries them all."""
+    plugins = [plugin for plugin in _affinities(profiles) if plugin.strategy == "encoded_endpoint_header"]
+    return tuple(dict.fromkeys(plugin.token_header for plugin in plugins))
+
+
+def _affinities(profiles: Sequence[Profile]) -> Iterator[SessionAffinityFilter | SessionAffinityScorer]:
     for profile in profiles:
         for plugin in [plugin for _, plugin in profile.filters] + [weighted.scorer for weighted in profile.scorers]:
             if isinstance(plugin, SessionAffinityFilter | SessionAffinityScorer):
-                by_id = plugin.session_id_config
-                return plugin if by_id is None else replace(plugin, eviction_ttl_seconds=by_id.eviction_ttl_seconds)
-    return None
+                yield plugin
 
 
 def session_ids(affinity: SessionAffinityFilter | SessionAffinityScorer | None) -> SessionIdProducer | None:

@@ -26,7 +26,7 @@ from epp.config.engines import CoreMetricsExtractor, MetricsDataSource, ModelsDa
 from epp.config.flowcontrol import FlowControl
 from epp.config.listing import Listed, Listing
 from epp.config.problems import ConfigError, nearest
-from epp.config.profiles import ProfileBuilder, reads_prefix, session_affinity, session_ids
+from epp.config.profiles import ProfileBuilder, reads_prefix, session_affinity, session_ids, token_headers
 from epp.scheduling.handlers import (
     DisaggProfileHandler,
     HeaderProfileHandler,
@@ -67,6 +67,7 @@ class SchedulerConfig:
     load: InflightLoadProducer = field(default_factory=InflightLoadProducer)
     session: SessionIdProducer | None = None
     affinity: SessionAffinityFilter | SessionAffinityScorer | None = None
+    token_headers: tuple[str, ...] = ()
     detector: SaturationDetector | None = None
     admitters: tuple[Admitter, ...] = ()
     metrics: MetricsDataSource = field(default_factory=MetricsDataSource)
@@ -121,6 +122,7 @@ class _Reader:
             load=self.listing.only(InflightLoadProducer) or InflightLoadProducer(),
             session=self.listing.only(SessionIdProducer) or session_ids(affinity),
             affinity=affinity,
+            token_headers=token_headers(profiles),
             detector=self._detector(),
             admitters=tuple(listed.plugin for listed in self.listed.values() if isinstance(listed.plugin, Admitter)),
             metrics=metrics,

@@ -5,9 +5,10 @@ works over replicas and restarts; or a session id bound in a bounded map of this
 not show who the endpoint is.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import xxhash
 
@@ -19,6 +20,13 @@ from epp.scheduling.view import SchedulingView
 TOKEN_HEADER = "x-session-token"  # noqa: S105 - the header's name
 
 Strategy = Literal["encoded_endpoint_header", "session_id"]
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+# What an answer cannot do without, and what is the proxy's own.
+_TAKEN: Final = frozenset((
+    "connection", "content-encoding", "content-length", "content-type", "cookie", "date", "host", "set-cookie",
+    "trailer", "transfer-encoding", "upgrade",
+))  # fmt: skip
+_TAKEN_PREFIXES: Final = ("x-gateway-", "x-envoy-")
 _STRATEGIES = ("encoded_endpoint_header", "session_id")
 _WHY_STRATEGY = "how the endpoint is known: from the answer's token, or by a session id in this replica's memory"
 
@@ -28,11 +36,11 @@ def token_of(endpoint: EndpointId) -> str:
     return xxhash.xxh3_64_hexdigest(endpoint.encode())
 
 
-def bound(view: SchedulingView, strategy: Strategy) -> list[bool]:
+def bound(view: SchedulingView, strategy: Strategy, token_header: str) -> list[bool]:
     """Which candidate the request is bound to; none of them where it is not or that endpoint is gone."""
     if strategy == "session_id":
         return [state.id == view.bound for state in view.states]
-    token = view.request.headers.get(TOKEN_HEADER)
+    token = view.request.headers.get(token_header)
     if not token:
         return [False] * len(view)
     return [token_of(state.id) == token for state in view.states]
@@ -64,12 +72,21 @@ class SessionIdConfig:
 class EncodedEndpointHeaderConfig:
     """How the token travels."""
 
-    header: str = parameter(TOKEN_HEADER, "the header of request and answer")
+    header: str = parameter(
+        TOKEN_HEADER, "the header of request and answer; the HTTP door passes on those that begin with x-session-"
+    )
 
-    def warning(self) -> str | None:
-        """The picker answers with this one header."""
-        same = self.header.lower() == TOKEN_HEADER
-        return None if same else f"header {self.header!r} has no effect: the token travels in {TOKEN_HEADER}"
+    def problem(self) -> str | None:
+        """A header that an answer may have besides its own."""
+        name = self.header.lower()
+        if name and (not _HEADER_NAME.fullmatch(name) or name in _TAKEN or name.startswith(_TAKEN_PREFIXES)):
+            return f"header: {self.header!r} cannot carry a session token"
+        return None
+
+
+def token_header(config: EncodedEndpointHeaderConfig | None) -> str:
+    """The header that carries the token, in lower case."""
+    return TOKEN_HEADER if config is None else config.header.lower() or TOKEN_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +100,14 @@ class SessionAffinityFilter:
     eviction_sweep_seconds: float = parameter(10.0, "ignored: sessions expire every second", ignored=True)
     profile_name: str = parameter("", "ignored: a session binds to the primary profile's endpoint", ignored=True)
 
+    @property
+    def token_header(self) -> str:
+        """Where the token stands, in lower case."""
+        return token_header(self.encoded_endpoint_header_config)
+
     def keep(self, view: SchedulingView) -> Sequence[bool]:
         """The bound one, else all."""
-        keep = bound(view, self.strategy)
+        keep = bound(view, self.strategy, self.token_header)
         return keep if any(keep) else [True] * len(view)
 
 
@@ -100,6 +122,11 @@ class SessionAffinityScorer:
     eviction_sweep_seconds: float = parameter(10.0, "ignored: sessions expire every second", ignored=True)
     profile_name: str = parameter("", "ignored: a session binds to the primary profile's endpoint", ignored=True)
 
+    @property
+    def token_header(self) -> str:
+        """Where the token stands, in lower case."""
+        return token_header(self.encoded_endpoint_header_config)
+
     def score(self, view: SchedulingView) -> Sequence[float]:
         """1 for the bound one, 0 for others."""
-        return [float(is_bound) for is_bound in bound(view, self.strategy)]
+        return [float(is_bound) for is_bound in bound(view, self.strategy, self.token_header)]
