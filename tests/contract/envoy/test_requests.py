@@ -12,6 +12,7 @@ import pytest
 from controlplane.options import Options, PickerTransport
 from gateway import errors
 from gateway.extproc.messages import ImmediateReply
+from gateway.protocol import HEARTBEAT_SECONDS
 from tests.conftest import free_ports, required
 from tests.contract.envoy.conftest import Bed, MakeBed
 from tests.contract.envoy.fakes import HOST, ModelServer, immediate_error, start_picker
@@ -343,13 +344,14 @@ async def test_usage_of_an_answer_reaches_the_picker(bed: Bed, content_type: str
 
 
 async def test_usage_of_a_stream_and_its_heartbeats_reach_the_picker(bed: Bed) -> None:
-    bed.two.gap = 0.6  # six seconds in all: longer than a heartbeat
+    bed.two.gap = 1.3 * HEARTBEAT_SECONDS / 10  # there are ten: in all longer than one heartbeat, shorter than two
     bed.pick(bed.two)
 
     await bed.ask(body=b'{"model": "open", "stream": true}')
 
     assert _usage(await _last_entry(bed))["total_tokens"] == 12
-    assert len(bed.picker.log.entries) >= 2, "a live request is heard before it ends"
+    are_live = [entry.common_properties.intermediate_log_entry for entry in bed.picker.log.entries]
+    assert are_live == [True, False]
 
 
 async def test_extraction_switched_off_leaves_everything_but_tokens(make_bed: MakeBed) -> None:

@@ -47,6 +47,8 @@ FALLBACKS_METADATA: Final = "x-gateway-fallback-endpoints"
 # client can choose.
 PICK_ID: Final = "x-pointsman-pick-id"
 EXPLAIN: Final = "x-pointsman-explain"
+# Envoy's access log tells of each live request this often; a picker counts the beats that it misses.
+HEARTBEAT_SECONDS: Final = 10.0
 # On the HTTP door a verdict that is not a pick travels as a header, since ext_authz treats 5xx as a failed picker.
 VERDICT: Final = "x-gateway-picker-verdict"
 VERDICT_MESSAGE: Final = "x-gateway-picker-message"

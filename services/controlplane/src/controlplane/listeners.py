@@ -15,8 +15,6 @@ from gateway import protocol
 CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
 BBR_TIMEOUT_SECONDS: Final = 5.0  # parses up to 64 MiB; there is no request without it
 ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
-# A live request is heard this often, so that its reservation does not expire: twice as often as the picker asks for.
-HEARTBEAT: Final = "5s"
 # Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
 NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 # Also as some servers that know no dashes spell them.
@@ -42,7 +40,7 @@ def listener(port: int, routes: str, pickers: Sequence[Picker], lift: Lift, opti
         http_filters=_http_filters(pickers, lift, options),
         local_reply_config=local_reply_config(),
         access_log=[_picker_log(cluster) for cluster in sorted({picker.cluster for picker in pickers})],
-        access_log_options={"access_log_flush_interval": HEARTBEAT},
+        access_log_options={"access_log_flush_interval": seconds(protocol.HEARTBEAT_SECONDS)},
     )
     return typed(
         names.LISTENER_TYPE,

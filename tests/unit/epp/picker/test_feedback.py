@@ -27,13 +27,8 @@ from epp.model import (
 from epp.observer import NullJournal, NullObserver
 from epp.picker import Picker
 from epp.state.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, SCRAPE_TIMEOUTS_TO_EJECT
-from epp.state.ledger import (
-    HEARTBEAT_SECONDS,
-    LATE_SECONDS,
-    MISSED_HEARTBEATS,
-    SETTLED_WORD_LIMIT,
-    UNHEARD_EXPIRY_SECONDS,
-)
+from epp.state.ledger import LATE_SECONDS, MISSED_HEARTBEATS, SETTLED_WORD_LIMIT, SILENT_SECONDS, UNHEARD_EXPIRY_SECONDS
+from gateway.protocol import HEARTBEAT_SECONDS
 
 POOL = PoolId("default/pool")
 IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(1, 4)]
@@ -114,7 +109,7 @@ def test_a_long_answer_lives_by_its_heartbeats() -> None:
         made.feedback(beat, now)
         made.expire(now)
     assert in_flight(made) == 1
-    made.expire(now + MISSED_HEARTBEATS * HEARTBEAT_SECONDS + LATE_SECONDS + 0.1)
+    made.expire(now + SILENT_SECONDS + 0.1)
     assert in_flight(made) == 0
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from epp.model import PickId, PoolId
 from epp.state.endpoint import EndpointState
 from epp.state.prefix import Stamp
+from gateway.protocol import HEARTBEAT_SECONDS
 
-# The access log's heartbeats of live requests come this often, as the control plane tells Envoy; three missed ones end
-# a reservation.
-HEARTBEAT_SECONDS = 10.0
+# So many heartbeats of the access log missed end a reservation. One that comes so much after its time is late, not
+# missed: entries travel in batches, by way of another replica too.
 MISSED_HEARTBEATS = 3
-# One that comes so much after its time is late, not missed: entries travel in batches, by way of another replica too.
 LATE_SECONDS = 2.0
+SILENT_SECONDS = MISSED_HEARTBEATS * HEARTBEAT_SECONDS + LATE_SECONDS
 # Where no heartbeat was ever heard, only the door knows; this ends what a lost door left behind.
 UNHEARD_EXPIRY_SECONDS = 300.0
 # Settled picks kept for their access-log entry: ten seconds at 400 requests a second.
@@ -118,10 +118,9 @@ class Ledger:
 
     def overdue(self, now: float, held: Container[PickId]) -> list[PickId]:
         """Picks nobody spoke of for too long, but for those whose door holds them open."""
-        silent = HEARTBEAT_SECONDS * MISSED_HEARTBEATS + LATE_SECONDS
         return [
             reservation.id
             for reservation in self._live.values()
-            if now - reservation.heard_at > (silent if reservation.was_heard else UNHEARD_EXPIRY_SECONDS)
+            if now - reservation.heard_at > (SILENT_SECONDS if reservation.was_heard else UNHEARD_EXPIRY_SECONDS)
             and reservation.id not in held
         ]
