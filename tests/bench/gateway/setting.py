@@ -192,7 +192,7 @@ class Commands:
     def envoy(self, row: str) -> list[str]:
         return [
             str(self.envoy_binary), "-c", str(self.folder / row / "bootstrap.json"), "--disable-hot-restart",
-            "--concurrency", CONCURRENCY, "--log-level", "warning", "--component-log-level", "misc:error",
+            "--concurrency", CONCURRENCY, "--log-level", "warning",
         ]  # fmt: skip
 
 

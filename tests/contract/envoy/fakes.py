@@ -14,7 +14,9 @@ import grpc.aio
 from aiohttp import web
 
 from bbr.exchange import RouterConversation, lift
+from epp.doors import http_body
 from gateway import clock, protocol, wire
+from gateway.errors import Rejection
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed, immediate_error
 from gateway.extproc.messages import Direction, Event, HeadersReceived, HeadersReply, ImmediateReply, Mutation, Reply
@@ -173,6 +175,8 @@ class HttpPicking:
         headers = {key.lower(): value for key, value in request.headers.items()}
         if protocol.PICKER_HEALTH in headers:
             return web.Response()
+        if headers.get(protocol.MODEL_HEADERS) == "check":
+            return self._checked(http_body.objection(headers, body))
         self.orders.pools.append(headers.get(protocol.POOL_METADATA, ""))
         self.orders.headers.append(headers)
         if self.orders.hangs:
@@ -182,6 +186,11 @@ class HttpPicking:
         if reply is not None:
             return self._reply(request, reply)
         return web.Response(headers=self._picked(lifted.model))
+
+    def _checked(self, objection: Rejection | None) -> web.Response:
+        if objection is None:
+            return web.Response()
+        return web.Response(status=objection.status, body=objection.body(), content_type="application/json")
 
     def _reply(self, request: web.Request, reply: ImmediateReply) -> web.Response:
         if reply.status < 500 or request.path == "/v1/models":

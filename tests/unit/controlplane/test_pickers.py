@@ -67,9 +67,9 @@ def test_the_http_door_is_on_the_hosts_of_the_service(tmp_path: Path) -> None:
     ("option", "rule", "lifts"),
     [
         ("ext_proc", BY_MODEL, "ext_proc/bbr"),
-        ("http", BY_MODEL, "transform"),
+        ("http", BY_MODEL, "lua/model"),
         ("http", to_pool("/v1"), ""),
-        ("auto", BY_BASE, "transform"),
+        ("auto", BY_BASE, "lua/model"),
     ],
 )
 def test_who_lifts_the_model(tmp_path: Path, option: str, rule: str, lifts: str) -> None:
@@ -78,10 +78,10 @@ def test_who_lifts_the_model(tmp_path: Path, option: str, rule: str, lifts: str)
     rendered = render(found, {}, Options(picker=PickerTransport(option)))
 
     (port,) = rendered.status.ports
-    assert port.lift == {"ext_proc/bbr": "bbr", "transform": "transform", "": "none"}[lifts]
+    assert port.lift == {"ext_proc/bbr": "bbr", "lua/model": "script", "": "none"}[lifts]
     files = rendered.files
     listener = files["lds.json"].decode()
-    assert [name for name in ("ext_proc/bbr", "transform") if f"envoy.filters.http.{name}" in listener] == [lifts][
+    assert [name for name in ("ext_proc/bbr", "lua/model") if f"envoy.filters.http.{name}" in listener] == [lifts][
         : bool(lifts)
     ]
     assert '"name": "bbr"' in files["cds.json"].decode(), "connections made before a change still ask it"
@@ -112,6 +112,6 @@ def test_routes_for_other_filters_have_another_name(tmp_path: Path) -> None:
 
     assert by_door == {
         PickerTransport.EXT_PROC: "rds/listener_80_bbr_ext_proc.json",
-        PickerTransport.HTTP: "rds/listener_80_transform_http.json",
-        PickerTransport.AUTO: "rds/listener_80_transform_http.json",
+        PickerTransport.HTTP: "rds/listener_80_script_http.json",
+        PickerTransport.AUTO: "rds/listener_80_script_http.json",
     }

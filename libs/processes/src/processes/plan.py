@@ -216,8 +216,6 @@ def envoy(settings: Settings) -> Process:
             "30",
             "--log-level",
             "warning",
-            "--component-log-level",
-            "misc:error",  # it would warn a screenful about sse_to_metadata, which is known to be work in progress
             "--concurrency",
             "2",
         ),

@@ -76,6 +76,12 @@ def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, option
     return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=overrides)}
 
 
+def on_miss(picker: Picker, options: Options) -> Tree:
+    """Filter settings of a route that only explains: has the picker check the body, and picks nothing."""
+    settings = {"http_service": _http_service(picker, {protocol.MODEL_HEADERS: "check"}, options)}
+    return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
+
+
 def _ext_proc(picker: Picker, options: Options) -> Tree:
     """It always fails open, or a dying picker would cut answers in flight; a FailClose pool refuses in its cluster."""
     return {

@@ -97,7 +97,9 @@ def picker_http_cluster(picker: Picker, options: Options) -> Tree:
     check = {"path": "/", "host": picker.hostname, "request_headers_to_add": [marked]}
     return {
         **_eds(picker.http_cluster, options),
-        "connect_timeout": "0.5s",
+        # As long as a question has: a shorter one could be over as it begins, since Envoy's clock stands still while a
+        # script reads a large body.
+        "connect_timeout": seconds(options.picker_timeout),
         "load_balancing_policy": {"policies": [_LEAST_REQUEST]},
         "circuit_breakers": {"thresholds": [dict.fromkeys(_BREAKERS, RAISED_LIMIT)]},
         "common_lb_config": _NO_PANIC,

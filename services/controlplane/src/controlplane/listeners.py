@@ -9,6 +9,7 @@ from controlplane.names import Tree, seconds, typed
 from controlplane.options import Options
 from controlplane.pickers import Picker
 from controlplane.replies import local_reply_config
+from controlplane.scripts import script
 from gateway import protocol
 
 # A body is buffered up to the virtual host's limit; this bounds what is read ahead on a connection beyond that.
@@ -107,7 +108,7 @@ def _copy(source: str, target: str) -> Tree:
 
 
 def _http_filters(pickers: Sequence[Picker], lift: Lift, options: Options) -> list[Tree]:
-    lifts = {Lift.BBR: [_bbr_filter()], Lift.TRANSFORM: [_transform_filter()], Lift.NONE: []}
+    lifts = {Lift.BBR: [_bbr_filter()], Lift.SCRIPT: [_script_filter()], Lift.NONE: []}
     reads = usage.filters() if pickers and options.usage_extraction else []
     router = typed("envoy.extensions.filters.http.router.v3.Router")
     return [
@@ -118,15 +119,13 @@ def _http_filters(pickers: Sequence[Picker], lift: Lift, options: Options) -> li
     ]
 
 
-def _transform_filter() -> Tree:
+def _script_filter() -> Tree:
     """Lifts the model without a call. A body that is no JSON, or names no model, goes on without the header."""
-    model = {"header": {"key": protocol.MODEL_NAME, "value": "%REQUEST_BODY(model)%"}}
-    append = {**model, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD", "keep_empty_value": False}
     return {
         "name": names.LIFT_FILTER,
         "typed_config": typed(
-            "envoy.extensions.filters.http.transform.v3.TransformConfig",
-            request_transformation={"headers_mutations": [{"append": append}]},
+            "envoy.extensions.filters.http.lua.v3.Lua",
+            default_source_code={"inline_string": script("model_lift")},
             clear_route_cache=True,
         ),
     }

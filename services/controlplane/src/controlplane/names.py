@@ -31,7 +31,7 @@ MODELS: Final = "models"
 
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
 HTTP_FILTER: Final = "envoy.filters.http.ext_authz"
-LIFT_FILTER: Final = "envoy.filters.http.transform"
+LIFT_FILTER: Final = "envoy.filters.http.lua/model"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
 JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
 STREAM_USAGE_FILTER: Final = "envoy.filters.http.lua"

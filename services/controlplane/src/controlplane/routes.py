@@ -321,17 +321,13 @@ def _model_paths(host: VirtualHost) -> Iterator[PathMatch]:
 def _explaining(path: PathMatch, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     """On such a path: a model that no rule names, then a POST without one. Other requests are simply not routed."""
     model = {"name": protocol.MODEL_NAME, "string_match": {"safe_regex": {"regex": ".+"}}}
-    yield _absent(names.MODEL_NOT_FOUND, {**_path(path), "headers": [model]}, "NOT_FOUND")
     post = {"name": ":method", "string_match": {"exact": "POST"}}
-    missing = _absent(names.MODEL_MISSING, {**_path(path), "headers": [post]}, "NOT_FOUND")
-    if scope.lifting.lift is Lift.TRANSFORM:  # Envoy does not say what is wrong with a body; the picker does
-        missing["typed_per_filter_config"] = _pool_filters(*_first_pool(host, scope), scope)
-    yield missing
-
-
-def _first_pool(host: VirtualHost, scope: Scope) -> tuple[Picker, tuple[ObjectName, ...]]:
-    picker, pools = next(iter(_pools_by_picker(host, scope)))
-    return picker, pools[:1]
+    checked: Tree = {}
+    if scope.lifting.lift is Lift.SCRIPT:  # Envoy does not say what is wrong with a body; the picker does
+        picker, _ = _pools_by_picker(host, scope)[0]
+        checked = {"typed_per_filter_config": asking.on_miss(picker, scope.options)}
+    yield {**_absent(names.MODEL_NOT_FOUND, {**_path(path), "headers": [model]}, "NOT_FOUND"), **checked}
+    yield {**_absent(names.MODEL_MISSING, {**_path(path), "headers": [post]}, "NOT_FOUND"), **checked}
 
 
 def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tuple[ObjectName, ...]]]:

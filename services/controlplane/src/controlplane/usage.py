@@ -5,17 +5,16 @@ an event that is a bare number, string or null. A JSON answer is held until it i
 buffer becomes a 500. So only an answer that says its length, and surely fits, is read; others pass as they come.
 """
 
-from importlib.resources import files
 from typing import Final
 
 from controlplane import names
 from controlplane.names import Tree, typed
 from controlplane.options import Options
+from controlplane.scripts import script
 
 # An answer is read below 10 MB: parsing it keeps one of Envoy's workers from everything else for a quarter of a second.
 LENGTH_DIGITS: Final = 7
 _LUA: Final = "envoy.extensions.filters.http.lua.v3"
-_SCRIPT: Final = files("controlplane").joinpath("stream_usage.lua").read_text("utf-8")
 _SCRIPT_NAME: Final = "usage"
 _MATCHING: Final = "envoy.extensions.common.matching.v3"
 _USAGE: Final = (
@@ -28,7 +27,7 @@ _USAGE: Final = (
 
 def filters() -> list[Tree]:
     """The HTTP filters of a listener. They do nothing but on routes that ask for it."""
-    stream = typed(f"{_LUA}.Lua", source_codes={_SCRIPT_NAME: {"inline_string": _SCRIPT}})
+    stream = typed(f"{_LUA}.Lua", source_codes={_SCRIPT_NAME: {"inline_string": script("stream_usage")}})
     held = typed(f"{_MATCHING}.ExtensionWithMatcher", extension_config=_json())
     return [
         {"name": names.STREAM_USAGE_FILTER, "typed_config": stream},

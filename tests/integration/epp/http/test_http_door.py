@@ -281,6 +281,18 @@ async def test_a_health_check_follows_readiness_and_asks_nobody() -> None:
     assert not brain.asked
 
 
+async def test_a_body_check_refuses_a_bad_body_and_asks_nobody() -> None:
+    brain = Brain()
+    marks = ("content-type: application/json", "x-gateway-model-headers: check")
+    async with door(brain) as port, peer(port) as envoy:
+        for body, expected in ((b'{"model": 5}', 400), (b'{"model": "nobody"}', 200)):
+            await envoy.send(question("/v1/completions", body, *marks))
+            status, headers, _ = await envoy.answer()
+            assert (status, "x-gateway-destination-endpoint" in headers) == (expected, False)
+    assert not brain.asked
+    assert brain.statuses == [400, 200]
+
+
 async def test_a_closing_door_answers_what_has_begun_and_lets_the_rest_go() -> None:
     brain = Brain()
     async with AsyncExitStack() as stack:

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from epp.doors.http_exchange import HealthCheck, HttpExchange, Limits
+from epp.doors.http_exchange import BodyCheck, HealthCheck, HttpExchange, Limits
 from epp.model import EndpointId, Pick, PickId, PoolId, Request
 from gateway.errors import ErrorCode, Rejection
 
@@ -238,3 +238,14 @@ def test_a_door_that_closes_answers_what_has_begun() -> None:
 def test_an_answer_without_a_question_is_a_mistake() -> None:
     with pytest.raises(RuntimeError):
         exchange().answer(pick())
+
+
+def test_a_body_is_checked_between_two_questions_without_a_pick() -> None:
+    machine = exchange()
+    check = question(b'{"model":5}', "content-type: application/json", "x-gateway-model-headers: check")
+    machine.receive(check + check + question(path="/next"), 0.0)
+    for answered, expected in ((None, 200), (Rejection(400, ErrorCode.INVALID_REQUEST, "no", "model"), 400)):
+        assert machine.advance() == BodyCheck({"content-type": "application/json"}, b'{"model":5}')
+        machine.answer_check(answered)
+        assert status(machine.take_output()) == expected
+    assert asked(machine).path == "/next"

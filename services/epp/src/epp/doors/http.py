@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
-from epp.doors.http_exchange import HealthCheck, HttpExchange, Limits
+from epp.doors import http_body
+from epp.doors.http_exchange import BodyCheck, HealthCheck, HttpExchange, Limits
 from epp.model import Outcome, Pick, PickId, Request, Verdict
 from gateway import lifecycle
 from gateway.clock import Clock
@@ -257,11 +258,19 @@ class _Connection(asyncio.Protocol):
         """Answer whatever is complete, with one write."""
         exchange = self._exchange
         while (asked := exchange.advance()) is not None:
-            if isinstance(asked, HealthCheck):
-                exchange.answer_health(self._door.is_ready())
-            else:
-                self.answer(self._door.brain.pick(asked, now), now)
+            match asked:
+                case HealthCheck():
+                    exchange.answer_health(self._door.is_ready())
+                case BodyCheck():
+                    self._check(asked)
+                case Request():
+                    self.answer(self._door.brain.pick(asked, now), now)
         self._write(now)
+
+    def _check(self, asked: BodyCheck) -> None:
+        objection = http_body.objection(asked.headers, asked.body)
+        self._exchange.answer_check(objection)
+        self._door.observer.answered(200 if objection is None else objection.status)
 
     def _write(self, now: float) -> None:
         transport, exchange = self._transport, self._exchange

@@ -3,6 +3,7 @@
 Pure: no sockets, no clock. The shell drives it
 
     receive(bytes) ─▶ advance() ─▶ Request        ask the brain, then answer(verdict)
+                                 ─▶ BodyCheck     then answer_check(objection)
                                  ─▶ HealthCheck   then answer_health(is_ready)
                                  ─▶ None          more bytes are needed, or nothing more is read
     take_output() ─▶ bytes to write, in one piece for all that was answered
@@ -41,6 +42,17 @@ class HealthCheck(Enum):
     """A question about the door itself."""
 
     READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class BodyCheck:
+    """A request that no route is for, which may be because of its body. Nobody is picked."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Question = Request | BodyCheck | HealthCheck
 
 
 class HttpExchange:
@@ -91,7 +103,7 @@ class HttpExchange:
             self._buffer = self._buffer[self._at :] + data if self._buffer else data
             self._at = 0
 
-    def advance(self) -> Request | HealthCheck | None:
+    def advance(self) -> Question | None:
         """The next question; answer it before asking for another."""
         if self._is_waiting or self.is_finished:
             return None
@@ -114,6 +126,14 @@ class HttpExchange:
             )
         )
         return objection is None
+
+    def answer_check(self, objection: Rejection | None) -> None:
+        """Answer the body check that waits."""
+        if objection is not None:
+            self.answer(objection)
+        else:
+            self._answered()
+            self._output.append(http_answers.READY)
 
     def answer_health(self, is_ready: bool) -> None:
         """Answer the health check that waits."""
@@ -165,7 +185,7 @@ class HttpExchange:
         self._head, self._missing, self._at = head, head.length, end
         return True
 
-    def _read_body(self) -> Request | HealthCheck | None:
+    def _read_body(self) -> Question | None:
         head = self._head
         if head is None:
             return None
@@ -185,6 +205,8 @@ class HttpExchange:
         self._is_waiting = True
         if head.is_health_check:
             return HealthCheck.READY
+        if head.is_body_check:
+            return BodyCheck(head.headers, body)
         return Request(head.pool, head.method, head.path, head.headers, body, None, head.fallbacks)
 
     def _hold_body(self) -> None:

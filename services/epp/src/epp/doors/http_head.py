@@ -41,6 +41,7 @@ _KEYS: Final = {name.encode(): _UNREAD for name in _UNREAD_NAMES} | {
         PICKER_HEALTH,
     )
 }  # fmt: skip
+_CHECK: Final = "check"
 _VERSIONS: Final = ("1.1", "1.0")
 
 
@@ -56,6 +57,7 @@ class Head(NamedTuple):
     pool: PoolId | None
     fallbacks: int
     wants_model_headers: bool
+    is_body_check: bool
     is_health_check: bool
 
 
@@ -153,6 +155,7 @@ def _refusal(seen: _Headers, version: str, body_limit: int) -> Rejection | None:
 def _head(seen: _Headers, method: str, *, is_current: bool) -> Head:
     """A client of HTTP/1.0 gets one answer, and no interim one."""
     take = seen.headers.pop
+    models = take(MODEL_HEADERS, None)
     return Head(
         method=method,
         path=_path(seen.target.decode("latin-1")),
@@ -161,7 +164,8 @@ def _head(seen: _Headers, method: str, *, is_current: bool) -> Head:
         expects_continue=is_current and bool(seen.expectation) and seen.length > 0,
         pool=PoolId(take(POOL_METADATA, "").strip()) or None,
         fallbacks=_fallbacks(take(FALLBACKS_METADATA, "")),
-        wants_model_headers=take(MODEL_HEADERS, None) is not None,
+        wants_model_headers=models is not None,
+        is_body_check=models == _CHECK,
         is_health_check=take(PICKER_HEALTH, None) is not None,
         headers=seen.headers,
     )

@@ -1,0 +1,137 @@
+-- The model of a JSON body becomes a header, without parsing the rest: only quotes, brackets and braces are looked at,
+-- and what lies between two of them is skipped as fast as memory is read. A list of ten million token ids is one step.
+-- What is not plainly a name gives no header, and whoever parses the body says what is wrong with it. Of several models
+-- it is the last, as for a parser.
+local HEADER = "x-gateway-model-name"
+local LONGEST_NAME = 12288 -- bytes between the quotes: 1024 characters, each escaped twice
+local LONGEST_KEY = 30 -- "model" with each letter escaped
+local LARGE = 1048576 -- bytes of a body whose copy is given back at once
+local MARKS = { '"', "[", "]", "{", "}" }
+local QUOTE, OPENS, CLOSES = 1, { [2] = true, [4] = true }, { [3] = true, [5] = true }
+local MEANS = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+local BACKSLASH, QUOTATION = 92, 34
+local byte, char, find, floor = string.byte, string.char, string.find, math.floor
+
+local function utf8(code)
+  if code < 0x80 then
+    return char(code)
+  elseif code < 0x800 then
+    return char(0xC0 + floor(code / 0x40), 0x80 + code % 0x40)
+  elseif code < 0x10000 then
+    return char(0xE0 + floor(code / 0x1000), 0x80 + floor(code / 0x40) % 0x40, 0x80 + code % 0x40)
+  end
+  return char(0xF0 + floor(code / 0x40000), 0x80 + floor(code / 0x1000) % 0x40, 0x80 + floor(code / 0x40) % 0x40,
+    0x80 + code % 0x40)
+end
+
+-- What the escape at `at` means, and where it ends; nil where it means nothing.
+local function escape(raw, at)
+  local letter = raw:sub(at + 1, at + 1)
+  if letter ~= "u" then
+    return MEANS[letter], at + 2
+  end
+  local code = tonumber(raw:match("^%x%x%x%x", at + 2) or "", 16)
+  if not code or code < 0xD800 or code > 0xDFFF then
+    return code and utf8(code), at + 6
+  end
+  local low = tonumber(raw:match("^\\u([dD][c-fC-F]%x%x)", at + 6) or "", 16)
+  return code < 0xDC00 and low and utf8(0x10000 + (code - 0xD800) * 0x400 + low - 0xDC00), at + 12
+end
+
+local function unescaped(raw)
+  local parts, from, at = {}, 1, find(raw, "\\", 1, true)
+  while at do
+    local meant, after = escape(raw, at)
+    if not meant then
+      return nil
+    end
+    parts[#parts + 1] = raw:sub(from, at - 1) .. meant
+    from, at = after, find(raw, "\\", after, true)
+  end
+  return table.concat(parts) .. raw:sub(from)
+end
+
+-- The quote that ends the string which starts behind `at`.
+local function closing_quote(text, at)
+  local quote = find(text, '"', at + 1, true)
+  while quote do
+    local slash = quote - 1
+    while byte(text, slash) == BACKSLASH do
+      slash = slash - 1
+    end
+    if (quote - slash) % 2 == 1 then
+      return quote
+    end
+    quote = find(text, '"', quote + 1, true)
+  end
+end
+
+-- Whether the string between these quotes may be the key, which is looked at closely then.
+local function is_key(text, first, last)
+  local length = last - first - 1
+  if length < 5 or length > LONGEST_KEY or (length > 5 and not find(text:sub(first, last), "\\", 1, true)) then
+    return false
+  end
+  return unescaped(text:sub(first + 1, last - 1)) == "model"
+end
+
+-- The name that the value at `at` is, false where it is none; and where to go on.
+local function name_at(text, at)
+  local last = byte(text, at) == QUOTATION and closing_quote(text, at)
+  if not last then
+    return false, at
+  end
+  local name = last - at - 1 <= LONGEST_NAME and unescaped(text:sub(at + 1, last - 1))
+  return name and name ~= "" and not find(name, "[%z\1-\31\127]") and name, last + 1
+end
+
+local function model_of(text)
+  local at, depth, stop, name = find(text, "{", 1, true), 0, #text + 1, false
+  if not at or find(text, "[^ \t\r\n]") ~= at then
+    return false
+  end
+  local ahead = { 0, 0, 0, 0, 0 } -- where the next of each mark is
+  repeat
+    local mark, nearest = nil, stop
+    for each = 1, 5 do
+      if ahead[each] < at then
+        ahead[each] = find(text, MARKS[each], at, true) or stop
+      end
+      if ahead[each] < nearest then
+        mark, nearest = each, ahead[each]
+      end
+    end
+    at = nearest + 1
+    if mark == QUOTE then
+      local last = closing_quote(text, nearest)
+      if not last then
+        return false
+      end
+      at = last + 1
+      local _, colon = nil, nil
+      if depth == 1 and is_key(text, nearest, last) then
+        _, colon = find(text, "^[ \t\r\n]*:[ \t\r\n]*", at)
+      end
+      if colon then
+        name, at = name_at(text, colon + 1)
+      end
+    elseif OPENS[mark] then
+      depth = depth + 1
+    elseif CLOSES[mark] then
+      depth = depth - 1
+    end
+  until depth == 0 or not mark
+  return depth == 0 and name
+end
+
+function envoy_on_request(handle)
+  local body = handle:body()
+  local size = body and body:length() or 0
+  local name = size > 0 and model_of(body:getBytes(0, size))
+  if name then
+    handle:headers():replace(HEADER, name)
+  end
+  if size > LARGE then
+    collectgarbage()
+  end
+end

@@ -1,0 +1,173 @@
+"""What a body says its model is: through both doors every body is routed, or refused, alike."""
+
+import asyncio
+import json
+import re
+from array import array
+from contextlib import AbstractAsyncContextManager, ExitStack
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from controlplane.options import PickerTransport
+from gateway.protocol import MODEL_NAME
+from tests.contract.envoy.conftest import Bed, MakeBed
+
+JSON = {"content-type": "application/json"}
+INVALID_MODEL = (400, "invalid_request", "model")
+INVALID_BODY = (400, "invalid_request", None)
+INVALID_JSON = (400, "invalid_json", None)
+UNKNOWN = (404, "model_not_found", "model")
+REFUSED = {
+    b'{"model": 5}': INVALID_MODEL,
+    b'{"model": 5.5e3, "prompt": "a"}': INVALID_MODEL,
+    b'{"model": ["x"]}': INVALID_MODEL,
+    b'{"model": {"model": "open"}}': INVALID_MODEL,
+    b'{"model": true}': INVALID_MODEL,
+    b'{"model": null}': INVALID_MODEL,
+    b'{"model": ""}': INVALID_MODEL,
+    b"{}": INVALID_MODEL,
+    b'{"prompt": "the \\"model\\": \\"open\\""}': INVALID_MODEL,
+    b'{"messages": [{"model": "open"}]}': INVALID_MODEL,
+    b'{"model": "open", "model": 5}': INVALID_MODEL,
+    b'{"model": "a\\u0000b"}': INVALID_MODEL,
+    b'{"model": "a\\nb"}': INVALID_MODEL,
+    '{"model": "a\u200bb"}'.encode(): INVALID_MODEL,
+    b'{"model": "%b"}' % (b"m" * 1025): INVALID_MODEL,
+    b'{"model": "%b"}' % (b"m" * 100_000): INVALID_MODEL,
+    b'["model"]': INVALID_BODY,
+    b'"model"': INVALID_BODY,
+    b"5": INVALID_BODY,
+    b"null": INVALID_BODY,
+    b"{": INVALID_JSON,
+    b'{"model": "open"': INVALID_JSON,
+    b'{"model": "nope"': INVALID_JSON,
+    b'{"model": "nope",}': INVALID_JSON,
+    b'{"model": "nope"} {}': INVALID_JSON,
+    b'{"model": "n\xffpe"}': INVALID_JSON,
+    b'{"model": "n\\ud800pe"}': INVALID_JSON,
+    b'{"model": "n\\xpe"}': INVALID_JSON,
+    b'\xef\xbb\xbf{"model": "open"}': INVALID_JSON,
+    b'{"model": "nope", "tools": %b%b}' % (b"[" * 2000, b"]" * 2000): INVALID_JSON,
+    b'{"model": "nope"}': UNKNOWN,
+    b'{"model": "open", "model": "nope"}': UNKNOWN,
+    b'{"model": " open"}': UNKNOWN,
+}
+OPEN = (
+    b'{"model": "open"}',
+    b' \r\n\t{ "prompt" : "}{][" , "model"\n:\t"open" }\n',
+    b'{"model": "nope", "model": "open"}',
+    b'{"model": 5, "model": "open"}',
+    b'{"model": "open", "tools": [{"model": "nope"}], "user": "model"}',
+    b'{"user": "model", "model": "open", "prompt": "\\\\"}',
+    b'{"a\\"model": "nope", "model": "open", "\\"": "\\\\\\", \\"model\\": \\"nope\\""}',
+    b'{"m\\u006fdel": "op\\u0065n"}',
+    b'{"prompt": [%b1], "model": "open"}' % (b"1," * 1_000_000),
+)
+
+
+async def test_a_body_without_a_good_model_is_refused_alike_and_asks_nobody(bed: Bed) -> None:
+    bed.pick(bed.one)
+    found = {}
+    for body in REFUSED:
+        answer = await bed.ask(body=body, headers=JSON)
+        found[body[:80]] = (answer.status, answer.error["code"], answer.error["param"])
+
+    assert found == {body[:80]: wanted for body, wanted in REFUSED.items()}
+    assert bed.one.requests == []
+
+
+async def test_a_body_with_a_model_is_routed_by_it_however_it_is_written(bed: Bed) -> None:
+    bed.pick(bed.one)
+    for body in OPEN:
+        assert (await bed.ask(body=body, headers=JSON)).status == 200, body[:80]
+
+    assert bed.orders.pools == ["default/open"] * len(OPEN)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ["model", "open", '"', "\\", '{"']
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 10**9) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def spelled(draw: st.DrawFn, value: object) -> bytes:
+    """A value as one of the texts that mean it."""
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=draw(st.booleans())).encode()
+    written = (draw(st.sampled_from((json.dumps(each)[1:-1], escaped(each)))) for each in value)
+    return b'"%b"' % "".join(written).encode()
+
+
+def escaped(text: str) -> str:
+    """Each character by its number."""
+    return "".join(f"\\u{unit:04x}" for unit in array("H", text.encode("utf-16-le")))
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> bytes:
+    """Objects in which a key may stand twice."""
+    keys = draw(st.lists(st.just("model") | TEXTS, max_size=4))
+    space = draw(st.sampled_from((b"", b" ", b"\r\n\t")))
+    fields = (draw(spelled(key)) + space + b":" + space + draw(spelled(draw(VALUES))) for key in keys)
+    return space + b"{" + space + (space + b"," + space).join(fields) + space + b"}" + space
+
+
+ANY_MODEL = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: llm}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - matches:
+    - {path: {value: /v1}, headers: [{name: X-Gateway-Model-Name, type: RegularExpression, value: "(?s).*"}]}
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: open}]
+"""
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
+def test_envoy_reads_the_model_that_a_parser_reads(make_bed: MakeBed) -> None:
+    with asyncio.Runner() as runner, ExitStack() as stack:
+        making = make_bed(route=ANY_MODEL)
+        bed = runner.run(_entered(making))
+        stack.callback(lambda: runner.run(_left(making)))
+
+        @settings(max_examples=300, deadline=None)
+        @given(documents())
+        @example(b'{"model":"a"')
+        def check(body: bytes) -> None:
+            bed.orders.headers.clear()
+            runner.run(_asked(bed, body))
+            lifted = [headers.get(MODEL_NAME, "") for headers in bed.orders.headers]
+            assert lifted == [name.strip(" ") for name in _names(body)]
+
+        check()
+
+
+def _names(body: bytes) -> list[str]:
+    """The name that a parser finds, unless a header could not hold it."""
+    try:
+        model = orjson.loads(body).get("model")
+    except orjson.JSONDecodeError:
+        return []
+    return [model] if isinstance(model, str) and model and not re.search(r"[\x00-\x1f\x7f]", model) else []
+
+
+async def _entered(making: AbstractAsyncContextManager[Bed]) -> Bed:
+    return await making.__aenter__()
+
+
+async def _left(making: AbstractAsyncContextManager[Bed]) -> None:
+    await making.__aexit__(None, None, None)
+
+
+async def _asked(bed: Bed, body: bytes) -> None:
+    await bed.ask(body=body, headers=JSON)
