@@ -5,11 +5,12 @@ filter removed and every score.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from epp.model import EndpointId, PickId, PoolId
+from epp.scheduling.profile import NO_TRACE
 from epp.scheduling.view import SchedulingView
 
 # Decisions kept for /debug/decisions; with scores of 16 endpoints one takes a few kilobytes.
@@ -42,12 +43,19 @@ class FilterNote:
 
 @dataclass(slots=True)
 class Notes:
-    """A trace that remembers; `candidates` are whom the first filter saw."""
+    """A trace that remembers; `candidates` are whom the first filter saw, `tell` hears of failures as well."""
 
     candidates: Sequence[EndpointId] = ()
     filters: list[FilterNote] = field(default_factory=list)
     scores: list[ScoreNote] = field(default_factory=list)
     totals: dict[str, tuple[Sequence[EndpointId], Sequence[float]]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    tell: Callable[[str, str], None] = NO_TRACE.failed
+
+    def failed(self, plugin: str, error: str) -> None:
+        """A plugin failed."""
+        self.failures[plugin] = error[:WORDS_LIMIT]
+        self.tell(plugin, error)
 
     def filtered(self, profile: str, plugin: str, before: SchedulingView, keep: Sequence[bool]) -> None:
         """A filter ran."""
@@ -120,6 +128,7 @@ class DecisionRecord:
                 for note in self.notes.filters
             ]  # fmt: skip
             rendered["scores"] = [_render_scores(note) for note in self.notes.scores]
+            rendered["failures"] = dict(self.notes.failures)
             rendered["totals"] = {
                 profile: _best(endpoints, totals) for profile, (endpoints, totals) in self.notes.totals.items()
             }

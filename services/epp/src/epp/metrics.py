@@ -115,6 +115,7 @@ class Metrics:
         self._settled = self._counter(name("settled_total"), "Released reservations.", ("pool", "outcome"))
         self._scrapes = self._counter(name("scrapes_total"), "Scrapes by result.", ("pool", "result"))
         self._ejections = self._counter(name("ejections_total"), "Endpoints avoided for a while.", ("pool",))
+        self._failures = self._counter(name("plugin_failures_total"), "Calls of plugins that failed.", ("plugin",))
         self._violations = self._counter(name("protocol_violations_total"), "Streams that broke the protocol.", ())
         self._log_entries = self._counter(name("access_log_entries_total"), "Entries received.", ("kind",))
         self._shared = self._counter(name("shared_events_total"), "Events of the shared stream.", ("direction",))
@@ -204,6 +205,12 @@ class Metrics:
     def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
         """It gets traffic again."""
         log.info("endpoint returns", pool=pool, endpoint=endpoint)
+
+    def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
+        """A plugin failed; the log has it once."""
+        self._failures.add((self._word(plugin),))
+        if is_first:
+            log.error("plugin failed; decisions go on without it", plugin=plugin, error=error)
 
     def warned(self, messages: Sequence[str]) -> None:
         """A configuration has effects that its author may not expect."""

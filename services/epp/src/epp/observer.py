@@ -39,6 +39,9 @@ class Observer(Protocol):
     def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
         """An avoided endpoint gets traffic again."""
 
+    def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
+        """A plugin raised, or answered nonsense; for the first time since the configuration was read, or again."""
+
     def warned(self, messages: Sequence[str]) -> None:
         """A reload brought warnings."""
 
@@ -69,6 +72,9 @@ class NullObserver:
         """Ignore it."""
 
     def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
+        """Ignore it."""
+
+    def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
         """Ignore it."""
 
     def warned(self, messages: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from random import Random
 
 from epp import explain, prompt, served
 from epp.config import SchedulerConfig
+from epp.deciding import decide
 from epp.explain import DecisionRecord, DecisionRing, LoadNote, Notes
 from epp.lessons import learn_from, unlearn
 from epp.model import (
@@ -39,8 +40,8 @@ from epp.objectives import priority_of, target_of, with_known_names
 from epp.observer import Journal, Observer
 from epp.prompt import InferenceRequest
 from epp.rewrite import replace_model
-from epp.scheduling.plugin import Decision, ProfileResult
-from epp.scheduling.profile import NO_TRACE
+from epp.scheduling.plugin import Decision, ProfileResult, Trace
+from epp.scheduling.profile import NoTrace
 from epp.scheduling.sessions import SESSION_HEADER, token_of
 from epp.scheduling.view import SchedulingView
 from epp.state.endpoint import EndpointState
@@ -64,6 +65,7 @@ class _Asked:
     pool: PoolState
     view: SchedulingView
     blocks: tuple[int, ...]
+    trace: Trace
     notes: Notes | None
 
 
@@ -91,6 +93,8 @@ class Picker:
         self._pools: dict[PoolId, PoolState] = {}
         self._ledger = Ledger()
         self._ring = DecisionRing()
+        self._failed: set[str] = set()  # plugins, since the configuration was read
+        self._no_trace = NoTrace(self._tell_failure)
         # A restarted picker must not take up ids of its former self, whose feedback may still come.
         self._picks = random.getrandbits(40)
 
@@ -110,7 +114,7 @@ class Picker:
         asked = self._ask(request, parsed, pool, now)
         if isinstance(asked, Rejection):
             return self._refuse(request, pool, asked, now, parsed)
-        decision = self._decide(asked)
+        decision = decide(self._config, asked.view, asked.trace)
         if isinstance(decision, Rejection):
             return self._refuse(request, pool, decision, now, asked.parsed, asked.notes)
         return self._commit(asked, decision, now)
@@ -178,6 +182,7 @@ class Picker:
     def reconfigure(self, config: SchedulerConfig) -> None:
         """Another configuration, from the next pick on."""
         self._config = config
+        self._failed.clear()
         for pool in self._pools.values():
             self._prepare(pool)
 
@@ -263,25 +268,8 @@ class Picker:
             bound=self._bound(parsed, pool, now),
             fallbacks=door.fallbacks,
         )
-        notes = Notes([state.id for state in states]) if self._explains else None
-        return _Asked(door, parsed, pool, view, blocks, notes)
-
-    def _decide(self, asked: _Asked) -> Decision | Rejection:
-        refused = self._shed(asked)
-        if refused is not None:
-            return refused
-        return self._config.handler.run(self._config.profiles, asked.view, asked.notes or NO_TRACE)
-
-    def _shed(self, asked: _Asked) -> Rejection | None:
-        """Sheddable requests, those of negative priority, are refused while the pool is saturated."""
-        if asked.parsed.priority < 0:
-            detector = self._config.detector
-            if detector is not None and detector.saturation(asked.view) >= 1.0:
-                return _saturated("the pool is saturated and this request is sheddable")
-        for admitter in self._config.admitters:
-            if not admitter.admits(asked.view):
-                return _saturated("the pool is too busy to admit this request")
-        return None
+        notes = Notes([state.id for state in states], tell=self._tell_failure) if self._explains else None
+        return _Asked(door, parsed, pool, view, blocks, notes or self._no_trace, notes)
 
     def _commit(self, asked: _Asked, decision: Decision, now: float) -> Pick:
         result, pool = decision.primary, asked.pool
@@ -395,6 +383,10 @@ class Picker:
             headers += (("x-pointsman-endpoint", first.id), ("x-pointsman-margin", f"{lead:.4f}"))
         return headers
 
+    def _tell_failure(self, plugin: str, error: str) -> None:
+        self._observer.failed(plugin, error, is_first=plugin not in self._failed)
+        self._failed.add(plugin)
+
     def _refuse(
         self, door: Request, pool: PoolState | None, rejection: Rejection, now: float,
         parsed: InferenceRequest | None = None,
@@ -459,7 +451,3 @@ def _shares(decision: Decision, uncached: int, answer: int) -> tuple[Share, ...]
 
 def _asks_for_models(request: Request) -> bool:
     return request.method in ("GET", "HEAD") and request.path.partition("?")[0].rstrip("/").endswith("/v1/models")
-
-
-def _saturated(words: str) -> Rejection:
-    return Rejection(429, ErrorCode.POOL_SATURATED, words, retry_after=1.0)

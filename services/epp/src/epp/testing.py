@@ -81,7 +81,7 @@ def decide(
     """Decide one request.
 
     `before` are bodies decided earlier, still in flight; `own` are plugin types by name; `fallbacks` are the further
-    endpoints that the proxy would walk.
+    endpoints that the proxy would walk. A plugin that fails, which costs no request in service, is an error here.
     """
     parsed = parse_config(config, "testing", own) if isinstance(config, str) else config
     picker = Picker(
@@ -99,6 +99,8 @@ def decide(
 
 def _decided(picker: Picker, verdict: object) -> Decided:
     record: Mapping[str, Any] = picker.decisions(1)[0]
+    for plugin, error in record.get("failures", {}).items():
+        raise RuntimeError(f"plugin {plugin!r} failed: {error}")
     scores = {note["plugin"]: note["raw"] for note in record.get("scores", ())}
     removed = {note["plugin"]: note["removed"] for note in record.get("filters", ())}
     totals: Mapping[str, float] = next(iter(record.get("totals", {}).values()), {})

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from epp.scheduling.containing import contained
 from epp.scheduling.plugin import Decider, Decision, Profile, ProfileResult, Trace, parameter
 from epp.scheduling.profile import run_profile
 from epp.scheduling.view import SchedulingView
@@ -96,8 +97,10 @@ class DisaggProfileHandler:
         # The proxy's retries walk the decode leg only.
         beside = replace(view, peer=decode.view.states[position].endpoint, fallbacks=0)
         encode = self._encode(profiles, decode, beside, trace)
+        decider = self.prefill_decider
         is_apart = self.stage_order == "prefill-first" or (
-            self.prefill_decider is not None and self.prefill_decider.decides(decode.view, position)
+            decider is not None
+            and contained(trace, self.deciders.prefill, False, decider.decides, decode.view, position)
         )
         profile = profiles.get(self.profiles.prefill)
         prefill = run_profile(profile, beside, trace) if is_apart and profile is not None else None
@@ -109,7 +112,8 @@ class DisaggProfileHandler:
         profile = profiles.get(self.profiles.encode)
         if profile is None or self.encode_decider is None:
             return None
-        if not self.encode_decider.decides(decode.view, decode.chosen[0]):
+        decides = self.encode_decider.decides
+        if not contained(trace, self.deciders.encode, False, decides, decode.view, decode.chosen[0]):
             return None
         return run_profile(profile, view, trace)
 

@@ -85,6 +85,9 @@ class Trace(Protocol):
     def picked(self, profile: str, view: SchedulingView, totals: Sequence[float], chosen: Sequence[int]) -> None:
         """A profile ended."""
 
+    def failed(self, plugin: str, error: str) -> None:
+        """A plugin raised, or answered for others than the candidates; the decision goes on as if it were not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class WeightedScorer:

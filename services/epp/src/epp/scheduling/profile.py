@@ -1,14 +1,23 @@
 """Runs one profile: filters in order, scorers summed by weight, the picker. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import nlargest
+from operator import index
 
-from epp.scheduling.plugin import Profile, ProfileResult, Trace
+from epp.scheduling.containing import contained
+from epp.scheduling.plugin import Filter, Picker, Profile, ProfileResult, Scorer, Trace
 from epp.scheduling.view import SchedulingView
 
 
+def _forget(plugin: str, error: str) -> None:
+    del plugin, error
+
+
 class NoTrace:
-    """Forgets."""
+    """Forgets all but failures, which it passes on."""
+
+    def __init__(self, failed: Callable[[str, str], None] = _forget) -> None:
+        self.failed = failed
 
     def filtered(self, profile: str, plugin: str, before: SchedulingView, keep: Sequence[bool]) -> None:
         """Forget it."""
@@ -24,24 +33,57 @@ NO_TRACE = NoTrace()
 
 
 def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE) -> ProfileResult | None:
-    """The profile's choice; None when its filters left nobody."""
+    """The profile's choice; None when its filters left nobody.
+
+    A filter that fails keeps all, a scorer that fails has no opinion, and in place of a picker that fails the highest
+    total is chosen.
+    """
     for name, filter_ in profile.filters:
-        keep = filter_.keep(view)
+        keep = contained(trace, name, None, _keep, filter_, view)
+        if keep is None:
+            continue
         trace.filtered(profile.name, name, view, keep)
         view = view.narrowed(keep)
         if not view.states:
             return None
     totals = [0.0] * len(view.states)
     for weighted in profile.scorers:
-        scores = clamped(weighted.scorer.score(view))
+        scores = contained(trace, weighted.name, None, _score, weighted.scorer, view)
+        if scores is None:
+            continue
         trace.scored(profile.name, weighted.name, weighted.weight, view, scores)
         if not any(scores):
             continue
         weight = weighted.weight
         totals = [total + weight * score for total, score in zip(totals, scores, strict=True)]
-    chosen = with_fallbacks(profile.picker.pick(totals, view), totals, view)
+    picked = contained(trace, type(profile.picker).__name__, (), _pick, profile.picker, totals, view)
+    chosen = with_fallbacks(picked, totals, view)
     trace.picked(profile.name, view, totals, chosen)
     return ProfileResult(view, totals, chosen)
+
+
+def _keep(filter_: Filter, view: SchedulingView) -> Sequence[bool]:
+    keep = filter_.keep(view)
+    _check(len(keep), view)
+    return keep
+
+
+def _score(scorer: Scorer, view: SchedulingView) -> Sequence[float]:
+    scores = scorer.score(view)
+    _check(len(scores), view)
+    return clamped(scores)
+
+
+def _check(answers: int, view: SchedulingView) -> None:
+    if answers != len(view.states):
+        raise ValueError(f"expected {len(view.states)} answers, one for each candidate, got {answers}")
+
+
+def _pick(picker: Picker, totals: Sequence[float], view: SchedulingView) -> Sequence[int]:
+    chosen = [*map(index, picker.pick(totals, view))]
+    if not chosen or min(chosen) < 0 or max(chosen) >= len(totals) or len(set(chosen)) < len(chosen):
+        raise ValueError(f"expected positions below {len(totals)}, each once, got {chosen!r}")
+    return chosen
 
 
 def with_fallbacks(chosen: Sequence[int], totals: Sequence[float], view: SchedulingView) -> Sequence[int]:

@@ -1,0 +1,265 @@
+"""A plugin of somebody's own that raises, or answers nonsense, costs no request its endpoint, and is told of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.config import parse_config
+from epp.metrics import Metrics
+from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request, Verdict
+from epp.observer import NullJournal, NullObserver, Observer
+from epp.picker import Picker
+from epp.prompt import InferenceRequest
+from epp.scheduling.plugin import Decision, Profile, Trace
+from epp.scheduling.profile import run_profile
+from epp.scheduling.view import SchedulingView
+from epp.testing import candidate, decide
+from gateway.errors import ErrorCode, Rejection
+
+POOL = PoolId("default/pool")
+IDS = tuple(EndpointId(f"10.0.0.{number}:8000") for number in range(3))
+HEAD = "apiVersion: inference.networking.x-k8s.io/v1alpha1\nkind: EndpointPickerConfig\n"
+
+
+@dataclass(frozen=True, slots=True)
+class FailingFilter:
+    """Fails."""
+
+    def keep(self, view: SchedulingView) -> Sequence[bool]:
+        raise ValueError(f"no zone for {len(view)}")
+
+
+@dataclass(frozen=True, slots=True)
+class ShortFilter:
+    """Answers for one candidate."""
+
+    def keep(self, view: SchedulingView) -> Sequence[bool]:
+        return [False]
+
+
+@dataclass(frozen=True, slots=True)
+class FailingScorer:
+    """Fails."""
+
+    def score(self, view: SchedulingView) -> Sequence[float]:
+        return [1 / 0]
+
+
+@dataclass(frozen=True, slots=True)
+class WordyScorer:
+    """Answers with words."""
+
+    def score(self, view: SchedulingView) -> Sequence[float]:
+        answer: Any = ["best"] * len(view)
+        return answer  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class LongScorer:
+    """Answers for one candidate too many."""
+
+    def score(self, view: SchedulingView) -> Sequence[float]:
+        return [1.0] * (len(view) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FailingPicker:
+    """Fails."""
+
+    def pick(self, scores: Sequence[float], view: SchedulingView) -> Sequence[int]:
+        raise KeyError("zone")
+
+
+@dataclass(frozen=True, slots=True)
+class StrayPicker:
+    """Chooses somebody who is not there."""
+
+    def pick(self, scores: Sequence[float], view: SchedulingView) -> Sequence[int]:
+        return [len(scores)]
+
+
+@dataclass(frozen=True, slots=True)
+class FailingAdmitter:
+    """Fails."""
+
+    def admits(self, view: SchedulingView) -> bool:
+        raise OSError("no answer")
+
+
+@dataclass(frozen=True, slots=True)
+class FailingDetector:
+    """Fails."""
+
+    def saturation(self, view: SchedulingView) -> float:
+        raise OSError("no answer")
+
+
+@dataclass(frozen=True, slots=True)
+class FailingHandler:
+    """Fails."""
+
+    def run(self, profiles: Mapping[str, Profile], view: SchedulingView, trace: Trace) -> Decision | Rejection:
+        raise RuntimeError("lost")
+
+    def check(self, profiles: Sequence[str]) -> str | None:
+        return None
+
+
+OWN: Mapping[str, type[Any]] = {
+    "failing-filter": FailingFilter,
+    "short-filter": ShortFilter,
+    "failing-scorer": FailingScorer,
+    "wordy-scorer": WordyScorer,
+    "long-scorer": LongScorer,
+    "failing-picker": FailingPicker,
+    "stray-picker": StrayPicker,
+    "failing-admitter": FailingAdmitter,
+    "failing-detector": FailingDetector,
+    "failing-handler": FailingHandler,
+}
+
+
+class Heard(NullObserver):
+    """Remembers who failed."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[str, str, bool]] = []
+
+    def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
+        self.failures.append((plugin, error, is_first))
+
+
+def config(*plugins: str, extra: str = "") -> str:
+    """Each of them beside queue-scorer."""
+    return f"{HEAD}plugins: [{', '.join(f'{{type: {each}}}' for each in (*plugins, 'queue-scorer'))}]\n{extra}"
+
+
+def picker(text: str, observer: Observer, *, explains: bool = False, priority: int = 0) -> Picker:
+    """Three endpoints, of which the last waits least."""
+    made = Picker(
+        parse_config(text, "x.yaml", OWN), random=Random(1), replica="r", observer=observer, journal=NullJournal(),
+        explains=explains,
+    )  # fmt: skip
+    made.replace_pools({POOL: PoolSpec(POOL, tuple(Endpoint(id_, "h", 1, "n") for id_ in IDS), {"o": priority})}, 0.0)
+    for waiting, id_ in enumerate(reversed(IDS)):
+        made.observe(POOL, id_, EngineMetrics(10 * waiting, 0, 0.0), 0.5)
+    return made
+
+
+def ask(made: Picker) -> Verdict:
+    body = orjson.dumps({"model": "m", "prompt": "hi"})
+    headers = {"x-gateway-inference-objective": "o", "x-request-id": "one"}
+    return made.pick(Request(POOL, "POST", "/v1/completions", headers, body), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("type_", "told"),
+    [
+        ("failing-filter", "ValueError: no zone for 3 ("),
+        ("short-filter", "ValueError: expected 3 answers, one for each candidate, got 1 ("),
+        ("failing-scorer", "ZeroDivisionError: division by zero ("),
+        ("wordy-scorer", "TypeError: "),
+        ("long-scorer", "ValueError: expected 3 answers, one for each candidate, got 4 ("),
+        ("failing-picker", "KeyError: 'zone' ("),
+        ("stray-picker", "ValueError: expected positions below 3, each once, got [3] ("),
+        ("failing-admitter", "OSError: no answer ("),
+    ],
+)
+def test_the_others_decide_where_a_plugin_fails(type_: str, told: str) -> None:
+    heard = Heard()
+    made = picker(config(type_), heard)
+
+    verdict = ask(made)
+
+    assert isinstance(verdict, Pick)
+    assert verdict.targets == (IDS[-1],)
+    ((_, error, is_first),) = heard.failures
+    assert error.startswith(told)
+    assert is_first
+
+
+def test_a_sheddable_request_goes_on_where_saturation_cannot_be_told() -> None:
+    heard = Heard()
+    made = picker(
+        config("failing-detector", extra="saturationDetector: {pluginRef: failing-detector}\n"), heard, priority=-1
+    )
+
+    assert isinstance(ask(made), Pick)
+    assert [plugin for plugin, _, _ in heard.failures] == ["FailingDetector"]
+
+
+def test_a_profile_handler_that_fails_is_an_internal_error_and_reserves_nothing() -> None:
+    heard = Heard()
+    made = picker(config("failing-handler"), heard)
+
+    verdict = ask(made)
+
+    assert isinstance(verdict, Rejection)
+    assert (verdict.status, verdict.code) == (500, ErrorCode.INTERNAL)
+    assert made.running() == {}
+    assert [plugin for plugin, _, _ in heard.failures] == ["FailingHandler"]
+
+
+def test_a_failure_is_the_first_until_the_configuration_is_read_again() -> None:
+    heard = Heard()
+    made = picker(config("failing-scorer"), heard)
+    for _ in range(3):
+        ask(made)
+    made.reconfigure(parse_config(config("failing-scorer"), "x.yaml", OWN))
+    ask(made)
+
+    assert [is_first for _, _, is_first in heard.failures] == [True, False, False, True]
+
+
+def test_an_explanation_tells_which_plugin_failed() -> None:
+    made = picker(config("failing-scorer"), Heard(), explains=True)
+    ask(made)
+
+    told = made.explain("one")
+
+    assert told is not None
+    assert list(told["failures"]) == ["failing-scorer"]  # type: ignore[call-overload]
+    assert [note["plugin"] for note in told["scores"]] == ["queue-scorer"]  # type: ignore[attr-defined]
+
+
+def test_failures_are_counted_by_plugin() -> None:
+    metrics = Metrics()
+    made = picker(config("failing-scorer"), metrics)
+    for _ in range(3):
+        ask(made)
+
+    assert metrics.registry.get_sample_value("pointsman_epp_plugin_failures_total", {"plugin": "failing-scorer"}) == 3
+
+
+def test_a_test_of_ones_own_plugin_says_why_it_failed() -> None:
+    with pytest.raises(RuntimeError, match=r"plugin 'failing-scorer' failed: ZeroDivisionError: .*test_failing"):
+        decide(config("failing-scorer"), [candidate("a"), candidate("b")], {"model": "m", "prompt": "hi"}, own=OWN)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyPicker:
+    """Answers as it is told."""
+
+    positions: Any
+
+    def pick(self, scores: Sequence[float], view: SchedulingView) -> Sequence[int]:
+        return self.positions  # type: ignore[no-any-return]
+
+
+@given(st.none() | st.integers() | st.lists(st.none() | st.integers(-2, 4) | st.floats() | st.text(max_size=2)))
+def test_a_picker_can_choose_nobody_who_is_not_there(positions: object) -> None:
+    made = picker(config(), NullObserver())
+    states = made._pools[POOL].candidates(1.0, Random(1), None)
+    view = SchedulingView(InferenceRequest(model="m"), states, 1.0, Random(1))
+
+    result = run_profile(Profile("p", (), (), AnyPicker(positions)), view)
+
+    assert result is not None
+    assert result.chosen
+    assert set(result.chosen) <= {0, 1, 2}
