@@ -16,6 +16,7 @@ from processes.plan import HOST
 from tests.conftest import free_ports
 from tests.e2e.conftest import DOORS
 from tests.e2e.stack import PORT_COUNT, Stack, completes, free_stack_ports, process_stack, wait_until
+from tests.e2e.test_feedback import total
 from tests.e2e.test_requests import chat
 
 STREAMS = 50
@@ -101,6 +102,27 @@ async def test_a_killed_picker_cuts_no_answer_in_flight(slow: Stack) -> None:
         wait_until(lambda: completes(slow), 20)
 
     assert await streams_while(slow.url, kill) == [TOKENS] * STREAMS
+
+
+def test_the_first_answer_after_a_pickers_start_is_counted_with_its_tokens(slow: Stack) -> None:
+    """Envoy opens its access log to a new picker only once it has something to say."""
+    assert restart(slow, "epp") == 0
+    ask_until_picked(slow)
+    ended, counted = "inference_objective_request_duration_seconds_count", "inference_objective_output_tokens_count"
+
+    wait_until(lambda: total(slow, ended) >= 1, 10)
+
+    assert total(slow, counted) == total(slow, ended)
+
+
+def ask_until_picked(stack: Stack) -> None:
+    """Envoy asks a picker again when its health check has seen it."""
+
+    def is_picked() -> bool:
+        httpx.post(f"{stack.url}/v1/chat/completions", json=chat("phi-4-mini-instruct")).raise_for_status()
+        return total(stack, "inference_objective_request_total") >= 1
+
+    wait_until(is_picked, 10)
 
 
 def test_every_service_answers_for_its_health_and_metrics(slow: Stack) -> None:
