@@ -52,12 +52,13 @@ class Window:
 FULL, QUICK = Window(60.0, 60.0), Window(30.0, 20.0)
 
 
-PolicyMaker = Callable[[Profile, Workload, int], Policy]
+PolicyMaker = Callable[[Profile, Workload, int, int], Policy]
+"""`(profile, workload, engines, seed)`"""
 
 
 def _pointsman(config: SchedulerConfig) -> PolicyMaker:
-    def make(profile: Profile, workload: Workload, seed: int) -> Policy:
-        return Pointsman(config, ENGINES, engine_config(profile, workload), Random(f"picker {seed}"))
+    def make(profile: Profile, workload: Workload, engines: int, seed: int) -> Policy:
+        return Pointsman(config, engines, engine_config(profile, workload), Random(f"picker {seed}"))
 
     return make
 
@@ -66,8 +67,8 @@ def policies() -> Mapping[str, PolicyMaker]:
     """All that are compared, ours last."""
     path = ROOT / "config" / "demo" / "epp.yaml"
     return {
-        "round-robin": lambda profile, workload, seed: RoundRobin(ENGINES),
-        "least-request": lambda profile, workload, seed: LeastRequest(ENGINES, Random(f"least {seed}")),
+        "round-robin": lambda profile, workload, engines, seed: RoundRobin(engines),
+        "least-request": lambda profile, workload, engines, seed: LeastRequest(engines, Random(f"least {seed}")),
         "seed 2/2/3": _pointsman(parse_config(path.read_text(encoding="utf-8"), path.name)),
         "default": _pointsman(default_config()),
     }
@@ -83,15 +84,16 @@ class Run:
     rate: float
     window: Window
     seed: int
+    engines: int = ENGINES
 
     def measures(self) -> Measures:
         """Run it. For each seed all policies get the same conversations."""
         profile, workload = profiles.load(self.profile), WORKLOADS[self.workload]
         until = self.window.warm + self.window.span
-        policy = policies()[self.policy](profile, workload, self.seed)
-        fleet = Fleet(profile, engine_config(profile, workload), ENGINES, policy, self.seed)
+        policy = policies()[self.policy](profile, workload, self.engines, self.seed)
+        fleet = Fleet(profile, engine_config(profile, workload), self.engines, policy, self.seed)
         records = fleet.run(workload.conversations(self.rate, until, self.seed), until)
-        return measure(records, self.window.warm, until, ENGINES)
+        return measure(records, self.window.warm, until, self.engines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""`make bench-policies-live`: the lab's shared workload in real time through Envoy, to confirm the policies' order.
+"""`make bench-policies-live`: two of the lab's workloads in real time through Envoy, to confirm the policies' order.
 
 Each policy gets the demo stack anew (three simulators of the demo's larger pool, latencies of the 8B model on an H100)
 and the same Poisson arrivals. Round-robin is the picker made to obey a header; least-request is what Envoy does
 when the picker is gone (two random choices, FailOpen). Prints a table and writes build/bench/policies_live.json.
-Times include the host's own: with few cores they say which policy is faster, not how fast an H100 is.
+Times include the host's own: with few cores they say which policy is faster, not how fast an H100 is. In brackets
+stands what the lab says of the same requests on as many engines; there least-request looks at all of them.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ import httpx2 as httpx
 import orjson
 
 from epp.config.defaults import DEFAULT_TEXT
+from tests.bench import policies
 from tests.bench.policies import PROFILE
 from tests.conftest import free_ports
 from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, process_stack
@@ -59,6 +61,17 @@ class Plan:
     """The client names each request's endpoint, in turns."""
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all policies have in common. Times are in seconds."""
+
+    workload: str
+    seed: int
+    rate: float
+    warm: float
+    span: float
+
+
 def plans() -> Mapping[str, Plan]:
     """The same four as in the lab."""
     seed = (ROOT / "config" / "demo" / "epp.yaml").read_text(encoding="utf-8")
@@ -70,54 +83,88 @@ def plans() -> Mapping[str, Plan]:
     }
 
 
-def body_of(conversation: Conversation) -> bytes:
-    """The lab's request for the demo's model, with an answer as long as the lab's."""
-    body = orjson.loads(call_of(conversation, 0, BLOCK).body)
-    answer = len(conversation.turns[0].answer.tokens) + 1
+def body_of(conversation: Conversation, turn: int, said: Mapping[int, str]) -> bytes:
+    """The lab's request for the demo's model, with an answer as long as the lab's; `said` are earlier answers."""
+    body = orjson.loads(call_of(conversation, turn, BLOCK).body)
+    for before, text in said.items():
+        body["messages"][2 + 2 * before]["content"] = text
+    answer = len(conversation.turns[turn].answer.tokens) + 1
     return orjson.dumps(body | {"model": MODEL, "max_tokens": answer, "ignore_eos": True})
 
 
-async def send(client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str], arrival: float) -> Record:
-    """One request, its stream read to the end."""
+async def send(
+    client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str], arrival: float
+) -> tuple[Record, str]:
+    """One request, its stream read to the end: what came of it, and the answer."""
     began = time.monotonic()
     first = last = began
     usage: dict[str, Any] = {}
+    said = ""
     async with client.stream("POST", "/v1/chat/completions", content=body, headers=dict(headers)) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
             if not line.startswith("data: {"):
                 continue
             chunk = orjson.loads(line[6:])
-            if any(choice["delta"].get("content") for choice in chunk["choices"]):
+            words = "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
+            if words:
+                said += words
                 last = time.monotonic()
                 first = last if first == began else first
             usage = chunk.get("usage") or usage
         endpoint = int(response.headers["x-inference-pod"].rpartition("-")[2])
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     gaps = max(1, usage["completion_tokens"] - 1)
-    return Record(arrival, endpoint, first - began, (last - first) / gaps, usage["prompt_tokens"], cached)
+    return Record(arrival, endpoint, first - began, (last - first) / gaps, usage["prompt_tokens"], cached), said
 
 
-async def drive(stack: Stack, plan: Plan, rate: float, until: float, seed: int) -> list[Record]:
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Everybody who talks to the stack, from `begin` on the clock for `until` seconds."""
+
+    client: httpx.AsyncClient
+    begin: float
+    until: float
+    headers: Callable[[], Mapping[str, str]]
+
+    async def hold(self, conversation: Conversation, first: bytes) -> list[Record]:
+        """One conversation, with the answers that came; `first` is its first request, made before its time."""
+        records: list[Record] = []
+        said: dict[int, str] = {}
+        arrival, body = conversation.start, first
+        for turn in range(conversation.first, len(conversation.turns)):
+            if turn > conversation.first:
+                arrival = time.monotonic() - self.begin + conversation.turns[turn].pause
+                body = body_of(conversation, turn, said)
+            if arrival >= self.until:
+                break
+            await asyncio.sleep(max(0.0, self.begin + arrival - time.monotonic()))
+            record, said[turn] = await send(self.client, body, self.headers(), arrival)
+            records.append(record)
+        return records
+
+
+async def drive(stack: Stack, plan: Plan, setting: Setting) -> list[Record]:
     """All conversations of the workload, each at its time."""
     turns = count()
     ports = stack.settings.ports.simulators[:ENDPOINTS]
-    prepared = [(each.start, body_of(each)) for each in WORKLOADS["shared"].conversations(rate, until, seed)]
+    until = setting.warm + setting.span
+
+    def headers() -> Mapping[str, str]:
+        said = {"content-type": "application/json"}
+        return said | {TESTING_HEADER: f"127.0.0.1:{ports[next(turns) % ENDPOINTS]}"} if plan.is_told else said
+
+    held = WORKLOADS[setting.workload].conversations(setting.rate, until, setting.seed)
+    prepared = [(each, body_of(each, each.first, {})) for each in held]
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(base_url=stack.url, timeout=TIMEOUT_SECONDS, limits=limits) as client:
         async with asyncio.TaskGroup() as group:
-            begin = time.monotonic()
-            tasks = []
-            for start, body in prepared:
-                await asyncio.sleep(max(0.0, begin + start - time.monotonic()))
-                headers = {"content-type": "application/json"}
-                if plan.is_told:
-                    headers[TESTING_HEADER] = f"127.0.0.1:{ports[next(turns) % ENDPOINTS]}"
-                tasks.append(group.create_task(send(client, body, headers, start)))
-        return [task.result() for task in tasks]
+            clients = Clients(client, time.monotonic(), until, headers)
+            tasks = [group.create_task(clients.hold(each, body)) for each, body in prepared]
+        return [record for task in tasks for record in task.result()]
 
 
-def run(plan: Plan, rate: float, warm: float, span: float, seed: int) -> Measures:
+def live(setting: Setting, plan: Plan) -> Measures:
     """One policy on a stack of its own."""
     with tempfile.TemporaryDirectory() as folder:
         run_folder = Path(folder)
@@ -128,8 +175,14 @@ def run(plan: Plan, rate: float, warm: float, span: float, seed: int) -> Measure
         with process_stack(ROOT, run_folder, envoy, ports, epp_config=config, simulator_profile=PROFILE) as stack:
             if not plan.has_picker:
                 stack.running["epp"].terminate()
-            records = asyncio.run(drive(stack, plan, rate, warm + span, seed))
-    return measure(records, warm, warm + span, ENDPOINTS)
+            records = asyncio.run(drive(stack, plan, setting))
+    return measure(records, setting.warm, setting.warm + setting.span, ENDPOINTS)
+
+
+def lab(setting: Setting, policy: str) -> Measures:
+    """The same in virtual time."""
+    window = policies.Window(setting.warm, setting.span)
+    return policies.Run(PROFILE, setting.workload, policy, setting.rate, window, setting.seed, ENDPOINTS).measures()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -138,19 +191,31 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rate", type=float, default=6.0, help="requests per second")
     parser.add_argument("--warm", type=float, default=25.0, help="seconds before measuring")
     parser.add_argument("--span", type=float, default=25.0, help="seconds measured")
-    parser.add_argument("--seed", type=int, default=1, help="of the workload")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the workload")
+    parser.add_argument("--workloads", nargs="+", choices=("chat", "shared"), default=("chat", "shared"))
     parser.add_argument("--policies", nargs="+", choices=tuple(plans()), default=tuple(plans()))
     options = parser.parse_args(arguments)
-    print(f"{ENDPOINTS} simulators, {options.rate:g} requests/s")
-    print("policy         p50 ms  p90 ms  p99 ms  hit ratio  goodput/s")
-    found = {}
-    for name in options.policies:
-        m = found[name] = run(plans()[name], options.rate, options.warm, options.span, options.seed)
-        times = "".join(f"{1000 * value:8.0f}" for value in (m.ttft_p50, m.ttft_p90, m.ttft_p99))
-        print(f"{name:13}{times}{m.hit_ratio:11.3f}{m.goodput:11.1f}", flush=True)
-    document = {"rate": options.rate, "policies": {name: asdict(measures) for name, measures in found.items()}}
+    print(f"{ENDPOINTS} simulators, {options.rate:g} requests/s; in brackets: the same in virtual time")
+    print("workload seed policy              p50 ms        p90 ms        p99 ms        hit ratio  goodput/s")
+    found = []
+    for workload in options.workloads:
+        for seed in options.seeds:
+            setting = Setting(workload, seed, options.rate, options.warm, options.span)
+            for policy in options.policies:
+                real, virtual = live(setting, plans()[policy]), lab(setting, policy)
+                print(line(setting, policy, real, virtual), flush=True)
+                row = {"workload": workload, "seed": seed, "policy": policy}
+                found.append(row | {"live": asdict(real), "lab": asdict(virtual)})
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps(document, indent=1))
+    OUTPUT.write_text(json.dumps({"rate": options.rate, "runs": found}, indent=1))
+
+
+def line(setting: Setting, policy: str, real: Measures, virtual: Measures) -> str:
+    """One row of the table."""
+    pairs = ((real.ttft_p50, virtual.ttft_p50), (real.ttft_p90, virtual.ttft_p90), (real.ttft_p99, virtual.ttft_p99))
+    times = "".join(f"{1000 * here:7.0f} [{1000 * there:4.0f}]" for here, there in pairs)
+    hits = f"{real.hit_ratio:9.3f} [{virtual.hit_ratio:.3f}]"
+    return f"{setting.workload:8} {setting.seed:4} {policy:14}{times}{hits}{real.goodput:11.1f}"
 
 
 if __name__ == "__main__":
