@@ -1,9 +1,10 @@
 """`make bench-policies`: policies compared on 8 simulated H100s in virtual time.
 
-For each workload the saturation is measured with least-request: the rate at which its goodput is greatest. Then every
-policy runs at shares of that rate, each with the same five seeds. Two shares are beyond saturation: they show who still
-serves when the others no longer do. Runs are spread over all cores, which changes nothing but the time. Prints a table,
-writes build/bench/policies.json, and with --publish renews docs/performance-policies.md and its figure.
+For each workload the saturation is measured with least-request: the rate at which its goodput is greatest (with another
+policy by --baseline). Then every policy runs at shares of that rate, each with the same five seeds. Two shares are
+beyond saturation: they show who still serves when the others no longer do. Runs are spread over all cores, which changes
+nothing but the time. Prints a table, writes build/bench/policies.json, and with --publish renews
+docs/performance-policies.md and its figure.
 """
 
 import argparse
@@ -109,11 +110,11 @@ class Setting:
         return Run(self.profile, self.workload, policy, rate, self.window, seed)
 
 
-def saturation(setting: Setting, executor: Executor) -> float:
+def saturation(setting: Setting, baseline: str, executor: Executor) -> float:
     """The rate with the baseline's greatest mean goodput: up in coarse steps, then around the best in fine ones."""
 
     def goodput(rate: float) -> float:
-        runs = [setting.run(BASELINE, rate, seed) for seed in SATURATION_SEEDS]
+        runs = [setting.run(baseline, rate, seed) for seed in SATURATION_SEEDS]
         return fmean(each.goodput for each in executor.map(Run.measures, runs))
 
     found = {FIRST_RATE: goodput(FIRST_RATE)}
@@ -147,8 +148,8 @@ def main(arguments: Sequence[str]) -> None:
         for name in options.workloads:
             setting = Setting(options.profile, name, window)
             print(f"\n{WORKLOADS[name].summary}", flush=True)
-            rate = saturations[name] = saturation(setting, executor)
-            print(f"{BASELINE} saturates at {rate:.1f} requests/s\n{report.HEADING}", flush=True)
+            rate = saturations[name] = saturation(setting, options.baseline, executor)
+            print(f"{options.baseline} saturates at {rate:.1f} requests/s\n{report.HEADING}", flush=True)
             for load in LOADS:
                 found = compare(setting, rate, load, seeds, executor)
                 rows += found
@@ -170,6 +171,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--publish", action="store_true", help="draw docs/figures/policies.png, write the page's tables"
     )
     parser.add_argument("--profile", default=PROFILE, help="a latency profile's name or file")
+    parser.add_argument("--baseline", choices=tuple(policies()), default=BASELINE, help="whose saturation is 100 %%")
     parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=tuple(WORKLOADS))
     return parser.parse_args(arguments)
 
