@@ -2,8 +2,8 @@
 
 For each workload the saturation is measured with least-request: the rate at which its goodput is greatest (with another
 policy by --baseline). Then every policy runs at shares of that rate, each with the same five seeds. Two shares are
-beyond saturation: they show who still serves when the others no longer do. Runs are spread over all cores, which changes
-nothing but the time. Prints a table, writes build/bench/policies.json, and with --publish renews
+beyond saturation: they show who still serves when the others no longer do. Runs are spread over all cores, which
+changes nothing but the time. Prints a table, writes build/bench/policies.json, and with --publish renews
 docs/performance-policies.md and its figure.
 """
 
