@@ -32,6 +32,7 @@ from gateway.protocol import (
     LB_NAMESPACE,
     MODEL_NAME,
     PICK_ID,
+    SIDECAR_HEADERS,
     SUBSET_NAMESPACE,
 )
 
@@ -134,16 +135,19 @@ class PickConversation:
 def proceed(pick: Pick, headers: Mapping[str, str]) -> Proceed:
     """The answer of the Endpoint Picker Protocol."""
     destination = pick.destination
+    said = ((DESTINATION_ENDPOINT, destination), *pick.headers)
+    ours = {name for name, _ in said}
     mutation = Mutation(
-        set_headers=((DESTINATION_ENDPOINT, destination), *pick.headers),
-        remove_headers=tuple(
-            name
-            for name in headers
-            if name.startswith(CONTROL_HEADER_PREFIX) and name not in _HARMLESS and name != DESTINATION_ENDPOINT
-        ),
+        set_headers=said,
+        remove_headers=tuple(name for name in headers if _is_control(name) and name not in ours),
         metadata={LB_NAMESPACE: {DESTINATION_ENDPOINT: destination, PICK_ID: pick.id}},
     )
     return Proceed(mutation, pick.body, Mutation(pick.explain) if pick.explain else NO_MUTATION)
+
+
+def _is_control(name: str) -> bool:
+    """Whether no client may say this to a model server, or to the proxy beside it."""
+    return (name.startswith(CONTROL_HEADER_PREFIX) and name not in _HARMLESS) or name in SIDECAR_HEADERS
 
 
 def refuse(rejection: Rejection) -> ImmediateReply:

@@ -99,6 +99,22 @@ def test_control_headers_that_no_client_may_send_are_removed_and_harmless_ones_s
     assert dict(reply.mutation.set_headers)["x-gateway-destination-endpoint"] == "10.0.0.1:80,[::1]:81"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["x-prefiller-host-port", "x-encoder-hosts-ports", "x-data-parallel-host-port", "x-kv-cache-source-host-port"],
+)
+def test_no_client_says_to_whom_a_model_server_turns(name: str) -> None:
+    plain = Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),))
+    _, _, (reply,) = ask(plain, headers={**HEADERS, name: "evil:1"})
+    assert reply.mutation.remove_headers == (name,)
+
+
+def test_where_a_prompt_is_computed_is_said_over_what_the_client_said() -> None:
+    _, _, (reply,) = ask(PICK, headers={**HEADERS, "x-prefiller-host-port": "evil:1"})
+    assert reply.mutation.remove_headers == ()
+    assert dict(reply.mutation.set_headers)["x-prefiller-host-port"] == "p:1"
+
+
 def test_a_rewritten_body_goes_on_with_its_length() -> None:
     _, _, (reply,) = ask(Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),), body=b"rewritten"))
     assert reply.body == b"rewritten"
