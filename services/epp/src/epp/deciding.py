@@ -7,7 +7,7 @@ from typing import Final
 
 from epp.config import SchedulerConfig
 from epp.scheduling.containing import contained
-from epp.scheduling.plugin import Decision, SaturationDetector, Trace
+from epp.scheduling.plugin import Admitter, Decision, SaturationDetector, Trace
 from epp.scheduling.view import SchedulingView
 from gateway.errors import ErrorCode, Rejection
 
@@ -19,8 +19,14 @@ def decide(config: SchedulerConfig, view: SchedulingView, trace: Trace) -> Decis
     refused = _shed(config, view, trace)
     if refused is not None:
         return refused
-    handler = config.handler
-    return contained(trace, _type(handler), _HANDLER_FAILED, handler.run, config.profiles, view, trace)
+    return contained(trace, _type(config.handler), _HANDLER_FAILED, _run, config, view, trace)
+
+
+def _run(config: SchedulerConfig, view: SchedulingView, trace: Trace) -> Decision | Rejection:
+    said: object = config.handler.run(config.profiles, view, trace)
+    if not isinstance(said, Decision | Rejection):
+        raise TypeError(f"expected a decision or a rejection, got {said!r}")
+    return said
 
 
 def _shed(config: SchedulerConfig, view: SchedulingView, trace: Trace) -> Rejection | None:
@@ -29,13 +35,17 @@ def _shed(config: SchedulerConfig, view: SchedulingView, trace: Trace) -> Reject
     if detector is not None and contained(trace, _type(detector), False, _is_saturated, detector, view):
         return _saturated("the pool is saturated and this request is sheddable")
     for admitter in config.admitters:
-        if not contained(trace, _type(admitter), True, admitter.admits, view):
+        if not contained(trace, _type(admitter), True, _admits, admitter, view):
             return _saturated("the pool is too busy to admit this request")
     return None
 
 
 def _is_saturated(detector: SaturationDetector, view: SchedulingView) -> bool:
     return detector.saturation(view) >= 1.0
+
+
+def _admits(admitter: Admitter, view: SchedulingView) -> bool:
+    return bool(admitter.admits(view))
 
 
 def _type(plugin: object) -> str:

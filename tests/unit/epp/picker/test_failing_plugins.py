@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -68,6 +69,55 @@ class LongScorer:
         return [1.0] * (len(view) + 1)
 
 
+class Undecided:
+    """An answer that is neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+@dataclass(frozen=True, slots=True)
+class UndecidedFilter:
+    """Answers neither yes nor no."""
+
+    def keep(self, view: SchedulingView) -> Sequence[bool]:
+        answer: Any = [Undecided()] * len(view)
+        return answer  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class UndecidedAdmitter:
+    """Answers neither yes nor no."""
+
+    def admits(self, view: SchedulingView) -> bool:
+        answer: Any = Undecided()
+        return answer  # type: ignore[no-any-return]
+
+
+class UnspeakableError(Exception):
+    """Cannot even be told."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@dataclass(frozen=True, slots=True)
+class UnspeakableScorer:
+    """Fails, and its error does, too."""
+
+    def score(self, view: SchedulingView) -> Sequence[float]:
+        raise UnspeakableError
+
+
+@dataclass(frozen=True, slots=True)
+class DecimalScorer:
+    """Scores by another kind of number: the first candidate is the best."""
+
+    def score(self, view: SchedulingView) -> Sequence[float]:
+        answer: Any = [Decimal(1), *[Decimal("0.25")] * (len(view) - 1)]
+        return answer  # type: ignore[no-any-return]
+
+
 @dataclass(frozen=True, slots=True)
 class FailingPicker:
     """Fails."""
@@ -93,6 +143,23 @@ class FailingAdmitter:
 
 
 @dataclass(frozen=True, slots=True)
+class FailingDecider:
+    """Fails."""
+
+    def decides(self, view: SchedulingView, position: int) -> bool:
+        raise OSError("no answer")
+
+
+@dataclass(frozen=True, slots=True)
+class UndecidedDecider:
+    """Answers neither yes nor no."""
+
+    def decides(self, view: SchedulingView, position: int) -> bool:
+        answer: Any = Undecided()
+        return answer  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
 class FailingDetector:
     """Fails."""
 
@@ -111,7 +178,23 @@ class FailingHandler:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class SilentHandler(FailingHandler):
+    """Answers nothing."""
+
+    def run(self, profiles: Mapping[str, Profile], view: SchedulingView, trace: Trace) -> Decision | Rejection:
+        answer: Any = None
+        return answer  # type: ignore[no-any-return]
+
+
 OWN: Mapping[str, type[Any]] = {
+    "undecided-filter": UndecidedFilter,
+    "undecided-admitter": UndecidedAdmitter,
+    "unspeakable-scorer": UnspeakableScorer,
+    "decimal-scorer": DecimalScorer,
+    "silent-handler": SilentHandler,
+    "failing-decider": FailingDecider,
+    "undecided-decider": UndecidedDecider,
     "failing-filter": FailingFilter,
     "short-filter": ShortFilter,
     "failing-scorer": FailingScorer,
@@ -166,9 +249,11 @@ def ask(made: Picker) -> Verdict:
         ("failing-scorer", "ZeroDivisionError: division by zero ("),
         ("wordy-scorer", "TypeError: "),
         ("long-scorer", "ValueError: expected 3 answers, one for each candidate, got 4 ("),
+        ("undecided-filter", "ValueError: ambiguous ("),
         ("failing-picker", "KeyError: 'zone' ("),
         ("stray-picker", "ValueError: expected positions below 3, each once, got [3] ("),
         ("failing-admitter", "OSError: no answer ("),
+        ("undecided-admitter", "ValueError: ambiguous ("),
     ],
 )
 def test_the_others_decide_where_a_plugin_fails(type_: str, told: str) -> None:
@@ -184,6 +269,32 @@ def test_the_others_decide_where_a_plugin_fails(type_: str, told: str) -> None:
     assert is_first
 
 
+def test_an_error_that_cannot_be_put_into_words_is_told_by_its_type_and_place() -> None:
+    heard = Heard()
+
+    assert isinstance(ask(picker(config("unspeakable-scorer"), heard)), Pick)
+    ((_, error, _),) = heard.failures
+    assert "UnspeakableError: <exception str() failed> (" in error
+    assert "test_failing_plugins.py:" in error
+
+
+@pytest.mark.parametrize("part", ["prefill", "encode"])
+@pytest.mark.parametrize("type_", ["failing-decider", "undecided-decider"])
+def test_a_request_is_not_split_where_the_decider_fails(type_: str, part: str) -> None:
+    text = (
+        f"{HEAD}plugins:\n- {{type: {type_}}}\n- {{type: disagg-profile-handler, parameters: "
+        f"{{deciders: {{{part}: {type_}}}}}}}\n- {{type: queue-scorer}}\nschedulingProfiles:\n"
+        + "".join(f"- {{name: {name}, plugins: [{{pluginRef: queue-scorer}}]}}\n" for name in ("decode", part))
+    )
+    heard = Heard()
+
+    verdict = ask(picker(text, heard))
+
+    assert isinstance(verdict, Pick)
+    assert (verdict.targets, verdict.headers) == ((IDS[-1],), ())
+    assert [plugin for plugin, _, _ in heard.failures] == [type_]
+
+
 def test_a_sheddable_request_goes_on_where_saturation_cannot_be_told() -> None:
     heard = Heard()
     made = picker(
@@ -194,16 +305,31 @@ def test_a_sheddable_request_goes_on_where_saturation_cannot_be_told() -> None:
     assert [plugin for plugin, _, _ in heard.failures] == ["FailingDetector"]
 
 
-def test_a_profile_handler_that_fails_is_an_internal_error_and_reserves_nothing() -> None:
+def test_scores_of_another_kind_of_number_count_and_can_be_explained() -> None:
     heard = Heard()
-    made = picker(config("failing-handler"), heard)
+    made = picker(config("decimal-scorer"), heard, explains=True)
+
+    verdict = ask(made)
+
+    assert isinstance(verdict, Pick)
+    assert heard.failures == []
+    told = orjson.loads(orjson.dumps(made.explain("one")))
+    assert told["scores"][0]["raw"] == {IDS[0]: 1.0, IDS[1]: 0.25, IDS[2]: 0.25}
+
+
+@pytest.mark.parametrize(
+    ("type_", "name"), [("failing-handler", "FailingHandler"), ("silent-handler", "SilentHandler")]
+)
+def test_a_profile_handler_that_fails_is_an_internal_error_and_reserves_nothing(type_: str, name: str) -> None:
+    heard = Heard()
+    made = picker(config(type_), heard)
 
     verdict = ask(made)
 
     assert isinstance(verdict, Rejection)
     assert (verdict.status, verdict.code) == (500, ErrorCode.INTERNAL)
     assert made.running() == {}
-    assert [plugin for plugin, _, _ in heard.failures] == ["FailingHandler"]
+    assert [plugin for plugin, _, _ in heard.failures] == [name]
 
 
 def test_a_failure_is_the_first_until_the_configuration_is_read_again() -> None:

@@ -1,7 +1,7 @@
 """Calls of plugins, which may be anybody's: one that raises costs no request its endpoint. Pure."""
 
 from collections.abc import Callable
-from traceback import extract_tb
+from traceback import format_exception_only, walk_tb
 from typing import ParamSpec, TypeVar
 
 from epp.scheduling.plugin import Trace
@@ -24,7 +24,8 @@ def contained(
 
 
 def in_words(error: Exception) -> str:
-    """What was raised, and where."""
-    frames = extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    """What was raised, and where; also for an error that cannot put itself into words."""
+    words = " ".join("".join(format_exception_only(error)).split())
+    for frame, line in walk_tb(error.__traceback__):
+        place = f"{frame.f_code.co_filename}:{line}"
+    return f"{words} ({place})"

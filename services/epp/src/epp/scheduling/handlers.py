@@ -97,10 +97,9 @@ class DisaggProfileHandler:
         # The proxy's retries walk the decode leg only.
         beside = replace(view, peer=decode.view.states[position].endpoint, fallbacks=0)
         encode = self._encode(profiles, decode, beside, trace)
-        decider = self.prefill_decider
+        decider, name = self.prefill_decider, self.deciders.prefill
         is_apart = self.stage_order == "prefill-first" or (
-            decider is not None
-            and contained(trace, self.deciders.prefill, False, decider.decides, decode.view, position)
+            decider is not None and contained(trace, name, False, _decides, decider, decode)
         )
         profile = profiles.get(self.profiles.prefill)
         prefill = run_profile(profile, beside, trace) if is_apart and profile is not None else None
@@ -112,8 +111,7 @@ class DisaggProfileHandler:
         profile = profiles.get(self.profiles.encode)
         if profile is None or self.encode_decider is None:
             return None
-        decides = self.encode_decider.decides
-        if not contained(trace, self.deciders.encode, False, decides, decode.view, decode.chosen[0]):
+        if not contained(trace, self.deciders.encode, False, _decides, self.encode_decider, decode):
             return None
         return run_profile(profile, view, trace)
 
@@ -135,6 +133,10 @@ class DisaggProfileHandler:
         return replace(
             self, prefill_decider=decider(self.deciders.prefill), encode_decider=decider(self.deciders.encode)
         )
+
+
+def _decides(decider: Decider, decode: ProfileResult) -> bool:
+    return bool(decider.decides(decode.view, decode.chosen[0]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from epp.scheduling.containing import contained
 from epp.scheduling.plugin import Filter, Picker, Profile, ProfileResult, Scorer, Trace
 from epp.scheduling.view import SchedulingView
 
+# A sum of others, decimals or a numeric package's, is of their type: totals, and whoever reads them, know only these.
+_PLAIN = (float, int)
+
 
 def _forget(plugin: str, error: str) -> None:
     del plugin, error
@@ -39,11 +42,12 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
     total is chosen.
     """
     for name, filter_ in profile.filters:
-        keep = contained(trace, name, None, _keep, filter_, view)
-        if keep is None:
+        kept = contained(trace, name, None, _keep, filter_, view)
+        if kept is None:
             continue
+        keep, narrower = kept
         trace.filtered(profile.name, name, view, keep)
-        view = view.narrowed(keep)
+        view = narrower
         if not view.states:
             return None
     totals = [0.0] * len(view.states)
@@ -62,10 +66,10 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
     return ProfileResult(view, totals, chosen)
 
 
-def _keep(filter_: Filter, view: SchedulingView) -> Sequence[bool]:
+def _keep(filter_: Filter, view: SchedulingView) -> tuple[Sequence[bool], SchedulingView]:
     keep = filter_.keep(view)
     _check(len(keep), view)
-    return keep
+    return keep, view.narrowed(keep)
 
 
 def _score(scorer: Scorer, view: SchedulingView) -> Sequence[float]:
@@ -99,6 +103,10 @@ def with_fallbacks(chosen: Sequence[int], totals: Sequence[float], view: Schedul
 
 def clamped(scores: Sequence[float]) -> Sequence[float]:
     """Scores within 0..1; what is not a number counts as the worst."""
-    if not scores or (min(scores) >= 0.0 and max(scores) <= 1.0 and sum(scores) >= 0.0):
+    total = sum(scores)
+    if type(total) not in _PLAIN:
+        scores = [*map(float, scores)]
+        total = sum(scores)
+    if not scores or (min(scores) >= 0.0 and max(scores) <= 1.0 and total >= 0.0):
         return scores
     return [score if 0.0 <= score <= 1.0 else (1.0 if score > 1.0 else 0.0) for score in scores]
