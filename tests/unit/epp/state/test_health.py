@@ -7,6 +7,7 @@ import pytest
 from epp.state.health import (
     FAILURES_TO_EJECT,
     FIRST_EJECTION_SECONDS,
+    LONGEST_EJECTION_SECONDS,
     RETURN_SECONDS,
     SCRAPE_TIMEOUTS_TO_EJECT,
     Health,
@@ -32,6 +33,15 @@ def test_failures_in_a_row_eject_for_a_while_and_then_let_back_gradually() -> No
     assert health.standing(FIRST_EJECTION_SECONDS - 0.1) is Standing.EJECTED
     assert health.standing(FIRST_EJECTION_SECONDS + 0.1) is Standing.RETURNING
     assert health.standing(FIRST_EJECTION_SECONDS + RETURN_SECONDS + 0.1) is Standing.GOOD
+
+
+def test_an_endpoint_that_fails_for_days_is_avoided_for_the_longest_time_again_and_again() -> None:
+    health, now = Health(), 0.0
+    for _ in range(2000):
+        assert ejected(health, now)
+        length, now = health.ejected_until - now, health.ejected_until
+    assert length == LONGEST_EJECTION_SECONDS
+    assert now > 2 * 86_400
 
 
 def test_a_returning_endpoint_takes_part_more_and_more_often() -> None:

@@ -16,6 +16,8 @@ SCRAPE_FAILURES_TO_EJECT = 2
 SCRAPE_TIMEOUTS_TO_EJECT = 5
 FIRST_EJECTION_SECONDS = 5.0
 LONGEST_EJECTION_SECONDS = 120.0
+# Doubled so often, the first is longer than the longest; a figure doubled for days is none.
+_MOST_DOUBLINGS = 5
 # Back from an ejection, an endpoint's share of decisions grows from none to full in this time.
 RETURN_SECONDS = 10.0
 
@@ -69,7 +71,8 @@ class Health:
         if self._failures < FAILURES_TO_EJECT or now < self.ejected_until:
             return False
         self._failures = 0
-        self.ejected_until = now + min(LONGEST_EJECTION_SECONDS, FIRST_EJECTION_SECONDS * 2**self.ejections)
+        doubled = FIRST_EJECTION_SECONDS * 2 ** min(self.ejections, _MOST_DOUBLINGS)
+        self.ejected_until = now + min(LONGEST_EJECTION_SECONDS, doubled)
         self.ejections += 1
         self.reason = reason
         return True
