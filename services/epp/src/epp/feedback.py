@@ -7,7 +7,7 @@ whichever door it answered through. Entries without one (another filter's reply,
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from epp.model import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, SharedEvent
+from epp.model import TOKEN_LIMIT, EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, SharedEvent
 from gateway.accesslog import LogEntry
 from gateway.clock import Clock
 from gateway.protocol import LB_NAMESPACE, PICK_ID
@@ -17,8 +17,6 @@ EXT_AUTHZ_NAMESPACE = "envoy.filters.http.ext_authz"
 USAGE_NAMESPACE = "llm"
 NAMESPACES = (LB_NAMESPACE, EXT_AUTHZ_NAMESPACE, USAGE_NAMESPACE)
 TTFT_TAG = "ttft"  # milliseconds, by Envoy's %COMMON_DURATION%; "-" when no body came
-# A token count above this is a broken model server's.
-TOKEN_LIMIT = 10**9
 # Other replicas are taken to pass entries on for so long after the last one: a quiet time must not make it seem that
 # nobody logs.
 FORWARDED_SECONDS = 300.0

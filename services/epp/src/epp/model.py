@@ -23,6 +23,8 @@ EndpointId = NewType("EndpointId", str)  # "10.0.0.1:8000" or "[::1]:8000": what
 PickId = NewType("PickId", str)
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
+# A token count of this or more is a broken model server's, wherever it was told.
+TOKEN_LIMIT = 10**9
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Bodies are only looked at, in a bounded tail: the usage of an answer stands near
 
 import orjson
 
-from epp.model import EndpointId, Feedback, Pick
+from epp.model import TOKEN_LIMIT, EndpointId, Feedback, Pick
 from gateway.extproc.messages import BodyReceived, Event, HeadersReceived
 from gateway.protocol import DESTINATION_SERVED, LB_NAMESPACE
 
@@ -98,4 +98,6 @@ def _object_at(text: bytes, start: int) -> dict[str, object] | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < TOKEN_LIMIT else None

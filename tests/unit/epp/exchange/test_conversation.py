@@ -5,6 +5,7 @@ import pytest
 
 from epp.exchange import PickConversation, pool_of, subset_hint
 from epp.model import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
+from epp.response import usage
 from epp.streams import GRACE_SECONDS, WAITING_LIMIT, OpenStreams
 from gateway.errors import ErrorCode, Rejection
 from gateway.extproc import messages
@@ -244,6 +245,11 @@ def test_a_gateway_that_does_not_say_who_served_is_taken_to_have_asked_the_first
     _, feedback = brain.heard
     assert isinstance(feedback, Feedback)
     assert feedback.served == served
+
+
+def test_counts_that_no_answer_has_are_none_of_a_response() -> None:
+    assert usage(b'{"usage": {"prompt_tokens": 999999999, "completion_tokens": 0}}') == (999_999_999, 0, None)
+    assert usage(b'{"usage": {"prompt_tokens": 1000000000, "completion_tokens": 9223372036854775807}}') == (None,) * 3
 
 
 def test_with_an_access_log_the_response_is_not_told_twice() -> None:
