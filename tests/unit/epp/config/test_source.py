@@ -107,6 +107,38 @@ def install(where: Path, entry: str, code: str | None) -> None:
         (where / f"{entry.split('= ')[1].split(':')[0]}.py").write_text(code)
 
 
+RAISES_LATE = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Zone:
+    def run(self, profiles, view, trace):
+        return None
+
+    def check(self, profiles):
+        raise LookupError("no such zone")
+"""
+
+
+def test_a_profile_handler_that_cannot_be_asked_makes_a_change_wrong_and_the_one_in_force_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "zone = late_plugins:Zone", RAISES_LATE)
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "epp.yaml"
+    file.write_text(HEAD)
+    source = ConfigSource(file, None)
+    source.load()
+    file.write_text(HEAD + "plugins: [{type: zone}]\n")
+
+    applied: list[object] = []
+    source.look(applied.append)
+
+    assert applied == []
+    with pytest.raises(ConfigError, match=r"epp.yaml:3: plugins\[0\]: Zone cannot be checked: no such zone"):
+        source.load()
+
+
 def readme() -> str:
     text = (Path(__file__).resolve().parents[4] / "README.md").read_text()
     return text.split("`my_plugins.py`:")[1].split("```python\n")[1].split("```")[0]

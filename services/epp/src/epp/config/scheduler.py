@@ -95,6 +95,13 @@ def parse_config(text: str, source: str, own: Mapping[str, type[Any]] = NO_PLUGI
     return config
 
 
+def _said_of(handler: ProfileHandler, profiles: Sequence[str]) -> str | None:
+    try:
+        return handler.check(profiles)
+    except Exception as error:  # noqa: BLE001 - a handler of the user's own may raise anything
+        return f"{type(handler).__name__} cannot be checked: {error}"
+
+
 class _Reader:
     def __init__(self, document: Value, own: Mapping[str, type[Any]]) -> None:
         self.report: Report = document.report
@@ -237,7 +244,7 @@ class _Reader:
         assert isinstance(handler, ProfileHandler)
         if isinstance(handler, DisaggProfileHandler):
             handler = handler.bind({name: listed.plugin for name, listed in self.listed.items()})
-        message = handler.check([profile.name for profile in profiles])
+        message = _said_of(handler, [profile.name for profile in profiles])
         if message:
             place = (found[0].value if found else None) or self.top.get("schedulingProfiles") or self.document
             place.problem(message if found else f"{message}; list a profile handler among the plugins")
