@@ -333,8 +333,18 @@ def read_models(body: bytes) -> tuple[ServedModel, ...] | None:
     items = document.get("data") if isinstance(document, dict) else None
     if not isinstance(items, list):
         return None
-    found = (item for item in items[:MAX_MODELS] if isinstance(item, dict) and isinstance(item.get("id"), str))
-    return tuple(ServedModel(item["id"], item) for item in found)
+    return tuple(ServedModel(item["id"], item) for item in items[:MAX_MODELS] if _is_model(item))
+
+
+def _is_model(item: object) -> bool:
+    """Whether it names a model, and can be written as it was read: a deeper nesting can be read than written."""
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+        return False
+    try:
+        orjson.dumps({"data": [item]})
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def _tls(is_https: bool, verifies: bool) -> ssl.SSLContext | None:

@@ -466,3 +466,10 @@ async def test_an_endpoint_that_left_is_not_asked_again_and_one_that_joined_is()
 def test_model_lists_are_read_and_anything_else_is_none() -> None:
     assert read_models(MODELS) == (ServedModel("qwen", {"id": "qwen", "object": "model"}),)
     assert [read_models(body) for body in (b"", b"[]", b'{"data":5}', b"<html>")] == [None] * 4
+
+
+def test_a_model_too_deep_to_be_listed_again_is_left_out_and_the_others_stay() -> None:
+    deep = b"[" * 300 + b"]" * 300
+    assert read_models(b'{"data":[{"id":"deep","x":' + deep + b'},{"id":"qwen"}]}') == (
+        ServedModel("qwen", {"id": "qwen"}),
+    )
