@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import re
 from array import array
 from contextlib import AbstractAsyncContextManager, ExitStack
+from pathlib import Path
 
 import orjson
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from controlplane.options import PickerTransport
 from gateway.protocol import MODEL_NAME
 from tests.contract.envoy.conftest import Bed, MakeBed
+from tests.contract.envoy.fakes import HOST
 
 JSON = {"content-type": "application/json"}
 INVALID_MODEL = (400, "invalid_request", "model")
@@ -87,6 +90,53 @@ async def test_a_body_with_a_model_is_routed_by_it_however_it_is_written(bed: Be
     assert bed.orders.pools == ["default/open"] * len(OPEN)
 
 
+MEGABYTE = 1_000_000
+# What a body repeats, between a start and an end.
+SHAPES: dict[bytes, tuple[bytes, bytes]] = {
+    b"[": (b'{"model": "nope", "a": ', b""),
+    b'"': (b'{"model": "nope", ', b""),
+    b'[]{}"",': (b'{"model": "nope", "a": [', b"1]}"),
+    b"\\": (b'{"model": "', b""),
+    b'\\"': (b'{"model": "nope", "a": "', b'"}'),
+    b" ": (b'{"model" ', b': "nope"}'),
+    b'"\\u006dodel":1,': (b"{", b'"model": "nope"}'),
+    b'"model":"a",': (b"{", b'"model": "nope"}'),
+    b'"model":"%b",' % (b"\\n" * 6000): (b"{", b'"model": "nope"}'),
+    b'"model":"%b",' % (b"m" * 13_000): (b"{", b'"model": "nope"}'),
+}
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
+async def test_no_shape_of_a_body_keeps_envoy_busy(bed: Bed) -> None:
+    busy = {}
+    for unit, (start, end) in SHAPES.items():
+        before = _processor_seconds(bed)
+        answer = await bed.ask(body=start + unit * (8 * MEGABYTE // len(unit)) + end, headers=JSON)
+        busy[unit[:20]] = _processor_seconds(bed) - before
+        assert answer.status in (400, 404), unit[:20]
+
+    assert {unit: spent for unit, spent in busy.items() if spent > 1} == {}
+
+
+def _processor_seconds(bed: Bed) -> float:
+    assert bed.gateway.process is not None
+    fields = Path(f"/proc/{bed.gateway.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
+async def test_a_request_for_a_tunnel_is_refused_before_it_ends(bed: Bed) -> None:
+    """It has no end, so nobody may wait for its body."""
+    reader, writer = await asyncio.open_connection(HOST, bed.gateway.port)
+    writer.write(b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n")
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+    assert head.startswith(b"HTTP/1.1 404 ")
+
+
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
     ["model", "open", '"', "\\", '{"']
 )
@@ -143,6 +193,10 @@ def test_envoy_reads_the_model_that_a_parser_reads(make_bed: MakeBed) -> None:
         @settings(max_examples=300, deadline=None)
         @given(documents())
         @example(b'{"model":"a"')
+        @example(b'{"model":"\\ud83d"}')
+        @example(b'{"model":"%b"}' % (b"\\ud83d\\ude00" * 1024))
+        @example(b'{"\\u006D\\u006f\\u0064\\u0065\\u006C":"a"}')
+        @example(b'{"model\\u0000":"a"}')
         def check(body: bytes) -> None:
             bed.orders.headers.clear()
             runner.run(_asked(bed, body))

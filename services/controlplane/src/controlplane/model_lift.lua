@@ -125,6 +125,9 @@ local function model_of(text)
 end
 
 function envoy_on_request(handle)
+  if handle:headers():get(":method") == "CONNECT" then
+    return -- a tunnel's body has no end to wait for
+  end
   local body = handle:body()
   local size = body and body:length() or 0
   local name = size > 0 and model_of(body:getBytes(0, size))
