@@ -335,6 +335,9 @@ async def test_odd_streams_pass_untouched(line: Line) -> None:
         (EVENTS + b'data: {"usage": {"total_tokens": 3\n\n', {}),
         (b'data: {"usage" : {"prompt_tokens" : 8}}\n\n', {"prompt_tokens": 8}),
         (b'data: {"usage": {"prompt_tokens": %b, "total_tokens": -1}}\n\n' % (b"9" * 400), {}),
+        (b'data: {"usage": {"prompt_tokens": 1e3, "completion_tokens": 5.5}}\n\n', {}),
+        (b'data: {"usage": {"prompt_tokens": 8 ,"total_tokens": 9\n}}\n\n', {"prompt_tokens": 8, "total_tokens": 9}),
+        (b'data: {"usage": {"prompt_tokens": 12', {}),
         (b'data: {"text": "\\"usage\\": {\\"prompt_tokens\\": 9}"}\n\n', {}),
         (b'"usage":{' * 200_000, {}),
     ):

@@ -6,7 +6,7 @@ local NAMESPACE = "llm" -- as other filters write to
 local DIGITS = 15 -- a longer number is no count, and not exact either
 
 local function count(usage, key)
-  local digits = usage:match('"' .. key .. '"%s*:%s*(%d+)')
+  local digits = usage:match('"' .. key .. '"%s*:%s*(%d+)%s*[,}]')
   return digits and #digits <= DIGITS and tonumber(digits) or nil
 end
 
