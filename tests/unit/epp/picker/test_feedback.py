@@ -221,13 +221,15 @@ def test_an_answer_of_one_token_tells_the_prefill_speed_even_in_one_piece() -> N
     assert endpoints(made)[IDS[0]]["speed_samples"] == 1
 
 
-def test_prefill_speed_is_measured_from_first_tokens() -> None:
+@pytest.mark.parametrize("miscounted_at", [None, 195])
+def test_prefill_speed_is_measured_from_first_tokens(miscounted_at: int | None) -> None:
     made = picker(endpoints=1)
     for number in range(200):
         tokens = 500 + 37 * number % 3000
         pick = ask(made, f"{number:04}" * tokens, 10.0 * number)
         made.settle(pick.id, Outcome.ENDED, 10.0 * number + 5)
-        told = final(pick, ttft_seconds=0.03 + tokens / 4000, duration_seconds=5.0, prompt_tokens=tokens,
+        counted = 999_999_999 if number == miscounted_at else tokens
+        told = final(pick, ttft_seconds=0.03 + tokens / 4000, duration_seconds=5.0, prompt_tokens=counted,
                      completion_tokens=101, cached_tokens=0)  # fmt: skip
         made.feedback(told, 10.0 * number + 5)
     (endpoint,) = endpoints(made).values()

@@ -13,6 +13,8 @@ _SHORTEST_DECODE_TOKENS = 8
 _FASTEST_DECODE_SECONDS = 0.0005
 # Times to first token are whole milliseconds, and an answer in one piece takes one or two to pass.
 _SHORTEST_STREAM_SECONDS = 0.003
+# More is computed before no first token: a broken server's count, of which one would outweigh a thousand real ones.
+_LONGEST_PROMPT_TOKENS = 2_000_000
 
 
 def learn_speed(speed: SpeedEstimator, reservation: Reservation, feedback: Feedback, *, is_picked: bool) -> None:
@@ -23,7 +25,8 @@ def learn_speed(speed: SpeedEstimator, reservation: Reservation, feedback: Feedb
     if is_picked and len(reservation.shares) == 1:
         tokens = feedback.prompt_tokens if feedback.prompt_tokens is not None else reservation.prompt_tokens
         cached = feedback.cached_tokens if feedback.cached_tokens is not None else reservation.matched_tokens
-        speed.first_token(max(0, tokens - cached) + reservation.ahead_tokens, ttft)
+        if tokens - cached <= _LONGEST_PROMPT_TOKENS:
+            speed.first_token(max(0, tokens - cached) + reservation.ahead_tokens, ttft)
     decoded = (feedback.completion_tokens or 0) - 1
     if duration is not None and decoded >= _SHORTEST_DECODE_TOKENS:
         speed.decoded(decoded, duration - ttft)

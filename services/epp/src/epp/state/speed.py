@@ -42,8 +42,6 @@ class SpeedEstimator:
         """One answer's first token came `seconds` after the pick, with `tokens` to prefill until it."""
         if not 0 <= seconds <= _LONGEST_SAMPLE_SECONDS:
             return
-        if tokens * _FASTEST > seconds:  # they were cached, or miscounted: one such would outweigh a thousand others
-            return
         self.samples += 1
         x, y = float(tokens), seconds
         self._s = self._s * _FADE + 1
