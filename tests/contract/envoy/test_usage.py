@@ -29,6 +29,13 @@ USAGE = {
     "total_tokens": 12,
     "prompt_tokens_details": {"cached_tokens": 4},
 }
+RESPONSES_USAGE = {
+    "input_tokens": 7,
+    "input_tokens_details": {"cached_tokens": 4},
+    "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "total_tokens": 12,
+}
 READ = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cached_tokens": 4}
 DOCUMENT = json.dumps({"usage": USAGE}).encode()
 EVENTS = b'data: {"choices": [{"text": "a"}]}\n\ndata: %b\n\ndata: [DONE]\n\n' % DOCUMENT
@@ -182,6 +189,26 @@ async def test_nothing_is_read_and_everything_passes_with_extraction_off(make_be
 
                 assert await line.ask() == (200, body)
                 assert await line.usage() == {}
+
+
+async def test_usage_is_read_under_the_names_that_responses_and_messages_give_it(line: Line) -> None:
+    whole = json.dumps({"object": "response", "usage": RESPONSES_USAGE}).encode()
+    completed = json.dumps({"type": "response.completed", "response": {"usage": RESPONSES_USAGE}}).encode()
+    delta = b'{"type": "message_delta", "usage": {"input_tokens": 7, "output_tokens": 5}}'
+    for body, content_type, read in (
+        (whole, JSON, READ),
+        (b"event: response.completed\ndata: %b\n\n" % completed, STREAM, READ),
+        (delta, JSON, {"prompt_tokens": 7, "completion_tokens": 5}),
+        (
+            b'event: message_delta\ndata: %b\n\nevent: message_stop\ndata: {"type": "message_stop"}\n\n' % delta,
+            STREAM,
+            {"prompt_tokens": 7, "completion_tokens": 5},
+        ),
+    ):
+        line.server.tell(body, content_type)
+
+        assert await line.ask() == (200, body)
+        assert await line.usage() == read, body
 
 
 DEEP = b'{"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"

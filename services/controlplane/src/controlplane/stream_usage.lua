@@ -3,11 +3,22 @@
 -- can pass for it. An error here ends the reading, never the answer.
 local REMEMBERED = 16384 -- bytes: a usage event has a few hundred, and little comes after it
 local NAMESPACE = "llm" -- as other filters write to
+-- Completions and chat have the first names, responses and messages the second.
+local NAMES = {
+  prompt_tokens = { "prompt_tokens", "input_tokens" },
+  completion_tokens = { "completion_tokens", "output_tokens" },
+  total_tokens = { "total_tokens" },
+  cached_tokens = { "cached_tokens" },
+}
 local DIGITS = 15 -- a longer number is no count, and not exact either
 
-local function count(usage, key)
-  local digits = usage:match('"' .. key .. '"%s*:%s*(%d+)%s*[,}]')
-  return digits and #digits <= DIGITS and tonumber(digits) or nil
+local function count(usage, names)
+  for _, name in ipairs(names) do
+    local digits = usage:match('"' .. name .. '"%s*:%s*(%d+)%s*[,}]')
+    if digits and #digits <= DIGITS then
+      return tonumber(digits)
+    end
+  end
 end
 
 local function last_usage(text)
@@ -44,8 +55,8 @@ function envoy_on_response(handle)
     return
   end
   local metadata = handle:streamInfo():dynamicMetadata()
-  for _, key in ipairs({ "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens" }) do
-    local found = count(usage, key)
+  for key, names in pairs(NAMES) do
+    local found = count(usage, names)
     if found then
       metadata:set(NAMESPACE, key, found)
     end

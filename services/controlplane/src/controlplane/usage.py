@@ -17,11 +17,15 @@ LENGTH_DIGITS: Final = 7
 _LUA: Final = "envoy.extensions.filters.http.lua.v3"
 _SCRIPT_NAME: Final = "usage"
 _MATCHING: Final = "envoy.extensions.common.matching.v3"
+# As completions and chat name the counts, then responses and messages.
 _USAGE: Final = (
     ("prompt_tokens", ("usage", "prompt_tokens")),
     ("completion_tokens", ("usage", "completion_tokens")),
     ("total_tokens", ("usage", "total_tokens")),
     ("cached_tokens", ("usage", "prompt_tokens_details", "cached_tokens")),
+    ("prompt_tokens", ("usage", "input_tokens")),
+    ("completion_tokens", ("usage", "output_tokens")),
+    ("cached_tokens", ("usage", "input_tokens_details", "cached_tokens")),
 )
 
 
