@@ -75,18 +75,22 @@ local function is_key(text, first, last)
   return unescaped(text:sub(first + 1, last - 1)) == "model"
 end
 
--- The name that the value at `at` is, false where it is none; and where to go on.
-local function name_at(text, at)
+-- What the value at `at` is between its quotes, false where it is no name; and where to go on.
+local function written_at(text, at)
   local last = byte(text, at) == QUOTATION and closing_quote(text, at)
   if not last then
     return false, at
   end
-  local name = last - at - 1 <= LONGEST_NAME and unescaped(text:sub(at + 1, last - 1))
-  return name and name ~= "" and not find(name, "[%z\1-\31\127]") and name, last + 1
+  return last - at - 1 <= LONGEST_NAME and text:sub(at + 1, last - 1), last + 1
+end
+
+local function meaning(written)
+  local name = written and unescaped(written)
+  return name and name ~= "" and not find(name, "[%z\1-\31\127]") and name
 end
 
 local function model_of(text)
-  local at, depth, stop, name = find(text, "{", 1, true), 0, #text + 1, false
+  local at, depth, stop, written = find(text, "{", 1, true), 0, #text + 1, false
   if not at or find(text, "[^ \t\r\n]") ~= at then
     return false
   end
@@ -113,7 +117,7 @@ local function model_of(text)
         _, colon = find(text, "^[ \t\r\n]*:[ \t\r\n]*", at)
       end
       if colon then
-        name, at = name_at(text, colon + 1)
+        written, at = written_at(text, colon + 1)
       end
     elseif OPENS[mark] then
       depth = depth + 1
@@ -121,7 +125,7 @@ local function model_of(text)
       depth = depth - 1
     end
   until depth == 0 or not mark
-  return depth == 0 and name
+  return depth == 0 and meaning(written) -- read once, however many there are
 end
 
 function envoy_on_request(handle)
