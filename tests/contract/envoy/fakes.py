@@ -14,7 +14,7 @@ import grpc.aio
 from aiohttp import web
 
 from bbr.exchange import RouterConversation, lift
-from epp.doors import http_body
+from epp.doors import http_answers, http_body
 from gateway import clock, protocol, wire
 from gateway.errors import Rejection
 from gateway.extproc.codec import Codec
@@ -201,7 +201,7 @@ class HttpPicking:
     def _picked(self, model: str) -> dict[str, str]:
         if self.orders.endpoints is None:
             return {}
-        models = {protocol.MODEL_NAME: model} if model else {}
+        models = {protocol.MODEL_NAME: model} if model and http_answers.model_lines(model, None) else {}
         picked = {protocol.DESTINATION_ENDPOINT: ",".join(self.orders.endpoints), protocol.PICK_ID: "pick-1"}
         return {**picked, **self.orders.legs, **models}
 

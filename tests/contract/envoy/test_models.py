@@ -90,6 +90,35 @@ async def test_a_body_with_a_model_is_routed_by_it_however_it_is_written(bed: Be
     assert bed.orders.pools == ["default/open"] * len(OPEN)
 
 
+SPACED = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: llm}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - matches: [{path: {value: /v1}, headers: [{name: X-Gateway-Model-Name, value: open}]}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: open}]
+  - matches: [{path: {value: /v1}, headers: [{name: X-Gateway-Model-Name, type: RegularExpression, value: " *open *"}]}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: closed}]
+"""
+
+
+async def test_a_name_with_spaces_around_it_stays_with_the_pool_whose_picker_was_asked(make_bed: MakeBed) -> None:
+    async with make_bed(route=SPACED) as bed:
+        bed.pick(bed.one)
+        for model in ("open ", " open"):
+            assert (await bed.ask(model)).status == 200
+
+        served = await bed.gateway.stats("^cluster.pool_default_(open|closed).upstream_rq_total$")
+
+    assert bed.orders.pools == ["default/closed"] * 2
+    assert served == {
+        "cluster.pool_default_open.upstream_rq_total": 0,
+        "cluster.pool_default_closed.upstream_rq_total": 2,
+    }
+
+
 MEGABYTE = 1_000_000
 # What a body repeats, between a start and an end.
 SHAPES: dict[bytes, tuple[bytes, bytes]] = {

@@ -1,6 +1,7 @@
 """Verdicts as bytes."""
 
 import orjson
+import pytest
 
 from epp.doors import http_answers
 from epp.model import EndpointId, Pick, PickId, PoolId, Reply
@@ -51,6 +52,16 @@ def test_an_unknown_model_has_no_base() -> None:
     said = lines(http_answers.picked(pick(model="größer"), is_last=False, base_models={}))
     assert "x-gateway-model-name: größer" in said
     assert not any(line.startswith("x-gateway-base-model-name") for line in said)
+
+
+@pytest.mark.parametrize("model", ["open ", " open", "  "])
+def test_a_model_that_a_header_would_tell_otherwise_is_not_told(model: str) -> None:
+    """Envoy trims what it reads, and would choose the route anew by another model's name."""
+    chosen = pick(model=model)
+
+    assert http_answers.objection(chosen, wants_model_headers=True) is None
+    said = lines(http_answers.picked(chosen, is_last=False, base_models={model: "base"}))
+    assert not any(line.startswith(("x-gateway-model-name", "x-gateway-base-model-name")) for line in said)
 
 
 def test_a_model_name_that_would_split_the_answer_is_refused() -> None:

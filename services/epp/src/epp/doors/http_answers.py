@@ -52,13 +52,17 @@ def picked(pick: Pick, *, is_last: bool, base_models: Mapping[str, str] | None) 
     for name, value in pick.explain:
         lines += f"{name}: {value}\r\n"
     if base_models is not None and pick.model:
-        lines += _model_lines(pick.model, base_models.get(pick.model))
+        lines += model_lines(pick.model, base_models.get(pick.model))
     if is_last:
         lines += _CLOSE
     return f"{lines}\r\n".encode()
 
 
-def _model_lines(model: str, base: str | None) -> str:
+def model_lines(model: str, base: str | None) -> str:
+    """What the answer says of a model. Envoy trims headers, and chooses the route anew by what is left: a name that
+    this would make another one is not told, and stays as Envoy itself found it."""
+    if model != model.strip(" "):
+        return ""
     line = f"{MODEL_NAME}: {model}\r\n"
     return line if base is None else f"{line}{BASE_MODEL_NAME}: {base}\r\n"
 
