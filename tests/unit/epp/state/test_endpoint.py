@@ -106,3 +106,18 @@ def test_metrics_go_stale_after_their_limit() -> None:
     assert not endpoint.is_fresh(2.1)
     endpoint.refresh(2.1)
     assert endpoint.load == Load(0, 0, 0.0)
+
+
+@pytest.mark.parametrize("tokens_per_second", [2_000.0, 100_000.0])
+def test_a_new_estimate_of_the_speed_changes_the_time_that_the_queue_takes_but_not_its_tokens(
+    tokens_per_second: float,
+) -> None:
+    endpoint = state()
+    assert endpoint.reserve(30_000, 0.0) == 0
+    for _ in range(100):
+        for tokens in (1_000, 20_000):
+            endpoint.speed.first_token(tokens, 0.02 + tokens / tokens_per_second)
+    assert 1 / endpoint.speed.seconds_per_token == pytest.approx(tokens_per_second, rel=0.1)
+
+    assert endpoint.reserve(1_000, 1.0) == pytest.approx(20_000)
+    assert endpoint.backlog(1.0) == pytest.approx(21_000 / tokens_per_second, rel=0.1)

@@ -44,7 +44,7 @@ class EndpointState:
     __slots__ = (
         "_events", "endpoint", "free_at", "fresh_until", "has_adapters", "health", "id", "in_flight",
         "in_flight_tokens", "interval", "last_busy", "last_cold", "load", "measured_cached", "metrics", "models",
-        "observed_at", "since", "slot", "speed", "total",
+        "observed_at", "pace", "since", "slot", "speed", "total",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, slot: int, now: float, prefill_tokens_per_second: float) -> None:
@@ -66,15 +66,15 @@ class EndpointState:
         self.measured_cached = 0
         self.health = Health()
         self.speed = SpeedEstimator(prefill_tokens_per_second)
+        self.pace = self.speed.seconds_per_token  # the one that `free_at` counts on
         self.since = Since()
         self.load = Load(0, 0, 0.0)
         self._events: deque[_Event] = deque(maxlen=_EVENTS_LIMIT)
 
     def reserve(self, prompt_tokens: int, now: float, answer_tokens: int = 0) -> float:
         """Count a pick in; the prompt tokens queued before it are returned. Nobody waits for another's answer."""
-        per_token = self.speed.seconds_per_token
-        begins_at = max(now, self.free_at)
-        self.free_at = begins_at + prompt_tokens * per_token
+        ahead, self.pace = self.backlog(now) / self.pace, self.speed.seconds_per_token
+        self.free_at = now + (ahead + prompt_tokens) * self.pace
         tokens = prompt_tokens + answer_tokens
         self.in_flight += 1
         self.in_flight_tokens += tokens
@@ -83,7 +83,7 @@ class EndpointState:
         since = self.since
         self.since = Since(since.picks + 1, since.finishes, since.picked_tokens + tokens, since.finished_tokens)
         self._estimate(now)
-        return (begins_at - now) / per_token
+        return ahead
 
     def release(self, tokens: int, picked_at: float, now: float) -> None:
         """Count a finished request out."""
