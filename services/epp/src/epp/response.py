@@ -12,6 +12,9 @@ from gateway.protocol import DESTINATION_SERVED, LB_NAMESPACE
 # The last event of a stream and the `usage` of an answer fit many times over.
 TAIL_BYTES = 16 * 1024
 _USAGE = b'"usage"'
+# As chat and completions say it; as responses and messages do.
+_PROMPT, _COMPLETION = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
+_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 # What else stands near the end under this name is tried a few times, not as often as fits.
 _TRIES = 4
 # Statuses that a gateway gives when nobody served the request.
@@ -64,9 +67,13 @@ class ResponseWatch:
 def usage(tail: bytes) -> tuple[int | None, int | None, int | None]:
     """Prompt, completion and cached tokens of the last `usage` object in the end of a body."""
     found = _last_object(tail)
-    details = found.get("prompt_tokens_details")
+    details = _named(found, *_DETAILS)
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return _count(found.get("prompt_tokens")), _count(found.get("completion_tokens")), _count(cached)
+    return _count(_named(found, *_PROMPT)), _count(_named(found, *_COMPLETION)), _count(cached)
+
+
+def _named(found: dict[str, object], first: str, second: str) -> object:
+    return found[first] if first in found else found.get(second)
 
 
 def _last_object(tail: bytes) -> dict[str, object]:

@@ -252,6 +252,20 @@ def test_counts_that_no_answer_has_are_none_of_a_response() -> None:
     assert usage(b'{"usage": {"prompt_tokens": 1000000000, "completion_tokens": 9223372036854775807}}') == (None,) * 3
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"input_tokens": 7, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 4}}, (7, 3, 4)),
+        ({"input_tokens": 7, "output_tokens": 3}, (7, 3, None)),
+        ({"prompt_tokens": 7, "completion_tokens": 3, "input_tokens": 0, "output_tokens": 0}, (7, 3, None)),
+    ],
+)
+def test_usage_is_read_under_the_names_that_responses_and_messages_give_it_too(
+    said: dict[str, object], expected: tuple[int | None, ...]
+) -> None:
+    assert usage(orjson.dumps({"usage": said})) == expected
+
+
 def test_with_an_access_log_the_response_is_not_told_twice() -> None:
     brain = Brain(PICK)
     streams = OpenStreams(brain, lambda: True)
