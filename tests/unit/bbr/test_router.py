@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bbr.exchange import MODEL_LIMIT, Reading, RouterConversation, is_json, lift
+from bbr.exchange import Reading, RouterConversation, lift
 from gateway.extproc.messages import (
     BodyMode,
     BodyReceived,
@@ -18,6 +18,7 @@ from gateway.extproc.messages import (
     Modes,
     Mutation,
 )
+from gateway.models import MODEL_LIMIT, is_json
 
 REQUEST = Direction.REQUEST
 JSON = {"content-type": "application/json"}

@@ -17,10 +17,8 @@ import orjson
 from gateway.errors import ErrorCode
 from gateway.extproc.exchange import Decide, Exchange, Proceed, immediate_error
 from gateway.extproc.messages import Event, ImmediateReply, Modes, Mutation, Reply
+from gateway.models import MODEL_LIMIT, is_json, is_model_name
 from gateway.protocol import BASE_MODEL_NAME, MODEL_NAME
-
-# Longer names are nobody's model; a header that long would be refused on its way anyway.
-MODEL_LIMIT = 1024
 
 
 class Reading(Enum):
@@ -57,12 +55,6 @@ def lift(headers: Mapping[str, str], body: bytes) -> Lifted:
     return found if must_be_json or found.error is None else Lifted(Reading.NOT_JSON)
 
 
-def is_json(content_type: str) -> bool:
-    """`application/json`, `application/vnd.x+json; charset=utf-8`."""
-    media = content_type.partition(";")[0].strip().lower()
-    return media == "application/json" or media.endswith("+json")
-
-
 def _model(document: object) -> Lifted:
     if not isinstance(document, dict):
         return _refused(ErrorCode.INVALID_REQUEST, f"the request body must be a JSON object, got {_kind(document)}")
@@ -71,7 +63,7 @@ def _model(document: object) -> Lifted:
         return Lifted(Reading.MISSING)
     if not isinstance(model, str):
         return _refused(ErrorCode.INVALID_REQUEST, f"model: expected a string, got {_kind(model)}", "model")
-    if len(model) > MODEL_LIMIT or not model.isprintable():
+    if not is_model_name(model):
         message = f"model: expected a name of at most {MODEL_LIMIT} printable characters"
         return _refused(ErrorCode.INVALID_REQUEST, message, "model")
     return Lifted(Reading.FOUND, model)

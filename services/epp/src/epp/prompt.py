@@ -18,12 +18,11 @@ import xxhash
 from epp.model import NO_LABELS, Request
 from gateway import protocol
 from gateway.errors import ErrorCode, Rejection
+from gateway.models import MODEL_LIMIT, is_model_name
 
 # Messages, their parts and listed prompts of one request together. Each costs the picker half a microsecond in which it
 # decides nothing else; a request of millions would stall every other one for seconds. No prompt has so many.
 ITEM_LIMIT = 100_000
-# Longer names are nobody's model, and no header holds them; the body-based router draws the same line.
-MODEL_LIMIT = 1024
 BYTES_PER_TOKEN = 4  # the estimate that upstream's token producer uses, too
 
 JsonObject = Mapping[str, object]
@@ -104,11 +103,6 @@ def api_of(path: str) -> Api:
         if bare.endswith(ending):
             return api
     return Api.OTHER
-
-
-def is_model_name(model: str) -> bool:
-    """Whether it can stand in headers, labels and logs. Control characters are no part of any model's name."""
-    return len(model) <= MODEL_LIMIT and model.isprintable()
 
 
 def parse(request: Request, *, is_opaque: bool = False) -> InferenceRequest | Rejection:

@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from epp.model import Request
-from epp.prompt import ITEM_LIMIT, MODEL_LIMIT, Api, InferenceRequest, api_of, parse
+from epp.prompt import ITEM_LIMIT, Api, InferenceRequest, api_of, parse
 from gateway.errors import ErrorCode, Rejection
+from gateway.models import MODEL_LIMIT
 from gateway.protocol import MODEL_NAME_REWRITE
 
 CHAT = "/v1/chat/completions"

@@ -10,8 +10,8 @@ from http import HTTPStatus
 from typing import Final
 
 from epp.model import Pick, Reply, Verdict
-from epp.prompt import MODEL_LIMIT, is_model_name
 from gateway.errors import ErrorCode, Rejection
+from gateway.models import MODEL_LIMIT, is_model_name
 from gateway.protocol import (
     BASE_MODEL_NAME,
     DESTINATION_ENDPOINT,

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import orjson
 
-from epp.prompt import MODEL_LIMIT, is_model_name
 from gateway.errors import ErrorCode, Rejection
+from gateway.models import MODEL_LIMIT, is_json, is_model_name
 
 
 def objection(headers: Mapping[str, str], body: bytes) -> Rejection | None:
     """Why such a body is refused; None for one that names no model, or a good one."""
-    if not body or not _is_json(headers.get("content-type", "")):
+    if not body or not is_json(headers.get("content-type", "")):
         return None
     try:
         document = orjson.loads(body)
@@ -26,8 +26,3 @@ def objection(headers: Mapping[str, str], body: bytes) -> Rejection | None:
         return None
     message = f"'model' must be a string, a name of at most {MODEL_LIMIT} printable characters"
     return Rejection(400, ErrorCode.INVALID_REQUEST, message, "model")
-
-
-def _is_json(content_type: str) -> bool:
-    media = content_type.partition(";")[0].strip().lower()
-    return media == "application/json" or media.endswith("+json")
