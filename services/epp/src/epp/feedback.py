@@ -7,7 +7,7 @@ whichever door it answered through. Entries without one (another filter's reply,
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from epp.model import TOKEN_LIMIT, EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, SharedEvent
+from epp.model import TOKEN_LIMIT, EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, SharedEvent, replica_of
 from gateway.accesslog import LogEntry
 from gateway.clock import Clock
 from gateway.protocol import LB_NAMESPACE, PICK_ID
@@ -95,7 +95,7 @@ class LogSight:
 
     def shared(self, event: SharedEvent, now: float) -> None:
         """Another replica said something."""
-        if isinstance(event, FeedbackForwarded) and event.feedback.pick_id.rpartition("-")[0] == self._replica:
+        if isinstance(event, FeedbackForwarded) and replica_of(event.feedback.pick_id) == self._replica:
             self._until = now + FORWARDED_SECONDS
 
     def is_logged(self, now: float) -> bool:

@@ -27,6 +27,11 @@ NO_LABELS: Mapping[str, str] = MappingProxyType({})
 TOKEN_LIMIT = 10**9
 
 
+def replica_of(pick_id: PickId) -> str:
+    """Whose pick it was: ids are the replica's name and a number."""
+    return pick_id.rpartition("-")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One routable model server, `address:port`. `name` is for people; `labels` come from its EndpointSlice."""

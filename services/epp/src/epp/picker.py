@@ -35,6 +35,7 @@ from epp.model import (
     ServedModel,
     SharedEvent,
     Verdict,
+    replica_of,
 )
 from epp.objectives import priority_of, target_of, with_known_names
 from epp.observer import Journal, Observer
@@ -406,7 +407,7 @@ class Picker:
     # Feedback
 
     def _is_own(self, pick_id: PickId) -> bool:
-        return pick_id.rpartition("-")[0] == self._replica
+        return replica_of(pick_id) == self._replica
 
     def _take_feedback(self, feedback: Feedback, now: float) -> None:
         if not feedback.is_final:
