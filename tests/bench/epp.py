@@ -21,12 +21,12 @@ from time import thread_time as cpu_seconds
 import orjson
 
 from epp.config import default_config
-from epp.model import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolId, PoolSpec, PrefixLearned, Request
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
-from epp.rewrite import replace_model
-from epp.state.prefix import PrefixIndex
-from gateway.lifecycle import GC_THRESHOLDS
+from epp.datalayer.prefix import PrefixIndex
+from epp.domain import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolId, PoolSpec, PrefixLearned, Request
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
+from epp.picking.rewrite import replace_model
+from gateway.service.lifecycle import GC_THRESHOLDS
 
 POOL = PoolId("bench/pool")
 ENDPOINTS = (4, 16, 100, 1000)

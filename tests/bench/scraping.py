@@ -20,10 +20,10 @@ import uvloop
 
 from epp.config import default_config
 from epp.config.engines import BUILT_IN
-from epp.model import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
-from epp.scrape import Scraper, Source
+from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
+from epp.scraping.scraper import Scraper, Source
 
 POOL = PoolId("bench/pool")
 ENDPOINTS = 100

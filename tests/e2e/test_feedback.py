@@ -9,7 +9,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from epp.state.ledger import SILENT_SECONDS
+from epp.datalayer.ledger import SILENT_SECONDS
 from processes.plan import HOST
 from tests.e2e.stack import Stack, standing, wait_until
 from tests.e2e.test_requests import MEGABYTE, chat

@@ -9,9 +9,9 @@ from random import Random
 from typing import Protocol
 
 from epp.config import SchedulerConfig
-from epp.model import Endpoint, EndpointId, EngineMetrics, Feedback, Outcome, Pick, PickId, PoolId, PoolSpec, Request
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
+from epp.domain import Endpoint, EndpointId, EngineMetrics, Feedback, Outcome, Pick, PickId, PoolId, PoolSpec, Request
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
 from model_sim.engine.engine import Snapshot
 from model_sim.engine.profile import EngineConfig
 from model_sim.engine.request import Completion

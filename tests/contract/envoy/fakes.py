@@ -14,15 +14,17 @@ import grpc.aio
 from aiohttp import web
 
 from bbr.exchange import RouterConversation, lift
-from epp.doors import http_answers, http_body
-from gateway import clock, protocol, wire
-from gateway.errors import Rejection
+from epp.transports.http import answers as http_answers
+from epp.transports.http import body as http_body
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed, immediate_error
 from gateway.extproc.messages import Direction, Event, HeadersReceived, HeadersReply, ImmediateReply, Mutation, Reply
 from gateway.extproc.server import ExternalProcessor, Servicer, serving
 from gateway.extproc.service import credentials
-from gateway.health import Health
+from gateway.service import clock
+from gateway.service.health import Health
+from gateway.wire import protocol, protos
+from gateway.wire.errors import Rejection
 
 HOST = "127.0.0.1"
 BODY_LIMIT = 128 * 1024 * 1024
@@ -146,7 +148,7 @@ class AccessLog:
     """Collects what Envoy reports."""
 
     def __init__(self) -> None:
-        self._message = wire.message_class(wire.load_pool(), "envoy.service.accesslog.v3.StreamAccessLogsMessage")
+        self._message = protos.message_class(protos.load_pool(), "envoy.service.accesslog.v3.StreamAccessLogsMessage")
         self.entries: list[Any] = []
 
     def add_to(self, server: grpc.aio.Server) -> None:

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controlplane.options import PickerTransport
-from gateway.protocol import MODEL_NAME
+from gateway.wire.protocol import MODEL_NAME
 from tests.contract.envoy.conftest import Bed, MakeBed
 from tests.contract.envoy.fakes import HOST
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from controlplane.options import Options, PickerTransport
-from gateway import errors
 from gateway.extproc.messages import ImmediateReply
-from gateway.protocol import HEARTBEAT_SECONDS
+from gateway.wire import errors
+from gateway.wire.protocol import HEARTBEAT_SECONDS
 from tests.conftest import free_ports, required
 from tests.contract.envoy.conftest import Bed, MakeBed
 from tests.contract.envoy.fakes import HOST, ModelServer, immediate_error, start_picker

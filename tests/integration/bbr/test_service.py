@@ -11,12 +11,12 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from gateway import wire
+from gateway.wire import protos
 from tests.conftest import free_ports
 
-POOL = wire.load_pool()
-ProcessingRequest = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
-ProcessingResponse = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
+POOL = protos.load_pool()
+ProcessingRequest = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
+ProcessingResponse = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
 
 MAP = """
 apiVersion: v1

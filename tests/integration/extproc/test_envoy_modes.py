@@ -16,14 +16,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from epp.exchange import PickConversation
-from epp.model import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Request, Verdict
-from epp.streams import GRACE_SECONDS, OpenStreams
-from gateway import admin, clock
-from gateway.errors import ErrorCode, Rejection
+from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Request, Verdict
+from epp.transports.extproc.conversation import PickConversation
+from epp.transports.extproc.streams import GRACE_SECONDS, OpenStreams
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES
 from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, serving
+from gateway.service import admin, clock
+from gateway.wire.errors import ErrorCode, Rejection
 from tests.conftest import free_ports
 
 pytestmark = pytest.mark.envoy

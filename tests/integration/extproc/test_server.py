@@ -9,21 +9,21 @@ import grpc
 import grpc.aio
 import pytest
 
-from gateway import wire
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import Decide, Exchange, Proceed
 from gateway.extproc.messages import BodyMode, Event, Modes, Mutation, Reply
 from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, PortInUseError, serving
 from gateway.extproc.service import CertificateError, Listeners, credentials, serve
-from gateway.health import Health
+from gateway.service.health import Health
+from gateway.wire import protos
 
-POOL = wire.load_pool()
-ProcessingRequest = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
-ProcessingResponse = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
-HealthRequest = wire.message_class(POOL, "grpc.health.v1.HealthCheckRequest")
-HealthResponse = wire.message_class(POOL, "grpc.health.v1.HealthCheckResponse")
-HealthListRequest = wire.message_class(POOL, "grpc.health.v1.HealthListRequest")
-HealthListResponse = wire.message_class(POOL, "grpc.health.v1.HealthListResponse")
+POOL = protos.load_pool()
+ProcessingRequest = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
+ProcessingResponse = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
+HealthRequest = protos.message_class(POOL, "grpc.health.v1.HealthCheckRequest")
+HealthResponse = protos.message_class(POOL, "grpc.health.v1.HealthCheckResponse")
+HealthListRequest = protos.message_class(POOL, "grpc.health.v1.HealthListRequest")
+HealthListResponse = protos.message_class(POOL, "grpc.health.v1.HealthListResponse")
 PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 
 

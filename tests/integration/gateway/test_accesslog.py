@@ -5,13 +5,14 @@ import asyncio
 import grpc
 import grpc.aio
 
-from gateway import accesslog, wire
-from gateway.accesslog import AccessLogReceiver, LogEntry
+from gateway.accesslog import receiver as accesslog
+from gateway.accesslog.receiver import AccessLogReceiver, LogEntry
 from gateway.extproc.server import serving
+from gateway.wire import protos
 
-POOL = wire.load_pool()
-Message = wire.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
-Response = wire.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsResponse")
+POOL = protos.load_pool()
+Message = protos.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
+Response = protos.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsResponse")
 PATH = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
-from gateway import admin, lifecycle
+from gateway.service import admin, lifecycle
 
 PROGRAM = """
 import asyncio

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
-from gateway.manifests.resolve import system_lookup
-from gateway.manifests.sources import Snapshot, snapshots
-from gateway.manifests.watch import ManifestSource
+from gateway.kube.sources.resolve import system_lookup
+from gateway.kube.sources.snapshots import Snapshot, snapshots
+from gateway.kube.sources.watch import ManifestSource
 
 TICK = 0.1
 

@@ -5,12 +5,12 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import wire
 from gateway.extproc.codec import Codec, UnknownMessageError
 from gateway.extproc.messages import HeadersReceived
+from gateway.wire import protos
 
 CODEC = Codec()
-ProcessingRequest = wire.message_class(wire.load_pool(), "envoy.service.ext_proc.v3.ProcessingRequest")
+ProcessingRequest = protos.message_class(protos.load_pool(), "envoy.service.ext_proc.v3.ProcessingRequest")
 
 
 @given(st.binary(max_size=200))

@@ -5,10 +5,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.manifests.documents import parse
-from gateway.manifests.endpoints import format_endpoint
-from gateway.manifests.fields import Findings
-from gateway.manifests.reading import READERS, read
+from gateway.kube.endpoints import format_endpoint
+from gateway.kube.reading import READERS, read
+from gateway.schema.documents import parse
+from gateway.schema.fields import Findings
 
 WORDS = [
     *("name", "namespace", "labels", "spec", "selector", "matchLabels", "targetPorts", "number", "endpointPickerRef"),

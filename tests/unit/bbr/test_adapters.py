@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters import BaseModels, base_models
-from gateway.manifests.load import load
+from gateway.kube.adapters import BaseModels, base_models
+from gateway.kube.sources.load import load
 
 MAP = """
 apiVersion: v1

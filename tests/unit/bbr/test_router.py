@@ -18,7 +18,7 @@ from gateway.extproc.messages import (
     Modes,
     Mutation,
 )
-from gateway.models import MODEL_LIMIT, is_json
+from gateway.wire.models import MODEL_LIMIT, is_json
 
 REQUEST = Direction.REQUEST
 JSON = {"content-type": "application/json"}

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.manifests.load import load
-from gateway.manifests.objects import Manifests
+from gateway.kube.objects import Manifests
+from gateway.kube.sources.load import load
 
 POOL_KIND = "{group: inference.networking.k8s.io, kind: InferencePool, name: %s}"
 

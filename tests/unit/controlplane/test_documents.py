@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from controlplane.replies import local_reply_config
-from gateway.errors import ErrorCode
+from gateway.wire.errors import ErrorCode
 
 
 def test_every_code_is_documented_once(root: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from controlplane.options import Options, PickerTransport
 from controlplane.pickers import Picker, picker
 from controlplane.render import render
-from gateway.manifests.objects import ObjectName
+from gateway.kube.objects import ObjectName
 from tests.unit.controlplane.manifest_texts import gateway, manifests, pool, route, routes_file, service, to_pool
 
 REWRITE = (

@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.plan import Plan, ServicePortRef, plan
 from controlplane.status import Condition
-from gateway.manifests.objects import InferencePool, ObjectName
+from gateway.kube.objects import InferencePool, ObjectName
 from tests.unit.controlplane.manifest_texts import POOL_KIND, gateway, manifests, pool, route, service, to_pool
 
 WIDE = "{name: all, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}"

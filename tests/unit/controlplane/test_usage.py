@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane import usage
-from gateway import protocol
+from gateway.wire import protocol
 
 
 @given(st.integers(1, 2**40), st.integers(0, 2**40))

@@ -2,7 +2,6 @@
 
 import pytest
 
-from gateway import wire
 from gateway.extproc.codec import Codec, UnknownMessageError
 from gateway.extproc.messages import (
     BodyMode,
@@ -18,11 +17,12 @@ from gateway.extproc.messages import (
     TrailersReceived,
     TrailersReply,
 )
+from gateway.wire import protos
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
-POOL = wire.load_pool()
-ProcessingRequest = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
-ProcessingResponse = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
+POOL = protos.load_pool()
+ProcessingRequest = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
+ProcessingResponse = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
 CODEC = Codec()
 
 

@@ -3,7 +3,6 @@
 import orjson
 import pytest
 
-from gateway.errors import ErrorCode
 from gateway.extproc.exchange import CHUNK_BYTES, Decide, Exchange, Proceed, ProtocolViolation, Step, immediate_error
 from gateway.extproc.messages import (
     BodyMode,
@@ -20,6 +19,7 @@ from gateway.extproc.messages import (
     TrailersReceived,
     TrailersReply,
 )
+from gateway.wire.errors import ErrorCode
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 CHANGE = Mutation(set_headers=(("a", "b"),), metadata={"ns": {"k": "v"}})

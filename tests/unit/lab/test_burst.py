@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from epp.config import default_config
-from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
+from epp.datalayer.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
+from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
 from epp.scheduling.gate import AffinityGate
-from epp.state.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
 from tests.lab.workloads import vocabulary
 
 POOL = PoolId("lab/burst")

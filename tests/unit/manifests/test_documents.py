@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.manifests.documents import MAX_NODES, Document, parse
+from gateway.schema.documents import MAX_NODES, Document, parse
 
 
 def one(text: str, file: str = "a.yaml") -> Document:

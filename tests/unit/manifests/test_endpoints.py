@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.manifests.endpoints import HostPort, format_endpoint, hostnames, pool_endpoints, service_endpoints
-from gateway.manifests.load import load
-from gateway.manifests.objects import Manifests, ObjectName
+from gateway.kube.endpoints import HostPort, format_endpoint, hostnames, pool_endpoints, service_endpoints
+from gateway.kube.objects import Manifests, ObjectName
+from gateway.kube.sources.load import load
 
 POOL = """
 apiVersion: inference.networking.k8s.io/v1

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gateway.manifests.load import MAX_FILE_BYTES, files, load
+from gateway.kube.sources.load import MAX_FILE_BYTES, files, load
 
 
 def config_map(name: str, value: str = "1", extra: str = "") -> str:

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.manifests.documents import parse
-from gateway.manifests.fields import Findings
-from gateway.manifests.objects import (
+from gateway.kube.objects import (
     Criticality,
     EndpointSlice,
     FailureMode,
@@ -22,7 +20,9 @@ from gateway.manifests.objects import (
     Redirect,
     TlsMode,
 )
-from gateway.manifests.reading import READERS, read
+from gateway.kube.reading import READERS, read
+from gateway.schema.documents import parse
+from gateway.schema.fields import Findings
 
 
 def read_one(text: str) -> tuple[object, list[str], list[str]]:

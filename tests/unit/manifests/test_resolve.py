@@ -1,6 +1,6 @@
 """What is known of names after a round of lookups."""
 
-from gateway.manifests.resolve import GRACE_SECONDS, Answer, fold
+from gateway.kube.sources.resolve import GRACE_SECONDS, Answer, fold
 
 NAMES = frozenset({"a"})
 OLD = {"a": Answer(("10.0.0.1",), 100.0)}

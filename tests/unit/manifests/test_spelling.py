@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.manifests import spelling
-from gateway.manifests.load import load
+from gateway.kube.sources.load import load
+from gateway.schema import spelling
 
 MANIFESTS = """
 apiVersion: gateway.networking.k8s.io/v1

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from bbr import app
-from gateway import lifecycle
 from gateway.extproc import options as flags
 from gateway.extproc.server import PortInUseError
 from gateway.extproc.service import CertificateError
+from gateway.service import lifecycle
 
 IGNORED = {**flags.BASE_IGNORED, "--plugin": "the model is lifted from the field `model`"}
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from bbr.exchange import RouterConversation
 from bbr.metrics import Metrics
-from gateway import admin, clock, lifecycle, logs
-from gateway.adapters import BaseModels, base_models
 from gateway.extproc.codec import Codec
 from gateway.extproc.exchange import PROTOCOL_MODES
 from gateway.extproc.messages import BodyMode, Modes
 from gateway.extproc.server import ExternalProcessor
 from gateway.extproc.service import Listeners, serve
-from gateway.health import Health
-from gateway.manifests.documents import Problem
-from gateway.manifests.sources import snapshots
+from gateway.kube.adapters import BaseModels, base_models
+from gateway.kube.sources.snapshots import snapshots
+from gateway.schema.documents import Problem
+from gateway.service import admin, clock, lifecycle, logs
+from gateway.service.health import Health
 
 log = logs.get(__name__)
 

@@ -14,11 +14,11 @@ from enum import Enum
 
 import orjson
 
-from gateway.errors import ErrorCode
 from gateway.extproc.exchange import Decide, Exchange, Proceed, immediate_error
 from gateway.extproc.messages import Event, ImmediateReply, Modes, Mutation, Reply
-from gateway.models import MODEL_LIMIT, is_json, is_model_name
-from gateway.protocol import BASE_MODEL_NAME, MODEL_NAME
+from gateway.wire.errors import ErrorCode
+from gateway.wire.models import MODEL_LIMIT, is_json, is_model_name
+from gateway.wire.protocol import BASE_MODEL_NAME, MODEL_NAME
 
 
 class Reading(Enum):

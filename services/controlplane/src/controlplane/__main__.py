@@ -11,11 +11,11 @@ from controlplane.options import Options, PickerTransport
 from controlplane.publish import publish
 from controlplane.render import render
 from controlplane.status import complaints, summary
-from gateway import lifecycle, logs
-from gateway.adapters import base_models
-from gateway.manifests.endpoints import hostnames
-from gateway.manifests.load import Loaded, load
-from gateway.manifests.resolve import Resolver
+from gateway.kube.adapters import base_models
+from gateway.kube.endpoints import hostnames
+from gateway.kube.sources.load import Loaded, load
+from gateway.kube.sources.resolve import Resolver
+from gateway.service import lifecycle, logs
 
 DEFAULT = Options()
 

@@ -13,9 +13,9 @@ from controlplane.options import Options
 from controlplane.publish import publish
 from controlplane.render import render
 from controlplane.status import Status
-from gateway import admin, lifecycle, logs
-from gateway.manifests.documents import Problem
-from gateway.manifests.sources import Snapshot, snapshots
+from gateway.kube.sources.snapshots import Snapshot, snapshots
+from gateway.schema.documents import Problem
+from gateway.service import admin, lifecycle, logs
 
 log = logs.get(__name__)
 

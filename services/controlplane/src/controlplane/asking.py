@@ -11,8 +11,8 @@ from controlplane import names
 from controlplane.names import Tree, seconds, typed
 from controlplane.options import Options, PickerTransport
 from controlplane.pickers import Picker
-from gateway import protocol
-from gateway.manifests.objects import ObjectName
+from gateway.kube.objects import ObjectName
+from gateway.wire import protocol
 
 _EXT_PROC: Final = "envoy.extensions.filters.http.ext_proc.v3"
 _EXT_AUTHZ: Final = "envoy.extensions.filters.http.ext_authz.v3"

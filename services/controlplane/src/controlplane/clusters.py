@@ -8,8 +8,8 @@ from controlplane import names
 from controlplane.names import Tree, seconds, typed
 from controlplane.options import Options
 from controlplane.pickers import Picker
-from gateway import protocol
-from gateway.manifests.objects import FailureMode, InferencePool, TlsMode, TlsSettings
+from gateway.kube.objects import FailureMode, InferencePool, TlsMode, TlsSettings
+from gateway.wire import protocol
 
 # Envoy's own limits (1024) are for services that answer in milliseconds. Answers here last minutes, and the picker
 # bounds what a pool takes; these only stop a runaway.

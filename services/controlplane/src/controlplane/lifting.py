@@ -15,8 +15,8 @@ from enum import StrEnum
 from controlplane.options import Options, PickerTransport
 from controlplane.pickers import Picker
 from controlplane.plan import Entry, Port
-from gateway import protocol
-from gateway.manifests.objects import InferencePool, ObjectName, RouteMatch, ValueMatch
+from gateway.kube.objects import InferencePool, ObjectName, RouteMatch, ValueMatch
+from gateway.wire import protocol
 
 MODEL_HEADERS = frozenset((protocol.MODEL_NAME, protocol.BASE_MODEL_NAME))
 

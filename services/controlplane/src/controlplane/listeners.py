@@ -10,7 +10,7 @@ from controlplane.options import Options
 from controlplane.pickers import Picker
 from controlplane.replies import local_reply_config
 from controlplane.scripts import script
-from gateway import protocol
+from gateway.wire import protocol
 
 # A body is buffered up to the virtual host's limit; this bounds what is read ahead on a connection beyond that.
 CONNECTION_BUFFER_BYTES: Final = 1024 * 1024

@@ -6,7 +6,7 @@ Kubernetes names hold no underscore, so a name joined by underscores belongs to 
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.manifests.objects import ObjectName
+from gateway.kube.objects import ObjectName
 
 Tree = dict[str, object]
 

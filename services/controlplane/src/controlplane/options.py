@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gateway import protocol
+from gateway.wire import protocol
 
 
 class PickerTransport(StrEnum):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from controlplane import hosts
 from controlplane.status import Condition, GatewayStatus, ListenerStatus, ParentStatus, RouteStatus
-from gateway.manifests.endpoints import Addresses, service_endpoints
-from gateway.manifests.objects import (
+from gateway.kube.endpoints import Addresses, service_endpoints
+from gateway.kube.objects import (
     GATEWAY_GROUP,
     BackendRef,
     Gateway,

@@ -8,9 +8,9 @@ from typing import Final
 
 from controlplane import names
 from controlplane.names import Tree, typed
-from gateway import protocol
-from gateway.errors import ErrorCode, error_type
-from gateway.manifests.objects import FailureMode
+from gateway.kube.objects import FailureMode
+from gateway.wire import protocol
+from gateway.wire.errors import ErrorCode, error_type
 
 _PICKED: Final = " || ".join(
     f"('{namespace}' in metadata.filter_metadata && "

@@ -11,9 +11,7 @@ from controlplane.names import Tree, seconds, typed
 from controlplane.options import Options, PickerTransport
 from controlplane.pickers import Picker
 from controlplane.plan import Backend, Entry, Port, VirtualHost
-from gateway import protocol
-from gateway.errors import ErrorCode
-from gateway.manifests.objects import (
+from gateway.kube.objects import (
     FilterType,
     HeaderModifier,
     InferencePool,
@@ -27,6 +25,8 @@ from gateway.manifests.objects import (
     RouteMatch,
     ValueMatch,
 )
+from gateway.wire import protocol
+from gateway.wire.errors import ErrorCode
 
 MODELS_PATH: Final = "/v1/models"
 _REDIRECT_CODES: Final = {

@@ -6,7 +6,7 @@ Pure values. There is no API server to write them to; `controlplane` shows them 
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.manifests.objects import ObjectName
+from gateway.kube.objects import ObjectName
 
 CONTROLLER_NAME: Final = "pointsman.dev/controlplane"
 

@@ -13,13 +13,14 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from epp import app, configuration
+from epp.app import config_file as configuration
+from epp.app import stack as app
 from epp.config import ConfigError
-from epp.model import PoolId
-from gateway import lifecycle
+from epp.domain import PoolId
 from gateway.extproc import options as flags
 from gateway.extproc.server import PortInUseError
 from gateway.extproc.service import CertificateError
+from gateway.service import lifecycle
 
 IGNORED = {
     **flags.BASE_IGNORED,

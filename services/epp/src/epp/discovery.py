@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from epp.model import Endpoint, EndpointId, PoolId, PoolSpec, RewriteRule, RewriteTarget
-from gateway import logs
-from gateway.adapters import base_models
-from gateway.manifests.documents import Problem
-from gateway.manifests.endpoints import pool_endpoints
-from gateway.manifests.objects import Criticality, InferencePool, Manifests, ModelTarget, ObjectName
-from gateway.manifests.sources import snapshots
+from epp.domain import Endpoint, EndpointId, PoolId, PoolSpec, RewriteRule, RewriteTarget
+from gateway.kube.adapters import base_models
+from gateway.kube.endpoints import pool_endpoints
+from gateway.kube.objects import Criticality, InferencePool, Manifests, ModelTarget, ObjectName
+from gateway.kube.sources.snapshots import snapshots
+from gateway.schema.documents import Problem
+from gateway.service import logs
 
 log = logs.get(__name__)
 

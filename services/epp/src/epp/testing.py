@@ -16,10 +16,10 @@ import orjson
 
 from epp.config import SchedulerConfig, parse_config
 from epp.config.scheduler import NO_PLUGINS
-from epp.model import NO_LABELS, Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
-from gateway.errors import Rejection
+from epp.domain import NO_LABELS, Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
+from gateway.wire.errors import Rejection
 
 POOL = PoolId("testing/pool")
 MODEL = "model"

@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import replace
 
-from gateway import logs
+from gateway.service import logs
 from model_sim import command_line
 from model_sim.command_line import Fleet, UsageError
 from model_sim.server import runtime

@@ -12,11 +12,11 @@ import orjson
 import pytest
 import uvloop
 
-from epp.doors.http import TURNS, HttpDoor
-from epp.doors.http_exchange import Limits
-from epp.model import EndpointId, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
-from gateway import clock
-from gateway.errors import ErrorCode, Rejection
+from epp.domain import EndpointId, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
+from epp.transports.http.exchange import Limits
+from epp.transports.http.server import TURNS, HttpDoor
+from gateway.service import clock
+from gateway.wire.errors import ErrorCode, Rejection
 
 pytestmark = pytest.mark.timeout(30)
 

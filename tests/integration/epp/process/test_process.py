@@ -15,14 +15,14 @@ import grpc
 import grpc.aio
 import pytest
 
-from gateway import wire
+from gateway.wire import protos
 from tests.conftest import free_ports
 
-POOL = wire.load_pool()
-ProcessingRequest = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
-ProcessingResponse = wire.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
-LogMessage = wire.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
-LogResponse = wire.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsResponse")
+POOL = protos.load_pool()
+ProcessingRequest = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")
+ProcessingResponse = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingResponse")
+LogMessage = protos.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
+LogResponse = protos.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsResponse")
 PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 LOGS = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 KEY = "x-gateway-destination-endpoint"

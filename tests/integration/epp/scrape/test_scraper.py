@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from epp import scrape
 from epp.config.engines import BUILT_IN
-from epp.http_client import ANSWER_LIMIT_BYTES
-from epp.model import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
-from epp.scrape import Scraper, Source, read_models
+from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
+from epp.scraping import scraper as scrape
+from epp.scraping.http_client import ANSWER_LIMIT_BYTES
+from epp.scraping.scraper import Scraper, Source, read_models
 from tests.conftest import free_ports, required
 
 POOL = PoolId("default/a")

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from epp.model import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned, SharedEvent
+from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned, SharedEvent
 from epp.sharing.stream import SharedStream
 
 pytestmark = pytest.mark.redis

@@ -6,8 +6,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.model import EndpointId, Pick, PickId, PoolId
-from epp.response import TAIL_BYTES, ResponseWatch, usage
+from epp.domain import EndpointId, Pick, PickId, PoolId
+from epp.transports.extproc.response import TAIL_BYTES, ResponseWatch, usage
 from gateway.extproc.messages import BodyReceived, Direction
 
 counts = st.integers(0, 10**6)

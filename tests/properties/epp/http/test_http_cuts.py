@@ -3,8 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from epp.doors.http_exchange import HttpExchange, Limits
-from epp.model import EndpointId, Pick, PickId, PoolId, Request
+from epp.domain import EndpointId, Pick, PickId, PoolId, Request
+from epp.transports.http.exchange import HttpExchange, Limits
 
 LIMITS = Limits(head_bytes=256, body_bytes=64)
 

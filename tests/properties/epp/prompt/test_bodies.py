@@ -4,10 +4,10 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epp.model import Request
-from epp.prompt import InferenceRequest, parse
-from epp.rewrite import model_span, replace_model
-from gateway.errors import Rejection
+from epp.domain import Request
+from epp.picking.rewrite import model_span, replace_model
+from epp.prompts.parsing import InferenceRequest, parse
+from gateway.wire.errors import Rejection
 
 PATHS = st.sampled_from(["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages",
                          "/v1/conversations", "/inference/v1/generate", "/other"])  # fmt: skip

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from epp import exposition
 from epp.config.engines import BUILT_IN, MetricSelector
-from epp.exposition import MalformedError
+from epp.scraping import exposition
+from epp.scraping.exposition import MalformedError
 
 VLLM = BUILT_IN["vllm"]
 FAMILIES = (b"vllm:num_requests_waiting", b"vllm:num_requests_running", b"vllm:kv_cache_usage_perc")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.model import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned
+from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned
 from epp.sharing import codec
 from epp.sharing.outbox import Outbox
 

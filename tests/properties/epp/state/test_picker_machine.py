@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from epp.config import default_config
-from epp.lessons import CONNECT_FAILURES
-from epp.model import (
+from epp.datalayer.ledger import UNHEARD_EXPIRY_SECONDS
+from epp.domain import (
     Endpoint,
     EndpointId,
     EngineMetrics,
@@ -21,10 +21,10 @@ from epp.model import (
     Request,
     ScrapeFault,
 )
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
-from epp.state.ledger import UNHEARD_EXPIRY_SECONDS
-from gateway.errors import Rejection
+from epp.picking.lessons import CONNECT_FAILURES
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
+from gateway.wire.errors import Rejection
 
 POOL = PoolId("default/pool")
 IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(4)]

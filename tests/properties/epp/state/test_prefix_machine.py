@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from epp.state.prefix import PrefixIndex, chain
+from epp.datalayer.prefix import PrefixIndex, chain
 
 SLOTS = st.integers(0, 4)
 TEXTS = st.text("ab", max_size=6)

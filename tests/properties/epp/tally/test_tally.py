@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from epp.tally import Count, Distribution
+from epp.telemetry.tally import Count, Distribution
 
 BOUNDS = (0.1, 1, 2.5)
 LABELS = st.tuples(st.sampled_from("abc"), st.sampled_from(['quoted "', "x"]))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from epp.app.config_file import MAX_BYTES, ConfigSource, UnreadableError
 from epp.config import ConfigError, SchedulerConfig
-from epp.configuration import MAX_BYTES, ConfigSource, UnreadableError
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from epp.discovery import pool_specs
-from epp.model import PoolId, RewriteRule, RewriteTarget
-from gateway.manifests.load import load
+from epp.domain import PoolId, RewriteRule, RewriteTarget
+from gateway.kube.sources.load import load
 
 POOL = """
 apiVersion: inference.networking.k8s.io/v1

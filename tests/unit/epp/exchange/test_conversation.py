@@ -3,11 +3,10 @@
 import orjson
 import pytest
 
-from epp.exchange import PickConversation, pool_of, subset_hint
-from epp.model import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
-from epp.response import usage
-from epp.streams import GRACE_SECONDS, WAITING_LIMIT, OpenStreams
-from gateway.errors import ErrorCode, Rejection
+from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
+from epp.transports.extproc.conversation import PickConversation, pool_of, subset_hint
+from epp.transports.extproc.response import usage
+from epp.transports.extproc.streams import GRACE_SECONDS, WAITING_LIMIT, OpenStreams
 from gateway.extproc import messages
 from gateway.extproc.messages import (
     BodyMode,
@@ -22,6 +21,7 @@ from gateway.extproc.messages import (
     Modes,
     Mutation,
 )
+from gateway.wire.errors import ErrorCode, Rejection
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 HEADERS = {":method": "POST", ":path": "/v1/completions", "content-type": "application/json"}

@@ -2,14 +2,14 @@
 
 import pytest
 
-from epp.feedback import FORWARDED_SECONDS, NAMESPACES, FeedbackIntake, LogSight, read
-from epp.lessons import CONNECT_FAILURES
-from epp.model import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId
-from gateway import wire
-from gateway.accesslog import Codec, LogEntry
+from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId
+from epp.picking.lessons import CONNECT_FAILURES
+from epp.transports.accesslog import FORWARDED_SECONDS, NAMESPACES, FeedbackIntake, LogSight, read
+from gateway.accesslog.receiver import Codec, LogEntry
+from gateway.wire import protos
 
-POOL = wire.load_pool()
-Message = wire.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
+POOL = protos.load_pool()
+Message = protos.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
 PICK = {"x-pointsman-pick-id": "r-1"}
 
 

@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from epp.doors import http_answers
-from epp.model import EndpointId, Pick, PickId, PoolId, Reply
-from gateway.errors import ErrorCode, Rejection
+from epp.domain import EndpointId, Pick, PickId, PoolId, Reply
+from epp.transports.http import answers as http_answers
+from gateway.wire.errors import ErrorCode, Rejection
 
 TARGETS = (EndpointId("10.0.0.1:8000"), EndpointId("[::1]:8000"))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.doors.http_body import objection
+from epp.transports.http.body import objection
 
 JSON = {"content-type": "application/json; charset=utf-8"}
 

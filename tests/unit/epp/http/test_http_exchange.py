@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from epp.doors.http_exchange import BodyCheck, HealthCheck, HttpExchange, Limits
-from epp.model import EndpointId, Pick, PickId, PoolId, Request
-from gateway.errors import ErrorCode, Rejection
+from epp.domain import EndpointId, Pick, PickId, PoolId, Request
+from epp.transports.http.exchange import BodyCheck, HealthCheck, HttpExchange, Limits
+from gateway.wire.errors import ErrorCode, Rejection
 
 LIMITS = Limits(head_bytes=512, body_bytes=1000, request_seconds=10.0, idle_seconds=100.0)
 FULL = Rejection(429, ErrorCode.POOL_SATURATED, "full")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from epp.doors.http_head import Head, read_head
-from gateway.errors import Rejection
+from epp.transports.http.head import Head, read_head
+from gateway.wire.errors import Rejection
 
 LIMIT = 1000
 

@@ -2,9 +2,9 @@
 
 from prometheus_client import generate_latest
 
-from epp.metrics import LABEL_LIMIT, OTHER, WORD_LIMIT, Bounded, Metrics
-from epp.model import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
-from gateway.errors import ErrorCode, Rejection
+from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
+from epp.telemetry.metrics import LABEL_LIMIT, OTHER, WORD_LIMIT, Bounded, Metrics
+from gateway.wire.errors import ErrorCode, Rejection
 
 POOL, ENDPOINT = PoolId("ns/a"), EndpointId("[::1]:8000")
 

@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from epp.config import parse_config
-from epp.model import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolId, PoolSpec, Request
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
+from epp.domain import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolId, PoolSpec, Request
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
 
 POOL = PoolId("default/pool")
 SEED = """\

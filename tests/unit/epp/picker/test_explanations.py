@@ -6,11 +6,11 @@ import orjson
 import pytest
 
 from epp.config import default_config
-from epp.explain import CANDIDATES_LIMIT, RING_LIMIT, WORDS_LIMIT
-from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
-from gateway import protocol
+from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
+from epp.picking.explain import CANDIDATES_LIMIT, RING_LIMIT, WORDS_LIMIT
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
+from gateway.wire import protocol
 
 POOL = PoolId("default/pool")
 SECRET = "the words of a prompt"

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.config import parse_config
-from epp.metrics import Metrics
-from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request, Verdict
-from epp.observer import NullJournal, NullObserver, Observer
-from epp.picker import Picker
-from epp.prompt import InferenceRequest
+from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request, Verdict
+from epp.picking.observer import NullJournal, NullObserver, Observer
+from epp.picking.picker import Picker
+from epp.prompts.parsing import InferenceRequest
 from epp.scheduling.plugin import Decision, Profile, Trace
 from epp.scheduling.profile import run_profile
 from epp.scheduling.view import SchedulingView
+from epp.telemetry.metrics import Metrics
 from epp.testing import candidate, decide
-from gateway.errors import ErrorCode, Rejection
+from gateway.wire.errors import ErrorCode, Rejection
 
 POOL = PoolId("default/pool")
 IDS = tuple(EndpointId(f"10.0.0.{number}:8000") for number in range(3))

@@ -7,8 +7,15 @@ import orjson
 import pytest
 
 from epp.config import default_config, parse_config
-from epp.lessons import CONNECT_FAILURES
-from epp.model import (
+from epp.datalayer.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, SCRAPE_TIMEOUTS_TO_EJECT
+from epp.datalayer.ledger import (
+    LATE_SECONDS,
+    MISSED_HEARTBEATS,
+    SETTLED_WORD_LIMIT,
+    SILENT_SECONDS,
+    UNHEARD_EXPIRY_SECONDS,
+)
+from epp.domain import (
     Endpoint,
     EndpointId,
     EngineMetrics,
@@ -24,11 +31,10 @@ from epp.model import (
     ScrapeFault,
     SharedEvent,
 )
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
-from epp.state.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, SCRAPE_TIMEOUTS_TO_EJECT
-from epp.state.ledger import LATE_SECONDS, MISSED_HEARTBEATS, SETTLED_WORD_LIMIT, SILENT_SECONDS, UNHEARD_EXPIRY_SECONDS
-from gateway.protocol import HEARTBEAT_SECONDS
+from epp.picking.lessons import CONNECT_FAILURES
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
+from gateway.wire.protocol import HEARTBEAT_SECONDS
 
 POOL = PoolId("default/pool")
 IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(1, 4)]

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from epp.config import parse_config
-from epp.model import (
+from epp.domain import (
     Endpoint,
     EndpointId,
     EngineMetrics,
@@ -20,10 +20,10 @@ from epp.model import (
     ServedModel,
     Verdict,
 )
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
-from gateway import protocol
-from gateway.errors import ErrorCode, Rejection
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
+from gateway.wire import protocol
+from gateway.wire.errors import ErrorCode, Rejection
 
 POOL = PoolId("default/vllm-qwen3-32b-pool")
 TARGET = "my-model-12345"

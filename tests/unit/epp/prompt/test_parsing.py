@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import orjson
 import pytest
 
-from epp.model import Request
-from epp.prompt import ITEM_LIMIT, Api, InferenceRequest, api_of, parse
-from gateway.errors import ErrorCode, Rejection
-from gateway.models import MODEL_LIMIT
-from gateway.protocol import MODEL_NAME_REWRITE
+from epp.domain import Request
+from epp.prompts.parsing import ITEM_LIMIT, Api, InferenceRequest, api_of, parse
+from gateway.wire.errors import ErrorCode, Rejection
+from gateway.wire.models import MODEL_LIMIT
+from gateway.wire.protocol import MODEL_NAME_REWRITE
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"

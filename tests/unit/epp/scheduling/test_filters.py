@@ -3,7 +3,7 @@
 import pytest
 
 from epp.testing import Candidate, Decided, candidate, decide
-from gateway.errors import ErrorCode
+from gateway.wire.errors import ErrorCode
 
 BODY = {"model": "m", "prompt": "p" * 2048}
 

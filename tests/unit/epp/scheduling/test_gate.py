@@ -7,13 +7,13 @@ import orjson
 import pytest
 
 from epp.config import SchedulerConfig, default_config, parse_config
-from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
-from epp.prompt import InferenceRequest
+from epp.datalayer.pool import PoolState
+from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
+from epp.prompts.parsing import InferenceRequest
 from epp.scheduling.gate import AffinityGate, ExpectedTTFTScorer
 from epp.scheduling.view import SchedulingView
-from epp.state.pool import PoolState
 
 NOW = 100.0
 POOL = PoolId("default/pool")

@@ -3,7 +3,7 @@
 import pytest
 
 from epp.testing import Candidate, Decided, candidate, decide
-from gateway.errors import ErrorCode
+from gateway.wire.errors import ErrorCode
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 DISAGGREGATED = (

@@ -5,17 +5,17 @@ from random import Random
 import pytest
 
 from epp.config import default_config
-from epp.model import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
-from epp.observer import NullJournal, NullObserver
-from epp.picker import Picker
-from epp.prompt import InferenceRequest
+from epp.datalayer.pool import PoolState
+from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
+from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.picker import Picker
+from epp.prompts.parsing import InferenceRequest
 from epp.scheduling.saturation import ConcurrencyDetector, ProbabilisticAdmitter, UtilizationDetector
+from epp.scheduling.units import Seconds
 from epp.scheduling.view import SchedulingView
-from epp.state.pool import PoolState
 from epp.testing import candidate, decide
-from epp.units import Seconds
-from gateway import protocol
-from gateway.errors import ErrorCode
+from gateway.wire import protocol
+from gateway.wire.errors import ErrorCode
 
 NOW = 100.0
 DETECTOR = UtilizationDetector(

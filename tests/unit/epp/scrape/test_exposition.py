@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from epp import exposition
 from epp.config.engines import BUILT_IN, EngineMapping, MetricSelector
-from epp.exposition import MalformedError, samples
-from epp.model import EngineMetrics
+from epp.domain import EngineMetrics
+from epp.scraping import exposition
+from epp.scraping.exposition import MalformedError, samples
 
 VLLM = BUILT_IN["vllm"]
 

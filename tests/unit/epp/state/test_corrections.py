@@ -1,9 +1,9 @@
 """What an engine's count of cached tokens teaches about everything it holds."""
 
-from epp.model import Endpoint, EndpointId, Feedback, PickId, PoolId, PoolSpec
-from epp.state.feedback import correct_matches
-from epp.state.ledger import Reservation, Share
-from epp.state.pool import PoolState
+from epp.datalayer.learning import correct_matches
+from epp.datalayer.ledger import Reservation, Share
+from epp.datalayer.pool import PoolState
+from epp.domain import Endpoint, EndpointId, Feedback, PickId, PoolId, PoolSpec
 
 POOL = PoolId("pool")
 ENDPOINT = EndpointId("a:80")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from epp.model import Endpoint, EndpointId, EngineMetrics
-from epp.state.endpoint import BUSY_INTERVAL, IDLE_INTERVAL, KNOWN_INTERVAL, EndpointState
-from epp.state.estimate import Load
+from epp.datalayer.endpoint import BUSY_INTERVAL, IDLE_INTERVAL, KNOWN_INTERVAL, EndpointState
+from epp.datalayer.estimate import Load
+from epp.domain import Endpoint, EndpointId, EngineMetrics
 
 
 def state() -> EndpointState:

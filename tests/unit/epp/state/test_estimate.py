@@ -2,8 +2,8 @@
 
 import pytest
 
-from epp.model import EngineMetrics
-from epp.state.estimate import Load, Since, load_now
+from epp.datalayer.estimate import Load, Since, load_now
+from epp.domain import EngineMetrics
 
 
 def scraped(waiting: int, running: int, usage: float = 0.0) -> EngineMetrics:

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from epp.state.health import (
+from epp.datalayer.health import (
     FAILURES_TO_EJECT,
     FIRST_EJECTION_SECONDS,
     LONGEST_EJECTION_SECONDS,

@@ -4,10 +4,10 @@ from random import Random
 
 import pytest
 
-from epp.model import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec
-from epp.state import pool as pools
-from epp.state.pool import PoolState
-from epp.state.prefix import DEFAULT_CAPACITY_BLOCKS
+from epp.datalayer import pool as pools
+from epp.datalayer.pool import PoolState
+from epp.datalayer.prefix import DEFAULT_CAPACITY_BLOCKS
+from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec
 
 POOL = PoolId("default/pool")
 BLOCKS = tuple(range(1, 101))

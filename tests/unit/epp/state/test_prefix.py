@@ -1,6 +1,6 @@
 """The prefix index: strict matches, LRU decay from the end, exact forgetting."""
 
-from epp.state.prefix import PrefixIndex, chain, seed_of
+from epp.datalayer.prefix import PrefixIndex, chain, seed_of
 
 SEED = seed_of("model", "")
 

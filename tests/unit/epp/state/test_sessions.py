@@ -1,8 +1,8 @@
 """Session bindings are bounded and expire."""
 
-from epp.model import EndpointId
-from epp.state import sessions
-from epp.state.sessions import Sessions
+from epp.datalayer import sessions
+from epp.datalayer.sessions import Sessions
+from epp.domain import EndpointId
 
 A, B = EndpointId("a"), EndpointId("b")
 

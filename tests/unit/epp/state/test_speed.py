@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from epp.state.speed import SpeedEstimator
+from epp.datalayer.speed import SpeedEstimator
 
 
 @pytest.mark.parametrize("tokens_per_second", [3000, 12_000, 60_000])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.state.tokens import TokenScale
+from epp.datalayer.tokens import TokenScale
 
 
 def test_the_estimate_stands_until_something_is_known() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from gateway import wire
 from gateway.extproc.messages import (
     NO_METADATA,
     NO_MUTATION,
@@ -28,6 +27,7 @@ from gateway.extproc.messages import (
     TrailersReceived,
     TrailersReply,
 )
+from gateway.wire import protos
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 _OVERWRITE = 2  # HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
@@ -41,9 +41,9 @@ class Codec:
     """Holds the generated classes; construct one per process."""
 
     def __init__(self) -> None:
-        pool = wire.load_pool()
-        self._request = wire.message_class(pool, "envoy.service.ext_proc.v3.ProcessingRequest")
-        self._response = wire.message_class(pool, "envoy.service.ext_proc.v3.ProcessingResponse")
+        pool = protos.load_pool()
+        self._request = protos.message_class(pool, "envoy.service.ext_proc.v3.ProcessingRequest")
+        self._response = protos.message_class(pool, "envoy.service.ext_proc.v3.ProcessingResponse")
         self._plain = {
             (kind, direction): self._serialise(kind(direction))
             for kind in (HeadersReply, BodyReply, TrailersReply)

@@ -21,8 +21,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from gateway import errors
-from gateway.errors import ErrorCode
 from gateway.extproc.messages import (
     NO_METADATA,
     NO_MUTATION,
@@ -43,7 +41,9 @@ from gateway.extproc.messages import (
     TrailersReceived,
     TrailersReply,
 )
-from gateway.protocol import BODY_LIMIT_BYTES
+from gateway.wire import errors
+from gateway.wire.errors import ErrorCode
+from gateway.wire.protocol import BODY_LIMIT_BYTES
 
 # Envoy advises at most 64 KB per streamed body reply; the reference uses the same figure.
 CHUNK_BYTES = 62_000

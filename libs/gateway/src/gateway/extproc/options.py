@@ -10,8 +10,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway import logs
 from gateway.extproc.service import Listeners
+from gateway.service import logs
 
 # klog's levels: 2 is the default, 4 and more is debugging.
 DEBUG_VERBOSITY = 4

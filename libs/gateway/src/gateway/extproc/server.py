@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import grpc
 import grpc.aio
 
-from gateway import logs
-from gateway.clock import Clock
 from gateway.extproc.codec import Codec, UnknownMessageError
 from gateway.extproc.exchange import ProtocolViolation
 from gateway.extproc.messages import Event, Reply
-from gateway.protocol import BODY_LIMIT_BYTES
+from gateway.service import logs
+from gateway.service.clock import Clock
+from gateway.wire.protocol import BODY_LIMIT_BYTES
 
 log = logs.get(__name__)
 

@@ -13,9 +13,9 @@ from typing import Protocol
 import grpc
 import grpc.aio
 
-from gateway import logs
 from gateway.extproc.server import Servicer, serving
-from gateway.health import Health
+from gateway.service import logs
+from gateway.service.health import Health
 
 log = logs.get(__name__)
 

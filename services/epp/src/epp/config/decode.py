@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from epp.config.document import Value
-from epp.units import Quantity, Seconds
+from epp.scheduling.units import Quantity, Seconds
 
 NO_DEFAULTS: Mapping[str, object] = types.MappingProxyType({})
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from epp.config.catalogue import GIE, KNOWN_UPSTREAM, LLM_D, PARSERS, PLUGINS, POLICIES, PluginType
 from epp.config.decode import NO_DEFAULTS, key_of
 from epp.scheduling.plugin import Admitter, Decider, Filter, Picker, ProfileHandler, SaturationDetector, Scorer
-from epp.units import Quantity, Seconds
+from epp.scheduling.units import Quantity, Seconds
 
 _INTRODUCTION = """\
 # Plugins

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from epp.config.problems import ConfigError, Problem, nearest
-from epp.units import Quantity, Seconds
+from epp.scheduling.units import Quantity, Seconds
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}

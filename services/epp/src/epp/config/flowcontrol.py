@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from epp.scheduling.plugin import parameter
-from epp.units import Quantity, Seconds
+from epp.scheduling.units import Quantity, Seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from epp.scheduling.containing import contained
 from epp.scheduling.plugin import Decider, Decision, Profile, ProfileResult, Trace, parameter
 from epp.scheduling.profile import run_profile
 from epp.scheduling.view import SchedulingView
-from gateway.errors import ErrorCode, Rejection
+from gateway.wire.errors import ErrorCode, Rejection
 
 
 def nobody_left(profile: str) -> Rejection:

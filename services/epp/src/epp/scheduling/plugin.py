@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from epp.scheduling.view import SchedulingView
-from gateway.errors import Rejection
+from gateway.wire.errors import Rejection
 
 
 @runtime_checkable

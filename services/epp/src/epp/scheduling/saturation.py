@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from epp.datalayer.endpoint import STALE_AFTER_INTERVALS
 from epp.scheduling.filters import or_all
 from epp.scheduling.plugin import parameter
+from epp.scheduling.units import Seconds
 from epp.scheduling.view import SchedulingView
-from epp.state.endpoint import STALE_AFTER_INTERVALS
-from epp.units import Seconds
 
 NO_ROOM = 1.0
 

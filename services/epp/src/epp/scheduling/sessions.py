@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import xxhash
 
-from epp.model import EndpointId
+from epp.domain import EndpointId
 from epp.scheduling.plugin import parameter
 from epp.scheduling.producers import SESSION_HEADER as SESSION_HEADER
 from epp.scheduling.view import SchedulingView

@@ -10,9 +10,9 @@ from operator import attrgetter
 from random import Random
 from types import MappingProxyType
 
-from epp.model import Endpoint, EndpointId, EngineMetrics
-from epp.prompt import InferenceRequest
-from epp.state.endpoint import EndpointState
+from epp.datalayer.endpoint import EndpointState
+from epp.domain import Endpoint, EndpointId, EngineMetrics
+from epp.prompts.parsing import InferenceRequest
 
 _HAS_ADAPTERS = attrgetter("has_adapters")
 NO_MATCHES: Mapping[int, int] = MappingProxyType({})

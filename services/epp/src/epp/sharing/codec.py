@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
-from epp.model import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned, SharedEvent
+from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned, SharedEvent
 
 _FRAME = struct.Struct("<cI")
 _LENGTH = struct.Struct("<H")

@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from epp.model import SharedEvent
+from epp.domain import SharedEvent
 from epp.sharing import codec
 from epp.sharing.outbox import Outbox
-from gateway import logs
+from gateway.service import logs
 
 log = logs.get(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from gateway import logs
+from gateway.service import logs
 from model_sim.api.errors import ApiError, phrase
 from model_sim.server import control, generate, replies
 from model_sim.server.replies import SIMULATOR

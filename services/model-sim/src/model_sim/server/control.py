@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 import model_sim
-from gateway import clock
+from gateway.service import clock
 from model_sim import exposition
 from model_sim.api import chat, embeddings, fields, messages
 from model_sim.api.errors import ApiError

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway import clock
+from gateway.service import clock
 from model_sim.engine.engine import CacheListener, Engine
 from model_sim.engine.request import Output, Request
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway import clock
+from gateway.service import clock
 from model_sim import faults as fault_orders
 from model_sim.api import calls, chat, completions, fields, messages, responses
 from model_sim.api.calls import Call, ServedModel

@@ -11,7 +11,7 @@ import msgpack
 import zmq
 import zmq.asyncio
 
-from gateway import clock, logs
+from gateway.service import clock, logs
 from model_sim.api import kv_events
 from model_sim.engine.request import Request
 from model_sim.settings import KvEventsConfig

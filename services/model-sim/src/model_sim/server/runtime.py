@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import uvloop
 from aiohttp import web
 
-from gateway import logs
+from gateway.service import logs
 from model_sim.server import app
 from model_sim.server.simulator import Simulator
 from model_sim.settings import Settings

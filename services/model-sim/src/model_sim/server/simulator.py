@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from random import Random
 
-from gateway import clock, logs
+from gateway.service import clock, logs
 from model_sim import faults as fault_orders
 from model_sim.api import fields
 from model_sim.api.calls import Call, Choice

@@ -1,0 +1,1 @@
+"""Envoy's gRPC access log as plain values, and the server that receives it."""

@@ -1,0 +1,1 @@
+"""Where objects come from: each source yields snapshots of them. Shells."""

@@ -1,0 +1,168 @@
+"""The endpoint picker's composition root: the only module that constructs everything.
+
+discovery ─┐                      ┌─ ext_proc door (gRPC)
+scraper ───┼──▶ Picker (pure) ◀───┼─ HTTP door
+sharing ───┘        │             └─ access log (gRPC)
+                    └──▶ metrics, /debug/*
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from epp.app import debug as debug
+from epp.app.config_file import ConfigSource
+from epp.app.timing import TimedBrain
+from epp.config import SchedulerConfig
+from epp.discovery import Discovery, Pools
+from epp.domain import PoolId, SharedEvent
+from epp.picking.observer import Journal, NullJournal
+from epp.picking.picker import Picker
+from epp.scraping.scraper import Scraper, Source
+from epp.sharing.stream import Apply, SharedStream
+from epp.telemetry.metrics import Metrics
+from epp.transports.accesslog import NAMESPACES, FeedbackIntake, LogSight
+from epp.transports.extproc.servicer import external_processor
+from epp.transports.extproc.streams import OpenStreams
+from epp.transports.http.server import HttpDoor
+from gateway.accesslog import receiver as accesslog
+from gateway.accesslog.receiver import AccessLogReceiver
+from gateway.extproc.service import Listeners, serve
+from gateway.service import admin, clock, lifecycle
+from gateway.service.clock import Clock
+from gateway.service.health import Health
+
+PASS_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    listeners: Listeners
+    metrics_port: int
+    config_dirs: tuple[Path, ...]
+    replica: str
+    config_file: Path | None = None
+    config_text: str | None = None
+    default_pool: PoolId | None = None
+    redis_url: str | None = None
+    http_host: str = "127.0.0.1"
+    http_port: int | None = None
+    http_socket: Path | None = None
+    explains: bool = False
+
+
+class Stack:
+    """Everything that lives as long as the process, built but not yet running."""
+
+    def __init__(self, options: Options, config: SchedulerConfig) -> None:
+        self.options = options
+        self.metrics = Metrics()
+        self.metrics.warned(config.warnings)
+        self.stream = shared_stream(options, self._apply, self.metrics)
+        self.picker = build_picker(options, config, self.metrics, self.stream or NullJournal())
+        self.metrics.describe_pools(lambda: self.picker.pools(clock.monotonic()))
+        self.metrics.describe_running(lambda: self.picker.running())
+        self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
+        self.discovery = Discovery(options.config_dirs, self._replace_pools)
+        intake = FeedbackIntake(self.picker, clock.monotonic, self.metrics)
+        self.log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
+        self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)
+        self.brain = TimedBrain(self.picker, clock.monotonic, self.metrics)
+        self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))
+        self.processor = external_processor(self.brain, clock.monotonic, self.metrics, self.streams)
+
+    def jobs(self, source: ConfigSource) -> Iterator[Coroutine[Any, Any, None]]:
+        """What runs beside the doors."""
+        yield self.discovery.follow()
+        yield self.scraper.run()
+        yield source.follow(self._reconfigure)
+        yield pass_time(self.picker, self.streams, clock.monotonic)
+        if self.stream is not None:
+            yield self.stream.run()
+
+    def _apply(self, event: SharedEvent) -> None:
+        now = clock.monotonic()
+        self.log_sight.shared(event, now)
+        self.picker.apply(event, now)
+
+    def _replace_pools(self, pools: Pools) -> None:
+        self.picker.replace_pools(pools, clock.monotonic())
+        self.scraper.replace_pools(pools)
+
+    def _reconfigure(self, config: SchedulerConfig) -> None:
+        self.metrics.warned(config.warnings)
+        self.picker.reconfigure(config)
+        self.scraper.reconfigure(scrape_source(config))
+
+
+async def serve_until(stopping: asyncio.Event, options: Options) -> None:
+    """Build, serve, drain."""
+    source = ConfigSource(options.config_file, options.config_text)
+    stack = Stack(options, source.load())
+    picker, metrics = stack.picker, stack.metrics
+
+    def is_ready() -> bool:
+        return picker.is_ready() and not stopping.is_set()
+
+    door = HttpDoor(stack.brain, clock.monotonic, metrics, lambda: stack.discovery.base_models, is_ready)
+    operators = admin.application(metrics.registry, is_ready, debug.routes(picker, clock.monotonic, clock.wall))
+    async with (
+        lifecycle.background(*stack.jobs(source)),
+        admin.serving(operators, options.listeners.host, options.metrics_port),
+        open_door(door, options),
+    ):
+        lifecycle.tune_collector()
+        await serve(stopping, options.listeners, Health(is_ready), [stack.processor, stack.log_receiver])
+
+
+def open_door(door: HttpDoor, options: Options) -> AbstractAsyncContextManager[int | None]:
+    """The HTTP door, if it was asked for."""
+    if options.http_port is None and options.http_socket is None:
+        return nullcontext()
+    return door.serving(options.http_host, options.http_port, options.http_socket)
+
+
+def build_picker(options: Options, config: SchedulerConfig, metrics: Metrics, journal: Journal) -> Picker:
+    """The brain."""
+    return Picker(
+        config,
+        random=Random(),
+        replica=options.replica,
+        observer=metrics,
+        journal=journal,
+        default_pool=options.default_pool,
+        explains=options.explains,
+    )
+
+
+def shared_stream(options: Options, apply: Apply, metrics: Metrics) -> SharedStream | None:
+    """The link to the other replicas, when there is one."""
+    return SharedStream(options.redis_url, options.replica, apply, metrics) if options.redis_url else None
+
+
+def scrape_source(config: SchedulerConfig) -> Source:
+    """How the configuration wants endpoints to be asked."""
+    extractor, mappings = config.extractor, config.extractor.mappings()
+    return Source(
+        engine_of=lambda labels: mappings[extractor.engine_of(labels)],
+        metrics_path=config.metrics.path,
+        metrics_port=config.metrics.port,
+        models_path=config.models.path,
+        models_seconds=float(config.models.interval),
+        is_https=config.metrics.scheme == "https",
+        verifies=not config.metrics.insecure_skip_verify,
+        models_https=config.models.scheme == "https",
+        models_verifies=not config.models.insecure_skip_verify,
+    )
+
+
+async def pass_time(picker: Picker, streams: OpenStreams, now: Clock) -> None:
+    """Let time pass for what has no clock."""
+    while True:
+        await asyncio.sleep(PASS_SECONDS)
+        streams.report(now())
+        picker.expire(now(), streams.picks)

@@ -1,0 +1,54 @@
+"""The load of one endpoint now, from its last scrape and what was picked and finished since. One pure function.
+
+The rule, for an endpoint whose metrics are fresh:
+
+    promoted = min(scraped waiting, finishes)          each finish lets one that waited run
+    waiting  = scraped waiting − promoted + picks      a pick waits until a scrape says otherwise
+    running  = scraped running − finishes + promoted
+    kv usage = scraped usage + (tokens picked − tokens finished) / cache capacity, within 0..1
+
+Nothing may be below what this picker itself has in flight there: what is missing is added to `running`. Where the
+metrics are stale or were never there, in-flight truth stands alone: both figures are the requests in flight (an
+endpoint that does not speak compares as the worse of two), KV usage is the last one known.
+"""
+
+from dataclasses import dataclass
+
+from epp.domain import EngineMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What this picker did to an endpoint since the scrape that its metrics come from."""
+
+    picks: int = 0
+    finishes: int = 0
+    picked_tokens: int = 0
+    finished_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """An estimate of now. `waiting` and `running` are requests, `kv_usage` is 0..1."""
+
+    waiting: float
+    running: float
+    kv_usage: float
+
+
+def load_now(metrics: EngineMetrics | None, is_fresh: bool, since: Since, in_flight: int) -> Load:
+    """Combine a scrape with what happened since; see the module's text for the rule."""
+    if metrics is None:
+        return Load(in_flight, in_flight, 0.0)
+    if not is_fresh:
+        return Load(in_flight, in_flight, metrics.kv_usage or 0.0)
+    scraped_waiting, scraped_running = metrics.waiting or 0, metrics.running or 0
+    promoted = min(scraped_waiting, since.finishes)
+    waiting = scraped_waiting - promoted + since.picks
+    running = max(0, scraped_running - since.finishes + promoted)
+    running += max(0, in_flight - waiting - running)
+    usage = metrics.kv_usage or 0.0
+    capacity = (metrics.block_size or 0) * (metrics.block_count or 0)
+    if capacity:
+        usage += (since.picked_tokens - since.finished_tokens) / capacity
+    return Load(waiting, running, min(1.0, max(0.0, usage)))

@@ -1,0 +1,199 @@
+"""The values that doors, brain and shells exchange.
+
+Plain and frozen: nothing here knows gRPC, protobuf, HTTP, Redis or a clock. A door turns what its transport brought
+into a `Request`, hands it to `Picker.pick`, and turns the `Verdict` back into its transport's answer. How a request
+went comes back as an `Outcome` (the exact end, from the door that picked) and as `Feedback` (what Envoy's access log
+saw). Times are monotonic float seconds, sizes are bytes.
+
+    Verdict ─┬─ Pick       go to these endpoints, in this order
+             ├─ Reply      the picker itself answers (the model list)
+             └─ Rejection  refused, with status and reason (gateway.wire.errors)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NewType
+
+from gateway.wire.errors import Rejection
+
+PoolId = NewType("PoolId", str)  # "namespace/name"
+EndpointId = NewType("EndpointId", str)  # "10.0.0.1:8000" or "[::1]:8000": what x-gateway-destination-endpoint carries
+PickId = NewType("PickId", str)
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+# A token count of this or more is a broken model server's, wherever it was told.
+TOKEN_LIMIT = 10**9
+
+
+def replica_of(pick_id: PickId) -> str:
+    """Whose pick it was: ids are the replica's name and a number."""
+    return pick_id.rpartition("-")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One routable model server, `address:port`. `name` is for people; `labels` come from its EndpointSlice."""
+
+    id: EndpointId
+    address: str
+    port: int
+    name: str
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMetrics:
+    """What one scrape of a model server's /metrics said. A family that was absent is None, never zero."""
+
+    waiting: int | None = None
+    running: int | None = None
+    kv_usage: float | None = None  # 0..1
+    active_adapters: frozenset[str] = frozenset()
+    waiting_adapters: frozenset[str] = frozenset()
+    max_adapters: int = 0
+    block_size: int | None = None  # tokens per KV block
+    block_count: int | None = None
+    started_at: float | None = None  # the server's process_start_time_seconds: a change means a restart
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One item of a model server's /v1/models, kept as the JSON object it was."""
+
+    id: str
+    item: Mapping[str, object]
+
+
+class ScrapeFault(StrEnum):
+    """Why a scrape gave nothing."""
+
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    STATUS = "status"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteTarget:
+    model: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteRule:
+    """One rule of an InferenceModelRewrite. No `models` matches every model; rules arrive in order of precedence."""
+
+    models: frozenset[str]
+    targets: tuple[RewriteTarget, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """One InferencePool as the manifests describe it now, endpoints resolved."""
+
+    id: PoolId
+    endpoints: tuple[Endpoint, ...]
+    priorities: Mapping[str, int] = field(default_factory=dict)  # InferenceObjective name → priority
+    rewrites: tuple[RewriteRule, ...] = ()
+    model_priorities: Mapping[str, int] = field(default_factory=dict)  # legacy InferenceModel: model → priority
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as a door saw it. Header names are lower-case; a repeated header is joined with a comma.
+
+    `pool` is None when the route did not name one. `subset` is the endpoints the proxy allows (proposal 004), None when
+    it did not say, empty when it allows none.
+    """
+
+    pool: PoolId | None
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    subset: tuple[str, ...] | None = None
+    fallbacks: int = 0  # further endpoints that the proxy would walk, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Send the request to `targets[0]`, and on failure to the next, in order.
+
+    `headers` are set on the request towards the model server, the destination not among them. `body` is None unless
+    the model was rewritten. `explain` are response headers for a request that asked why.
+    """
+
+    id: PickId
+    pool: PoolId
+    targets: tuple[EndpointId, ...]
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    explain: tuple[tuple[str, str], ...] = ()
+    model: str | None = None  # as the client named it, for a door that also does the body-based router's work
+
+    @property
+    def destination(self) -> str:
+        """The comma list that header and metadata carry (proposal 004: ordered preference)."""
+        return ",".join(self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The picker answers by itself, 200 with JSON."""
+
+    body: bytes
+
+
+Verdict = Pick | Reply | Rejection
+
+
+class Outcome(StrEnum):
+    """How a pick ended, as the door that made it knows."""
+
+    ENDED = "ended"  # the exchange closed: answered, cut or abandoned, which the access log tells apart
+    EXPIRED = "expired"  # nobody said anything for too long
+    UNUSED = "unused"  # the verdict never left (the stream broke first)
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What Envoy's access log says of one pick. With `is_final` False it is a heartbeat of a live request.
+
+    Absent figures are None: a model server sends cached tokens only when asked to, usage in streams likewise.
+    """
+
+    pick_id: PickId
+    pool: PoolId
+    is_final: bool
+    served: EndpointId | None = None
+    status: int | None = None
+    flags: tuple[str, ...] = ()
+    attempts: int = 1
+    ttft_seconds: float | None = None
+    duration_seconds: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    response_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixLearned:
+    """`endpoint` is about to hold these prompt blocks: the chain of block hashes from the start, unsigned 64-bit."""
+
+    pool: PoolId
+    endpoint: EndpointId
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackForwarded:
+    """An access-log entry for a pick that another replica made."""
+
+    feedback: Feedback
+
+
+SharedEvent = PrefixLearned | FeedbackForwarded

@@ -1,0 +1,36 @@
+"""What the manifests say about a request: how important it is, and which model really answers it. Pure."""
+
+from dataclasses import replace
+from random import Random
+
+from epp.domain import PoolSpec, Request
+from gateway.wire import protocol
+
+
+def with_known_names(request: Request) -> Request:
+    """The request with llm-d's spellings of control headers under the names that are read here."""
+    headers = request.headers
+    if headers.keys().isdisjoint(protocol.CLIENT_HEADER_ALIASES):
+        return request
+    said = {name: headers[alias] for alias, name in protocol.CLIENT_HEADER_ALIASES.items() if alias in headers}
+    return replace(request, headers={**headers, **said})
+
+
+def priority_of(door: Request, model: str | None, pool: PoolSpec) -> int:
+    """By the objective that the request names; without one by its model, where a legacy InferenceModel ranks that."""
+    objective = door.headers.get(protocol.OBJECTIVE)
+    if objective is not None:
+        return pool.priorities.get(objective, 0)
+    return pool.model_priorities.get(model or "", 0)
+
+
+def target_of(door: Request, model: str | None, pool: PoolSpec, random: Random) -> str:
+    """A matching rewrite of the pool, drawn by weight; else the header's word; else the model itself."""
+    if model is None:
+        return ""
+    for rule in pool.rewrites:
+        if rule.targets and (not rule.models or model in rule.models):
+            weights = [target.weight for target in rule.targets]
+            # All zero is an even choice.
+            return random.choices(rule.targets, weights if any(weights) else None)[0].model
+    return door.headers.get(protocol.MODEL_NAME_REWRITE) or model

@@ -1,0 +1,95 @@
+"""What the brain tells the outside, as two small protocols. Pure; the brain calls them, shells implement them.
+
+An `Observer` counts (metrics attach here); a `Journal` passes events on to other replicas. Neither may block, raise or
+keep a reference to a body.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, SharedEvent
+from gateway.wire.errors import Rejection
+
+
+class Observer(Protocol):
+    """Receives what happened, after it happened. Model names are a client's words: bound them before labelling."""
+
+    def decided(
+        self, pool: PoolId, endpoint: EndpointId, model: str, target_model: str, priority: int, prompt_tokens: int,
+        matched_tokens: int,
+        request_bytes: int,
+    ) -> None:  # fmt: skip
+        """A request got an endpoint; `matched_tokens` is what the prefix index expects to be cached there."""
+
+    def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
+        """A request was refused."""
+
+    def settled(self, pool: PoolId, pick_id: PickId, outcome: Outcome, seconds: float) -> None:
+        """A reservation was released, `seconds` after it was made."""
+
+    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
+        """The access log told how a request of ours went; final entries only."""
+
+    def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
+        """The model in the body was replaced."""
+
+    def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
+        """An endpoint is avoided from now on, because of connect failures."""
+
+    def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
+        """An avoided endpoint gets traffic again."""
+
+    def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
+        """A plugin raised, or answered nonsense; for the first time since the configuration was read, or again."""
+
+    def warned(self, messages: Sequence[str]) -> None:
+        """A reload brought warnings."""
+
+
+class NullObserver:
+    """Hears nothing; for tests and benches."""
+
+    def decided(
+        self, pool: PoolId, endpoint: EndpointId, model: str, target_model: str, priority: int, prompt_tokens: int,
+        matched_tokens: int,
+        request_bytes: int,
+    ) -> None:  # fmt: skip
+        """Ignore it."""
+
+    def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
+        """Ignore it."""
+
+    def settled(self, pool: PoolId, pick_id: PickId, outcome: Outcome, seconds: float) -> None:
+        """Ignore it."""
+
+    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
+        """Ignore it."""
+
+    def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
+        """Ignore it."""
+
+    def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
+        """Ignore it."""
+
+    def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
+        """Ignore it."""
+
+    def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
+        """Ignore it."""
+
+    def warned(self, messages: Sequence[str]) -> None:
+        """Ignore it."""
+
+
+class Journal(Protocol):
+    """Where events for other replicas go. `record` never blocks; what cannot be kept is dropped and counted there."""
+
+    def record(self, event: SharedEvent) -> None:
+        """Take one event."""
+
+
+class NullJournal:
+    """A replica that is alone."""
+
+    def record(self, event: SharedEvent) -> None:
+        """Forget it."""

@@ -1,0 +1,1 @@
+"""Asks model servers for metrics and models."""

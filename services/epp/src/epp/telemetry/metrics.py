@@ -1,0 +1,332 @@
+"""The endpoint picker's metrics, under the reference's names where it has them. A shell on prometheus_client.
+
+Labels are bounded: model names, fairness ids and the like are words of clients, so only the first LABEL_LIMIT of them
+get series of their own and the rest share `other`. Observers only count; nothing here is computed on the request path
+beyond finding a child and adding to it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
+from epp.prompts.parsing import BYTES_PER_TOKEN
+from epp.telemetry.tally import Count, Distribution
+from gateway.service import logs
+from gateway.wire.errors import Rejection
+
+log = logs.get(__name__)
+
+# A gateway serves a few dozen models and adapters; a client can invent as many as it likes.
+LABEL_LIMIT = 200
+# A fairness id may be any header; what is longer than a name, or cannot be printed, is no label.
+WORD_LIMIT = 256
+OTHER = "other"
+
+LATENCY = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60, 120,
+           180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600)  # fmt: skip
+PER_TOKEN = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576)
+DECISION = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+REQUEST_BYTES = tuple(64 * 2**step for step in range(25))  # to 1 GiB
+RESPONSE_BYTES = (1, 8, *(16 * 2**step for step in range(13)))
+HIT_BYTES = (0, *(16 * 2**step for step in range(13)))
+TENTHS = tuple(step / 10 for step in range(11))
+
+MODEL = ("model_name", "target_model_name")
+# The reference's words for what went wrong, by status.
+ERROR_CODES = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 413: "BadRequest",
+               429: "ResourceExhausted", 500: "Internal", 503: "ServiceUnavailable"}  # fmt: skip
+
+
+class Bounded:
+    """Lets the first LABEL_LIMIT distinct words through, if they are names, and calls the rest `other`."""
+
+    def __init__(self, limit: int = LABEL_LIMIT) -> None:
+        self._known: set[str] = set()
+        self._limit = limit
+
+    def __call__(self, word: str) -> str:
+        if word in self._known:
+            return word
+        if len(self._known) >= self._limit or len(word) > WORD_LIMIT or not word.isprintable():
+            return OTHER
+        self._known.add(word)
+        return word
+
+
+class Metrics:
+    """Observer of the brain, the doors, the scraper and the sharing; one instance per process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._word = Bounded()
+        self._endpoint = Bounded(5 * LABEL_LIMIT)
+        self._add_objective()
+        self._add_scheduler()
+        self._add_own()
+
+    def _add_objective(self) -> None:
+        name = "inference_objective_{}".format
+        self._requests = self._counter(name("request_total"), "Requests that got an endpoint.", (*MODEL, "priority"))
+        self._errors = self._counter(name("request_error_total"), "Requests that failed.", (*MODEL, "error_code"))
+        self._ttft = self._histogram(name("request_ttft_seconds"), "Time to first token.", MODEL, LATENCY)
+        self._duration = self._histogram(name("request_duration_seconds"), "From request to end.", MODEL, LATENCY)
+        self._input = self._histogram(name("input_tokens"), "Prompt tokens.", MODEL, TOKENS)
+        self._output = self._histogram(name("output_tokens"), "Completion tokens.", MODEL, TOKENS)
+        self._cached = self._histogram(name("prompt_cached_tokens"), "Cached prompt tokens.", MODEL, TOKENS)
+        self._request_bytes = self._histogram(name("request_sizes"), "Request body in bytes.", MODEL, REQUEST_BYTES)
+        self._response_bytes = self._histogram(name("response_sizes"), "Response body in bytes.", MODEL, RESPONSE_BYTES)
+        self._per_token = self._histogram(
+            name("normalized_time_per_output_token_seconds"), "Duration by completion tokens.", MODEL, PER_TOKEN
+        )
+
+    def _add_scheduler(self) -> None:
+        name = "inference_extension_{}".format
+        self._attempts = self._counter(
+            name("scheduler_attempts_total"),
+            "Decisions by outcome.",
+            ("status", "target_model_name", "pod_name", "namespace", "port"),
+        )
+        self._hit_ratio = self._histogram(
+            name("prefix_indexer_hit_ratio"), "Expected cached share of a prompt.", (), TENTHS
+        )
+        self._hit_bytes = self._histogram(
+            name("prefix_indexer_hit_bytes"), "Expected cached bytes of a prompt, by the token estimate.", (), HIT_BYTES
+        )
+        self._decision_seconds = self._histogram(
+            name("scheduler_e2e_duration_seconds"), "Time of one decision.", (), DECISION
+        )
+        self._rewrites = self._counter(
+            name("model_rewrite_decisions_total"),
+            "Rewritten models.",
+            ("model_rewrite_name", "model_name", "target_model"),
+        )
+        info = Gauge(name("info"), "Build information.", ["commit", "build_ref"], registry=self.registry)
+        info.labels(commit="", build_ref=metadata.version("pointsman-epp")).set(1)
+
+    def _add_own(self) -> None:
+        name = "pointsman_epp_{}".format
+        self._rejections = self._counter(name("rejections_total"), "Refused requests.", ("pool", "code"))
+        self._settled = self._counter(name("settled_total"), "Released reservations.", ("pool", "outcome"))
+        self._scrapes = self._counter(name("scrapes_total"), "Scrapes by result.", ("pool", "result"))
+        self._ejections = self._counter(name("ejections_total"), "Endpoints avoided for a while.", ("pool",))
+        self._failures = self._counter(name("plugin_failures_total"), "Calls of plugins that failed.", ("plugin",))
+        self._violations = self._counter(name("protocol_violations_total"), "Streams that broke the protocol.", ())
+        self._log_entries = self._counter(name("access_log_entries_total"), "Entries received.", ("kind",))
+        self._shared = self._counter(name("shared_events_total"), "Events of the shared stream.", ("direction",))
+        self._dropped = self._counter(name("shared_events_dropped_total"), "Events that were not shared.", ())
+        self._door = self._counter(name("http_requests_total"), "Answers of the HTTP door.", ("status",))
+        self._usage = self._counter(
+            name("tokens_total"), "Tokens by who asked.", ("model_name", "objective", "fairness_id", "kind")
+        )
+
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Count:
+        count = Count(name, text, labels)
+        self.registry.register(count)
+        return count
+
+    def _histogram(self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float]) -> Distribution:
+        distribution = Distribution(name, text, labels, bounds)
+        self.registry.register(distribution)
+        return distribution
+
+    def describe_pools(self, pools: Callable[[], Iterable[Mapping[str, object]]]) -> None:
+        """Gauges of the pools, computed when somebody asks for metrics."""
+        self.registry.register(PoolCollector(pools))
+
+    def describe_running(self, running: Callable[[], Mapping[str, int]]) -> None:
+        """The gauge of each model's requests in flight, computed when somebody asks for metrics."""
+        self.registry.register(RunningCollector(running, self._word))
+
+    # The brain's observer.
+
+    def decided(
+        self, pool: PoolId, endpoint: EndpointId, model: str, target_model: str, priority: int, prompt_tokens: int,
+        matched_tokens: int,
+        request_bytes: int,
+    ) -> None:  # fmt: skip
+        """A request got an endpoint."""
+        model, target = self._word(model), self._word(target_model)
+        address, _, port = self._endpoint(endpoint).rpartition(":")
+        self._requests.add((model, target, str(priority)))
+        self._attempts.add(("success", target, address, pool.partition("/")[0], port))
+        if prompt_tokens:
+            self._hit_ratio.observe(min(1.0, matched_tokens / prompt_tokens))
+            self._hit_bytes.observe(matched_tokens * BYTES_PER_TOKEN)
+        self._request_bytes.observe(request_bytes, (model, target))
+
+    def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
+        """A request was refused."""
+        self._rejections.add((pool or "", rejection.code))
+        self._errors.add(("", "", ERROR_CODES.get(rejection.status, "Unknown")))
+        if rejection.status in (429, 503):
+            self._attempts.add(("failure", "", "", (pool or "").partition("/")[0], ""))
+
+    def settled(self, pool: PoolId, pick_id: PickId, outcome: Outcome, seconds: float) -> None:  # noqa: ARG002
+        """A reservation was released."""
+        self._settled.add((pool, outcome.value))
+
+    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
+        """A request is over and the access log, or the response, told how it went."""
+        names = (self._word(model), self._word(target_model))
+        if feedback.status is not None and feedback.status >= 400:
+            self._errors.add((*names, "ModelServerError"))
+        for metric, value in (
+            (self._ttft, feedback.ttft_seconds),
+            (self._duration, feedback.duration_seconds),
+            (self._input, feedback.prompt_tokens),
+            (self._output, feedback.completion_tokens),
+            (self._cached, feedback.cached_tokens),
+            (self._response_bytes, feedback.response_bytes),
+        ):
+            if value is not None:
+                metric.observe(value, names)
+        if feedback.duration_seconds is not None and feedback.completion_tokens:
+            self._per_token.observe(feedback.duration_seconds / feedback.completion_tokens, names)
+        who = (names[0], self._word(objective), self._word(fairness_id))
+        for kind, tokens in (("prompt", feedback.prompt_tokens), ("completion", feedback.completion_tokens)):
+            if tokens:
+                self._usage.add((*who, kind), tokens)
+
+    def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
+        """The model in the body was replaced."""
+        self._rewrites.add((pool, self._word(model), self._word(target_model)))
+
+    def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
+        """An endpoint is avoided."""
+        self._ejections.add((pool,))
+        log.warning("endpoint avoided", pool=pool, endpoint=endpoint, reason=reason)
+
+    def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
+        """It gets traffic again."""
+        log.info("endpoint returns", pool=pool, endpoint=endpoint)
+
+    def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
+        """A plugin failed; the log has it once."""
+        self._failures.add((self._word(plugin),))
+        if is_first:
+            log.error("plugin failed; decisions go on without it", plugin=plugin, error=error)
+
+    def warned(self, messages: Sequence[str]) -> None:
+        """A configuration has effects that its author may not expect."""
+        for message in messages:
+            log.warning("configuration", message=message)
+
+    # The shells' observers.
+
+    def took(self, seconds: float) -> None:
+        """One decision, from the request's arrival at the door to its verdict."""
+        self._decision_seconds.observe(seconds)
+
+    def violation(self, reason: str) -> None:  # noqa: ARG002 - reasons are unbounded, labels must not be
+        """A proxy broke the protocol."""
+        self._violations.add()
+
+    def scraped(self, pool: PoolId) -> None:
+        """A scrape brought metrics."""
+        self._scrapes.add((pool, "ok"))
+
+    def scrape_failed(self, pool: PoolId, fault: ScrapeFault) -> None:
+        """A scrape brought nothing."""
+        self._scrapes.add((pool, fault.value))
+
+    def logged(self, finals: int, heartbeats: int, strangers: int) -> None:
+        """A batch of access log entries arrived; strangers carry no pick."""
+        for kind, number in (("final", finals), ("heartbeat", heartbeats), ("other", strangers)):
+            if number:
+                self._log_entries.add((kind,), number)
+
+    def shared(self, direction: str, events: int) -> None:
+        """Events went out to, or came in from, the other replicas."""
+        self._shared.add((direction,), events)
+
+    def dropped(self, events: int) -> None:
+        """Events that the others will not hear of."""
+        self._dropped.add((), events)
+
+    def answered(self, status: int) -> None:
+        """The HTTP door answered."""
+        self._door.add((str(status),))
+
+
+class PoolCollector(Collector):
+    """The reference's pool gauges out of what /debug/pools shows."""
+
+    def __init__(self, pools: Callable[[], Iterable[Mapping[str, object]]]) -> None:
+        self._pools = pools
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Nothing is computed at registration."""
+        return []
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Called for each request of /metrics."""
+        ready = GaugeMetricFamily("inference_pool_ready_pods", "Endpoints of a pool.", labels=["name"])
+        averages = {
+            field: GaugeMetricFamily(f"inference_pool_average_{suffix}", f"Mean {suffix}.", labels=["name"])
+            for field, suffix in (
+                ("kv_usage", "kv_cache_utilization"),
+                ("waiting", "queue_size"),
+                ("running", "running_requests"),
+            )
+        }
+        queue = GaugeMetricFamily(
+            "inference_pool_per_pod_queue_size", "Waiting requests.", labels=["name", "model_server_pod"]
+        )
+        index = GaugeMetricFamily(
+            "inference_extension_prefix_indexer_size", "Blocks in the prefix index.", labels=["name"]
+        )
+        flying = GaugeMetricFamily("pointsman_epp_in_flight_requests", "Picks that have not ended.", labels=["name"])
+        for pool in self._pools():
+            name, endpoints = str(pool.get("pool", "")), _mappings(pool.get("endpoints"))
+            ready.add_metric([name], len(endpoints))
+            index.add_metric([name], _number(pool, "index_blocks") or 0)
+            flying.add_metric([name], sum(_number(endpoint, "in_flight") or 0 for endpoint in endpoints))
+            for endpoint in endpoints:
+                waiting = _number(endpoint, "waiting")
+                if waiting is not None:
+                    queue.add_metric([name, str(endpoint.get("endpoint", ""))], waiting)
+            for field, family in averages.items():
+                values = [value for endpoint in endpoints if (value := _number(endpoint, field)) is not None]
+                if values:
+                    family.add_metric([name], sum(values) / len(values))
+        return [ready, *averages.values(), queue, index, flying]
+
+
+class RunningCollector(Collector):
+    """The reference's gauge of requests in flight by model."""
+
+    def __init__(self, running: Callable[[], Mapping[str, int]], word: Callable[[str], str]) -> None:
+        self._running = running
+        self._word = word
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Nothing is computed at registration."""
+        return []
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Called for each request of /metrics."""
+        family = GaugeMetricFamily(
+            "inference_objective_running_requests", "Requests that have not ended.", labels=["model_name"]
+        )
+        counts: Counter[str] = Counter()
+        for model, number in self._running().items():
+            counts[self._word(model)] += number
+        for model, number in counts.items():
+            family.add_metric([model], number)
+        return [family]
+
+
+def _mappings(value: object) -> list[Mapping[str, object]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _number(endpoint: Mapping[str, object], key: str) -> float | None:
+    metrics = endpoint.get("metrics")
+    value = endpoint.get(key, metrics.get(key) if isinstance(metrics, Mapping) else None)
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,118 @@
+"""Access log entries become feedback for the brain. Pure.
+
+An entry belongs to a pick by the id that the picker itself wrote into dynamic metadata, under the namespace of
+whichever door it answered through. Entries without one (another filter's reply, a foreign route) say nothing here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, SharedEvent, replica_of
+from gateway.accesslog.receiver import LogEntry
+from gateway.service.clock import Clock
+from gateway.wire.protocol import LB_NAMESPACE, PICK_ID
+
+# What Envoy's ext_authz filter names the metadata of the HTTP door's answers, and its usage extraction uses.
+EXT_AUTHZ_NAMESPACE = "envoy.filters.http.ext_authz"
+USAGE_NAMESPACE = "llm"
+NAMESPACES = (LB_NAMESPACE, EXT_AUTHZ_NAMESPACE, USAGE_NAMESPACE)
+TTFT_TAG = "ttft"  # milliseconds, by Envoy's %COMMON_DURATION%; "-" when no body came
+# Other replicas are taken to pass entries on for so long after the last one: a quiet time must not make it seem that
+# nobody logs.
+FORWARDED_SECONDS = 300.0
+
+NOTHING: Mapping[str, object] = {}
+
+
+class Brain(Protocol):
+    """The part of the picker that hears of ends."""
+
+    def feedback(self, feedback: Feedback, now: float) -> None:
+        """How a request went, or that it lives."""
+
+
+class Observer(Protocol):
+    """What an operator counts."""
+
+    def logged(self, finals: int, heartbeats: int, strangers: int) -> None:
+        """A batch arrived."""
+
+
+def read(entry: LogEntry) -> Feedback | None:
+    """The feedback in one entry; None for one that belongs to no pick."""
+    pick_id = _text(entry, LB_NAMESPACE) or _text(entry, EXT_AUTHZ_NAMESPACE)
+    if not pick_id:
+        return None
+    usage = entry.metadata.get(USAGE_NAMESPACE, NOTHING)
+    return Feedback(
+        pick_id=PickId(pick_id),
+        pool=PoolId(""),  # the brain knows it by the pick
+        is_final=entry.is_final,
+        served=EndpointId(entry.upstream) if entry.upstream else None,
+        status=entry.status,
+        flags=entry.flags,
+        attempts=max(1, entry.attempts),
+        ttft_seconds=_milliseconds(entry.tags.get(TTFT_TAG, "")),
+        duration_seconds=entry.duration_seconds,
+        prompt_tokens=_tokens(usage.get("prompt_tokens")),
+        completion_tokens=_tokens(usage.get("completion_tokens")),
+        cached_tokens=_tokens(usage.get("cached_tokens")),
+        response_bytes=entry.response_bytes,
+    )
+
+
+class FeedbackIntake:
+    """Takes batches to the brain."""
+
+    def __init__(self, brain: Brain, clock: Clock, observer: Observer) -> None:
+        self._brain = brain
+        self._clock = clock
+        self._observer = observer
+
+    def receive(self, entries: tuple[LogEntry, ...]) -> None:
+        """One message of the access log."""
+        now = self._clock()
+        finals = heartbeats = 0
+        for entry in entries:
+            feedback = read(entry)
+            if feedback is not None:
+                self._brain.feedback(feedback, now)
+                finals += feedback.is_final
+                heartbeats += not feedback.is_final
+        self._observer.logged(finals, heartbeats, len(entries) - finals - heartbeats)
+
+
+class LogSight:
+    """Whether the access log tells of this replica's requests: to it, or to another replica that passes entries on.
+
+    A proxy's workers send their logs to one replica each, so one may get none and still be told of every request.
+    """
+
+    def __init__(self, replica: str, is_attached: Callable[[], bool]) -> None:
+        self._replica = replica
+        self._is_attached = is_attached
+        self._until = float("-inf")
+
+    def shared(self, event: SharedEvent, now: float) -> None:
+        """Another replica said something."""
+        if isinstance(event, FeedbackForwarded) and replica_of(event.feedback.pick_id) == self._replica:
+            self._until = now + FORWARDED_SECONDS
+
+    def is_logged(self, now: float) -> bool:
+        """Whether an entry will come for a request that ends now."""
+        return self._is_attached() or now < self._until
+
+
+def _text(entry: LogEntry, namespace: str) -> str:
+    value = entry.metadata.get(namespace, NOTHING).get(PICK_ID)
+    return value if isinstance(value, str) else ""
+
+
+def _milliseconds(text: str) -> float | None:
+    return int(text) / 1000 if text.isascii() and text.isdecimal() else None
+
+
+def _tokens(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = float(value)
+    return int(value) if isinstance(value, int | float) and 0 <= value < TOKEN_LIMIT else None

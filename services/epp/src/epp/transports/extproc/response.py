@@ -1,0 +1,110 @@
+"""What the response phases of ext_proc tell of a pick, for gateways that send no access log. Pure.
+
+Bodies are only looked at, in a bounded tail: the usage of an answer stands near its end, in JSON and in event streams.
+"""
+
+import orjson
+
+from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, Pick
+from gateway.extproc.messages import BodyReceived, Event, HeadersReceived
+from gateway.wire.protocol import DESTINATION_SERVED, LB_NAMESPACE
+
+# The last event of a stream and the `usage` of an answer fit many times over.
+TAIL_BYTES = 16 * 1024
+_USAGE = b'"usage"'
+# As chat and completions say it; as responses and messages do.
+_PROMPT, _COMPLETION = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
+_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+# What else stands near the end under this name is tried a few times, not as often as fits.
+_TRIES = 4
+# Statuses that a gateway gives when nobody served the request.
+_NOT_SERVED = frozenset((502, 503, 504))
+
+
+class ResponseWatch:
+    """Collects while the response passes."""
+
+    __slots__ = ("_first_body_at", "_served", "_status", "_tail")
+
+    def __init__(self) -> None:
+        self._status: int | None = None
+        self._served: EndpointId | None = None
+        self._first_body_at: float | None = None
+        self._tail = b""
+
+    def receive(self, event: Event, now: float) -> None:
+        """Take a response message."""
+        match event:
+            case HeadersReceived(headers=headers, metadata=metadata):
+                status = headers.get(":status", headers.get("status", ""))
+                self._status = int(status) if status.isdecimal() else None
+                served = metadata.get(LB_NAMESPACE, {}).get(DESTINATION_SERVED)
+                self._served = EndpointId(served) if isinstance(served, str) and served else None
+            case BodyReceived(data=data) if data:
+                self._first_body_at = now if self._first_body_at is None else self._first_body_at
+                self._tail = (self._tail + data)[-TAIL_BYTES:]
+
+    def feedback(self, pick: Pick, picked_at: float, now: float) -> Feedback:
+        """All that was seen, as the final word."""
+        prompt, completion, cached = usage(self._tail)
+        served = self._served
+        if served is None and self._status is not None and self._status not in _NOT_SERVED:
+            served = pick.targets[0]  # few gateways say; the first of the list is whom they ask first
+        return Feedback(
+            pick_id=pick.id,
+            pool=pick.pool,
+            is_final=True,
+            served=served,
+            status=self._status,
+            ttft_seconds=None if self._first_body_at is None else self._first_body_at - picked_at,
+            duration_seconds=now - picked_at,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cached_tokens=cached,
+        )
+
+
+def usage(tail: bytes) -> tuple[int | None, int | None, int | None]:
+    """Prompt, completion and cached tokens of the last `usage` object in the end of a body."""
+    found = _last_object(tail)
+    details = _named(found, *_DETAILS)
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return _count(_named(found, *_PROMPT)), _count(_named(found, *_COMPLETION)), _count(cached)
+
+
+def _named(found: dict[str, object], first: str, second: str) -> object:
+    return found[first] if first in found else found.get(second)
+
+
+def _last_object(tail: bytes) -> dict[str, object]:
+    end = len(tail)
+    for _ in range(_TRIES):
+        at = tail.rfind(_USAGE, 0, end)
+        if at < 0:
+            break
+        start = tail.find(b"{", at)
+        colon = tail[at + len(_USAGE) : start].strip() if start >= 0 else b""
+        found = _object_at(tail, start) if colon == b":" else None
+        if found is not None:
+            return found
+        end = at
+    return {}
+
+
+def _object_at(text: bytes, start: int) -> dict[str, object] | None:
+    depth = 0
+    for at in range(start, len(text)):
+        depth += {0x7B: 1, 0x7D: -1}.get(text[at], 0)
+        if depth == 0:
+            try:
+                found = orjson.loads(text[start : at + 1])
+            except orjson.JSONDecodeError:
+                return None
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def _count(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < TOKEN_LIMIT else None
