@@ -17,8 +17,17 @@ from bbr.exchange import RouterConversation, lift
 from epp.transports.http import answers as http_answers
 from epp.transports.http import body as http_body
 from gateway.extproc.codec import Codec
-from gateway.extproc.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed, immediate_error
-from gateway.extproc.messages import Direction, Event, HeadersReceived, HeadersReply, ImmediateReply, Mutation, Reply
+from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed
+from gateway.extproc.protocol.messages import (
+    Direction,
+    Event,
+    HeadersReceived,
+    HeadersReply,
+    ImmediateReply,
+    Mutation,
+    Reply,
+    refuse,
+)
 from gateway.extproc.server import ExternalProcessor, Servicer, serving
 from gateway.extproc.service import credentials
 from gateway.service import clock
@@ -184,7 +193,7 @@ class HttpPicking:
         if self.orders.hangs:
             await asyncio.sleep(60)
         lifted = lift(headers, body)
-        reply = self.orders.reply or lifted.error
+        reply = self.orders.reply or (None if lifted.rejection is None else refuse(lifted.rejection))
         if reply is not None:
             return self._reply(request, reply)
         return web.Response(headers=self._picked(lifted.model))
@@ -236,7 +245,10 @@ class PickerProcess:
 async def start_picker(port: int, http_port: int | None = None, certificate: Path | None = None) -> PickerProcess:
     orders, log, stack = Orders(), AccessLog(), AsyncExitStack()
     processor = ExternalProcessor(
-        lambda metadata: Picking(orders, metadata.get(protocol.POOL_METADATA, "")), Codec(), clock.monotonic, _Silent()
+        lambda metadata, _push: Picking(orders, metadata.get(protocol.POOL_METADATA, "")),
+        Codec(),
+        clock.monotonic,
+        _Silent(),
     )
     servicers: list[Servicer] = [processor, Health(lambda: True), log]
     await stack.enter_async_context(serving(servicers, f"{HOST}:{port}", credentials(certificate)))
@@ -249,7 +261,7 @@ async def start_picker(port: int, http_port: int | None = None, certificate: Pat
 async def router(port: int, base_of: Mapping[str, str]) -> AsyncIterator[None]:
     """The body-based router."""
     processor = ExternalProcessor(
-        lambda _: RouterConversation(base_of, lambda _reading: None, PROTOCOL_MODES),
+        lambda _metadata, _push: RouterConversation(base_of, lambda _reading: None, PROTOCOL_MODES),
         Codec(),
         clock.monotonic,
         _Silent(),
@@ -258,4 +270,4 @@ async def router(port: int, base_of: Mapping[str, str]) -> AsyncIterator[None]:
         yield
 
 
-__all__ = ["HOST", "AccessLog", "HeadersReply", "ModelServer", "Orders", "immediate_error", "router", "start_picker"]
+__all__ = ["HOST", "AccessLog", "HeadersReply", "ModelServer", "Orders", "router", "start_picker"]

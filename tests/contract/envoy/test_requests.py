@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from controlplane.options import Options, PickerTransport
-from gateway.extproc.messages import ImmediateReply
+from gateway.extproc.protocol.messages import ImmediateReply, refuse
 from gateway.wire import errors
 from gateway.wire.protocol import HEARTBEAT_SECONDS
 from tests.conftest import free_ports, required
 from tests.contract.envoy.conftest import Bed, MakeBed
-from tests.contract.envoy.fakes import HOST, ModelServer, immediate_error, start_picker
+from tests.contract.envoy.fakes import HOST, ModelServer, start_picker
 from tests.contract.envoy.gateway_under_test import pool, slice_of
 
 pytestmark = pytest.mark.envoy
@@ -98,10 +98,10 @@ async def test_a_dying_picker_cuts_no_answer_in_flight(bed: Bed) -> None:
 
 async def test_what_the_picker_answers_passes_as_it_is(bed: Bed) -> None:
     for refusal in (
-        immediate_error(429, errors.ErrorCode.POOL_SATURATED, "later", retry_after=3),
-        immediate_error(503, errors.ErrorCode.NO_READY_ENDPOINT, "none of it"),
-        immediate_error(404, errors.ErrorCode.MODEL_NOT_FOUND, "not here"),
-        immediate_error(500, errors.ErrorCode.INTERNAL, "oh"),
+        refuse(errors.Rejection(429, errors.ErrorCode.POOL_SATURATED, "later", retry_after=3)),
+        refuse(errors.Rejection(503, errors.ErrorCode.NO_READY_ENDPOINT, "none of it")),
+        refuse(errors.Rejection(404, errors.ErrorCode.MODEL_NOT_FOUND, "not here")),
+        refuse(errors.Rejection(500, errors.ErrorCode.INTERNAL, "oh")),
     ):
         bed.orders.reply = refusal
         for model in ("open", "closed"):

@@ -13,7 +13,7 @@ from gateway.service import admin, lifecycle
 
 PROGRAM = """
 import asyncio
-from gateway import lifecycle
+from gateway.service import lifecycle
 
 async def main(stopping):
     print("up", flush=True)

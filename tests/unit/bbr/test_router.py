@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from bbr.exchange import Reading, RouterConversation, lift
-from gateway.extproc.messages import (
+from gateway.extproc.protocol.messages import (
     BodyMode,
     BodyReceived,
     BodyReply,

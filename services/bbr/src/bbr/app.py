@@ -8,8 +8,9 @@ from pathlib import Path
 from bbr.exchange import RouterConversation
 from bbr.metrics import Metrics
 from gateway.extproc.codec import Codec
-from gateway.extproc.exchange import PROTOCOL_MODES
-from gateway.extproc.messages import BodyMode, Modes
+from gateway.extproc.conversation import Push
+from gateway.extproc.protocol.exchange import PROTOCOL_MODES
+from gateway.extproc.protocol.messages import BodyMode, Modes
 from gateway.extproc.server import ExternalProcessor
 from gateway.extproc.service import Listeners, serve
 from gateway.kube.adapters import BaseModels, base_models
@@ -74,9 +75,11 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     """Build, serve, drain."""
     metrics, mapped = Metrics(), Mapped()
     modes = options.modes
-    processor = ExternalProcessor(
-        lambda _metadata: RouterConversation(mapped.names(), metrics.observe, modes), Codec(), clock.monotonic, metrics
-    )
+
+    def conversation(_metadata: Mapping[str, str], _push: Push) -> RouterConversation:
+        return RouterConversation(mapped.names(), metrics.observe, modes)
+
+    processor = ExternalProcessor(conversation, Codec(), clock.monotonic, metrics)
 
     def is_ready() -> bool:
         return mapped.current is not None and not stopping.is_set()

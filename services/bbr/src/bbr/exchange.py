@@ -2,7 +2,7 @@
 
     model is a string        x-gateway-model-name, and x-gateway-base-model-name when the base is known
     no model, no JSON body   the request goes on without them
-    malformed JSON, JSON that is no object, a model that is no string: 400, but only for JSON content types
+    malformed JSON, JSON that is no object, a model that is no string or no name: 400, but only for JSON content types
 
 The reference sets the base header to an empty string for an unknown model; here it stays away, so that a route can
 match its absence and an unknown model falls through to "model not found". A client's own values are removed.
@@ -14,10 +14,11 @@ from enum import Enum
 
 import orjson
 
-from gateway.extproc.exchange import Decide, Exchange, Proceed, immediate_error
-from gateway.extproc.messages import Event, ImmediateReply, Modes, Mutation, Reply
-from gateway.wire.errors import ErrorCode
-from gateway.wire.models import MODEL_LIMIT, is_json, is_model_name
+from gateway.extproc.protocol.exchange import Decide, Exchange, Proceed
+from gateway.extproc.protocol.messages import Event, ImmediateReply, Modes, Mutation, Reply, refuse
+from gateway.wire import refusals
+from gateway.wire.errors import Rejection
+from gateway.wire.models import is_json, is_model_name
 from gateway.wire.protocol import BASE_MODEL_NAME, MODEL_NAME
 
 
@@ -32,11 +33,11 @@ class Reading(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lifted:
-    """`model` is set on FOUND, `error` on REFUSED."""
+    """`model` is set on FOUND, `rejection` on REFUSED."""
 
     reading: Reading
     model: str = ""
-    error: ImmediateReply | None = None
+    rejection: Rejection | None = None
 
 
 def lift(headers: Mapping[str, str], body: bytes) -> Lifted:
@@ -46,36 +47,27 @@ def lift(headers: Mapping[str, str], body: bytes) -> Lifted:
     must_be_json = is_json(headers.get("content-type", ""))
     if not must_be_json and not body[:64].lstrip().startswith(b"{"):
         return Lifted(Reading.NOT_JSON)
+    found = _read(body)
+    return found if must_be_json or found.rejection is None else Lifted(Reading.NOT_JSON)
+
+
+def _read(body: bytes) -> Lifted:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        message = f"the request body is not JSON: {error}"
-        return _refused(ErrorCode.INVALID_JSON, message) if must_be_json else Lifted(Reading.NOT_JSON)
-    found = _model(document)
-    return found if must_be_json or found.error is None else Lifted(Reading.NOT_JSON)
-
-
-def _model(document: object) -> Lifted:
+        return _refused(refusals.invalid_json(error))
     if not isinstance(document, dict):
-        return _refused(ErrorCode.INVALID_REQUEST, f"the request body must be a JSON object, got {_kind(document)}")
+        return _refused(refusals.not_an_object(document))
     model = document.get("model")
     if model is None or model == "":
         return Lifted(Reading.MISSING)
     if not isinstance(model, str):
-        return _refused(ErrorCode.INVALID_REQUEST, f"model: expected a string, got {_kind(model)}", "model")
-    if not is_model_name(model):
-        message = f"model: expected a name of at most {MODEL_LIMIT} printable characters"
-        return _refused(ErrorCode.INVALID_REQUEST, message, "model")
-    return Lifted(Reading.FOUND, model)
+        return _refused(refusals.model_not_a_string(model))
+    return Lifted(Reading.FOUND, model) if is_model_name(model) else _refused(refusals.not_a_name())
 
 
-def _refused(code: ErrorCode, message: str, param: str | None = None) -> Lifted:
-    return Lifted(Reading.REFUSED, error=immediate_error(400, code, message, param=param))
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
+def _refused(rejection: Rejection) -> Lifted:
+    return Lifted(Reading.REFUSED, rejection=rejection)
 
 
 class RouterConversation:
@@ -96,7 +88,7 @@ class RouterConversation:
     def is_at_rest(self) -> bool:
         return self._exchange.is_at_rest
 
-    def receive(self, event: Event, now: float) -> Sequence[Reply]:  # noqa: ARG002 - a conversation is told the time
+    def receive(self, event: Event, now: float) -> Sequence[Reply]:  # noqa: ARG002 - nothing here depends on the time
         replies: list[Reply] = []
         for step in self._exchange.receive(event):
             replies.extend(self._exchange.decided(self._decide(step)) if isinstance(step, Decide) else [step])
@@ -108,8 +100,8 @@ class RouterConversation:
     def _decide(self, request: Decide) -> Proceed | ImmediateReply:
         lifted = Lifted(Reading.MISSING) if request.is_partial else lift(request.headers, request.body)
         self._observe(lifted.reading)
-        if lifted.error is not None:
-            return lifted.error
+        if lifted.rejection is not None:
+            return refuse(lifted.rejection)
         return Proceed(_mutation(lifted, self._base_of.get(lifted.model), request.headers))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NewType
+from typing import NewType, Protocol
 
 from gateway.wire.errors import Rejection
 
@@ -148,6 +148,23 @@ class Reply:
 
 
 Verdict = Pick | Reply | Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A request that waits for its verdict. Its waiter gets the verdict later, unless the ticket is cancelled."""
+
+    number: int
+
+
+class Waiter(Protocol):
+    """Whoever submitted a request that waits: its transport."""
+
+    def decide(self, verdict: Verdict, now: float) -> None:
+        """Take the verdict. Called once, never from within `submit`, and never after `cancel`.
+
+        The call may come from within any other call of the picker, so an implementation must not call the picker.
+        """
 
 
 class Outcome(StrEnum):

@@ -1,6 +1,6 @@
 """Protobuf to events and replies to protobuf: the only module of the ext_proc path that knows protobuf.
 
-Both functions work on bytes, since gRPC is told not to (de)serialise. What is always the same is serialised once.
+Both functions work on bytes: gRPC (de)serialises nothing itself. What is always the same is serialised once.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from gateway.extproc.messages import (
+from gateway.extproc.protocol.messages import (
     NO_METADATA,
     NO_MUTATION,
     BodyMode,
@@ -22,6 +22,7 @@ from gateway.extproc.messages import (
     ImmediateReply,
     Metadata,
     Modes,
+    MoreTime,
     Mutation,
     Reply,
     TrailersReceived,
@@ -106,6 +107,8 @@ class Codec:
                 (message.request_trailers if direction is REQUEST else message.response_trailers).SetInParent()
             case ImmediateReply():
                 _immediate(message.immediate_response, reply)
+            case MoreTime(seconds):
+                message.override_message_timeout.FromNanoseconds(round(seconds * 1e9))
         serialised: bytes = message.SerializeToString()
         return serialised
 

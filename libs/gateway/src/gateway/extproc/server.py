@@ -1,22 +1,24 @@
-"""The gRPC shell of an ext_proc service: one RPC is one conversation. It knows grpc.aio and nothing else.
+"""The gRPC server of an ext_proc service on grpc.aio: one RPC is one conversation. It knows no service.
 
-A conversation is pure: events in, replies out. The end of the RPC, however it comes, closes it exactly once. On a
-drain, RPCs that owe nothing are ended with OK at once (the proxy then goes on by itself), the others when they come
-to rest.
+Events go in, replies come out in order, and replies that the conversation pushes go out as soon as they can. The end of
+the RPC, however it comes, closes the conversation exactly once. On a drain, RPCs that owe no reply end with OK at once
+(the proxy then goes on by itself), the others when they come to rest.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import grpc
 import grpc.aio
 
 from gateway.extproc.codec import Codec, UnknownMessageError
-from gateway.extproc.exchange import ProtocolViolation
-from gateway.extproc.messages import Event, Reply
+from gateway.extproc.conversation import Conversation, Open, ServerMetrics
+from gateway.extproc.protocol.exchange import ProtocolViolation
+from gateway.extproc.protocol.messages import Reply
 from gateway.service import logs
 from gateway.service.clock import Clock
 from gateway.wire.protocol import BODY_LIMIT_BYTES
@@ -26,9 +28,9 @@ log = logs.get(__name__)
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 # A whole body is one message, with some room for its frame and the headers around it.
 MESSAGE_LIMIT_BYTES = BODY_LIMIT_BYTES + 1024 * 1024
-# An open stream is what says that a request lives, so a proxy whose host vanished must not leave one behind. One that
-# says nothing is asked this often, and is gone if it does not answer within the second: half a minute in all, as long
-# as three heartbeats of the access log. A proxy of any make answers pings by itself, whatever its load.
+# An open stream means that its request lives, so a proxy whose host vanished must not leave one behind. A silent
+# connection is pinged this often, and closed without an answer for the second time: half a minute in all, as long as
+# three heartbeats of the access log. A proxy of any make answers pings by itself, whatever its load.
 KEEPALIVE_MS = 10_000
 KEEPALIVE_TIMEOUT_MS = 20_000
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -39,57 +41,89 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),  # else a keepalive's ping is waited for a minute
     ("grpc.keepalive_permit_without_calls", 1),
-    # Envoy pings idle connections as often as it is told to; that is no abuse.
+    # Envoy pings idle connections as often as its configuration says; that is no abuse.
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),
 )
 
 
-class Conversation(Protocol):
-    """What a service does with one stream. Pure: `now` is monotonic seconds."""
+class _Outbox:
+    """The replies of one RPC on their way out, in order: gRPC takes one write at a time."""
+
+    __slots__ = ("_encode", "_is_open", "_is_writing", "_on_pushed", "_replies", "_write", "_writers")
+
+    def __init__(
+        self,
+        write: Callable[[bytes], Awaitable[None]],
+        encode: Callable[[Reply], bytes],
+        writers: asyncio.TaskGroup,
+        on_pushed: Callable[[], None],
+    ) -> None:
+        self._write = write
+        self._encode = encode
+        self._writers = writers
+        self._on_pushed = on_pushed
+        self._replies: deque[Reply] = deque()
+        self._is_writing = False
+        self._is_open = True
 
     @property
-    def is_finished(self) -> bool:
-        """It will never say anything again: the RPC may end with OK."""
+    def is_empty(self) -> bool:
+        """Every reply has been written."""
+        return not self._replies and not self._is_writing
 
-    @property
-    def is_at_rest(self) -> bool:
-        """It owes nothing now: a drain may end the RPC with OK."""
+    async def send(self, replies: Sequence[Reply]) -> None:
+        """Write replies, or leave them to the task that is writing earlier ones."""
+        self._replies.extend(replies)
+        if not self._is_writing:
+            await self._flush()
 
-    def receive(self, event: Event, now: float) -> Sequence[Reply]:
-        """Take the proxy's next message and say what goes back."""
+    def push(self, replies: Sequence[Reply]) -> None:
+        """Have replies written by a task of their own."""
+        if self._is_open and replies:
+            self._replies.extend(replies)
+            self._writers.create_task(self._flush_pushed())
 
-    def close(self, now: float, *, is_cut: bool = False) -> None:
-        """The stream is over; called exactly once. When it is cut, the latest replies were not all written."""
+    def close(self) -> None:
+        """Take no further reply."""
+        self._is_open = False
 
+    async def _flush_pushed(self) -> None:
+        if not self._is_writing:
+            await self._flush()
+            self._on_pushed()
 
-# Receives the stream's initial metadata.
-Open = Callable[[Mapping[str, str]], Conversation]
-
-
-class Observer(Protocol):
-    """What an operator counts."""
-
-    def violation(self, reason: str) -> None:
-        """A proxy broke the protocol."""
+    async def _flush(self) -> None:
+        self._is_writing = True
+        while self._replies:
+            await self._write(self._encode(self._replies.popleft()))
+        self._is_writing = False
 
 
 @dataclass(slots=True)
 class _Call:
-    conversation: Conversation
+    """One RPC; its task reads."""
+
     task: asyncio.Task[Any]
+    outbox: _Outbox = field(init=False)
+    conversation: Conversation = field(init=False)
     is_released: bool = False
-    is_saying: bool = False  # replies are being written
+
+    def release(self) -> None:
+        """End the RPC with OK."""
+        if not self.is_released:
+            self.is_released = True
+            self.task.cancel()
 
 
 class ExternalProcessor:
     """The servicer. Register with `add_to`."""
 
-    def __init__(self, open_conversation: Open, codec: Codec, clock: Clock, observer: Observer) -> None:
+    def __init__(self, open_conversation: Open, codec: Codec, clock: Clock, metrics: ServerMetrics) -> None:
         self._open = open_conversation
         self._codec = codec
         self._clock = clock
-        self._observer = observer
+        self._metrics = metrics
         self._calls: dict[int, _Call] = {}
         self._is_draining = False
         self._is_idle = asyncio.Event()
@@ -99,52 +133,66 @@ class ExternalProcessor:
         process = grpc.stream_stream_rpc_method_handler(self._process)
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {"Process": process})])
 
-    async def _process(self, _messages: object, context: Any) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a servicer runs in a task")
-        conversation = self._open({item.key: item.value for item in context.invocation_metadata() or ()})
-        call = self._calls[id(task)] = _Call(conversation, task)
-        try:
-            await self._converse(call, context)
-        except asyncio.CancelledError:
-            if not call.is_released:
-                raise
-        except (ProtocolViolation, UnknownMessageError) as error:
-            self._observer.violation(str(error))
-            log.debug("a proxy broke the protocol", reason=str(error))
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        finally:
-            del self._calls[id(task)]
-            if self._is_draining and not self._calls:
-                self._is_idle.set()
-            conversation.close(self._clock(), is_cut=call.is_saying)
-
-    async def _converse(self, call: _Call, context: Any) -> None:
-        read, write = context.read, context.write
-        decode, encode = self._codec.decode, self._codec.encode
-        conversation, clock = call.conversation, self._clock
-        while True:
-            message = await read()
-            if message is grpc.aio.EOF:
-                return
-            replies = conversation.receive(decode(message), clock())
-            call.is_saying = True
-            for reply in replies:
-                await write(encode(reply))
-            call.is_saying = False
-            if conversation.is_finished or (self._is_draining and conversation.is_at_rest):
-                return
-
     async def drain(self) -> None:
         """End what is at rest; return when no call is left."""
         self._is_draining = True
         for call in list(self._calls.values()):
-            if call.conversation.is_at_rest and not call.is_saying:
-                call.is_released = True
-                call.task.cancel()
+            self._release_if_over(call)
         if self._calls:
             await self._is_idle.wait()
+
+    async def _process(self, _messages: object, context: Any) -> None:
+        violation = None
+        async with asyncio.TaskGroup() as writers:
+            call = self._begin(context, writers)
+            try:
+                await self._converse(call, context.read)
+            except asyncio.CancelledError:
+                if not call.is_released:
+                    raise
+                call.task.uncancel()
+            except (ProtocolViolation, UnknownMessageError) as error:
+                violation = str(error)
+            finally:
+                self._end(call)
+        if violation is not None:
+            self._metrics.violation(violation)
+            log.debug("a proxy broke the protocol", reason=violation)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, violation)
+
+    def _begin(self, context: Any, writers: asyncio.TaskGroup) -> _Call:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a servicer runs in a task")
+        call = self._calls[id(task)] = _Call(task)
+        call.outbox = _Outbox(context.write, self._codec.encode, writers, lambda: self._release_if_over(call))
+        metadata = {item.key: item.value for item in context.invocation_metadata() or ()}
+        call.conversation = self._open(metadata, call.outbox.push)
+        return call
+
+    async def _converse(self, call: _Call, read: Callable[[], Awaitable[Any]]) -> None:
+        decode, send = self._codec.decode, call.outbox.send
+        conversation, clock = call.conversation, self._clock
+        while (message := await read()) is not grpc.aio.EOF:
+            await send(conversation.receive(decode(message), clock()))
+            if self._is_over(call):
+                return
+
+    def _is_over(self, call: _Call) -> bool:
+        conversation = call.conversation
+        ends = conversation.is_finished or (self._is_draining and conversation.is_at_rest)
+        return ends and call.outbox.is_empty
+
+    def _release_if_over(self, call: _Call) -> None:
+        if self._is_over(call):
+            call.release()
+
+    def _end(self, call: _Call) -> None:
+        del self._calls[id(call.task)]
+        if self._is_draining and not self._calls:
+            self._is_idle.set()
+        call.outbox.close()
+        call.conversation.close(self._clock(), is_cut=not call.outbox.is_empty)
 
 
 class Servicer(Protocol):

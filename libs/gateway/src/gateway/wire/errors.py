@@ -1,8 +1,10 @@
 """The one shape in which an error reaches a client: OpenAI's, with a `code` from a documented list.
 
-Pure. Every service and the rendered Envoy configuration use these codes; `docs/errors.md` lists them for people.
+Pure. Every service and the rendered Envoy configuration use these codes; `docs/errors.md` lists them for people. What
+is refused, and in which words, is in `refusals`.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,6 +45,13 @@ class Rejection:
     message: str
     param: str | None = None
     retry_after: float | None = None
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The response headers. A client comes back in whole seconds, at least one, and never too early."""
+        json = ("content-type", "application/json")
+        if self.retry_after is None:
+            return (json,)
+        return (json, ("retry-after", str(max(1, math.ceil(self.retry_after)))))
 
     def body(self) -> bytes:
         """The JSON object `{"error": {"message", "type", "param", "code"}}` as bytes."""

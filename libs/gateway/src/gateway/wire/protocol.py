@@ -1,7 +1,8 @@
-"""Names that travel on the wire: headers, metadata keys and health services, each in one place.
+"""Names that two programs must agree on: headers, metadata keys, access-log tags and health services.
 
 Sources: Endpoint Picker Protocol (proposal 004 of the Gateway API Inference Extension) for the destination keys and
-namespaces; the body-based router of the same project for the model headers. Pure constants, no imports of ours.
+namespaces; the body-based router of the same project for the model headers. Constants only. Lua scripts repeat some of
+these names; a test holds them to this module. Default ports are in `ports`, refusals in `refusals`.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ CLIENT_HEADER_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-# Which pool a route asks about: gRPC initial metadata on the ext_proc stream, a request header on the HTTP door.
+# The pool of a route: gRPC initial metadata of the ext_proc stream, a request header of the HTTP transport.
 # The value is `namespace/name`; on the models route it is a comma list of them.
 POOL_METADATA: Final = "x-gateway-inference-pool"
 
@@ -43,19 +44,40 @@ POOL_METADATA: Final = "x-gateway-inference-pool"
 # longer than the picker plugin's own only on request: a gateway that takes a single endpoint would choke on a list.
 FALLBACKS_METADATA: Final = "x-gateway-fallback-endpoints"
 
+# How many seconds the proxy lets a picker extend its message timeout once (`max_message_timeout`), in the initial
+# metadata. A picker asks for more time only where the route says this: other proxies need not know such a reply.
+LONGEST_WAIT_METADATA: Final = "x-gateway-longest-wait"
+
 # Written by the picker into dynamic metadata and read back from Envoy's access log. Never the request id, which a
 # client can choose.
 PICK_ID: Final = "x-pointsman-pick-id"
+# A request header that asks for an explanation, and the response headers that give it.
 EXPLAIN: Final = "x-pointsman-explain"
-# Envoy's access log tells of each live request this often; a picker counts the beats that it misses.
+EXPLAIN_ENDPOINT: Final = "x-pointsman-endpoint"
+EXPLAIN_MARGIN: Final = "x-pointsman-margin"
+# Envoy writes an access-log entry for each live request this often; a picker counts the beats that it misses.
 HEARTBEAT_SECONDS: Final = 10.0
-# On the HTTP door a verdict that is not a pick travels as a header, since ext_authz treats 5xx as a failed picker.
+# In the HTTP transport a refusal of 500 and above travels as headers, since ext_authz treats 5xx as a failed picker.
 VERDICT: Final = "x-gateway-picker-verdict"
 VERDICT_MESSAGE: Final = "x-gateway-picker-message"
-# Requests of Envoy to the HTTP door, written by the control plane alone: also do the body-based router's work; and a
-# health check, which needs a mark of its own since every path belongs to clients.
+# Marks on requests of Envoy to the HTTP transport, written by the control plane alone. The first also asks for the
+# body-based router's work; with the value `check` it asks for a judgement of the body instead of a pick. The second is
+# a health check, which needs a mark of its own since every path belongs to clients.
 MODEL_HEADERS: Final = "x-gateway-model-headers"
+MODEL_HEADERS_CHECK: Final = "check"
 PICKER_HEALTH: Final = "x-gateway-picker-health"
+
+# What Envoy's access log carries. ext_authz writes the headers of its answers under this namespace, whatever the
+# filter is called; token usage stands under the other one, written by Envoy's filters and by a Lua script.
+EXT_AUTHZ_NAMESPACE: Final = "envoy.filters.http.ext_authz"
+USAGE_NAMESPACE: Final = "llm"
+PROMPT_TOKENS: Final = "prompt_tokens"
+COMPLETION_TOKENS: Final = "completion_tokens"
+TOTAL_TOKENS: Final = "total_tokens"
+CACHED_TOKENS: Final = "cached_tokens"
+# A custom tag: milliseconds from the request's first byte to the first byte of the answer's body, "-" without one.
+TTFT_TAG: Final = "ttft"
+
 PREFILL_ENDPOINT: Final = "x-prefiller-host-port"
 ENCODE_ENDPOINTS: Final = "x-encoder-hosts-ports"
 # Where the proxy beside a model server goes by what they say; a picker writes them and a client may not.

@@ -1,7 +1,7 @@
 """The endpoint picker's composition root: the only module that constructs everything.
 
-discovery ─┐                      ┌─ ext_proc door (gRPC)
-scraper ───┼──▶ Picker (pure) ◀───┼─ HTTP door
+discovery ─┐                      ┌─ ext_proc transport (gRPC)
+scraper ───┼──▶ Picker (pure) ◀───┼─ HTTP transport
 sharing ───┘        │             └─ access log (gRPC)
                     └──▶ metrics, /debug/*
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from epp.app import debug as debug
 from epp.app.config_file import ConfigSource
-from epp.app.timing import TimedBrain
+from epp.app.timing import TimedPicker
 from epp.config import SchedulerConfig
 from epp.discovery import Discovery, Pools
 from epp.domain import PoolId, SharedEvent
@@ -26,9 +26,10 @@ from epp.scraping.scraper import Scraper, Source
 from epp.sharing.stream import Apply, SharedStream
 from epp.telemetry.metrics import Metrics
 from epp.transports.accesslog import NAMESPACES, FeedbackIntake, LogSight
-from epp.transports.extproc.servicer import external_processor
 from epp.transports.extproc.streams import OpenStreams
-from epp.transports.http.server import HttpDoor
+from epp.transports.servers.extproc import external_processor
+from epp.transports.servers.http import HttpTransport
+from epp.transports.servers.http_connection import Shared
 from gateway.accesslog import receiver as accesslog
 from gateway.accesslog.receiver import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
@@ -71,12 +72,12 @@ class Stack:
         intake = FeedbackIntake(self.picker, clock.monotonic, self.metrics)
         self.log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
         self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)
-        self.brain = TimedBrain(self.picker, clock.monotonic, self.metrics)
+        self.timed_picker = TimedPicker(self.picker, clock.monotonic, self.metrics)
         self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))
-        self.processor = external_processor(self.brain, clock.monotonic, self.metrics, self.streams)
+        self.processor = external_processor(self.timed_picker, self.streams, clock.monotonic, self.metrics)
 
     def jobs(self, source: ConfigSource) -> Iterator[Coroutine[Any, Any, None]]:
-        """What runs beside the doors."""
+        """What runs beside the transports."""
         yield self.discovery.follow()
         yield self.scraper.run()
         yield source.follow(self._reconfigure)
@@ -108,26 +109,32 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     def is_ready() -> bool:
         return picker.is_ready() and not stopping.is_set()
 
-    door = HttpDoor(stack.brain, clock.monotonic, metrics, lambda: stack.discovery.base_models, is_ready)
+    shared = Shared(
+        stack.timed_picker,
+        clock.monotonic,
+        metrics,
+        base_models=lambda: stack.discovery.base_models,
+        is_ready=is_ready,
+    )
     operators = admin.application(metrics.registry, is_ready, debug.routes(picker, clock.monotonic, clock.wall))
     async with (
         lifecycle.background(*stack.jobs(source)),
         admin.serving(operators, options.listeners.host, options.metrics_port),
-        open_door(door, options),
+        open_http(HttpTransport(shared), options),
     ):
         lifecycle.tune_collector()
         await serve(stopping, options.listeners, Health(is_ready), [stack.processor, stack.log_receiver])
 
 
-def open_door(door: HttpDoor, options: Options) -> AbstractAsyncContextManager[int | None]:
-    """The HTTP door, if it was asked for."""
+def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContextManager[int | None]:
+    """The HTTP transport, if a flag opens it."""
     if options.http_port is None and options.http_socket is None:
         return nullcontext()
-    return door.serving(options.http_host, options.http_port, options.http_socket)
+    return transport.serving(options.http_host, options.http_port, options.http_socket)
 
 
 def build_picker(options: Options, config: SchedulerConfig, metrics: Metrics, journal: Journal) -> Picker:
-    """The brain."""
+    """The picker of this process."""
     return Picker(
         config,
         random=Random(),

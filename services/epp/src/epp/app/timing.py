@@ -1,41 +1,48 @@
-"""Measures decisions: a door's view of the brain that tells an observer how long each took. A shell, for its clock."""
+"""Measures decisions: stands between the transports and the picker, and counts how long each took.
+
+A shell, for its clock. A request that waits is measured up to its ticket: how long it waits is no part of a decision.
+"""
 
 from typing import Protocol
 
-from epp.domain import Outcome, PickId, Request, Verdict
+from epp.domain import Outcome, PickId, Request, Ticket, Verdict, Waiter
 from gateway.service.clock import Clock
 
 
-class Brain(Protocol):
-    """What doors ask."""
+class RequestPicker(Protocol):
+    """The part of the picker that transports use."""
 
-    def pick(self, request: Request, now: float) -> Verdict:
-        """Decide."""
+    def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict | Ticket:
+        """Decide, or let the request wait."""
+
+    def cancel(self, ticket: Ticket, now: float) -> None:
+        """Forget a request that waits."""
 
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
         """A pick is over."""
 
 
-class Observer(Protocol):
+class DecisionMetrics(Protocol):
     """What an operator counts."""
 
     def took(self, seconds: float) -> None:
         """One decision."""
 
 
-class TimedBrain:
-    """Stands before the brain at every door."""
+class TimedPicker:
+    """The picker as every transport sees it."""
 
-    __slots__ = ("_brain", "_clock", "_observer", "settle")
+    __slots__ = ("_clock", "_metrics", "_picker", "cancel", "settle")
 
-    def __init__(self, brain: Brain, clock: Clock, observer: Observer) -> None:
-        self._brain = brain
+    def __init__(self, picker: RequestPicker, clock: Clock, metrics: DecisionMetrics) -> None:
+        self._picker = picker
         self._clock = clock
-        self._observer = observer
-        self.settle = brain.settle
+        self._metrics = metrics
+        self.cancel = picker.cancel
+        self.settle = picker.settle
 
-    def pick(self, request: Request, now: float) -> Verdict:
-        """Decide, and say how long it took since the door read its clock."""
-        verdict = self._brain.pick(request, now)
-        self._observer.took(self._clock() - now)
+    def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict | Ticket:
+        """Decide, and count the time since the transport read its clock."""
+        verdict = self._picker.submit(request, waiter, now)
+        self._metrics.took(self._clock() - now)
         return verdict

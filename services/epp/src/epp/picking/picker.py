@@ -1,7 +1,7 @@
 """The brain behind one call: which endpoint serves this request. Pure, single-threaded.
 
-Doors call `pick` and `settle`, shells feed `replace_pools`, `observe` and `feedback`; nothing here awaits, reads a
-clock or does I/O, and nobody else changes the state. A pick goes
+Transports call `submit`, `cancel` and `settle`, shells feed `replace_pools`, `observe` and `feedback`; nothing here
+awaits, reads a clock or does I/O, and nobody else changes the state. A pick goes
 
     models list? → pool → body → priority and rewrite → candidates → matches → admission → profiles → reservation
 
@@ -34,7 +34,9 @@ from epp.domain import (
     ScrapeFault,
     ServedModel,
     SharedEvent,
+    Ticket,
     Verdict,
+    Waiter,
     replica_of,
 )
 from epp.picking import explain, served
@@ -100,7 +102,15 @@ class Picker:
         # A restarted picker must not take up ids of its former self, whose feedback may still come.
         self._picks = random.getrandbits(40)
 
-    # What doors ask
+    # What transports ask
+
+    def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict | Ticket:
+        """The verdict on one request, or a ticket if it waits: then `waiter` gets the verdict later."""
+        del waiter  # no request waits yet
+        return self.pick(request, now)
+
+    def cancel(self, ticket: Ticket, now: float) -> None:
+        """The client or the proxy of a waiting request is gone. Unknown tickets are ignored."""
 
     def pick(self, request: Request, now: float) -> Verdict:
         """The verdict on one request; a Pick is reserved until it is settled."""

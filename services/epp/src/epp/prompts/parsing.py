@@ -16,9 +16,10 @@ import orjson
 import xxhash
 
 from epp.domain import NO_LABELS, Request
-from gateway.wire import protocol
-from gateway.wire.errors import ErrorCode, Rejection
-from gateway.wire.models import MODEL_LIMIT, is_model_name
+from gateway.wire import protocol, refusals
+from gateway.wire.errors import Rejection
+from gateway.wire.models import is_model_name
+from gateway.wire.refusals import kind_of
 
 # Messages, their parts and listed prompts of one request together. Each costs the picker half a microsecond in which it
 # decides nothing else; a request of millions would stall every other one for seconds. No prompt has so many.
@@ -90,10 +91,15 @@ class InferenceRequest:
         return len(self.canonical) // BYTES_PER_TOKEN
 
 
-class _InvalidError(Exception):
+class _RefusedError(Exception):
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(rejection.message)
+        self.rejection = rejection
+
+
+class _InvalidError(_RefusedError):
     def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.message, self.param = message, param
+        super().__init__(refusals.invalid(message, param))
 
 
 def api_of(path: str) -> Api:
@@ -112,10 +118,10 @@ def parse(request: Request, *, is_opaque: bool = False) -> InferenceRequest | Re
         return InferenceRequest(model=None, api=api, headers=request.headers)
     try:
         return _read(request, api)
-    except _InvalidError as error:
-        return Rejection(400, ErrorCode.INVALID_REQUEST, error.message, error.param)
+    except _RefusedError as error:
+        return error.rejection
     except orjson.JSONDecodeError as error:
-        return Rejection(400, ErrorCode.INVALID_JSON, f"the body is not valid JSON: {error}")
+        return refusals.invalid_json(error)
 
 
 def _is_json(headers: Mapping[str, str], api: Api) -> bool:
@@ -130,18 +136,17 @@ def _is_json(headers: Mapping[str, str], api: Api) -> bool:
 def _read(request: Request, api: Api) -> InferenceRequest:
     body = orjson.loads(request.body)
     if not isinstance(body, dict):
-        raise _InvalidError(f"the body must be a JSON object, got {_kind(body)}")
+        raise _RefusedError(refusals.not_an_object(body))
     model = body.get("model")
     if not isinstance(model, str) and (model is not None or api not in (Api.OTHER, Api.GENERATE)):
-        said = "is missing" if "model" not in body else f"must be a string, got {_kind(model)}"
-        raise _InvalidError(f"'model' {said}", "model")
+        raise _RefusedError(refusals.model_not_a_string(model) if "model" in body else refusals.model_missing())
     _check_name(model, "model")
     _check_name(request.headers.get(protocol.MODEL_NAME_REWRITE), protocol.MODEL_NAME_REWRITE)
     canonical = _Canonical()
     canonical.read(api, body)
     salt = body.get("cache_salt")
     if salt is not None and not isinstance(salt, str):
-        raise _InvalidError(f"'cache_salt' must be a string, got {_kind(salt)}", "cache_salt")
+        raise _InvalidError(f"'cache_salt' must be a string, got {kind_of(salt)}", "cache_salt")
     return InferenceRequest(
         model=model,
         target_model=model or "",
@@ -157,7 +162,7 @@ def _read(request: Request, api: Api) -> InferenceRequest:
 
 def _check_name(name: str | None, param: str) -> None:
     if name is not None and not is_model_name(name):
-        raise _InvalidError(f"{param!r} must be a name of at most {MODEL_LIMIT} printable characters", param)
+        raise _RefusedError(refusals.not_a_name(param))
 
 
 def _max_tokens(body: JsonObject) -> int | None:
@@ -208,7 +213,7 @@ class _Canonical:
             if value is None:
                 continue
             if not isinstance(value, bool):
-                raise _InvalidError(f"{flag!r} must be true or false, got {_kind(value)}", flag)
+                raise _InvalidError(f"{flag!r} must be true or false, got {kind_of(value)}", flag)
 
     def _arguments(self, body: JsonObject, names: Sequence[str]) -> None:
         for name in names:
@@ -243,7 +248,7 @@ class _Canonical:
                 self.pieces.append(_dump(item, f"{param}[{index}]"))
             else:
                 raise _InvalidError(
-                    f"'{param}[{index}]' must be a string or a list of token ids, got {_kind(item)}", param
+                    f"'{param}[{index}]' must be a string or a list of token ids, got {kind_of(item)}", param
                 )
 
     def _take(self, items: Sequence[object], param: str) -> None:
@@ -267,10 +272,10 @@ class _Canonical:
                 if isinstance(message, str):
                     pieces += (message.encode(), b"\x1e")
                     continue
-                raise _InvalidError(f"'{param}[{index}]' must be an object, got {_kind(message)}", param)
+                raise _InvalidError(f"'{param}[{index}]' must be an object, got {kind_of(message)}", param)
             role, content = message.get("role"), message.get("content")
             if role is not None and not isinstance(role, str):
-                raise _InvalidError(f"'{param}[{index}].role' must be a string, got {_kind(role)}", param)
+                raise _InvalidError(f"'{param}[{index}].role' must be a string, got {kind_of(role)}", param)
             pieces += ((role or "").encode(), b"\x1f")
             if isinstance(content, str):
                 pieces.append(content.encode())
@@ -278,7 +283,7 @@ class _Canonical:
                 self._parts(content, f"{param}[{index}].content", param)
             elif content is not None:
                 raise _InvalidError(
-                    f"'{param}[{index}].content' must be a string or a list, got {_kind(content)}", param
+                    f"'{param}[{index}].content' must be a string or a list, got {kind_of(content)}", param
                 )
             if len(message) > 2 or content is None:
                 rest = {key: value for key, value in message.items() if key not in ("role", "content")}
@@ -293,7 +298,7 @@ class _Canonical:
                 self.pieces.append(part.encode())
                 continue
             if not isinstance(part, dict):
-                raise _InvalidError(f"'{place}[{index}]' must be an object, got {_kind(part)}", param)
+                raise _InvalidError(f"'{place}[{index}]' must be an object, got {kind_of(part)}", param)
             text = part.get("text")
             if isinstance(text, str):
                 self.pieces.append(text.encode())
@@ -325,8 +330,3 @@ def _dump(value: object, place: str) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # nested deeper than any real prompt
         raise _InvalidError(f"{place!r} is nested too deeply", place.partition("[")[0]) from None
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")

@@ -1,4 +1,4 @@
-"""What the response phases of ext_proc tell of a pick, for gateways that send no access log. Pure.
+"""Feedback from the response phases of ext_proc, for gateways that send no access log. Pure.
 
 Bodies are only looked at, in a bounded tail: the usage of an answer stands near its end, in JSON and in event streams.
 """
@@ -6,13 +6,13 @@ Bodies are only looked at, in a bounded tail: the usage of an answer stands near
 import orjson
 
 from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, Pick
-from gateway.extproc.messages import BodyReceived, Event, HeadersReceived
+from gateway.extproc.protocol.messages import BodyReceived, Event, HeadersReceived
 from gateway.wire.protocol import DESTINATION_SERVED, LB_NAMESPACE
 
 # The last event of a stream and the `usage` of an answer fit many times over.
 TAIL_BYTES = 16 * 1024
 _USAGE = b'"usage"'
-# As chat and completions say it; as responses and messages do.
+# The names in chat and completions, then those in responses and messages.
 _PROMPT, _COMPLETION = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
 _DETAILS = ("prompt_tokens_details", "input_tokens_details")
 # What else stands near the end under this name is tried a few times, not as often as fits.
@@ -45,11 +45,11 @@ class ResponseWatch:
                 self._tail = (self._tail + data)[-TAIL_BYTES:]
 
     def feedback(self, pick: Pick, picked_at: float, now: float) -> Feedback:
-        """All that was seen, as the final word."""
+        """All that was seen, as a final entry."""
         prompt, completion, cached = usage(self._tail)
         served = self._served
         if served is None and self._status is not None and self._status not in _NOT_SERVED:
-            served = pick.targets[0]  # few gateways say; the first of the list is whom they ask first
+            served = pick.targets[0]  # few gateways name it, and all begin with the first of the list
         return Feedback(
             pick_id=pick.id,
             pool=pick.pool,

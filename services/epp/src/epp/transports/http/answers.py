@@ -1,4 +1,4 @@
-"""What the HTTP door says: verdicts as the bytes of HTTP/1.1 responses.
+"""Verdicts as the bytes of HTTP/1.1 responses.
 
 Pure. The reader is Envoy's ext_authz filter: 200 lets the request pass and its headers become request headers and
 dynamic metadata; 4xx refuses it, status and body as given; 5xx would count as a failed picker. So a refusal of 500 and
@@ -10,10 +10,14 @@ from http import HTTPStatus
 from typing import Final
 
 from epp.domain import Pick, Reply, Verdict
-from gateway.wire.errors import ErrorCode, Rejection
-from gateway.wire.models import MODEL_LIMIT, is_model_name
+from gateway.wire import refusals
+from gateway.wire.errors import Rejection
+from gateway.wire.models import is_model_name
 from gateway.wire.protocol import BASE_MODEL_NAME, DESTINATION_ENDPOINT, MODEL_NAME, PICK_ID, VERDICT, VERDICT_MESSAGE
 
+Headers = tuple[tuple[str, str], ...]
+
+JSON_HEADERS: Final[Headers] = (("content-type", "application/json"),)
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = "connection: close\r\n"
 _OK: Final = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n"
@@ -25,15 +29,14 @@ READY: Final = f"{_OK}\r\n".encode()
 NOT_READY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
-def objection(pick: Pick, wants_model_headers: bool) -> Rejection | None:
-    """Why this pick cannot leave through this door; None for nearly all."""
+def objection(pick: Pick, *, wants_model_headers: bool) -> Rejection | None:
+    """Why this transport cannot carry the pick; None for nearly all."""
     if pick.body is not None:
-        message = "the model was to be rewritten, which needs the ext_proc door: ext_authz cannot change a body"
-        return Rejection(500, ErrorCode.INTERNAL, message)
-    model = pick.model if wants_model_headers else None
-    if model is not None and not is_model_name(model):  # whoever the brain is: a header must not break the answer
-        message = f"model: expected a name of at most {MODEL_LIMIT} printable characters"
-        return Rejection(400, ErrorCode.INVALID_REQUEST, message, "model")
+        return refusals.internal(
+            "the model was to be rewritten, which needs the ext_proc transport: ext_authz cannot change a body"
+        )
+    if wants_model_headers and pick.model is not None and not is_model_name(pick.model):
+        return refusals.not_a_name()  # whatever the picker let pass: a header must not break the answer
     return None
 
 
@@ -52,8 +55,8 @@ def picked(pick: Pick, *, is_last: bool, base_models: Mapping[str, str] | None) 
 
 
 def model_lines(model: str, base: str | None) -> str:
-    """What the answer says of a model. Envoy trims headers, and chooses the route anew by what is left: a name that
-    this would make another one is not told, and stays as Envoy itself found it."""
+    """The headers that name a model. Envoy trims headers and chooses the route anew by what is left: a name that would
+    become another one gets no header, and stays as Envoy itself found it."""
     if model != model.strip(" "):
         return ""
     line = f"{MODEL_NAME}: {model}\r\n"
@@ -61,23 +64,22 @@ def model_lines(model: str, base: str | None) -> str:
 
 
 def replied(reply: Reply, *, is_last: bool, is_head: bool) -> bytes:
-    """The picker's own JSON; for a route that leads to this door itself."""
-    return _with_body(HTTPStatus.OK, reply.body, "", is_last=is_last, is_head=is_head)
+    """The picker's own JSON, for a route that leads to the picker itself."""
+    return _with_body(HTTPStatus.OK, JSON_HEADERS, reply.body, is_last=is_last, is_head=is_head)
 
 
 def refused(rejection: Rejection, *, is_last: bool, is_head: bool) -> bytes:
     """A refusal that ext_authz passes on."""
     if rejection.status >= _SERVER_ERRORS:
         close = _CLOSE if is_last else ""
-        said = _header_text(rejection.message)
-        return f"{_OK}{VERDICT}: {rejection.code}\r\n{VERDICT_MESSAGE}: {said}\r\n{close}\r\n".encode()
-    more = "" if rejection.retry_after is None else f"retry-after: {max(1, round(rejection.retry_after))}\r\n"
-    return _with_body(HTTPStatus(rejection.status), rejection.body(), more, is_last=is_last, is_head=is_head)
+        text = _header_text(rejection.message)
+        return f"{_OK}{VERDICT}: {rejection.code}\r\n{VERDICT_MESSAGE}: {text}\r\n{close}\r\n".encode()
+    return _rejected(rejection, is_last=is_last, is_head=is_head)
 
 
 def broken(rejection: Rejection) -> bytes:
-    """The last word on a connection whose bytes are no request: its status as it is."""
-    return _with_body(HTTPStatus(rejection.status), rejection.body(), "", is_last=True, is_head=False)
+    """The last answer on a connection whose bytes are no request: its status as it is."""
+    return _rejected(rejection, is_last=True, is_head=False)
 
 
 def of_verdict(verdict: Verdict, *, is_last: bool, is_head: bool, base_models: Mapping[str, str] | None) -> bytes:
@@ -91,13 +93,17 @@ def of_verdict(verdict: Verdict, *, is_last: bool, is_head: bool, base_models: M
             return refused(verdict, is_last=is_last, is_head=is_head)
 
 
-def _with_body(status: HTTPStatus, body: bytes, more: str, *, is_last: bool, is_head: bool) -> bytes:
+def _rejected(rejection: Rejection, *, is_last: bool, is_head: bool) -> bytes:
+    return _with_body(
+        HTTPStatus(rejection.status), rejection.headers(), rejection.body(), is_last=is_last, is_head=is_head
+    )
+
+
+def _with_body(status: HTTPStatus, headers: Headers, body: bytes, *, is_last: bool, is_head: bool) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     close = _CLOSE if is_last else ""
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n{more}{close}\r\n"
-    ).encode()
-    return head if is_head else head + body
+    start = f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}content-length: {len(body)}\r\n{close}\r\n".encode()
+    return start if is_head else start + body
 
 
 def _header_text(message: str) -> str:

@@ -1,14 +1,15 @@
 """What is wrong with a body of which Envoy could make no model that a route is for.
 
-Pure. It refuses what the body-based router refuses behind the other door, and leaves the rest to Envoy's own answer.
+Pure. It refuses what the body-based router refuses for the other transport, and leaves the rest to Envoy's own answer.
 """
 
 from collections.abc import Mapping
 
 import orjson
 
-from gateway.wire.errors import ErrorCode, Rejection
-from gateway.wire.models import MODEL_LIMIT, is_json, is_model_name
+from gateway.wire import refusals
+from gateway.wire.errors import Rejection
+from gateway.wire.models import is_json, is_model_name
 
 
 def objection(headers: Mapping[str, str], body: bytes) -> Rejection | None:
@@ -18,11 +19,12 @@ def objection(headers: Mapping[str, str], body: bytes) -> Rejection | None:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return Rejection(400, ErrorCode.INVALID_JSON, f"the body is not valid JSON: {error}")
+        return refusals.invalid_json(error)
     if not isinstance(document, dict):
-        return Rejection(400, ErrorCode.INVALID_REQUEST, "the body must be a JSON object")
+        return refusals.not_an_object(document)
     model = document.get("model")
-    if model is None or (isinstance(model, str) and is_model_name(model)):
+    if model is None:
         return None
-    message = f"'model' must be a string, a name of at most {MODEL_LIMIT} printable characters"
-    return Rejection(400, ErrorCode.INVALID_REQUEST, message, "model")
+    if not isinstance(model, str):
+        return refusals.model_not_a_string(model)
+    return None if is_model_name(model) else refusals.not_a_name()

@@ -1,4 +1,4 @@
-"""Reads the head of one HTTP/1.1 request: what is asked, and how many bytes of body follow.
+"""Reads the head of one HTTP/1.1 request: which question it is, and how many bytes of body follow.
 
 Pure. The head arrives whole, with its empty line; llhttp judges its grammar (both lengths, two lengths, folded lines,
 bare line feeds and the like are its errors), this module what a valid head means here. Bodies never reach the parser:
@@ -11,21 +11,23 @@ from typing import Final, NamedTuple
 import httptools
 
 from epp.domain import PoolId
-from epp.transports.extproc.conversation import FALLBACKS_LIMIT
-from gateway.wire.errors import ErrorCode, Rejection
+from epp.transports.route import fallbacks_of, pool_of
+from gateway.wire import refusals
+from gateway.wire.errors import Rejection
 from gateway.wire.protocol import (
     DESTINATION_ENDPOINT,
     DESTINATION_SERVED,
     DESTINATION_SUBSET,
     FALLBACKS_METADATA,
     MODEL_HEADERS,
+    MODEL_HEADERS_CHECK,
     MODEL_NAME,
     PICKER_HEALTH,
     POOL_METADATA,
 )
 
 _UNREAD: Final = ""
-# What comes with every question and is read by nobody, and what a client may not say: where to go.
+# Headers that come with every question and are read by nobody, and those that no client may send: where to go.
 _UNREAD_NAMES: Final = (
     "accept", "accept-encoding", "user-agent", "authorization", "traceparent", "x-forwarded-for", "x-forwarded-proto",
     "x-forwarded-host", "x-envoy-auth-partial-body", "x-envoy-external-address", "x-envoy-internal",
@@ -41,12 +43,11 @@ _KEYS: Final = {name.encode(): _UNREAD for name in _UNREAD_NAMES} | {
         PICKER_HEALTH,
     )
 }  # fmt: skip
-_CHECK: Final = "check"
 _VERSIONS: Final = ("1.1", "1.0")
 
 
 class Head(NamedTuple):
-    """A valid head. `headers` are those that the brain may read, names in lower case."""
+    """A valid head. `headers` are those that the picker may read, names in lower case."""
 
     method: str
     path: str
@@ -125,11 +126,11 @@ def read_head(head: bytes, body_limit: int) -> Head | Rejection:
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
-        return _malformed("this port speaks HTTP/1.1 only and tunnels nothing")
+        return refusals.invalid("this port speaks HTTP/1.1 only and tunnels nothing")
     except httptools.HttpParserError as error:
-        return _malformed(f"the request is not HTTP/1.1: {error}")
+        return refusals.invalid(f"the request is not HTTP/1.1: {error}")
     if not seen.is_complete:
-        return _malformed("the request is not HTTP/1.1: no request line")
+        return refusals.invalid("the request is not HTTP/1.1: no request line")
     version = parser.get_http_version()
     refusal = _refusal(seen, version, body_limit)
     if refusal is not None:
@@ -139,16 +140,15 @@ def read_head(head: bytes, body_limit: int) -> Head | Rejection:
 
 def _refusal(seen: _Headers, version: str, body_limit: int) -> Rejection | None:
     if version not in _VERSIONS:
-        return Rejection(505, ErrorCode.INVALID_REQUEST, f"HTTP/{version} is not spoken here")
+        return refusals.unsupported_version(version)
     if seen.hosts > 1 or (not seen.hosts and version == "1.1"):
-        return _malformed(f"a request has one Host header, not {seen.hosts}")
+        return refusals.invalid(f"a request has one Host header, not {seen.hosts}")
     if seen.is_transfer_encoded:
-        return Rejection(411, ErrorCode.INVALID_REQUEST, "a body needs a Content-Length; Transfer-Encoding has none")
+        return refusals.length_required()
     if seen.length > body_limit:
-        message = f"the request body may have {body_limit} bytes, not {seen.length}"
-        return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, message)
+        return refusals.too_large(body_limit)
     if seen.expectation not in (b"", b"100-continue"):
-        return Rejection(417, ErrorCode.INVALID_REQUEST, "the only expectation met here is 100-continue")
+        return refusals.unsupported_expectation()
     return None
 
 
@@ -162,10 +162,10 @@ def _head(seen: _Headers, method: str, *, is_current: bool) -> Head:
         length=seen.length,
         is_kept_alive=is_current and not seen.is_last,
         expects_continue=is_current and bool(seen.expectation) and seen.length > 0,
-        pool=PoolId(take(POOL_METADATA, "").strip()) or None,
-        fallbacks=_fallbacks(take(FALLBACKS_METADATA, "")),
+        pool=pool_of(take(POOL_METADATA, "")),
+        fallbacks=fallbacks_of(take(FALLBACKS_METADATA, "")),
         wants_model_headers=models is not None,
-        is_body_check=models == _CHECK,
+        is_body_check=models == MODEL_HEADERS_CHECK,
         is_health_check=take(PICKER_HEALTH, None) is not None,
         headers=seen.headers,
     )
@@ -177,11 +177,3 @@ def _path(target: str) -> str:
         return target
     _, slash, path = target.partition("://")[2].partition("/")
     return slash + path or "/"
-
-
-def _fallbacks(value: str) -> int:
-    return min(int(value), FALLBACKS_LIMIT) if value.isascii() and value.isdigit() else 0
-
-
-def _malformed(message: str) -> Rejection:
-    return Rejection(400, ErrorCode.INVALID_REQUEST, message)

@@ -3,8 +3,15 @@
 import orjson
 import pytest
 
-from gateway.extproc.exchange import CHUNK_BYTES, Decide, Exchange, Proceed, ProtocolViolation, Step, immediate_error
-from gateway.extproc.messages import (
+from gateway.extproc.protocol.exchange import (
+    CHUNK_BYTES,
+    Decide,
+    Exchange,
+    Proceed,
+    ProtocolViolation,
+    Step,
+)
+from gateway.extproc.protocol.messages import (
     BodyMode,
     BodyReceived,
     BodyReply,
@@ -18,8 +25,9 @@ from gateway.extproc.messages import (
     Mutation,
     TrailersReceived,
     TrailersReply,
+    refuse,
 )
-from gateway.wire.errors import ErrorCode
+from gateway.wire.errors import ErrorCode, Rejection
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 CHANGE = Mutation(set_headers=(("a", "b"),), metadata={"ns": {"k": "v"}})
@@ -166,7 +174,7 @@ def test_a_body_over_the_limit_is_413_in_the_shape_of_openai(mode: BodyMode) -> 
 def test_an_immediate_reply_closes_the_exchange() -> None:
     exchange, _ = start(BodyMode.BUFFERED)
     exchange.receive(body(b"{}"))
-    refusal = immediate_error(429, ErrorCode.RATE_LIMITED, "later", retry_after=0.2)
+    refusal = refuse(Rejection(429, ErrorCode.RATE_LIMITED, "later", retry_after=0.2))
     assert exchange.decided(refusal) == [refusal]
     assert refusal.headers == (("content-type", "application/json"), ("retry-after", "1"))
     assert exchange.is_closed

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.extproc.exchange import CHUNK_BYTES, Decide, Exchange, Proceed, ProtocolViolation, Step
-from gateway.extproc.messages import (
+from gateway.extproc.protocol.exchange import CHUNK_BYTES, Decide, Exchange, Proceed, ProtocolViolation, Step
+from gateway.extproc.protocol.messages import (
     BodyMode,
     BodyReceived,
     BodyReply,

@@ -16,11 +16,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Request, Verdict
+from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Request, Ticket, Verdict, Waiter
 from epp.transports.extproc.conversation import PickConversation
 from epp.transports.extproc.streams import GRACE_SECONDS, OpenStreams
+from epp.transports.route import Route
 from gateway.extproc.codec import Codec
-from gateway.extproc.exchange import PROTOCOL_MODES
 from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, serving
 from gateway.service import admin, clock
 from gateway.wire.errors import ErrorCode, Rejection
@@ -47,28 +47,30 @@ REWRITES = [name for name in SEES_BODY if name != "partial"]
 
 
 @dataclass
-class Brain:
+class FakePicker:
     """Picks always; `rewrites` gives another body, `refuses` refuses."""
 
     rewrites: bytes | None = None
     refuses: bool = False
-    asked: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     settled: list[PickId] = field(default_factory=list)
-    told: list[Feedback] = field(default_factory=list)
+    feedbacks: list[Feedback] = field(default_factory=list)
     picked: int = 0
 
-    def pick(self, request: Request, now: float) -> Verdict:
-        self.asked.append(request)
+    def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict:
+        self.requests.append(request)
         if self.refuses:
             return Rejection(429, ErrorCode.POOL_SATURATED, "busy", retry_after=3.0)
         self.picked += 1
         return Pick(PickId(f"r-{self.picked}"), PoolId("p"), (EndpointId("10.0.0.1:80"),), body=self.rewrites)
 
+    def cancel(self, ticket: Ticket, now: float) -> None: ...
+
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
         self.settled.append(pick_id)
 
     def feedback(self, feedback: Feedback, now: float) -> None:
-        self.told.append(feedback)
+        self.feedbacks.append(feedback)
 
 
 class Counts:
@@ -154,7 +156,7 @@ def cluster(name: str, port: int, *, http2: bool) -> Tree:
 class Gateway:
     ports: dict[str, int]
     client: aiohttp.ClientSession
-    brain: Brain
+    picker: FakePicker
     counts: Counts
     streams: OpenStreams
 
@@ -166,28 +168,28 @@ class Gateway:
             return answer.status, await answer.read(), answer.headers.get("x-destination", "")
 
     @asynccontextmanager
-    async def acting(self, **changes) -> AsyncIterator[Brain]:
-        """A brain of its own for a while; at the end every pick has been settled."""
-        self.brain.__dict__.update(Brain(**changes).__dict__)
-        yield self.brain
+    async def acting(self, **changes) -> AsyncIterator[FakePicker]:
+        """A picker of its own for a while; at the end every pick has been settled."""
+        self.picker.__dict__.update(FakePicker(**changes).__dict__)
+        yield self.picker
         await self.settles()
-        self.brain.__dict__.update(Brain().__dict__)
+        self.picker.__dict__.update(FakePicker().__dict__)
 
     async def settles(self) -> None:
         async with asyncio.timeout(10):
-            while len(self.brain.settled) < self.brain.picked:
+            while len(self.picker.settled) < self.picker.picked:
                 await asyncio.sleep(0.01)
-        assert len(set(self.brain.settled)) == self.brain.picked
+        assert len(set(self.picker.settled)) == self.picker.picked
         self.streams.report(clock.monotonic() + GRACE_SECONDS)
 
 
 @asynccontextmanager
-async def envoy(binary: Path, folder: Path, picker: int, upstream: int) -> AsyncIterator[dict[str, int]]:
+async def envoy(binary: Path, folder: Path, picker_port: int, upstream: int) -> AsyncIterator[dict[str, int]]:
     ports = dict(zip(MODES, free_ports(len(MODES)), strict=True))
     bootstrap = {
         "static_resources": {
             "listeners": [listener(ports[name], *modes) for name, modes in MODES.items()],
-            "clusters": [cluster("picker", picker, http2=True), cluster("upstream", upstream, http2=False)],
+            "clusters": [cluster("picker", picker_port, http2=True), cluster("upstream", upstream, http2=False)],
         }
     }
     (folder / "envoy.json").write_text(json.dumps(bootstrap))
@@ -205,20 +207,20 @@ async def envoy(binary: Path, folder: Path, picker: int, upstream: int) -> Async
 
 @pytest.fixture
 async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
-    brain, counts = Brain(), Counts()
-    streams = OpenStreams(brain, lambda: False)
+    picker, counts = FakePicker(), Counts()
+    streams = OpenStreams(picker, lambda: False)
     processor = ExternalProcessor(
-        lambda _: PickConversation(None, brain, PROTOCOL_MODES, streams), Codec(), clock.monotonic, counts
+        lambda _, push: PickConversation(Route(), picker, streams, push), Codec(), clock.monotonic, counts
     )
     app = web.Application(client_max_size=64 * 2**20)
     app.router.add_route("*", "/{path:.*}", echo)
     async with (
-        serving([processor], "127.0.0.1:0", options=PINGS) as picker,
+        serving([processor], "127.0.0.1:0", options=PINGS) as port,
         admin.serving(app, "127.0.0.1", 0) as upstream,
-        envoy(envoy_binary, tmp_path, picker, upstream) as ports,
+        envoy(envoy_binary, tmp_path, port, upstream) as ports,
         aiohttp.ClientSession() as client,
     ):
-        found = Gateway(ports, client, brain, counts, streams)
+        found = Gateway(ports, client, picker, counts, streams)
         async with asyncio.timeout(20):
             for name in MODES:
                 while True:
@@ -246,14 +248,14 @@ async def test_bodies_of_any_size_pass_both_ways_unchanged_and_the_upstream_lear
             assert (name, size, status, destination) == (name, size, 200, "10.0.0.1:80")
             assert answer == body, (name, size)
     await gateway.settles()
-    assert gateway.brain.picked == len(MODES) * len(SIZES)
+    assert gateway.picker.picked == len(MODES) * len(SIZES)
 
 
 async def test_the_brain_sees_the_whole_body_where_the_mode_lets_it(gateway: Gateway) -> None:
     for name in MODES:
-        async with gateway.acting() as brain:
+        async with gateway.acting() as picker:
             await gateway.post(name, b'{"prompt":"hello"}')
-            assert (name, brain.asked[0].body) == (name, b'{"prompt":"hello"}' if name in SEES_BODY else b"")
+            assert (name, picker.requests[0].body) == (name, b'{"prompt":"hello"}' if name in SEES_BODY else b"")
 
 
 async def test_a_rewritten_body_arrives_whole(gateway: Gateway) -> None:
@@ -265,13 +267,13 @@ async def test_a_rewritten_body_arrives_whole(gateway: Gateway) -> None:
 
 async def test_a_refusal_reaches_the_client_in_its_shape(gateway: Gateway) -> None:
     for name in MODES:
-        async with gateway.acting(refuses=True) as brain:
+        async with gateway.acting(refuses=True) as picker:
             async with gateway.client.post(gateway.url(name), data=b"{}") as answer:
                 assert (name, answer.status) == (name, 429)
                 assert answer.content_type == "application/json"
                 assert answer.headers["retry-after"] == "3"
                 assert (await answer.json())["error"]["code"] == "pool_saturated"
-            assert brain.settled == []
+            assert picker.settled == []
 
 
 async def test_a_chunked_upload_with_trailers_is_decided_and_passes(gateway: Gateway) -> None:
@@ -291,31 +293,31 @@ async def test_without_an_access_log_the_response_is_told_with_its_first_byte_wh
     gateway: Gateway,
 ) -> None:
     for name, (_, response) in MODES.items():
-        async with gateway.acting() as brain:
+        async with gateway.acting() as picker:
             await gateway.post(name, b'{"usage":{"prompt_tokens":3,"completion_tokens":4}}')
             await gateway.settles()
-            (told,) = brain.told
+            (told,) = picker.feedbacks
             assert (name, told.status) == (name, 200)
             sees = response != "NONE"
             assert (name, told.prompt_tokens, told.ttft_seconds is not None) == (name, 3 if sees else None, sees)
 
 
 async def test_envoy_takes_the_pings_of_a_long_answer_and_its_stream_stays_open(gateway: Gateway) -> None:
-    async with gateway.acting() as brain, asyncio.TaskGroup() as group:
+    async with gateway.acting() as picker, asyncio.TaskGroup() as group:
         asked = [group.create_task(gateway.post(name, b"{}", headers={"x-wait": "3"})) for name in MODES]
         async with asyncio.timeout(2):
-            while brain.picked < len(MODES):
+            while picker.picked < len(MODES):
                 await asyncio.sleep(0.01)
         await asyncio.sleep(2)
-        assert (brain.settled, len(gateway.streams.picks)) == ([], len(MODES))
+        assert (picker.settled, len(gateway.streams.picks)) == ([], len(MODES))
     assert [task.result()[:2] for task in asked] == [(200, b"{}")] * len(MODES)
 
 
 async def test_a_client_that_leaves_settles_its_pick(gateway: Gateway) -> None:
     for name in ("buffered", "full duplex"):
-        async with gateway.acting() as brain:
+        async with gateway.acting() as picker:
             body = b"x" * 20_000_000
             answer = await gateway.client.post(gateway.url(name), data=io.BytesIO(body))
             answer.close()  # in the middle of the answer
             await gateway.settles()
-            assert len(brain.settled) == 1
+            assert len(picker.settled) == 1

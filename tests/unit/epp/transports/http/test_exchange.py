@@ -4,7 +4,8 @@ import orjson
 import pytest
 
 from epp.domain import EndpointId, Pick, PickId, PoolId, Request
-from epp.transports.http.exchange import BodyCheck, HealthCheck, HttpExchange, Limits
+from epp.transports.http.exchange import BodyCheck, HealthCheck, HttpExchange
+from epp.transports.http.limits import Limits
 from gateway.wire.errors import ErrorCode, Rejection
 
 LIMITS = Limits(head_bytes=512, body_bytes=1000, request_seconds=10.0, idle_seconds=100.0)
@@ -214,7 +215,7 @@ def test_a_health_check_asks_about_the_door(is_ready: bool, expected: int) -> No
     machine = exchange()
     machine.receive(b"GET / HTTP/1.1\r\nhost: epp\r\nx-gateway-picker-health: 1\r\n\r\n", 0.0)
     assert machine.advance() is HealthCheck.READY
-    machine.answer_health(is_ready)
+    machine.answer_health(is_ready=is_ready)
     assert status(machine.take_output()) == expected
     assert not machine.is_finished
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from epp.domain import EndpointId, Pick, PickId, PoolId
 from epp.transports.extproc.response import TAIL_BYTES, ResponseWatch, usage
-from gateway.extproc.messages import BodyReceived, Direction
+from gateway.extproc.protocol.messages import BodyReceived, Direction
 
 counts = st.integers(0, 10**6)
 PICK = Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),))

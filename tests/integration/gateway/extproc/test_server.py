@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
 from gateway.extproc.codec import Codec
-from gateway.extproc.exchange import Decide, Exchange, Proceed
-from gateway.extproc.messages import BodyMode, Event, Modes, Mutation, Reply
+from gateway.extproc.conversation import Push
+from gateway.extproc.protocol.exchange import Decide, Exchange, Proceed
+from gateway.extproc.protocol.messages import BodyMode, Event, ImmediateReply, Modes, MoreTime, Mutation, Reply
 from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, PortInUseError, serving
 from gateway.extproc.service import CertificateError, Listeners, credentials, serve
 from gateway.service.health import Health
@@ -28,18 +30,20 @@ PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 
 
 class Talk:
-    """Lets every request proceed; `ends` makes it finish with its last reply."""
+    """Lets every request proceed, at once or when it is released; `ends` makes it finish with its last reply."""
 
-    def __init__(self, metadata: dict[str, str], ends: bool) -> None:
+    def __init__(self, metadata: dict[str, str], push: Push, ends: bool) -> None:
         self.metadata = metadata
+        self.push = push
         self.closed = 0
+        self.waits = False
         self.was_cut = False
         self._ends = ends
         self._exchange = Exchange(Modes(BodyMode.BUFFERED, BodyMode.NONE))
 
     @property
     def is_finished(self) -> bool:
-        return self._ends and self._exchange.request_is_over
+        return self._exchange.is_closed or (self._ends and self._exchange.request_is_over)
 
     @property
     def is_at_rest(self) -> bool:
@@ -48,11 +52,17 @@ class Talk:
     def receive(self, event: Event, now: float) -> Sequence[Reply]:
         replies: list[Reply] = []
         for step in self._exchange.receive(event):
-            if isinstance(step, Decide):
+            if isinstance(step, Decide) and self.waits:
+                replies += self._exchange.wait()
+            elif isinstance(step, Decide):
                 replies += self._exchange.decided(Proceed(Mutation((("size", str(len(step.body))),))))
             else:
                 replies.append(step)
         return replies
+
+    def release(self, decision: Proceed | ImmediateReply) -> None:
+        """Decide about the request that waits."""
+        self.push(self._exchange.decided(decision))
 
     def close(self, now: float, *, is_cut: bool = False) -> None:
         self.closed += 1
@@ -68,15 +78,17 @@ class Counts:
 
 
 class Server:
-    def __init__(self, *, ends: bool = False) -> None:
+    def __init__(self, *, ends: bool = False, waits: bool = False) -> None:
+        self._waits = waits
         self.talks: list[Talk] = []
         self.counts = Counts()
         self.processor = ExternalProcessor(
-            lambda metadata: self._open(dict(metadata), ends), Codec(), lambda: 0.0, self.counts
+            lambda metadata, push: self._open(dict(metadata), push, ends), Codec(), lambda: 0.0, self.counts
         )
 
-    def _open(self, metadata: dict[str, str], ends: bool) -> Talk:
-        self.talks.append(Talk(metadata, ends))
+    def _open(self, metadata: dict[str, str], push: Push, ends: bool) -> Talk:
+        self.talks.append(Talk(metadata, push, ends))
+        self.talks[-1].waits = self._waits
         return self.talks[-1]
 
     @asynccontextmanager
@@ -224,6 +236,81 @@ async def test_a_conversation_is_told_that_its_last_reply_was_not_written(at: in
     with contextlib.nullcontext() if not is_cut else pytest.raises(asyncio.CancelledError):
         await server.processor._process(None, Gone(at))
     assert [(talk.closed, talk.was_cut) for talk in server.talks] == [(1, is_cut)]
+
+
+async def asked(call: Any) -> None:
+    """A request is complete, and waits."""
+    await call.write(headers())
+    await call.read()
+    await call.write(body())
+
+
+async def test_a_reply_that_no_message_brought_about_is_pushed() -> None:
+    server = Server(waits=True)
+    async with server.client() as client:
+        call = stream(client)
+        await asked(call)
+        await asyncio.sleep(0.05)
+        server.talks[0].release(Proceed(Mutation((("late", "yes"),))))
+        (option,) = (await call.read()).request_body.response.header_mutation.set_headers
+        assert (option.header.key, server.talks[0].closed) == ("late", 0)
+        await call.done_writing()
+        assert await call.code() is grpc.StatusCode.OK
+    assert (server.talks[0].closed, server.talks[0].was_cut) == (1, False)
+
+
+async def test_pushed_replies_leave_in_order_and_before_those_to_later_messages() -> None:
+    server = Server(waits=True)
+    async with server.client() as client:
+        call = stream(client)
+        await asked(call)
+        await asyncio.sleep(0.05)
+        talk = server.talks[0]
+        for seconds in (1, 2, 3):
+            talk.push([MoreTime(seconds)])
+        talk.release(Proceed(Mutation()))
+        waits = [(await call.read()).override_message_timeout.seconds for _ in range(3)]
+        assert waits == [1, 2, 3]
+        assert (await call.read()).WhichOneof("response") == "request_body"
+
+
+async def test_a_pushed_refusal_ends_the_rpc_with_ok() -> None:
+    server = Server(waits=True)
+    async with server.client() as client:
+        call = stream(client)
+        await asked(call)
+        await asyncio.sleep(0.05)
+        server.talks[0].release(ImmediateReply(429, (), b"{}"))
+        assert (await call.read()).WhichOneof("response") == "immediate_response"
+        assert await call.code() is grpc.StatusCode.OK
+    assert server.talks[0].closed == 1
+
+
+async def test_a_push_after_the_end_does_nothing() -> None:
+    server = Server(waits=True)
+    async with server.client() as client:
+        call = stream(client)
+        await asked(call)
+        await asyncio.sleep(0.05)
+        call.cancel()
+        await until(lambda: server.talks[0].closed == 1)
+        server.talks[0].release(Proceed(Mutation()))
+        await asyncio.sleep(0.05)
+
+
+async def test_a_drain_waits_for_a_request_that_waits() -> None:
+    server = Server(waits=True)
+    async with server.client() as client:
+        call = stream(client)
+        await asked(call)
+        await asyncio.sleep(0.05)
+        async with asyncio.TaskGroup() as group:
+            drained = group.create_task(server.processor.drain())
+            await asyncio.sleep(0.05)
+            assert not drained.done()
+            server.talks[0].release(Proceed(Mutation()))
+            assert (await call.read()).WhichOneof("response") == "request_body"
+            assert await call.code() is grpc.StatusCode.OK
 
 
 async def test_a_finished_conversation_ends_its_rpc_with_ok() -> None:

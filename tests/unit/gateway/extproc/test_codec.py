@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.extproc.codec import Codec, UnknownMessageError
-from gateway.extproc.messages import (
+from gateway.extproc.protocol.messages import (
     BodyMode,
     BodyReceived,
     BodyReply,

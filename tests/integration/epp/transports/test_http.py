@@ -12,26 +12,48 @@ import orjson
 import pytest
 import uvloop
 
-from epp.domain import EndpointId, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
-from epp.transports.http.exchange import Limits
-from epp.transports.http.server import TURNS, HttpDoor
+from epp.domain import EndpointId, Outcome, Pick, PickId, PoolId, Reply, Request, Ticket, Verdict, Waiter
+from epp.transports.http.limits import Limits
+from epp.transports.servers.http import HttpTransport
+from epp.transports.servers.http_connection import Shared
+from epp.transports.servers.turns import TURNS
 from gateway.service import clock
 from gateway.wire.errors import ErrorCode, Rejection
 
 pytestmark = pytest.mark.timeout(30)
 
 
-class Brain:
+class FakePicker:
     """Picks one endpoint; paths say what else to do. Counts what is reserved."""
 
     def __init__(self) -> None:
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
         self.reserved: set[PickId] = set()
         self.unused: list[PickId] = []
         self.statuses: list[int] = []
+        self.waiting: dict[Ticket, Waiter] = {}
+        self.cancelled: list[Ticket] = []
 
-    def pick(self, request: Request, now: float) -> Verdict:
-        self.asked.append(request)
+    def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict | Ticket:
+        self.requests.append(request)
+        if request.path == "/waits":
+            ticket = Ticket(len(self.requests))
+            self.waiting[ticket] = waiter
+            return ticket
+        return self.pick(request)
+
+    def cancel(self, ticket: Ticket, now: float) -> None:
+        del self.waiting[ticket]
+        self.cancelled.append(ticket)
+
+    def decide(self, verdict: Verdict) -> None:
+        """The oldest request that waits has its verdict."""
+        ticket = next(iter(self.waiting))
+        if isinstance(verdict, Pick):
+            self.reserved.add(verdict.id)
+        self.waiting.pop(ticket).decide(verdict, clock.monotonic())
+
+    def pick(self, request: Request) -> Verdict:
         if request.path == "/v1/models":
             return Reply(b'{"object":"list"}')
         if request.path == "/large":
@@ -40,7 +62,7 @@ class Brain:
             return Rejection(429, ErrorCode.POOL_SATURATED, "full", retry_after=2)
         if request.path == "/empty":
             return Rejection(503, ErrorCode.NO_READY_ENDPOINT, "nobody is there")
-        id_ = PickId(f"epp-{len(self.asked)}")
+        id_ = PickId(f"epp-{len(self.requests)}")
         self.reserved.add(id_)
         body = b"{}" if request.path == "/rewritten" else None
         return Pick(id_, PoolId("a/b"), (EndpointId("10.0.0.1:8000"),), body=body, model="m")
@@ -56,9 +78,16 @@ class Brain:
 
 
 @asynccontextmanager
-async def door(brain: Brain, limits: Limits | None = None, *, is_ready: bool = True) -> AsyncIterator[int]:
-    opened = HttpDoor(brain, clock.monotonic, brain, lambda: {"m": "base"}, lambda: is_ready, limits or Limits())
-    async with opened.serving("127.0.0.1", 0) as port:
+async def door(picker: FakePicker, limits: Limits | None = None, *, is_ready: bool = True) -> AsyncIterator[int]:
+    shared = Shared(
+        picker,
+        clock.monotonic,
+        picker,
+        base_models=lambda: {"m": "base"},
+        is_ready=lambda: is_ready,
+        limits=limits or Limits(),
+    )
+    async with HttpTransport(shared).serving("127.0.0.1", 0) as port:
         assert port is not None
         yield port
 
@@ -113,19 +142,19 @@ async def until(claim: Callable[[], bool]) -> None:
 
 
 async def test_one_connection_carries_many_questions() -> None:
-    brain = Brain()
-    async with door(brain) as port, peer(port) as envoy:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as envoy:
         for number in range(1, 4):
             await envoy.send(question())
             status, headers, _ = await envoy.answer()
             assert (status, headers["x-pointsman-pick-id"]) == (200, f"epp-{number}")
             assert headers["x-gateway-destination-endpoint"] == "10.0.0.1:8000"
-    assert brain.statuses == [200, 200, 200]
+    assert picker.statuses == [200, 200, 200]
 
 
 async def test_every_kind_of_verdict_has_its_answer() -> None:
-    brain = Brain()
-    async with door(brain) as port, peer(port) as envoy:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as envoy:
         await envoy.send(question("/full"))
         status, headers, body = await envoy.answer()
         assert (status, headers["retry-after"], headers["content-type"]) == (429, "2", "application/json")
@@ -137,26 +166,26 @@ async def test_every_kind_of_verdict_has_its_answer() -> None:
         assert (await envoy.answer())[::2] == (200, b'{"object":"list"}')
         await envoy.send(question("/v1/completions", b"{}", "x-gateway-model-headers: 1"))
         assert (await envoy.answer())[1]["x-gateway-base-model-name"] == "base"
-    assert brain.statuses == [429, 503, 200, 200]
+    assert picker.statuses == [429, 503, 200, 200]
 
 
 async def test_a_pick_that_cannot_be_said_is_not_kept() -> None:
-    brain = Brain()
-    async with door(brain) as port, peer(port) as envoy:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as envoy:
         await envoy.send(question("/rewritten"))
         status, headers, _ = await envoy.answer()
         assert (status, headers["x-gateway-picker-verdict"]) == (200, "internal_error")
-        assert not brain.reserved
+        assert not picker.reserved
 
 
 async def test_pipelined_questions_are_answered_in_order_and_a_bad_one_ends_it() -> None:
-    brain = Brain()
-    async with door(brain) as port, peer(port) as envoy:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as envoy:
         await envoy.send(question("/full") + question() + b"\x16\x03\x01\r\n\r\n" + question())
         assert [(await envoy.answer())[0] for _ in range(3)] == [429, 200, 400]
         assert await envoy.is_closed()
-    assert len(brain.asked) == 2
-    assert brain.statuses == [429, 200, 400]
+    assert len(picker.requests) == 2
+    assert picker.statuses == [429, 200, 400]
 
 
 @pytest.mark.parametrize(
@@ -173,25 +202,25 @@ async def test_pipelined_questions_are_answered_in_order_and_a_bad_one_ends_it()
     ],
 )
 async def test_what_is_refused_reserves_nothing_and_ends_the_connection(lines: str, expected: int) -> None:
-    brain = Brain()
-    async with door(brain) as port, peer(port) as envoy:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as envoy:
         await envoy.send(f"POST / HTTP/1.1\r\nhost: epp\r\n{lines}\r\n\r\n".encode() + b"0\r\n\r\n" * 20)
         status, headers, body = await envoy.answer()
         assert (status, headers["connection"]) == (expected, "close")
         assert orjson.loads(body)["error"]["message"]
         assert await envoy.is_closed()
-    assert not brain.asked
+    assert not picker.requests
 
 
 async def test_a_refusal_reaches_a_peer_that_goes_on_sending() -> None:
-    async with door(Brain()) as port, peer(port) as envoy:
+    async with door(FakePicker()) as port, peer(port) as envoy:
         await envoy.send(b"POST / HTTP/1.1\r\nhost: epp\r\ncontent-length: 67108865\r\n\r\n" + b"a" * 1_000_000)
         assert (await envoy.answer())[0] == 413
         assert await envoy.is_closed()
 
 
 async def test_http_1_0_gets_one_answer() -> None:
-    async with door(Brain()) as port, peer(port) as client:
+    async with door(FakePicker()) as port, peer(port) as client:
         await client.send(b"GET /v1/models HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
         status, headers, _ = await client.answer()
         assert (status, headers["connection"]) == (200, "close")
@@ -199,41 +228,41 @@ async def test_http_1_0_gets_one_answer() -> None:
 
 
 async def test_a_body_that_is_expected_to_continue_is_asked_for() -> None:
-    brain = Brain()
-    async with door(brain) as port, peer(port) as client:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as client:
         await client.send(question("/full", b"", "expect: 100-continue").replace(b"length: 0", b"length: 2"))
         assert (await client.answer())[0] == 100
         await client.send(b"{}")
         assert (await client.answer())[0] == 429
-    assert brain.asked[0].body == b"{}"
+    assert picker.requests[0].body == b"{}"
 
 
 async def test_a_large_body_arrives_whole() -> None:
-    brain, body = Brain(), b"0123456789abcdef" * 500_000
-    async with door(brain) as port, peer(port) as envoy:
+    picker, body = FakePicker(), b"0123456789abcdef" * 500_000
+    async with door(picker) as port, peer(port) as envoy:
         await envoy.send(question("/v1/completions", body))
         assert (await envoy.answer())[0] == 200
-    assert brain.asked[0].body == body
+    assert picker.requests[0].body == body
 
 
 async def test_a_half_sent_request_is_answered_408_and_an_idle_connection_closed() -> None:
-    brain = Brain()
+    picker = FakePicker()
     limits = Limits(request_seconds=0.5, idle_seconds=2.0)
-    async with door(brain, limits) as port, peer(port) as slow, peer(port) as idle:
+    async with door(picker, limits) as port, peer(port) as slow, peer(port) as idle:
         await slow.send(question()[:-1])
         assert (await slow.answer())[0] == 408
         assert await slow.is_closed()
         assert await idle.is_closed()
-    assert brain.statuses == [408]
-    assert not brain.asked
+    assert picker.statuses == [408]
+    assert not picker.requests
 
 
 async def test_a_question_whose_asker_is_gone_reserves_nothing() -> None:
-    brain = Brain()
-    async with door(brain) as port:
+    picker = FakePicker()
+    async with door(picker) as port:
         async with peer(port) as envoy:
             await envoy.send(question())
-        await until(lambda: len(brain.unused) == 1)
+        await until(lambda: len(picker.unused) == 1)
         async with peer(port) as envoy:
             await envoy.send(question())
             envoy.reset()
@@ -241,12 +270,12 @@ async def test_a_question_whose_asker_is_gone_reserves_nothing() -> None:
         async with peer(port) as envoy:
             await envoy.send(question()[:-1])
         await asyncio.sleep(0.05)
-    assert not brain.reserved
+    assert not picker.reserved
 
 
 async def test_an_answer_that_was_taken_stays_reserved() -> None:
-    brain = Brain()
-    async with door(brain) as port:
+    picker = FakePicker()
+    async with door(picker) as port:
         async with peer(port) as envoy:
             await envoy.send(question())
             await envoy.answer()
@@ -255,48 +284,120 @@ async def test_an_answer_that_was_taken_stays_reserved() -> None:
             await client.send(question("/v1/completions", b"{}", "connection: close"))
             await client.answer()
         await asyncio.sleep(0.05)
-        assert brain.reserved == {"epp-1", "epp-2"}
-    assert not brain.unused
+        assert picker.reserved == {"epp-1", "epp-2"}
+    assert not picker.unused
 
 
 async def test_a_peer_that_does_not_read_is_not_waited_for() -> None:
-    brain = Brain()
-    async with door(brain, Limits(request_seconds=0.5)) as port:
+    picker = FakePicker()
+    async with door(picker, Limits(request_seconds=0.5)) as port:
         raw = socket.create_connection(("127.0.0.1", port))
         try:
             raw.sendall(question("/large") + question())
-            await until(lambda: len(brain.asked) == 2)
-            await until(lambda: not brain.reserved)
+            await until(lambda: len(picker.requests) == 2)
+            await until(lambda: not picker.reserved)
         finally:
             raw.close()
 
 
+async def test_a_verdict_that_comes_later_answers_in_the_requests_turn() -> None:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as envoy:
+        await envoy.send(question("/waits") + question("/full") + question("/waits"))
+        await until(lambda: len(picker.waiting) == 1)
+        await asyncio.sleep(0.05)
+        assert [request.path for request in picker.requests] == ["/waits"]
+        picker.decide(Pick(PickId("epp-late"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),)))
+        status, headers, _ = await envoy.answer()
+        assert (status, headers["x-pointsman-pick-id"]) == (200, "epp-late")
+        assert (await envoy.answer())[0] == 429
+        await until(lambda: len(picker.waiting) == 1)
+        picker.decide(Rejection(429, ErrorCode.POOL_SATURATED, "full", retry_after=1.2))
+        status, headers, _ = await envoy.answer()
+        assert (status, headers["retry-after"]) == (429, "2")
+    assert picker.statuses == [200, 429, 429]
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+async def test_a_request_that_waits_is_cancelled_when_its_connection_is_lost(leave: str) -> None:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as envoy:
+        await envoy.send(question("/waits"))
+        await until(lambda: len(picker.waiting) == 1)
+        envoy.reset() if leave == "reset" else envoy.writer.close()
+        await until(lambda: picker.cancelled == [Ticket(1)])
+
+
+async def test_a_late_pick_whose_connection_is_lost_in_the_same_moment_is_unused() -> None:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as envoy:
+        await envoy.send(question("/waits"))
+        await until(lambda: len(picker.waiting) == 1)
+        connection = next(iter(picker.waiting.values()))
+        picker.decide(Pick(PickId("epp-late"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),)))
+        connection.abort()  # type: ignore[attr-defined]
+        await until(lambda: picker.unused == ["epp-late"])
+    assert not picker.cancelled
+
+
+async def test_a_late_pick_that_the_transport_cannot_carry_is_unused_without_calling_the_picker_back() -> None:
+    picker = FakePicker()
+    async with door(picker) as port, peer(port) as envoy:
+        await envoy.send(question("/waits"))
+        await until(lambda: len(picker.waiting) == 1)
+        picker.decide(Pick(PickId("epp-late"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),), body=b"{}"))
+        assert not picker.unused
+        assert (await envoy.answer())[1]["x-gateway-picker-verdict"] == "internal_error"
+        assert picker.unused == ["epp-late"]
+
+
+async def test_a_request_may_wait_longer_than_any_request_may_take_to_come() -> None:
+    picker = FakePicker()
+    async with door(picker, Limits(request_seconds=0.5, idle_seconds=1.0)) as port, peer(port) as envoy:
+        await envoy.send(question("/waits"))
+        await asyncio.sleep(2.5)
+        picker.decide(Rejection(429, ErrorCode.POOL_SATURATED, "full"))
+        assert (await envoy.answer())[0] == 429
+
+
+async def test_a_peer_that_sends_on_and_on_behind_a_request_that_waits_is_cut() -> None:
+    picker = FakePicker()
+    async with door(picker, Limits(held_bytes=100_000)) as port, peer(port) as envoy:
+        await envoy.send(question("/waits") + b"x" * 50_000)
+        await until(lambda: len(picker.waiting) == 1)
+        await asyncio.sleep(0.05)
+        assert not picker.cancelled
+        await envoy.send(b"x" * 60_000)
+        assert await envoy.is_closed()
+    assert picker.cancelled == [Ticket(1)]
+
+
 async def test_a_health_check_follows_readiness_and_asks_nobody() -> None:
-    brain = Brain()
+    picker = FakePicker()
     check = b"GET /v1/completions HTTP/1.1\r\nhost: epp\r\nx-gateway-picker-health: 1\r\n\r\n"
     for is_ready, expected in ((True, 200), (False, 503)):
-        async with door(brain, is_ready=is_ready) as port, peer(port) as envoy:
+        async with door(picker, is_ready=is_ready) as port, peer(port) as envoy:
             await envoy.send(check)
             assert (await envoy.answer())[0] == expected
-    assert not brain.asked
+    assert not picker.requests
 
 
 async def test_a_body_check_refuses_a_bad_body_and_asks_nobody() -> None:
-    brain = Brain()
+    picker = FakePicker()
     marks = ("content-type: application/json", "x-gateway-model-headers: check")
-    async with door(brain) as port, peer(port) as envoy:
+    async with door(picker) as port, peer(port) as envoy:
         for body, expected in ((b'{"model": 5}', 400), (b'{"model": "nobody"}', 200)):
             await envoy.send(question("/v1/completions", body, *marks))
             status, headers, _ = await envoy.answer()
             assert (status, "x-gateway-destination-endpoint" in headers) == (expected, False)
-    assert not brain.asked
-    assert brain.statuses == [400, 200]
+    assert not picker.requests
+    assert picker.statuses == [400, 200]
 
 
 async def test_a_closing_door_answers_what_has_begun_and_lets_the_rest_go() -> None:
-    brain = Brain()
+    picker = FakePicker()
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(door(brain))
+        port = await stack.enter_async_context(door(picker))
         async with peer(port) as begun, peer(port) as idle:
             await begun.send(question("/full")[:-1])
             await idle.send(question("/full"))
@@ -310,11 +411,11 @@ async def test_a_closing_door_answers_what_has_begun_and_lets_the_rest_go() -> N
                 assert await begun.is_closed()
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", port)
-    assert len(brain.asked) == 2
+    assert len(picker.requests) == 2
 
 
 async def test_more_connections_than_allowed_are_turned_away() -> None:
-    async with door(Brain(), Limits(connections=1)) as port, peer(port) as first:
+    async with door(FakePicker(), Limits(connections=1)) as port, peer(port) as first:
         await first.send(question("/full"))
         assert (await first.answer())[0] == 429
         async with peer(port) as second:
@@ -324,10 +425,10 @@ async def test_more_connections_than_allowed_are_turned_away() -> None:
 
 
 async def test_a_unix_socket_serves_too_and_replaces_a_leftover(tmp_path: Path) -> None:
-    brain, path = Brain(), tmp_path / "epp.sock"
+    picker, path = FakePicker(), tmp_path / "epp.sock"
     with socket.socket(socket.AF_UNIX) as leftover:
         leftover.bind(str(path))
-    opened = HttpDoor(brain, clock.monotonic, brain)
+    opened = HttpTransport(Shared(picker, clock.monotonic, picker))
     async with opened.serving("127.0.0.1", None, path) as port:
         assert port is None
         reader, writer = await asyncio.open_unix_connection(path)
@@ -348,7 +449,7 @@ async def crowd(port: int, stack: AsyncExitStack, size: int) -> list[Peer]:
 
 
 async def test_a_crowd_of_questions_leaves_turns_to_whatever_else_lives_on_the_loop() -> None:
-    brain, rounds, asked_in = Brain(), 0, Counter[int]()
+    picker, rounds, picked_in = FakePicker(), 0, Counter[int]()
     loop = asyncio.get_running_loop()
 
     def count() -> None:
@@ -356,32 +457,32 @@ async def test_a_crowd_of_questions_leaves_turns_to_whatever_else_lives_on_the_l
         rounds += 1
         loop.call_soon(count)
 
-    async with door(brain) as port, AsyncExitStack() as stack:
+    async with door(picker) as port, AsyncExitStack() as stack:
         peers = await crowd(port, stack, 100)
-        pick = brain.pick
-        brain.pick = lambda request, now: (asked_in.update([rounds]), pick(request, now))[1]  # type: ignore[method-assign]
+        pick = picker.pick
+        picker.pick = lambda request: (picked_in.update([rounds]), pick(request))[1]  # type: ignore[method-assign]
         loop.call_soon(count)
         for each in peers:
             each.writer.write(question())
         for each in peers:
             assert (await each.answer())[0] == 200
         count = lambda: None  # noqa: E731 - the counting ends
-    assert sum(asked_in.values()) == 100
-    assert max(asked_in.values()) <= 2 * TURNS
+    assert sum(picked_in.values()) == 100
+    assert max(picked_in.values()) <= 2 * TURNS
 
 
 async def test_whoever_leaves_while_waiting_for_a_turn_is_not_asked_about() -> None:
-    brain = Brain()
-    async with door(brain) as port, AsyncExitStack() as stack:
+    picker = FakePicker()
+    async with door(picker) as port, AsyncExitStack() as stack:
         raws = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(64)]
         await asyncio.sleep(0.1)  # until the door has accepted them all, which takes no turn
         for raw in raws:
             raw.sendall(question())
             raw.shutdown(socket.SHUT_RDWR)
-        await until(lambda: len(brain.asked) >= TURNS)
+        await until(lambda: len(picker.requests) >= TURNS)
         await asyncio.sleep(0.1)
-        assert len(brain.asked) < 64
-        assert not brain.reserved
+        assert len(picker.requests) < 64
+        assert not picker.reserved
 
 
 @pytest.mark.parametrize(
@@ -399,6 +500,9 @@ async def test_whoever_leaves_while_waiting_for_a_turn_is_not_asked_about() -> N
         test_more_connections_than_allowed_are_turned_away,
         test_a_crowd_of_questions_leaves_turns_to_whatever_else_lives_on_the_loop,
         test_whoever_leaves_while_waiting_for_a_turn_is_not_asked_about,
+        test_a_verdict_that_comes_later_answers_in_the_requests_turn,
+        test_a_late_pick_whose_connection_is_lost_in_the_same_moment_is_unused,
+        test_a_peer_that_sends_on_and_on_behind_a_request_that_waits_is_cut,
     ],
 )
 def test_the_loop_of_production_is_no_exception(scenario: Callable[[], Coroutine[None, None, None]]) -> None:

@@ -1,14 +1,16 @@
-"""The Endpoint Picker Protocol over ext_proc, with a brain that says what the test wants."""
+"""The Endpoint Picker Protocol over ext_proc, with a picker that decides as the test wants, at once or later."""
 
 import orjson
 import pytest
 
-from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Reply, Request, Verdict
-from epp.transports.extproc.conversation import PickConversation, pool_of, subset_hint
+from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Reply, Request, Ticket, Verdict, Waiter
+from epp.transports.extproc.answers import subset_hint
+from epp.transports.extproc.conversation import PickConversation
 from epp.transports.extproc.response import usage
 from epp.transports.extproc.streams import GRACE_SECONDS, WAITING_LIMIT, OpenStreams
-from gateway.extproc import messages
-from gateway.extproc.messages import (
+from epp.transports.route import Route, route_of
+from gateway.extproc.protocol import messages
+from gateway.extproc.protocol.messages import (
     BodyMode,
     BodyReceived,
     BodyReply,
@@ -33,40 +35,49 @@ PICK = Pick(
 )
 
 
-class Brain:
-    def __init__(self, verdict: Verdict) -> None:
-        self.verdict = verdict
-        self.asked: list[Request] = []
-        self.heard: list[object] = []
+class Picker:
+    """Gives its verdict; without one it lets each request wait."""
 
-    def pick(self, request: Request, now: float) -> Verdict:
-        self.asked.append(request)
-        return self.verdict
+    def __init__(self, verdict: Verdict | None) -> None:
+        self.verdict = verdict
+        self.requests: list[Request] = []
+        self.waiters: list[Waiter] = []
+        self.pushed: list[messages.Reply] = []
+        self.events: list[object] = []
+
+    def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict | Ticket:
+        self.requests.append(request)
+        self.waiters.append(waiter)
+        return self.verdict or Ticket(len(self.waiters))
+
+    def cancel(self, ticket: Ticket, now: float) -> None:
+        self.events.append((ticket, now))
 
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
-        self.heard.append((pick_id, outcome, now))
+        self.events.append((pick_id, outcome, now))
 
     def feedback(self, feedback: Feedback, now: float) -> None:
-        self.heard.append(feedback)
+        self.events.append(feedback)
 
 
 def conversation(
-    brain: Brain, mode: BodyMode = BodyMode.BUFFERED, response: BodyMode = BodyMode.NONE, *, logged: bool = False,
-    streams: OpenStreams | None = None,
+    picker: Picker, mode: BodyMode = BodyMode.BUFFERED, response: BodyMode = BodyMode.NONE, *, logged: bool = False,
+    streams: OpenStreams | None = None, longest_wait: int = 0,
 ):  # fmt: skip
-    streams = streams or OpenStreams(brain, lambda: logged)
-    return PickConversation(PoolId("default/a"), brain, Modes(mode, response), streams)
+    streams = streams or OpenStreams(picker, lambda: logged)
+    route = Route(PoolId("default/a"), longest_wait=longest_wait)
+    return PickConversation(route, picker, streams, picker.pushed.extend, Modes(mode, response))
 
 
 def ask(verdict: Verdict, *, headers: dict[str, str] = HEADERS, metadata: Metadata | None = None, body: bytes = b"{}"):
-    brain = Brain(verdict)
-    talk = conversation(brain)
+    picker = Picker(verdict)
+    talk = conversation(picker)
     talk.receive(HeadersReceived(REQUEST, headers, end_of_stream=False, metadata=metadata or {}), 1.0)
-    return brain, talk, talk.receive(BodyReceived(REQUEST, body, end_of_stream=True), 2.0)
+    return picker, talk, talk.receive(BodyReceived(REQUEST, body, end_of_stream=True), 2.0)
 
 
 def test_a_pick_goes_into_header_and_metadata_with_one_value_and_its_id_beside() -> None:
-    brain, talk, replies = ask(PICK)
+    picker, talk, replies = ask(PICK)
     destination = "10.0.0.1:80,[::1]:81"
     assert replies == [
         BodyReply(
@@ -77,13 +88,13 @@ def test_a_pick_goes_into_header_and_metadata_with_one_value_and_its_id_beside()
             ),
         )
     ]
-    assert brain.asked == [Request(PoolId("default/a"), "POST", "/v1/completions", HEADERS, b"{}", None)]
+    assert picker.requests == [Request(PoolId("default/a"), "POST", "/v1/completions", HEADERS, b"{}", None)]
     assert not talk.is_finished
     assert talk.is_at_rest
 
 
 def test_a_request_without_a_body_is_picked_in_the_headers_reply() -> None:
-    talk = conversation(Brain(PICK))
+    talk = conversation(Picker(PICK))
     (reply,) = talk.receive(HeadersReceived(REQUEST, {":method": "GET", ":path": "/"}, end_of_stream=True), 0.0)
     assert isinstance(reply, HeadersReply)
     assert reply.mutation.metadata["envoy.lb"]["x-pointsman-pick-id"] == "r-1"
@@ -124,7 +135,7 @@ def test_a_rewritten_body_goes_on_with_its_length() -> None:
 
 def test_a_rejection_is_an_openai_error_and_ends_the_conversation() -> None:
     rejection = Rejection(429, ErrorCode.POOL_SATURATED, "busy", retry_after=1.5)
-    brain, talk, (reply,) = ask(rejection)
+    picker, talk, (reply,) = ask(rejection)
     assert isinstance(reply, ImmediateReply)
     assert (reply.status, reply.details) == (429, "pool_saturated")
     assert reply.headers == (("content-type", "application/json"), ("retry-after", "2"))
@@ -136,7 +147,7 @@ def test_a_rejection_is_an_openai_error_and_ends_the_conversation() -> None:
     }
     assert talk.is_finished
     talk.close(3.0)
-    assert brain.heard == []
+    assert picker.events == []
 
 
 def test_the_model_list_is_answered_by_the_picker_itself() -> None:
@@ -146,15 +157,15 @@ def test_the_model_list_is_answered_by_the_picker_itself() -> None:
 
 
 def test_the_end_of_the_stream_settles_the_pick_once_and_at_that_time() -> None:
-    brain, talk, _ = ask(PICK)
+    picker, talk, _ = ask(PICK)
     talk.close(7.5)
-    assert brain.heard == [("r-1", Outcome.ENDED, 7.5)]
+    assert picker.events == [("r-1", Outcome.ENDED, 7.5)]
 
 
 def test_a_stream_is_open_from_its_pick_to_its_end() -> None:
-    brain = Brain(PICK)
-    streams = OpenStreams(brain, lambda: False)
-    talk = conversation(brain, streams=streams)
+    picker = Picker(PICK)
+    streams = OpenStreams(picker, lambda: False)
+    talk = conversation(picker, streams=streams)
     assert not streams.picks
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
     assert streams.picks == {"r-1"}
@@ -163,38 +174,38 @@ def test_a_stream_is_open_from_its_pick_to_its_end() -> None:
 
 
 def test_a_pick_that_the_proxy_never_heard_of_is_unused() -> None:
-    brain, talk, _ = ask(PICK)
+    picker, talk, _ = ask(PICK)
     talk.close(7.5, is_cut=True)
-    assert brain.heard == [("r-1", Outcome.UNUSED, 7.5)]
+    assert picker.events == [("r-1", Outcome.UNUSED, 7.5)]
 
 
 def test_a_stream_cut_in_the_response_has_used_its_pick() -> None:
-    brain = Brain(PICK)
-    talk = conversation(brain, response=BodyMode.STREAMED, logged=True)
+    picker = Picker(PICK)
+    talk = conversation(picker, response=BodyMode.STREAMED, logged=True)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
     talk.receive(HeadersReceived(RESPONSE, {":status": "200"}, end_of_stream=False), 2.0)
     talk.close(7.5, is_cut=True)
-    assert brain.heard == [("r-1", Outcome.ENDED, 7.5)]
+    assert picker.events == [("r-1", Outcome.ENDED, 7.5)]
 
 
 def test_a_stream_that_broke_before_the_pick_settles_nothing() -> None:
-    brain = Brain(PICK)
-    talk = conversation(brain)
+    picker = Picker(PICK)
+    talk = conversation(picker)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 0.0)
     talk.close(1.0)
-    assert brain.heard == []
+    assert picker.events == []
 
 
 def test_half_a_body_is_picked_without_it() -> None:
-    brain = Brain(PICK)
-    talk = conversation(brain, BodyMode.BUFFERED_PARTIAL)
+    picker = Picker(PICK)
+    talk = conversation(picker, BodyMode.BUFFERED_PARTIAL)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 0.0)
     talk.receive(BodyReceived(REQUEST, b'{"model', end_of_stream=False), 0.0)
-    assert brain.asked[0].body == b""
+    assert picker.requests[0].body == b""
 
 
 def test_full_duplex_sends_headers_then_the_body() -> None:
-    talk = conversation(Brain(PICK), BodyMode.FULL_DUPLEX_STREAMED)
+    talk = conversation(Picker(PICK), BodyMode.FULL_DUPLEX_STREAMED)
     assert talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 0.0) == []
     first, second = talk.receive(BodyReceived(REQUEST, b"{}", end_of_stream=True), 0.0)
     assert isinstance(first, HeadersReply)
@@ -210,9 +221,9 @@ def respond(talk: PickConversation, *chunks: bytes) -> list[messages.Reply]:
 
 
 def test_behind_a_gateway_without_access_log_the_response_tells_how_it_went() -> None:
-    brain = Brain(PICK)
-    streams = OpenStreams(brain, lambda: False)
-    talk = conversation(brain, BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED, streams=streams)
+    picker = Picker(PICK)
+    streams = OpenStreams(picker, lambda: False)
+    talk = conversation(picker, BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED, streams=streams)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 1.0)
     talk.receive(BodyReceived(REQUEST, b"{}", end_of_stream=True), 2.0)
     usage = (
@@ -221,7 +232,7 @@ def test_behind_a_gateway_without_access_log_the_response_tells_how_it_went() ->
     respond(talk, b"data: {}\n\n", usage[:30], usage[30:], b"data: [DONE]\n\n")
     talk.close(9.0)
     streams.report(9.0 + GRACE_SECONDS)
-    settled, feedback = brain.heard
+    settled, feedback = picker.events
     assert feedback == Feedback(
         PickId("r-1"), PoolId("default/a"), is_final=True, served=EndpointId("[::1]:81"), status=200, ttft_seconds=2.0,
         duration_seconds=7.0, prompt_tokens=7, completion_tokens=10, cached_tokens=4,
@@ -235,14 +246,14 @@ def test_behind_a_gateway_without_access_log_the_response_tells_how_it_went() ->
 def test_a_gateway_that_does_not_say_who_served_is_taken_to_have_asked_the_first(
     status: str, served: str | None
 ) -> None:
-    brain = Brain(Pick(PickId("r-1"), PoolId("default/a"), (EndpointId("10.0.0.1:80"), EndpointId("10.0.0.2:80"))))
-    streams = OpenStreams(brain, lambda: False)
-    talk = conversation(brain, streams=streams)
+    picker = Picker(Pick(PickId("r-1"), PoolId("default/a"), (EndpointId("10.0.0.1:80"), EndpointId("10.0.0.2:80"))))
+    streams = OpenStreams(picker, lambda: False)
+    talk = conversation(picker, streams=streams)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
     talk.receive(HeadersReceived(RESPONSE, {":status": status}, end_of_stream=False), 2.0)
     talk.close(9.0)
     streams.report(9.0 + GRACE_SECONDS)
-    _, feedback = brain.heard
+    _, feedback = picker.events
     assert isinstance(feedback, Feedback)
     assert feedback.served == served
 
@@ -267,43 +278,43 @@ def test_usage_is_read_under_the_names_that_responses_and_messages_give_it_too(
 
 
 def test_with_an_access_log_the_response_is_not_told_twice() -> None:
-    brain = Brain(PICK)
-    streams = OpenStreams(brain, lambda: True)
-    talk = conversation(brain, response=BodyMode.STREAMED, streams=streams)
+    picker = Picker(PICK)
+    streams = OpenStreams(picker, lambda: True)
+    talk = conversation(picker, response=BodyMode.STREAMED, streams=streams)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
     respond(talk, b"{}")
     talk.close(9.0)
     streams.report(9.0 + GRACE_SECONDS)
-    assert brain.heard == [("r-1", Outcome.ENDED, 9.0)]
+    assert picker.events == [("r-1", Outcome.ENDED, 9.0)]
 
 
 def test_the_response_waits_a_grace_for_an_access_log_that_opens_with_its_first_entry() -> None:
-    brain = Brain(PICK)
-    streams = OpenStreams(brain, lambda: False)
-    talk = conversation(brain, response=BodyMode.STREAMED, streams=streams)
+    picker = Picker(PICK)
+    streams = OpenStreams(picker, lambda: False)
+    talk = conversation(picker, response=BodyMode.STREAMED, streams=streams)
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
     respond(talk, b"{}")
     talk.close(9.0)
     streams.report(9.0 + GRACE_SECONDS / 2)
-    assert brain.heard == [("r-1", Outcome.ENDED, 9.0)]
+    assert picker.events == [("r-1", Outcome.ENDED, 9.0)]
     for _ in range(2):
         streams.report(9.0 + GRACE_SECONDS)
-        assert len(brain.heard) == 2
+        assert len(picker.events) == 2
 
 
 def test_responses_that_wait_are_bounded_and_the_oldest_is_told_early() -> None:
-    brain = Brain(PICK)
-    streams = OpenStreams(brain, lambda: False)
+    picker = Picker(PICK)
+    streams = OpenStreams(picker, lambda: False)
     for _ in range(WAITING_LIMIT + 1):
-        talk = conversation(brain, streams=streams)
+        talk = conversation(picker, streams=streams)
         talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
         respond(talk)
         talk.close(9.0)
-    assert sum(isinstance(heard, Feedback) for heard in brain.heard) == 1
+    assert sum(isinstance(event, Feedback) for event in picker.events) == 1
 
 
 def test_an_explained_pick_puts_its_words_on_the_response() -> None:
-    talk = conversation(Brain(Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),), explain=(("x-why", "most"),))))
+    talk = conversation(Picker(Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),), explain=(("x-why", "most"),))))
     talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
     assert respond(talk) == [HeadersReply(RESPONSE, Mutation((("x-why", "most"),)))]
 
@@ -333,6 +344,66 @@ def test_without_its_key_there_is_no_subset(metadata: Metadata) -> None:
     assert subset_hint(metadata) is None
 
 
-@pytest.mark.parametrize(("sent", "pool"), [({"k": " default/a "}, "default/a"), ({"k": ""}, None), ({}, None)])
+POOL = "x-gateway-inference-pool"
+
+
+@pytest.mark.parametrize(("sent", "pool"), [({POOL: " default/a "}, "default/a"), ({POOL: ""}, None), ({}, None)])
 def test_the_pool_is_what_the_route_named(sent: dict[str, str], pool: str | None) -> None:
-    assert pool_of(sent, "k") == pool
+    assert route_of(sent).pool == pool
+
+
+@pytest.mark.parametrize(
+    ("sent", "fallbacks"), [("3", 3), ("99", 8), ("-1", 0), ("²", 0), ("1" * 5000, 0), ("", 0), ("two", 0)]
+)
+def test_fallbacks_are_a_small_number_or_none(sent: str, fallbacks: int) -> None:
+    assert route_of({"x-gateway-fallback-endpoints": sent}).fallbacks == fallbacks
+
+
+def waiting(**options: object) -> tuple[Picker, PickConversation, list[messages.Reply]]:
+    picker = Picker(None)
+    talk = conversation(picker, **options)  # type: ignore[arg-type]
+    return picker, talk, [*talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)]
+
+
+def test_a_request_that_waits_is_answered_when_it_is_decided() -> None:
+    picker, talk, replies = waiting()
+    assert (replies, talk.is_at_rest, talk.is_finished) == ([], False, False)
+    picker.waiters[0].decide(PICK, 5.0)
+    (reply,) = picker.pushed
+    assert isinstance(reply, HeadersReply)
+    assert reply.mutation.metadata["envoy.lb"]["x-pointsman-pick-id"] == "r-1"
+    assert talk.is_at_rest
+    talk.close(9.0)
+    assert picker.events == [("r-1", Outcome.ENDED, 9.0)]
+
+
+def test_a_late_refusal_ends_the_conversation() -> None:
+    picker, talk, _ = waiting()
+    picker.waiters[0].decide(Rejection(429, ErrorCode.POOL_SATURATED, "busy"), 5.0)
+    assert [reply.status for reply in picker.pushed if isinstance(reply, ImmediateReply)] == [429]
+    assert talk.is_finished
+
+
+def test_a_wait_asks_for_more_time_where_the_route_allows_it() -> None:
+    _, _, replies = waiting(longest_wait=10)
+    assert replies == [messages.MoreTime(10)]
+
+
+def test_a_stream_that_ends_while_its_request_waits_cancels_it() -> None:
+    picker, talk, _ = waiting()
+    talk.close(3.0, is_cut=True)
+    assert picker.events == [(Ticket(1), 3.0)]
+
+
+def test_a_late_pick_that_was_not_written_is_unused() -> None:
+    picker, talk, _ = waiting()
+    picker.waiters[0].decide(PICK, 5.0)
+    talk.close(5.1, is_cut=True)
+    assert picker.events == [("r-1", Outcome.UNUSED, 5.1)]
+
+
+def test_a_late_pick_that_was_written_is_used() -> None:
+    picker, talk, _ = waiting()
+    picker.waiters[0].decide(PICK, 5.0)
+    talk.close(5.1)
+    assert picker.events == [("r-1", Outcome.ENDED, 5.1)]

@@ -1,4 +1,4 @@
-"""What Envoy says and what it is told, as plain frozen values; protobuf stays in `codec`.
+"""The messages of Envoy and the replies to them, as plain frozen values; protobuf stays in `codec`.
 
 Header names are lower-case as Envoy sends them, repeated headers are joined with a comma, values are decoded as
 Latin-1 so that no byte is lost or refused.
@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
+
+from gateway.wire.errors import Rejection
 
 Headers = tuple[tuple[str, str], ...]
 Metadata = Mapping[str, Mapping[str, object]]  # namespace → key → plain value
@@ -119,4 +121,16 @@ class ImmediateReply:
     details: str = ""
 
 
-Reply = HeadersReply | BodyReply | ChunkReply | TrailersReply | ImmediateReply
+@dataclass(frozen=True, slots=True)
+class MoreTime:
+    """The reply to the latest message takes up to `seconds` from now. The proxy takes this once for each message."""
+
+    seconds: float
+
+
+Reply = HeadersReply | BodyReply | ChunkReply | TrailersReply | ImmediateReply | MoreTime
+
+
+def refuse(rejection: Rejection) -> ImmediateReply:
+    """A rejection as the proxy passes it on: an error in the shape that OpenAI's clients expect."""
+    return ImmediateReply(rejection.status, rejection.headers(), rejection.body(), details=rejection.code)

@@ -4,7 +4,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from epp.domain import EndpointId, Pick, PickId, PoolId, Request
-from epp.transports.http.exchange import HttpExchange, Limits
+from epp.transports.http.exchange import HttpExchange
+from epp.transports.http.limits import Limits
 
 LIMITS = Limits(head_bytes=256, body_bytes=64)
 
@@ -34,30 +35,30 @@ def requests(draw: st.DrawFn) -> bytes:
 STREAMS = st.lists(requests() | st.binary(max_size=40), min_size=1, max_size=4).map(b"".join)
 
 
-class Brain:
+class Picker:
     """Picks everything with a body, one reservation each."""
 
     def __init__(self) -> None:
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
 
     def pick(self, request: Request) -> Pick:
-        self.asked.append(request)
-        return Pick(PickId(f"epp-{len(self.asked)}"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),))
+        self.requests.append(request)
+        return Pick(PickId(f"epp-{len(self.requests)}"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),))
 
 
 def converse(parts: list[bytes]) -> tuple[bytes, list[Request], bool]:
     """What comes back, what was asked, and whether the connection is over."""
-    machine, brain, output = HttpExchange(LIMITS, dict, 0.0), Brain(), b""
+    machine, picker, output = HttpExchange(LIMITS, dict, 0.0), Picker(), b""
     for part in parts:
         machine.receive(part, 0.0)
         while (step := machine.advance()) is not None:
             if isinstance(step, Request):
-                machine.answer(brain.pick(step))
+                machine.answer(picker.pick(step))
             else:
-                machine.answer_health(True)
+                machine.answer_health(is_ready=True)
         output += machine.take_output()
         assert not machine.is_waiting
-    return output, brain.asked, machine.is_finished
+    return output, picker.requests, machine.is_finished
 
 
 @given(STREAMS, st.data())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.extproc.codec import Codec, UnknownMessageError
-from gateway.extproc.messages import HeadersReceived
+from gateway.extproc.protocol.messages import HeadersReceived
 from gateway.wire import protos
 
 CODEC = Codec()

@@ -1,0 +1,293 @@
+"""One HTTP request and its response over one ext_proc stream, as a pure state machine for every body mode.
+
+The owner drives it: `receive(event)` returns steps in order, which are replies to send and at most one `Decide`, when
+the request is complete. The owner answers that with `decided(...)`: at once, or after `wait()`, as late as it likes.
+When the request is complete depends on the body mode:
+
+    NONE, or no body              the decision goes into the reply to the headers
+    BUFFERED, BUFFERED_PARTIAL    headers get an empty reply at once, the mutation goes into the body reply
+    FULL_DUPLEX_STREAMED          headers are held; then headers, body in chunks, trailers go on in this order
+    STREAMED                      the proxy waits for the headers reply before it sends the body, so the decision is
+                                  made without seeing it; unless the body comes early: then headers are held
+
+Response bodies are never held: each chunk is answered as it comes. `transitions` holds the states. An event in an order
+that no proxy may send is a `ProtocolViolation`. No clock, no I/O.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.extproc.protocol import transitions
+from gateway.extproc.protocol.messages import (
+    NO_METADATA,
+    NO_MUTATION,
+    BodyMode,
+    BodyReceived,
+    BodyReply,
+    ChunkReply,
+    Direction,
+    Event,
+    HeadersReceived,
+    HeadersReply,
+    ImmediateReply,
+    Metadata,
+    Modes,
+    MoreTime,
+    Mutation,
+    Reply,
+    TrailersReceived,
+    TrailersReply,
+    refuse,
+)
+from gateway.extproc.protocol.transitions import Decision, Flow, Message, Move, ProtocolViolation
+from gateway.wire import refusals
+from gateway.wire.protocol import BODY_LIMIT_BYTES
+
+# Envoy advises at most 64 KB per streamed body reply; the reference uses the same figure.
+CHUNK_BYTES = 62_000
+# What a proxy that does not describe itself is taken to use: what the Endpoint Picker Protocol demands support for.
+PROTOCOL_MODES = Modes(BodyMode.FULL_DUPLEX_STREAMED, BodyMode.FULL_DUPLEX_STREAMED)
+
+REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
+EMPTY_HEADERS_REPLY = {direction: HeadersReply(direction) for direction in Direction}
+EMPTY_BODY_REPLY = {direction: BodyReply(direction) for direction in Direction}
+_BUFFERED = (BodyMode.BUFFERED, BodyMode.BUFFERED_PARTIAL)
+
+__all__ = [
+    "CHUNK_BYTES", "PROTOCOL_MODES", "Decide", "Exchange", "Proceed", "ProtocolViolation", "Step",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """The request is complete: decide about it. `is_partial` says that only the start of the body is known."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    metadata: Metadata
+    is_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Let the request go on, changed. `body` None leaves the body as it is; `response` changes the answer's headers."""
+
+    mutation: Mutation
+    body: bytes | None = None
+    response: Mutation = NO_MUTATION
+
+
+Step = Reply | Decide
+
+
+class Exchange:
+    """See the module's docstring. One instance per stream, one owner."""
+
+    __slots__ = (
+        "_chunks",
+        "_decision",
+        "_limit",
+        "_metadata",
+        "_modes",
+        "_owed",
+        "_request",
+        "_request_headers",
+        "_response",
+        "_response_mutation",
+        "_size",
+    )
+
+    def __init__(self, modes: Modes = PROTOCOL_MODES, body_limit: int = BODY_LIMIT_BYTES) -> None:
+        self._modes = modes
+        self._limit = body_limit
+        self._request = Flow.IDLE
+        self._response = Flow.IDLE
+        self._decision = Decision.IDLE
+        self._response_mutation = NO_MUTATION
+        self._request_headers: Mapping[str, str] = {}
+        self._metadata: Metadata = NO_METADATA
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._owed = 0  # body messages of the request that get their replies after the decision
+
+    @property
+    def is_decided(self) -> bool:
+        return self._decision in (Decision.DECIDED, Decision.CLOSED)
+
+    @property
+    def is_waiting(self) -> bool:
+        """The decision comes later."""
+        return self._decision is Decision.WAITING
+
+    @property
+    def is_closed(self) -> bool:
+        """An immediate reply was given: nothing more will be answered."""
+        return self._decision is Decision.CLOSED
+
+    @property
+    def request_is_over(self) -> bool:
+        """Everything about the request has been answered."""
+        return self.is_closed or (self._decision is Decision.DECIDED and self._request is not Flow.OPEN)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is owed and no body flows through here, so that the stream may end without harm."""
+        if self._decision is Decision.OBSERVING:
+            return True
+        carries_body = self._modes.response_body is BodyMode.FULL_DUPLEX_STREAMED and self._response is Flow.OPEN
+        return self.is_closed or (self.request_is_over and not carries_body)
+
+    def receive(self, event: Event) -> list[Step]:
+        """Take the proxy's next message."""
+        if self._decision in (Decision.OBSERVING, Decision.CLOSED):
+            return []
+        if event.direction is RESPONSE:
+            return self._receive_response(event)
+        match event:
+            case HeadersReceived():
+                return self._receive_headers(event)
+            case BodyReceived():
+                return self._receive_body(event)
+            case TrailersReceived():
+                return self._receive_trailers()
+
+    def wait(self, longest_seconds: float = 0.0) -> list[Reply]:
+        """The decision comes later. A proxy that allows it is asked for as many more seconds."""
+        self._move(Move.WAIT)
+        return [MoreTime(longest_seconds)] if longest_seconds > 0 else []
+
+    def decided(self, decision: Proceed | ImmediateReply) -> list[Reply]:
+        """Answer the `Decide` step."""
+        if isinstance(decision, ImmediateReply):
+            self._move(Move.REFUSE)
+            self._chunks = []
+            return [decision]
+        self._move(Move.PROCEED)
+        self._response_mutation = decision.response
+        chunks, self._chunks = self._chunks, []
+        match self._modes.request_body:
+            case BodyMode.FULL_DUPLEX_STREAMED:
+                replies = self._forward(decision, chunks[0])
+            case BodyMode.STREAMED:
+                replies = [HeadersReply(REQUEST, _with_length(decision)), *self._owed_bodies(decision.body)]
+            case BodyMode.BUFFERED | BodyMode.BUFFERED_PARTIAL:
+                replies = [BodyReply(REQUEST, _with_length(decision), decision.body)]
+            case BodyMode.NONE:
+                replies = [HeadersReply(REQUEST, decision.mutation), *self._owed_bodies(None)]
+        return [*replies, TrailersReply(REQUEST)] if self._request is Flow.TRAILED else replies
+
+    # The request.
+
+    def _receive_headers(self, event: HeadersReceived) -> list[Step]:
+        mode = (event.modes or self._modes).request_body
+        is_whole = event.end_of_stream or mode is BodyMode.NONE
+        self._advance_request(Message.LAST_HEADERS if is_whole else Message.HEADERS, "request headers")
+        if event.observe_only:
+            self._move(Move.OBSERVE)
+            return []
+        self._modes = event.modes or self._modes
+        self._request_headers, self._metadata = event.headers, event.metadata
+        if is_whole or (mode is BodyMode.STREAMED and not self._modes.body_comes_early):
+            # No body will be seen before the reply to the headers, so that is where the mutation goes, as in mode NONE.
+            self._modes = Modes(BodyMode.NONE, self._modes.response_body)
+            return self._ask(b"")
+        return [EMPTY_HEADERS_REPLY[REQUEST]] if mode in _BUFFERED else []
+
+    def _receive_body(self, event: BodyReceived) -> list[Step]:
+        # A buffered body is one message: without end_of_stream it ends in trailers, or it is only the start.
+        is_buffered = self._modes.request_body in _BUFFERED
+        is_last = event.end_of_stream or is_buffered
+        self._advance_request(Message.LAST_BODY if is_last else Message.BODY, "a request body message")
+        if self._decision is Decision.DECIDED:
+            return [EMPTY_BODY_REPLY[REQUEST]]
+        self._owed += 1
+        if self._decision is not Decision.IDLE:  # the headers alone are being decided about
+            return []
+        self._size += len(event.data)
+        if self._size > self._limit:
+            self._move(Move.OVERFLOW)
+            self._chunks = []
+            return [refuse(refusals.too_large(self._limit))]
+        self._chunks.append(event.data)
+        if not is_last:
+            return []
+        is_partial = self._modes.request_body is BodyMode.BUFFERED_PARTIAL and not event.end_of_stream
+        return self._ask(self._body(), is_partial=is_partial)
+
+    def _receive_trailers(self) -> list[Step]:
+        self._advance_request(Message.TRAILERS, "request trailers")
+        if self._decision is Decision.DECIDED:
+            return [TrailersReply(REQUEST)]
+        return self._ask(self._body()) if self._decision is Decision.IDLE else []
+
+    def _body(self) -> bytes:
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks = [body]
+        return body
+
+    def _ask(self, body: bytes, *, is_partial: bool = False) -> list[Step]:
+        self._move(Move.ASK)
+        return [Decide(self._request_headers, body, self._metadata, is_partial)]
+
+    def _forward(self, decision: Proceed, original: bytes) -> list[Reply]:
+        body = original if decision.body is None else decision.body
+        event = BodyReceived(REQUEST, body, end_of_stream=self._request is not Flow.TRAILED)
+        return [HeadersReply(REQUEST, _with_length(decision)), *_in_chunks(event)]
+
+    def _owed_bodies(self, body: bytes | None) -> list[Reply]:
+        """One reply for each body message: a new body replaces the first, the others go empty."""
+        if body is None:
+            return [EMPTY_BODY_REPLY[REQUEST]] * self._owed
+        return [BodyReply(REQUEST, body=body if number == 0 else b"") for number in range(self._owed)]
+
+    def _advance_request(self, message: Message, what: str) -> None:
+        self._request = transitions.after(transitions.REQUEST, self._request, message, what)
+
+    def _move(self, move: Move) -> None:
+        self._decision = transitions.after(transitions.DECISION, self._decision, move, "a decision")
+
+    # The response.
+
+    def _receive_response(self, event: Event) -> list[Step]:
+        message, what = _response_message(event)
+        self._response = transitions.after(transitions.RESPONSE, self._response, message, what)
+        match event:
+            case HeadersReceived() if self._response_mutation is NO_MUTATION:
+                return [EMPTY_HEADERS_REPLY[RESPONSE]]
+            case HeadersReceived():
+                return [HeadersReply(RESPONSE, self._response_mutation)]
+            case BodyReceived() if self._modes.response_body is BodyMode.FULL_DUPLEX_STREAMED:
+                return [*_in_chunks(event)]
+            case BodyReceived():
+                return [EMPTY_BODY_REPLY[RESPONSE]]
+            case TrailersReceived():
+                return [TrailersReply(RESPONSE)]
+
+
+def _response_message(event: Event) -> tuple[Message, str]:
+    match event:
+        case HeadersReceived():
+            return Message.LAST_HEADERS if event.end_of_stream else Message.HEADERS, "response headers"
+        case BodyReceived():
+            return Message.LAST_BODY if event.end_of_stream else Message.BODY, "a response body message"
+        case TrailersReceived():
+            return Message.TRAILERS, "response trailers"
+
+
+def _in_chunks(event: BodyReceived) -> list[Reply]:
+    if len(event.data) <= CHUNK_BYTES:
+        return [ChunkReply(event.direction, event.data, event.end_of_stream)]
+    starts = range(0, len(event.data), CHUNK_BYTES)
+    return [
+        ChunkReply(event.direction, event.data[at : at + CHUNK_BYTES], event.end_of_stream and at == starts[-1])
+        for at in starts
+    ]
+
+
+def _with_length(decision: Proceed) -> Mutation:
+    """A body that changed changes its length; an unchanged one keeps what the client said."""
+    if decision.body is None:
+        return decision.mutation
+    mutation = decision.mutation
+    headers = (*mutation.set_headers, ("content-length", str(len(decision.body))))
+    return Mutation(headers, mutation.remove_headers, mutation.metadata, mutation.clear_route_cache)

@@ -1,0 +1,101 @@
+"""Why a request is refused: one function for each reason, with its status, code and wording. Pure.
+
+The body-based router and both transports of the endpoint picker use these, so that the same bad request gets the same
+answer wherever it is found. A message may name what a client sent by its kind, never by its content.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gateway.wire.errors import ErrorCode, Rejection
+from gateway.wire.models import MODEL_LIMIT
+
+MODEL: Final = "model"
+_KINDS: Final[Mapping[type, str]] = MappingProxyType(
+    {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+)
+
+
+def kind_of(value: object) -> str:
+    """The kind of a JSON value, for messages."""
+    return _KINDS.get(type(value), "a number")
+
+
+# Bodies
+
+
+def invalid_json(error: Exception) -> Rejection:
+    """The body must be JSON and is not."""
+    return Rejection(400, ErrorCode.INVALID_JSON, f"the request body is not valid JSON: {error}")
+
+
+def not_an_object(document: object) -> Rejection:
+    """The body is JSON of another kind."""
+    return invalid(f"the request body must be a JSON object, got {kind_of(document)}")
+
+
+def model_missing() -> Rejection:
+    """The API needs a model and the body names none."""
+    return invalid("'model' is missing", MODEL)
+
+
+def model_not_a_string(model: object) -> Rejection:
+    """The field is there and holds no string."""
+    return invalid(f"'model' must be a string, got {kind_of(model)}", MODEL)
+
+
+def not_a_name(param: str = MODEL) -> Rejection:
+    """The field or header holds a string that no model can have as its name."""
+    return invalid(f"'{param}' must be a name of at most {MODEL_LIMIT} printable characters", param)
+
+
+def invalid(message: str, param: str | None = None) -> Rejection:
+    """Another thing is wrong with the request; `param` is the field."""
+    return Rejection(400, ErrorCode.INVALID_REQUEST, message, param)
+
+
+def too_large(limit: int) -> Rejection:
+    """The body has more bytes than the limit."""
+    return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {limit} bytes")
+
+
+# Pools and endpoints
+
+
+def no_ready_endpoint(message: str) -> Rejection:
+    """Nobody could serve the request."""
+    return Rejection(503, ErrorCode.NO_READY_ENDPOINT, message)
+
+
+def saturated(message: str, retry_after: float = 1.0) -> Rejection:
+    """The pool is full and the request may be shed."""
+    return Rejection(429, ErrorCode.POOL_SATURATED, message, retry_after=retry_after)
+
+
+def internal(message: str) -> Rejection:
+    """A defect, or a configuration that cannot serve the request."""
+    return Rejection(500, ErrorCode.INTERNAL, message)
+
+
+# HTTP/1.1, where a transport reads it itself
+
+
+def unsupported_version(version: str) -> Rejection:
+    return Rejection(505, ErrorCode.INVALID_REQUEST, f"HTTP/{version} is not supported")
+
+
+def length_required() -> Rejection:
+    return Rejection(411, ErrorCode.INVALID_REQUEST, "a body needs a Content-Length; Transfer-Encoding has none")
+
+
+def unsupported_expectation() -> Rejection:
+    return Rejection(417, ErrorCode.INVALID_REQUEST, "the only supported expectation is 100-continue")
+
+
+def head_too_large(limit: int) -> Rejection:
+    return Rejection(431, ErrorCode.REQUEST_TOO_LARGE, f"the request's head may have {limit} bytes")
+
+
+def too_slow(seconds: float) -> Rejection:
+    return Rejection(408, ErrorCode.INVALID_REQUEST, f"the request was not complete after {seconds:g} s")

@@ -1,0 +1,23 @@
+"""The ext_proc transport: the picker's conversation on the gRPC server of the shared library."""
+
+from collections.abc import Mapping
+
+from epp.transports.extproc.conversation import PickConversation
+from epp.transports.extproc.streams import OpenStreams
+from epp.transports.picker import RequestPicker
+from epp.transports.route import route_of
+from gateway.extproc.codec import Codec
+from gateway.extproc.conversation import Push, ServerMetrics
+from gateway.extproc.server import ExternalProcessor
+from gateway.service.clock import Clock
+
+
+def external_processor(
+    picker: RequestPicker, streams: OpenStreams, clock: Clock, metrics: ServerMetrics
+) -> ExternalProcessor:
+    """A servicer for `picker`; the route names its pool in the stream's initial metadata."""
+
+    def conversation(metadata: Mapping[str, str], push: Push) -> PickConversation:
+        return PickConversation(route_of(metadata), picker, streams, push)
+
+    return ExternalProcessor(conversation, Codec(), clock, metrics)
