@@ -14,7 +14,7 @@ import aiohttp
 from controlplane.options import Options
 from controlplane.publish import publish
 from controlplane.render import render
-from gateway.kube.sources.load import load
+from gateway.kube.sources.files import load
 
 HOST = "127.0.0.1"
 START_SECONDS = 20.0

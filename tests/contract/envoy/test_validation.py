@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.options import Options, PickerTransport
 from controlplane.render import CDS, LDS, render
-from gateway.kube.sources.load import load
+from gateway.kube.sources.files import load
 
 pytestmark = pytest.mark.envoy
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.kube.adapters import BaseModels, base_models
-from gateway.kube.sources.load import load
+from gateway.kube.resolution.base_models import BaseModels, base_models
+from gateway.kube.sources.files import load
 
 MAP = """
 apiVersion: v1
@@ -62,7 +62,7 @@ def test_unmanaged_maps_and_other_namespaces_do_not_count(tmp_path: Path) -> Non
     ("written", "line", "field", "words"),
     [
         (config_map("a", "qwen").replace("# none", "one: two"), 10, "data.adapters", "list of names"),
-        (config_map("a", "qwen").replace("# none", "'"), 10, "data.adapters", "not YAML"),
+        (config_map("a", "qwen").replace("# none", "'"), 10, "data.adapters", "not valid YAML"),
         (config_map("a", "''"), 9, "data.baseModel", "expected the name of a model"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_map_that_cannot_be_read_is_a_problem_at_its_field(
 ) -> None:
     (tmp_path / "maps.yaml").write_text(written)
     (problem,) = load([tmp_path]).problems
-    assert (problem.line, problem.field) == (line, field)
+    assert (problem.place.line, problem.field) == (line, field)
     assert words in problem.message
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.kube.objects import Manifests
-from gateway.kube.sources.load import load
+from gateway.kube.sources.files import load
 
 POOL_KIND = "{group: inference.networking.k8s.io, kind: InferencePool, name: %s}"
 

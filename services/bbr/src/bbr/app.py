@@ -13,9 +13,10 @@ from gateway.extproc.protocol.exchange import PROTOCOL_MODES
 from gateway.extproc.protocol.messages import BodyMode, Modes
 from gateway.extproc.server import ExternalProcessor
 from gateway.extproc.service import Listeners, serve
-from gateway.kube.adapters import BaseModels, base_models
-from gateway.kube.sources.snapshots import snapshots
-from gateway.schema.documents import Problem
+from gateway.kube.resolution.base_models import BaseModels, base_models
+from gateway.kube.sources.folders import FolderSource
+from gateway.kube.sources.source import Source
+from gateway.schema.problems import Problem
 from gateway.service import admin, clock, lifecycle, logs
 from gateway.service.health import Health
 
@@ -45,19 +46,19 @@ class Mapped:
     def names(self) -> Mapping[str, str]:
         return self.current.names if self.current is not None else {}
 
-    async def follow(self, options: Options) -> None:
-        """Take over every good change of the manifests."""
-        if not options.config_dirs:
+    async def follow(self, source: Source | None, namespace: str | None) -> None:
+        """Take over every good change of the manifests; without a source nothing is mapped."""
+        if source is None:
             self.current = BaseModels()
             return
         reported: tuple[Problem, ...] = ()
-        async for snapshot in snapshots(options.config_dirs):
+        async for snapshot in source.snapshots():
             if snapshot.problems != reported:
                 report(snapshot.problems)
             reported = snapshot.problems
             if snapshot.problems:
                 continue
-            found = base_models(snapshot.manifests, options.namespace)
+            found = base_models(snapshot.manifests, namespace)
             if found != self.current:
                 for conflict in found.conflicts:
                     log.warning("two ConfigMaps claim a model; the first has it", place=str(conflict))
@@ -75,6 +76,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     """Build, serve, drain."""
     metrics, mapped = Metrics(), Mapped()
     modes = options.modes
+    source = FolderSource(options.config_dirs) if options.config_dirs else None
 
     def conversation(_metadata: Mapping[str, str], _push: Push) -> RouterConversation:
         return RouterConversation(mapped.names(), metrics.observe, modes)
@@ -86,7 +88,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
 
     operators = admin.application(metrics.registry, is_ready)
     async with (
-        lifecycle.background(mapped.follow(options)),
+        lifecycle.background(mapped.follow(source, options.namespace)),
         admin.serving(operators, options.listeners.host, options.metrics_port),
     ):
         lifecycle.tune_collector()

@@ -11,9 +11,10 @@ from controlplane.options import Options, PickerTransport
 from controlplane.publish import publish
 from controlplane.render import render
 from controlplane.status import complaints, summary
-from gateway.kube.adapters import base_models
-from gateway.kube.endpoints import hostnames
-from gateway.kube.sources.load import Loaded, load
+from gateway.kube.resolution.base_models import base_models
+from gateway.kube.resolution.endpoints import hostnames
+from gateway.kube.resolution.merging import Loaded
+from gateway.kube.sources.files import load
 from gateway.kube.sources.resolve import Resolver
 from gateway.service import lifecycle, logs
 

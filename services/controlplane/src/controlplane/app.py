@@ -13,8 +13,9 @@ from controlplane.options import Options
 from controlplane.publish import publish
 from controlplane.render import render
 from controlplane.status import Status
-from gateway.kube.sources.snapshots import Snapshot, snapshots
-from gateway.schema.documents import Problem
+from gateway.kube.sources.folders import FolderSource
+from gateway.kube.sources.source import Snapshot, Source
+from gateway.schema.problems import Problem
 from gateway.service import admin, lifecycle, logs
 
 log = logs.get(__name__)
@@ -44,19 +45,20 @@ class View:
 class ControlPlane:
     """Follows the manifests. The only writer of its output folder and of its view."""
 
-    def __init__(self, serving: Serving, metrics: Metrics) -> None:
+    def __init__(self, serving: Serving, source: Source, metrics: Metrics) -> None:
         self._serving = serving
+        self._source = source
         self._metrics = metrics
         self.view = View()
 
     async def follow(self) -> None:
         """Publish every good state of the manifests, and say what is wrong with the others."""
-        async for snapshot in snapshots(self._serving.config_dirs):
+        async for snapshot in self._source.snapshots():
             self._report(snapshot)
             if snapshot.problems and not self.view.published:
                 self.view = View(problems=snapshot.problems, notes=snapshot.notes)
                 continue
-            rendered = render(snapshot.manifests, snapshot.addresses, self._serving.options)
+            rendered = await asyncio.to_thread(render, snapshot.manifests, snapshot.addresses, self._serving.options)
             written = await publish(self._serving.output_dir, rendered.files)
             self._metrics.published(written, rendered.status)
             for complaint in set(status.complaints(rendered.status)) - set(status.complaints(self.view.status)):
@@ -79,7 +81,7 @@ class ControlPlane:
 async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
     """Build, follow, serve until asked to stop. Envoy keeps what was published."""
     metrics = Metrics()
-    plane = ControlPlane(serving, metrics)
+    plane = ControlPlane(serving, FolderSource(serving.config_dirs), metrics)
 
     async def show(_request: web.Request) -> web.Response:
         return web.Response(body=document(plane.view), content_type="application/json")
@@ -106,4 +108,5 @@ def document(view: View) -> bytes:
 
 
 def _problem(problem: Problem) -> dict[str, object]:
-    return {"file": problem.file, "line": problem.line, "field": problem.field, "message": problem.message}
+    place = problem.place
+    return {"file": place.source, "line": place.line, "field": problem.field, "message": problem.explanation}

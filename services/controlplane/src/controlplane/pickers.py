@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from controlplane import names
 from controlplane.options import Options, PickerTransport
 from controlplane.status import Condition
-from gateway.kube.endpoints import Addresses, HostPort, service_endpoints, service_hostname
 from gateway.kube.objects import DestinationRule, InferencePool, Manifests, ObjectName
+from gateway.kube.resolution.endpoints import Addresses, HostPort, service_endpoints, service_hostname
 
 TRANSPORT_ANNOTATION = "pointsman.dev/picker"
 HTTP_PORT_ANNOTATION = "pointsman.dev/picker-http-port"

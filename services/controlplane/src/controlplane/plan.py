@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from controlplane import hosts
 from controlplane.status import Condition, GatewayStatus, ListenerStatus, ParentStatus, RouteStatus
-from gateway.kube.endpoints import Addresses, service_endpoints
 from gateway.kube.objects import (
     GATEWAY_GROUP,
     BackendRef,
@@ -26,6 +25,7 @@ from gateway.kube.objects import (
     RouteMatch,
     RouteRule,
 )
+from gateway.kube.resolution.endpoints import Addresses, service_endpoints
 
 
 @dataclass(frozen=True, slots=True)

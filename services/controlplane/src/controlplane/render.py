@@ -18,9 +18,9 @@ from controlplane.pickers import Picker, picker, pickers
 from controlplane.plan import Plan, Port, ServicePortRef, plan
 from controlplane.routes import Scope
 from controlplane.status import Condition, ParentStatus, PoolStatus, PortStatus, Status
-from gateway.kube.adapters import base_models
-from gateway.kube.endpoints import Addresses, pool_endpoints, service_endpoints
 from gateway.kube.objects import InferencePool, Manifests, Mirror, ObjectName
+from gateway.kube.resolution.base_models import base_models
+from gateway.kube.resolution.endpoints import Addresses, pool_endpoints, service_endpoints
 
 LDS = "lds.json"
 CDS = "cds.json"

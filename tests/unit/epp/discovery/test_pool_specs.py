@@ -4,7 +4,7 @@ from pathlib import Path
 
 from epp.discovery import pool_specs
 from epp.domain import PoolId, RewriteRule, RewriteTarget
-from gateway.kube.sources.load import load
+from gateway.kube.sources.files import load
 
 POOL = """
 apiVersion: inference.networking.k8s.io/v1

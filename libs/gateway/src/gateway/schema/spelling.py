@@ -1,9 +1,10 @@
 """How names, header values and regular expressions must be spelt. Pure.
 
 The rules are those of the Gateway API, and where it has none, Envoy's: Envoy refuses a whole route configuration for
-one value that it does not take, and says so nowhere but in its own log.
+one value that it does not take, and reports it nowhere but in its own log.
 """
 
+import ipaddress
 import re
 import warnings
 from typing import Final
@@ -33,6 +34,14 @@ def is_name(text: str) -> bool:
 
 def is_hostname(text: str, *, wildcard: bool = False) -> bool:
     return (_HOSTNAME if wildcard else _NAME).fullmatch(text) is not None
+
+
+def ip_version(text: str) -> int | None:
+    """4 or 6 for an IP address, else None."""
+    try:
+        return ipaddress.ip_address(text).version
+    except ValueError:
+        return None
 
 
 def is_header_name(text: str) -> bool:

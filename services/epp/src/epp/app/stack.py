@@ -33,6 +33,7 @@ from epp.transports.servers.http_connection import Shared
 from gateway.accesslog import receiver as accesslog
 from gateway.accesslog.receiver import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
+from gateway.kube.sources.folders import FolderSource
 from gateway.service import admin, clock, lifecycle
 from gateway.service.clock import Clock
 from gateway.service.health import Health
@@ -68,7 +69,8 @@ class Stack:
         self.metrics.describe_pools(lambda: self.picker.pools(clock.monotonic()))
         self.metrics.describe_running(lambda: self.picker.running())
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
-        self.discovery = Discovery(options.config_dirs, self._replace_pools)
+        source = FolderSource(options.config_dirs) if options.config_dirs else None
+        self.discovery = Discovery(source, self._replace_pools)
         intake = FeedbackIntake(self.picker, clock.monotonic, self.metrics)
         self.log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
         self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)

@@ -1,1 +1,1 @@
-"""Where objects come from: each source yields snapshots of them. Shells."""
+"""Where objects come from. Shells: files, the system's resolver, later an API server; everything pure lies below."""

@@ -1,0 +1,185 @@
+"""The Gateway API's kinds: Gateway, HTTPRoute, ReferenceGrant. Pure values."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.kube.objects.meta import INFERENCE_GROUP, INFERENCE_X_GROUP, LabelSelector, Meta, ObjectName
+
+
+class NamespacesFrom(StrEnum):
+    ALL = "All"
+    SAME = "Same"
+    SELECTOR = "Selector"
+    NONE = "None"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    name: str
+    hostname: str  # empty: every host
+    port: int
+    protocol: str
+    namespaces_from: NamespacesFrom
+    namespace_selector: LabelSelector
+    route_kinds: tuple[str, ...]  # empty: those of the protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    meta: Meta
+    class_name: str
+    listeners: tuple[Listener, ...]
+
+
+# --- HTTPRoute -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRef:
+    group: str
+    kind: str
+    id: ObjectName
+    section_name: str  # empty: every listener
+    port: int | None
+
+
+class PathType(StrEnum):
+    EXACT = "Exact"
+    PREFIX = "PathPrefix"
+    REGEX = "RegularExpression"
+
+
+@dataclass(frozen=True, slots=True)
+class PathMatch:
+    type: PathType = PathType.PREFIX
+    value: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueMatch:
+    """A header (name in lower case) or a query parameter."""
+
+    name: str
+    value: str
+    regex: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RouteMatch:
+    path: PathMatch = PathMatch()
+    headers: tuple[ValueMatch, ...] = ()
+    query: tuple[ValueMatch, ...] = ()
+    method: str = ""
+
+
+class FilterType(StrEnum):
+    REQUEST_HEADERS = "RequestHeaderModifier"
+    RESPONSE_HEADERS = "ResponseHeaderModifier"
+    REDIRECT = "RequestRedirect"
+    REWRITE = "URLRewrite"
+    MIRROR = "RequestMirror"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderModifier:
+    """`type` says whether it changes the request or the response."""
+
+    type: FilterType
+    set: tuple[tuple[str, str], ...]
+    add: tuple[tuple[str, str], ...]
+    remove: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PathModifier:
+    """Replace the whole path, or only the prefix that matched."""
+
+    full: str | None
+    prefix: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    scheme: str
+    hostname: str
+    path: PathModifier | None
+    port: int | None
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    hostname: str
+    path: PathModifier | None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRef:
+    group: str
+    kind: str
+    id: ObjectName
+    port: int | None
+    weight: int
+    filters: "tuple[RouteFilter, ...]"
+
+    @property
+    def is_pool(self) -> bool:
+        return self.kind == "InferencePool" and self.group in (INFERENCE_GROUP, INFERENCE_X_GROUP)
+
+    @property
+    def is_service(self) -> bool:
+        return self.kind == "Service" and self.group == ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A copy of each request, or of `numerator` in `denominator`, whose answer is thrown away."""
+
+    backend: BackendRef
+    numerator: int
+    denominator: int
+
+
+RouteFilter = HeaderModifier | Redirect | Rewrite | Mirror
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; None: not written, 0: none."""
+
+    request: float | None = None
+    backend_request: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    name: str
+    matches: tuple[RouteMatch, ...]
+    filters: tuple[RouteFilter, ...]
+    backends: tuple[BackendRef, ...]
+    timeouts: Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPRoute:
+    meta: Meta
+    parents: tuple[ParentRef, ...]
+    hostnames: tuple[str, ...]
+    rules: tuple[RouteRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePeer:
+    """One `from` or `to` of a ReferenceGrant; `namespace` only on from, `name` (empty: all) only on to."""
+
+    group: str
+    kind: str
+    namespace: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceGrant:
+    meta: Meta
+    from_: tuple[ReferencePeer, ...]
+    to: tuple[ReferencePeer, ...]

@@ -1,0 +1,89 @@
+"""`Manifests`: one immutable snapshot of every object that is acted on. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from gateway.kube.objects.core import ConfigMap, EndpointSlice, Namespace, Pod, Service
+from gateway.kube.objects.gateway_api import Gateway, HTTPRoute, ReferenceGrant
+from gateway.kube.objects.inference import InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool
+from gateway.kube.objects.istio import DestinationRule
+from gateway.kube.objects.labelled import Labelled
+from gateway.kube.objects.meta import ObjectKey, ObjectName
+
+Parsed = (
+    Namespace
+    | Gateway
+    | HTTPRoute
+    | ReferenceGrant
+    | InferencePool
+    | InferenceObjective
+    | InferenceModelRewrite
+    | InferenceModel
+    | EndpointSlice
+    | Pod
+    | Service
+    | ConfigMap
+    | DestinationRule
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """Every object of one load, by kind and `(namespace, name)`. Replaced whole, never changed."""
+
+    namespaces: Mapping[ObjectName, Namespace] = field(default_factory=dict)
+    gateways: Mapping[ObjectName, Gateway] = field(default_factory=dict)
+    routes: Mapping[ObjectName, HTTPRoute] = field(default_factory=dict)
+    grants: Mapping[ObjectName, ReferenceGrant] = field(default_factory=dict)
+    pools: Mapping[ObjectName, InferencePool] = field(default_factory=dict)
+    objectives: Mapping[ObjectName, InferenceObjective] = field(default_factory=dict)
+    rewrites: Mapping[ObjectName, InferenceModelRewrite] = field(default_factory=dict)
+    models: Mapping[ObjectName, InferenceModel] = field(default_factory=dict)
+    slices: Mapping[ObjectName, EndpointSlice] = field(default_factory=dict)
+    pods: Mapping[ObjectName, Pod] = field(default_factory=dict)
+    services: Mapping[ObjectName, Service] = field(default_factory=dict)
+    config_maps: Mapping[ObjectName, ConfigMap] = field(default_factory=dict)
+    destination_rules: Mapping[ObjectName, DestinationRule] = field(default_factory=dict)
+    slice_index: Labelled[EndpointSlice] = field(init=False, repr=False, compare=False)
+    pod_index: Labelled[Pod] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slice_index", Labelled(self.slices.values()))
+        object.__setattr__(self, "pod_index", Labelled(self.pods.values()))
+
+    def by_kind(self) -> Iterator[Mapping[ObjectName, "Parsed"]]:
+        """The objects of each kind, in a fixed order of kinds."""
+        return (getattr(self, name) for name in _FIELDS.values())
+
+
+_FIELDS: Final[Mapping[type, str]] = MappingProxyType({
+    Namespace: "namespaces",
+    Gateway: "gateways",
+    HTTPRoute: "routes",
+    ReferenceGrant: "grants",
+    InferencePool: "pools",
+    InferenceObjective: "objectives",
+    InferenceModelRewrite: "rewrites",
+    InferenceModel: "models",
+    EndpointSlice: "slices",
+    Pod: "pods",
+    Service: "services",
+    ConfigMap: "config_maps",
+    DestinationRule: "destination_rules",
+})  # fmt: skip
+
+
+def key_of(found: Parsed) -> ObjectKey:
+    """An object's key; its class is named as its kind."""
+    return ObjectKey(type(found).__name__, found.meta.id)
+
+
+def manifests_of(objects: Iterable[Parsed]) -> Manifests:
+    """A snapshot of these objects; a later one of a kind and name replaces an earlier one."""
+    found: dict[str, dict[ObjectName, Parsed]] = {name: {} for name in _FIELDS.values()}
+    for each in objects:
+        found[_FIELDS[type(each)]][each.meta.id] = each
+    frozen = {name: MappingProxyType(by_name) for name, by_name in found.items()}
+    return Manifests(**frozen)  # type: ignore[arg-type]  # keyed by type above

@@ -1,0 +1,1 @@
+"""What objects amount to together: overlays merged, endpoints of pools and Services, base models. Pure."""

@@ -1,0 +1,171 @@
+"""Which addresses belong to a pool or a Service: EndpointSlices, Pods and resolved host names, put together. Pure.
+
+A pool selects Pods by label. An EndpointSlice whose labels match the selector brings its endpoints to the pool in the
+same way. An FQDN is looked up in `addresses`, which a source keeps current; an unknown name gives nothing.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from gateway.kube.objects import (
+    SERVICE_NAME_LABEL,
+    AddressType,
+    EndpointSlice,
+    InferencePool,
+    Manifests,
+    Mirror,
+    ObjectName,
+    Pod,
+    Service,
+    SliceEndpoint,
+)
+
+HTTP_PORT_NAME: Final = "http"
+
+Addresses = Mapping[str, tuple[str, ...]]
+
+
+class HostPort(NamedTuple):
+    """One network endpoint. `str` is the form of x-gateway-destination-endpoint."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return format_endpoint(self.address, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEndpoint:
+    """One ready model server of a pool. `name` is for people; `labels` are those of its EndpointSlice or Pod."""
+
+    address: str
+    port: int
+    name: str
+    labels: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return format_endpoint(self.address, self.port)
+
+
+def format_endpoint(address: str, port: int) -> str:
+    """`10.0.0.1:8000`, `[::1]:8000`: the one place that writes an endpoint down."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def pool_endpoints(pool: InferencePool, manifests: Manifests, addresses: Addresses) -> tuple[PoolEndpoint, ...]:
+    """The ready endpoints of a pool, each address and port once: those of its slices, then its Pods.
+
+    A slice that names a Pod's address is newer knowledge than the Pod's own status, so the slice decides.
+    """
+    slices = pool_slices(pool, manifests)
+    found: dict[tuple[str, int], PoolEndpoint] = {}
+    for piece in slices:
+        for endpoint, written, address in _addresses(piece, addresses):
+            for port in _pool_ports(piece, pool):
+                name = endpoint.name or written
+                found.setdefault((address, port), PoolEndpoint(address, port, name, piece.meta.labels))
+    named = {written for piece in slices for endpoint in piece.endpoints for written in endpoint.addresses}
+    for pod in pool_pods(pool, manifests):
+        if not pod.serves or not pod.addresses or not named.isdisjoint(pod.addresses):
+            continue
+        address = _canonical(pod.addresses[0])
+        for port in pool.target_ports:
+            found.setdefault((address, port), PoolEndpoint(address, port, pod.meta.id.name, pod.meta.labels))
+    return tuple(found.values())
+
+
+def service_endpoints(
+    manifests: Manifests, namespace: str, name: str, port: int, addresses: Addresses
+) -> tuple[HostPort, ...]:
+    """Where a Service's port is served: its labelled EndpointSlices, else every address of its DNS name."""
+    service = manifests.services.get(ObjectName(namespace, name))
+    pieces = _service_slices(manifests, namespace, name)
+    if not pieces:
+        return tuple(
+            HostPort(_canonical(found), port) for found in addresses.get(service_hostname(namespace, name), ())
+        )
+    found = {
+        HostPort(address, _service_port(piece, service, port)): None
+        for piece in pieces
+        for _, _, address in _addresses(piece, addresses)
+    }
+    return tuple(found)
+
+
+def hostnames(manifests: Manifests) -> frozenset[str]:
+    """Every name that must be resolved for these manifests: FQDN addresses, and Services that have no slice."""
+    names = {
+        address
+        for piece in manifests.slices.values()
+        if piece.address_type is AddressType.FQDN
+        for endpoint in piece.endpoints
+        for address in endpoint.addresses
+    }
+    services = {
+        ObjectName(pool.meta.id.namespace, pool.picker.name)
+        for pool in manifests.pools.values()
+        if pool.picker is not None and pool.picker.kind == "Service"
+    }
+    services.update(
+        backend.id
+        for route in manifests.routes.values()
+        for rule in route.rules
+        for backend in (*rule.backends, *(found.backend for found in rule.filters if isinstance(found, Mirror)))
+        if backend.is_service
+    )
+    names.update(service_hostname(*found) for found in services if not _service_slices(manifests, *found))
+    return frozenset(names)
+
+
+def service_hostname(namespace: str, name: str) -> str:
+    """The name a cluster's DNS gives a Service."""
+    return f"{name}.{namespace}.svc"
+
+
+def pool_slices(pool: InferencePool, manifests: Manifests) -> tuple[EndpointSlice, ...]:
+    """The slices that a pool's selector matches."""
+    return tuple(manifests.slice_index.select(pool.meta.id.namespace, pool.selector.match_labels))
+
+
+def pool_pods(pool: InferencePool, manifests: Manifests) -> tuple[Pod, ...]:
+    """The Pods that a pool's selector matches."""
+    return tuple(manifests.pod_index.select(pool.meta.id.namespace, pool.selector.match_labels))
+
+
+def _service_slices(manifests: Manifests, namespace: str, name: str) -> tuple[EndpointSlice, ...]:
+    return tuple(manifests.slice_index.select(namespace, {SERVICE_NAME_LABEL: name}))
+
+
+def _addresses(piece: EndpointSlice, addresses: Addresses) -> Iterator[tuple[SliceEndpoint, str, str]]:
+    """Each ready endpoint of a slice with the address as written and as connected to."""
+    for endpoint in piece.endpoints:
+        if not endpoint.ready:
+            continue
+        for written in endpoint.addresses:
+            known = addresses.get(written, ()) if piece.address_type is AddressType.FQDN else (written,)
+            for address in known:
+                yield endpoint, written, _canonical(address)
+
+
+def _canonical(address: str) -> str:
+    """IPv6 in its shortest form, as Envoy writes it, or a picked endpoint would not be found."""
+    return ipaddress.ip_address(address).compressed if ":" in address and "%" not in address else address
+
+
+def _pool_ports(piece: EndpointSlice, pool: InferencePool) -> tuple[int, ...]:
+    if not piece.ports:
+        return pool.target_ports
+    named = [port.port for port in piece.ports if port.name == HTTP_PORT_NAME]
+    return ((named or [piece.ports[0].port])[0],)
+
+
+def _service_port(piece: EndpointSlice, service: Service | None, port: int) -> int:
+    """Slice ports are the target ports, found by the name of the Service's port; a lone one needs no name."""
+    wanted = next((item for item in service.ports if item.port == port), None) if service else None
+    for found in piece.ports:
+        if len(piece.ports) == 1 or (wanted is not None and found.name == wanted.name):
+            return found.port
+    return wanted.target_port if wanted is not None and isinstance(wanted.target_port, int) else port

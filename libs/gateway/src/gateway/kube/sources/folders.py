@@ -1,0 +1,142 @@
+"""Folders of manifests as a source: read now, and again whenever a file in them changes.
+
+Shell. inotify (watchfiles) reports at once that something happened; a look at every file's stamp, then and once per
+tick, decides whether it matters. So a change is never missed where notifications do not work (network folders, links
+to folders elsewhere), and a touched but unchanged file changes nothing.
+
+Files are read and objects compared in a worker thread, in short pieces with a rest after each, so that the loop gets
+the interpreter back within milliseconds however much there is to read.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from watchfiles import awatch
+
+from gateway.kube.objects import Manifests, ObjectKey
+from gateway.kube.resolution.endpoints import hostnames
+from gateway.kube.resolution.merging import changed
+from gateway.kube.sources.files import FolderReader
+from gateway.kube.sources.resolve import Lookup, Resolver, system_lookup
+from gateway.kube.sources.source import Snapshot, Statuses
+from gateway.schema.problems import Problem
+from gateway.service import clock
+
+DEBOUNCE_MILLISECONDS: Final = 50  # an editor or a ConfigMap swap touches several files at once
+TICK_SECONDS: Final = 1.0
+WORK_SECONDS: Final = 0.001  # of a worker thread between two rests; a fifth of the interpreter's own switch interval
+REST_SECONDS: Final = 0.00005  # long enough for a waiting thread to wake
+LOOKING_SHARE: Final = 0.02  # of the time, at most, goes into looks that nothing caused
+
+
+class FolderSource:
+    """Reads folders now and after every change."""
+
+    def __init__(
+        self, dirs: Sequence[Path], *, lookup: Lookup = system_lookup, tick_seconds: float = TICK_SECONDS
+    ) -> None:
+        self._dirs = tuple(dirs)
+        self._lookup = lookup
+        self._tick_seconds = tick_seconds
+
+    async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
+        """A snapshot now, then one after every change of a file or of a name's addresses. Ends only by cancellation."""
+        resolver, rest = Resolver(self._lookup), _Rest()
+        reader = FolderReader(self._dirs, rest)
+        found: _Reading | None = None
+        addresses: Mapping[str, tuple[str, ...]] | None = None
+        next_look = 0.0
+        try:
+            async with aclosing(self._stirrings()) as stirrings:
+                async for has_stirred in stirrings:
+                    news = None
+                    if has_stirred or clock.monotonic() >= next_look:
+                        news = await asyncio.to_thread(_read, reader, found)
+                        next_look = clock.monotonic() + reader.look_seconds / LOOKING_SHARE
+                    found = news or found
+                    assert found is not None  # the first stirring is one
+                    last, addresses = addresses, await resolver.resolve(found.names)
+                    if addresses != last or (news is not None and news.is_news):
+                        objects = news.changed if news is not None else frozenset()
+                        yield Snapshot(found.manifests, addresses, found.problems, found.notes, objects)
+        finally:
+            rest.end()
+            resolver.close()
+
+    async def report(self, _statuses: Statuses, /) -> None:
+        """Files hold what their author wrote; status is shown by the control plane's own port instead."""
+
+    async def _stirrings(self) -> AsyncGenerator[bool, None]:
+        """True at once and whenever something may have happened, False once per tick without."""
+        yield True
+        polling: bool | None = None
+        while True:
+            present = [folder for folder in self._dirs if folder.is_dir()] or [Path()]
+            try:
+                async for events in awatch(
+                    *present,
+                    debounce=DEBOUNCE_MILLISECONDS,
+                    step=DEBOUNCE_MILLISECONDS // 2,
+                    rust_timeout=int(self._tick_seconds * 1000),
+                    yield_on_timeout=True,
+                    force_polling=polling,
+                    watch_filter=None,
+                ):
+                    yield bool(events)
+                    if len(present) < len(self._dirs):
+                        break  # a folder that was missing may be there by now
+            except OSError:
+                if polling:
+                    raise
+                polling = True  # no inotify watch left on this host
+
+
+class _Reading(NamedTuple):
+    """The last good objects, the host names in them, and what the folders hold besides."""
+
+    manifests: Manifests
+    names: frozenset[str]
+    problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
+    changed: frozenset[ObjectKey]
+    is_news: bool
+
+
+def _read(reader: FolderReader, last: _Reading | None) -> _Reading | None:
+    """What a worker thread does at each look; None when nothing has changed."""
+    loaded = reader.read()
+    if loaded is None:
+        return None
+    before = last.manifests if last is not None else Manifests()
+    if loaded.problems:
+        names = last.names if last is not None else frozenset()
+        is_news = last is None or (loaded.problems, loaded.notes) != (last.problems, last.notes)
+        return _Reading(before, names, loaded.problems, loaded.notes, frozenset(), is_news)
+    objects = changed(before, loaded.manifests)
+    is_news = last is None or bool(objects) or last.problems != () or loaded.notes != last.notes
+    return _Reading(loaded.manifests, hostnames(loaded.manifests), (), loaded.notes, objects, is_news)
+
+
+class _Rest:
+    """Called between pieces of work of a thread: gives the interpreter away now and then, and ends the thread."""
+
+    def __init__(self) -> None:
+        self._since = clock.monotonic()
+        self._ended = threading.Event()
+
+    def __call__(self) -> None:
+        if clock.monotonic() - self._since < WORK_SECONDS:
+            return
+        if self._ended.is_set():
+            raise asyncio.CancelledError
+        time.sleep(REST_SECONDS)
+        self._since = clock.monotonic()
+
+    def end(self) -> None:
+        """Nobody waits for the work any more."""
+        self._ended.set()

@@ -1,0 +1,36 @@
+"""What a source of objects is: a stream of snapshots, which takes status back. A Protocol and its values.
+
+`folders` is one source; an API server can be another, by list and watch, with `report` patching status.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import NamedTuple, Protocol
+
+from gateway.kube.objects import Manifests, ObjectKey
+from gateway.schema.problems import Problem
+
+Statuses = Mapping[ObjectKey, Mapping[str, object]]  # the `status` of each object, as its kind defines it
+
+
+class Snapshot(NamedTuple):
+    """The last good objects with the addresses of the host names in them.
+
+    With `problems`, the source holds something newer that was refused; before the first good reading, `manifests` is
+    empty. `changed` are the objects added, changed or removed since the snapshot before.
+    """
+
+    manifests: Manifests
+    addresses: Mapping[str, tuple[str, ...]]
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    changed: frozenset[ObjectKey] = frozenset()
+
+
+class Source(Protocol):
+    """Yields snapshots of objects. It may never block the loop that iterates it."""
+
+    def snapshots(self) -> AsyncGenerator[Snapshot, None]:
+        """A snapshot now, then one after every change of an object or of a name's addresses. Ends by cancellation."""
+
+    async def report(self, statuses: Statuses, /) -> None:
+        """Take the status of objects back to where they are kept, as far as they are kept with one."""

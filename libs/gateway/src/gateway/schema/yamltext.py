@@ -1,0 +1,223 @@
+"""YAML and JSON text becomes plain data that remembers the line of each field. Pure.
+
+The data is what JSON can hold (dict, list, str, int, float, bool, None); time stamps stay text. A text that is no YAML
+gives a problem, never an exception, and the documents before the mistake.
+
+The parser's events are taken one by one, so that a bound ends a hostile text before it takes memory. An aliased value
+is shared, but counts each time towards the bounds, since readers walk it each time.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from gateway.schema.paths import join
+from gateway.schema.problems import Findings, Origin, Place, Problem
+from gateway.schema.values import Value
+
+MAX_NODES: Final = 200_000  # values of one document; an alias bomb ends here instead of in memory
+MAX_DEPTH: Final = 64  # no API type nests deeper than a third of this
+
+_STR: Final = "tag:yaml.org,2002:str"
+_TEXT_TAGS: Final = frozenset({_STR, "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
+_NULL: Final = "tag:yaml.org,2002:null"
+_BOOL: Final = "tag:yaml.org,2002:bool"
+_TRUE: Final = frozenset({"true", "yes", "on"})
+_MERGE: Final = "<<"
+# What a plain scalar's first character says about its type: PyYAML's table of YAML 1.1.
+_IMPLICIT: Final = yaml.SafeLoader.yaml_implicit_resolvers
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """One document of a text: its data, and the line of each path in it."""
+
+    data: object
+    lines: Mapping[str, int]
+
+
+def parse(text: str, source: str, findings: Findings) -> Iterator[Located]:
+    """Every document of a text, one at a time. A mistake ends the iteration with a problem."""
+    if source.endswith(".json"):
+        text = text.replace("\t", " ")  # YAML forbids tabs between tokens; inside a JSON string there can be none
+    try:
+        yield from _documents(text, source, findings)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = min(mark.line, text.count("\n")) + 1 if mark else 0  # the end of a text counts as a line of its own
+        words = ", ".join(part for part in (error.context, error.problem) if part)
+        findings.problems.append(Problem(Place(source, line), "", f"not valid YAML: {words}"))
+    except yaml.reader.ReaderError as error:
+        line = text.encode()[: error.position].count(b"\n") + 1
+        words = f"unacceptable character #x{error.character:04x}"
+        findings.problems.append(Problem(Place(source, line), "", f"not valid YAML: {words}"))
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        findings.problems.append(Problem(Place(source, line), "", "not valid YAML: half a surrogate pair"))
+
+
+def one(text: str, source: str, findings: Findings) -> Value | None:
+    """The only document of a text; None with a problem where there is none or more than one."""
+    found = list(parse(text, source, findings))
+    if findings.problems:
+        return None
+    if len(found) != 1 or found[0].data is None:
+        words = "the document is empty" if len(found) <= 1 else "expected one document, got several"
+        line = 1 if len(found) <= 1 else found[1].lines[""]
+        findings.problems.append(Problem(Place(source, line), "", words))
+        return None
+    return Value(found[0].data, "", Origin(source, found[0].lines), findings)
+
+
+def _documents(text: str, source: str, findings: Findings) -> Iterator[Located]:
+    loader = yaml.CSafeLoader(text)
+    try:
+        event = loader.get_event()
+        while type(event) is not yaml.StreamEndEvent:
+            if type(event) is yaml.DocumentStartEvent:
+                reading = _Reading(loader, source, findings)
+                data = reading.value(loader.get_event(), "", 0)
+                yield Located(data, reading.lines)
+            event = loader.get_event()
+    finally:
+        loader.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    """A value with a name, and what an alias of it counts: values in it, and levels below it."""
+
+    data: object
+    nodes: int
+    levels: int
+
+
+class _Reading:
+    """Builds the data of one document from events."""
+
+    def __init__(self, loader: Any, source: str, findings: Findings) -> None:
+        self.lines: dict[str, int] = {}
+        self._next = loader.get_event
+        self._source = source
+        self._findings = findings
+        self._anchors: dict[str, _Anchored] = {}
+        self._nodes = 0
+        self._deepest = 0
+
+    def value(self, event: Any, path: str, depth: int) -> object:
+        """The value that begins with an event; reads up to its end."""
+        self._count(event, 1, depth)
+        self.lines.setdefault(path, event.start_mark.line + 1)
+        if type(event) is yaml.AliasEvent:
+            return self._aliased(event, depth)
+        if not event.anchor:
+            return self._built(event, path, depth)
+        nodes, deepest, self._deepest = self._nodes, self._deepest, depth
+        self._anchors.pop(event.anchor, None)  # within itself a value has no name yet
+        data = self._built(event, path, depth)
+        self._anchors[event.anchor] = _Anchored(data, self._nodes - nodes + 1, self._deepest - depth)
+        self._deepest = max(self._deepest, deepest)
+        return data
+
+    def _built(self, event: Any, path: str, depth: int) -> object:
+        if type(event) is yaml.ScalarEvent:
+            return _scalar(event)
+        if type(event) is yaml.MappingStartEvent:
+            return self._mapping(path, depth)
+        items: list[object] = []
+        item = self._next()
+        while type(item) is not yaml.SequenceEndEvent:
+            items.append(self.value(item, f"{path}[{len(items)}]", depth + 1))
+            item = self._next()
+        return items
+
+    def _mapping(self, path: str, depth: int) -> dict[str, object]:
+        found: dict[str, object] = {}
+        merged: list[object] = []
+        key = self._next()
+        while type(key) is not yaml.MappingEndEvent:
+            name = self._key(key, path, depth)
+            if name is None:
+                pass
+            elif name == _MERGE and type(key) is yaml.ScalarEvent and key.implicit[0]:
+                merged.append(self.value(self._next(), join(path, name), depth + 1))
+            else:
+                place, line = f"{path}.{name}" if path else name, key.start_mark.line + 1
+                if name in found:
+                    self._problem(line, place, "written twice")
+                self.lines[place] = line
+                found[name] = self.value(self._next(), place, depth + 1)
+            key = self._next()
+        for source in merged:
+            self._merge(found, source, path)
+        return found
+
+    def _key(self, event: Any, path: str, depth: int) -> str | None:
+        """A key is text, whatever it looks like. A list or an object is no key: its entry is left out."""
+        if type(event) is yaml.ScalarEvent:
+            if event.anchor:
+                self._anchors[event.anchor] = _Anchored(_scalar(event), 1, 0)
+            return str(event.value)
+        found = self.value(event, path, depth + 1)
+        if isinstance(found, str):
+            return found  # an alias
+        self._problem(event.start_mark.line + 1, path, "expected a name before the colon")
+        self.value(self._next(), path, depth + 1)
+        return None
+
+    def _merge(self, found: dict[str, object], source: object, path: str) -> None:
+        """What is merged gives way to what is written, and the first of several to merge wins."""
+        for entries in source if isinstance(source, list) else [source]:
+            if isinstance(entries, dict):
+                for key, value in entries.items():
+                    found.setdefault(key, value)
+            else:
+                self._problem(self.lines[path], path, "expected an object to merge")
+
+    def _aliased(self, event: Any, depth: int) -> object:
+        anchored = self._anchors.get(event.anchor)
+        if anchored is None:
+            raise yaml.composer.ComposerError(None, None, f"found undefined alias {event.anchor!r}", event.start_mark)
+        self._count(event, anchored.nodes, depth + anchored.levels)
+        return anchored.data
+
+    def _count(self, event: Any, nodes: int, depth: int) -> None:
+        self._nodes += nodes
+        self._deepest = max(self._deepest, depth)
+        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+            words = f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else f"more than {MAX_NODES} values"
+            raise yaml.composer.ComposerError(None, None, words, event.start_mark)
+
+    def _problem(self, line: int, path: str, message: str) -> None:
+        self._findings.problems.append(Problem(Place(self._source, line), path, message))
+
+
+def _scalar(event: Any) -> object:
+    """The value of a scalar by YAML 1.1's rules."""
+    value: str = event.value
+    tag = event.tag
+    if tag is None or tag == "!":
+        if not event.implicit[0]:
+            return value  # quoted
+        tag = _implicit_tag(value)
+    if tag in _TEXT_TAGS:
+        return value
+    if tag == _NULL:
+        return None
+    if tag == _BOOL:
+        return value.lower() in _TRUE
+    node = yaml.ScalarNode(tag, value, event.start_mark, event.end_mark)
+    try:
+        made: object = yaml.constructor.SafeConstructor().construct_object(node)
+    except ValueError:  # a number of more digits than Python reads
+        return value
+    return made
+
+
+def _implicit_tag(value: str) -> str:
+    for tag, pattern in _IMPLICIT.get(value[:1], ()):
+        if pattern.match(value):
+            return str(tag)
+    return _STR

@@ -1,0 +1,65 @@
+"""Follows a source of objects and hands every good change of the pools to the picker and the scraper.
+
+Shell. Pools are derived in a worker thread, since thousands of slices take longer than a loop may be held. While a
+manifest is wrong, the last good pools stay.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from epp.discovery.specs import Pools, Resolved
+from gateway.kube.resolution.base_models import base_models
+from gateway.kube.sources.source import Snapshot, Source
+from gateway.schema.problems import Problem
+from gateway.service import logs
+
+log = logs.get(__name__)
+
+
+class Discovery:
+    """`pools` is the last good state, None before the first."""
+
+    def __init__(self, source: Source | None, replace: Callable[[Pools], None]) -> None:
+        self._source = source
+        self._replace = replace
+        self._reported: tuple[Problem, ...] = ()
+        self._resolved = Resolved()
+        self.pools: Pools | None = None
+        self.base_models: Mapping[str, str] = {}  # for a transport that also does the body-based router's work
+
+    async def follow(self) -> None:
+        """Run until cancelled. Without a source there is nothing to follow."""
+        if self._source is None:
+            await asyncio.Event().wait()
+            return
+        async for snapshot in self._source.snapshots():
+            self._report(snapshot.problems)
+            if not snapshot.problems or self.pools is not None:
+                await self._take(snapshot)
+
+    async def _take(self, snapshot: Snapshot) -> None:
+        manifests, addresses = snapshot.manifests, snapshot.addresses
+        self._resolved = await asyncio.to_thread(self._resolved.following, manifests, addresses)
+        self.base_models = base_models(manifests).names
+        before, self.pools = self.pools, self._resolved.pools
+        if before is None or self.pools != before:
+            self._describe(before or {}, self.pools)
+            self._replace(self.pools)
+
+    def _report(self, problems: tuple[Problem, ...]) -> None:
+        if problems != self._reported:
+            for problem in problems:
+                log.error("a manifest is wrong; the last good ones stay", place=str(problem))
+        self._reported = problems
+
+    def _describe(self, before: Pools, pools: Pools) -> None:
+        for pool, spec in pools.items():
+            if before.get(pool) is spec:
+                continue
+            known = {endpoint.id for endpoint in before[pool].endpoints} if pool in before else set()
+            now = {endpoint.id for endpoint in spec.endpoints}
+            if pool not in before or now != known:
+                joined, left = sorted(now - known), sorted(known - now)
+                log.info("endpoints changed", pool=pool, endpoints=len(now), joined=joined[:8], left=left[:8])
+        for pool in before.keys() - pools.keys():
+            log.info("pool removed", pool=pool)

@@ -1,0 +1,402 @@
+"""Each kind is read strictly: right documents become values, wrong ones name every mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.kube.objects import (
+    Criticality,
+    EndpointSlice,
+    FailureMode,
+    Gateway,
+    HTTPRoute,
+    InferenceModel,
+    InferenceModelRewrite,
+    InferenceObjective,
+    InferencePool,
+    Mirror,
+    ObjectName,
+    PathType,
+    Pod,
+    Redirect,
+    TlsMode,
+)
+from gateway.kube.reading.contents import entries
+from gateway.kube.reading.documents import cluster_document, documents
+from gateway.kube.reading.table import READERS, read
+from gateway.schema.problems import Findings, Problem
+from gateway.schema.yamltext import parse
+
+
+def read_one(text: str) -> tuple[object, list[str], list[str]]:
+    findings = Findings()
+    (document,) = (
+        each for located in parse(text, "f.yaml", findings) for each in documents(located, "f.yaml", findings)
+    )
+    assert findings.problems == []
+    found, findings = read(document), document.value.findings
+    return found, [str(item) for item in findings.problems], [str(item) for item in findings.notes]
+
+
+def head(kind: str, version: str = "gateway.networking.k8s.io/v1") -> str:
+    return f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\n"
+
+
+POOL = head("InferencePool", "inference.networking.k8s.io/v1")
+ROUTE = head("HTTPRoute")
+SLICE = head("EndpointSlice", "discovery.k8s.io/v1")
+
+
+def test_a_pool_is_read_with_its_defaults() -> None:
+    found, problems, notes = read_one(
+        POOL + "spec:\n  selector: {matchLabels: {app: a}}\n  targetPorts: [{number: 8000}]\n"
+        "  endpointPickerRef: {name: epp, port: {number: 9002}}\n"
+    )
+
+    assert (problems, notes) == ([], [])
+    assert isinstance(found, InferencePool)
+    assert found.picker is not None
+    assert (found.picker.failure_mode, found.h2c, found.target_ports) == (FailureMode.CLOSE, False, (8000,))
+
+
+def test_a_pool_of_the_old_api_is_the_same_value() -> None:
+    old, problems, _ = read_one(
+        head("InferencePool", "inference.networking.x-k8s.io/v1alpha2")
+        + "spec: {selector: {app: a}, targetPortNumber: 8000, extensionRef: {name: epp}}\n"
+    )
+    new, _, _ = read_one(
+        POOL + "spec: {selector: {matchLabels: {app: a}}, targetPorts: [{number: 8000}],"
+        " endpointPickerRef: {name: epp, port: {number: 9002}}}\n"
+    )
+
+    assert problems == []
+    assert old == new
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param(
+            "{selector: {app: a}, targetPorts: [{number: 1}], extensionRef: {name: e, port: 9002}}",
+            ["spec.selector.matchLabels: required", "spec.selector.app: unknown field", "spec.extensionRef: unknown"],
+            id="mixed-versions",
+        ),
+        pytest.param(
+            "{selector: {matchLabels: {}}, targetPorts: [{number: 1}]}", ["1 to 64 entries, got 0"], id="empty"
+        ),
+        pytest.param(
+            "{selector: {matchLabels: {a: b}}, targetPorts: [{number: 1}, {number: 1}]}",
+            ["spec.targetPorts: port number must be unique"],
+            id="same-ports",
+        ),
+        pytest.param(
+            "{selector: {matchLabels: {a: b}}, targetPorts: [{number: 70000}]}",
+            ["spec.targetPorts[0].number: expected 1 to 65535, got 70000"],
+            id="port-range",
+        ),
+        pytest.param(
+            "{selector: {matchLabels: {a: b}}, targetPorts: [{number: 1}], endpointPickerRef: {name: e}}",
+            ["spec.endpointPickerRef.port: port is required when kind is 'Service'"],
+            id="no-port",
+        ),
+        pytest.param(
+            "{selector: {matchLabels: {a: b}}, targetPorts: [{number: 1}],"
+            " endpointPickerRef: {name: e, port: {number: 1}, failureMode: Open}}",
+            ["failureMode: expected one of FailOpen, FailClose, got 'Open'"],
+            id="failure-mode",
+        ),
+        pytest.param(
+            "{selector: {matchLabels: {a: '-'}}, targetPorts: []}", ["a label value", "1 to 8 items"], id="two"
+        ),
+        pytest.param(
+            "{selector: {matchLabels: {a: b}}, targetPort: [{number: 1}]}",
+            ["spec.targetPorts: required", "spec.targetPort: unknown field; did you mean 'targetPorts'?"],
+            id="misspelt",
+        ),
+    ],
+)
+def test_a_wrong_pool_names_every_mistake(spec: str, expected: list[str]) -> None:
+    _, problems, _ = read_one(POOL + f"spec: {spec}\n")
+
+    said = "\n".join(problems)
+    assert all(part in said for part in expected), said
+    assert all(problem.startswith("f.yaml:4: spec") for problem in problems)
+
+
+def test_a_route_is_read_whole() -> None:
+    found, problems, _ = read_one(
+        ROUTE
+        + """
+spec:
+  parentRefs: [{name: g, namespace: infra, sectionName: http, port: 80}]
+  hostnames: [API.example.com, "*.example.com"]
+  rules:
+  - matches:
+    - path: {type: Exact, value: /a}
+      method: POST
+      headers: [{name: X-A, value: one}, {name: x-a, value: two}]
+      queryParams: [{name: Q, type: RegularExpression, value: "[0-9]+"}]
+    timeouts: {request: 1m30s, backendRequest: 500ms}
+    filters:
+    - {type: RequestMirror, requestMirror: {fraction: {numerator: 1, denominator: 3}, backendRef: {name: s, port: 80}}}
+    backendRefs:
+    - {group: inference.networking.k8s.io, kind: InferencePool, name: p, weight: 0}
+    - {name: s, port: 80}
+  - filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}]
+"""
+    )
+
+    assert problems == []
+    assert isinstance(found, HTTPRoute)
+    first, second = found.rules
+    assert found.hostnames == ("api.example.com", "*.example.com")
+    assert found.parents[0].id == ObjectName("infra", "g")
+    (match,) = first.matches
+    assert (match.path.type, match.method, match.query[0].regex) == (PathType.EXACT, "POST", True)
+    assert [(item.name, item.value) for item in match.headers] == [("x-a", "one")], "the first of a name counts"
+    assert (first.timeouts.request, first.timeouts.backend_request) == (90.0, 0.5)
+    assert [backend.weight for backend in first.backends] == [0, 1]
+    assert isinstance(first.filters[0], Mirror)
+    assert (first.filters[0].numerator, first.filters[0].denominator) == (1, 3)
+    assert isinstance(second.filters[0], Redirect)
+    assert second.matches[0].path.value == "/"
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("{matches: [{path: {value: a}}]}", "must start with '/'"),
+        ("{matches: [{path: {value: /a//b}}]}", "must not contain"),
+        ("{matches: [{path: {type: RegularExpression, value: '('}}]}", "not a regular expression"),
+        ("{matches: [{path: {type: RegularExpression, value: '/(?!a)'}}]}", "lookaround"),
+        ("{matches: [{headers: [{name: 'a b', value: c}]}]}", "not a name"),
+        ("{matches: [{method: FETCH}]}", "expected one of"),
+        ("{backendRefs: [{name: s}]}", "must have port for Service reference"),
+        ("{backendRefs: [{name: s, port: 80, weight: -1}]}", "expected 0 to 1000000, got -1"),
+        ("{backendRef: [{name: s, port: 80}]}", "unknown field; did you mean 'backendRefs'?"),
+        ("{timeouts: {request: 5}}", "expected a string, got 5"),
+        ("{timeouts: {request: 5min}}", "expected a duration such as 10s"),
+        ("{timeouts: {request: 1s, backendRequest: 2s}}", "cannot be longer"),
+        ("{filters: [{type: Magic}]}", "expected one of RequestHeaderModifier"),
+        ("{filters: [{type: URLRewrite}]}", "filters[0].urlRewrite: required"),
+        (
+            "{filters: [{type: RequestRedirect, requestRedirect: {}}], backendRefs: [{name: s, port: 80}]}",
+            "must not be used together",
+        ),
+        pytest.param(
+            "{matches: [{path: {type: Exact, value: /a}}], filters: [{type: URLRewrite, urlRewrite: "
+            "{path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}]}",
+            "PathPrefix",
+        ),
+        (
+            "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: Host, value: a}]}}]}",
+            "URLRewrite",
+        ),
+        ("3", "expected an object, got 3"),
+    ],
+)
+def test_a_wrong_rule_is_a_problem(rule: str, expected: str) -> None:
+    _, problems, _ = read_one(ROUTE + f"spec:\n  rules:\n  - {rule}\n")
+
+    assert expected in "\n".join(problems)
+    assert all(problem.startswith("f.yaml:6: spec.rules[0]") for problem in problems)
+
+
+def test_a_gateway_is_read_and_a_repeated_listener_refused() -> None:
+    found, problems, notes = read_one(
+        head("Gateway") + "spec:\n  gatewayClassName: c\n  addresses: [{value: a}]\n  listeners:\n"
+        "  - {name: a, port: 80, protocol: HTTP}\n  - {name: a, port: 81, protocol: HTTP}\n"
+    )
+
+    assert isinstance(found, Gateway)
+    assert [listener.port for listener in found.listeners] == [80, 81]
+    assert problems == ["f.yaml:7: spec.listeners: listener names must be unique (Gateway default/x)"]
+    assert notes == ["f.yaml:6: spec.addresses: without effect here (Gateway default/x)"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "good"),
+    [
+        ("IPv4", "10.0.0.1", True),
+        ("IPv4", "10.0.0", False),
+        ("IPv4", "::1", False),
+        ("IPv6", "fd00::1", True),
+        ("IPv6", "10.0.0.1", False),
+        ("FQDN", "model-sim-a", True),
+        ("FQDN", "a b", False),
+    ],
+)
+def test_a_slice_holds_addresses_of_its_type(kind: str, address: str, good: bool) -> None:
+    found, problems, _ = read_one(SLICE + f"addressType: {kind}\nendpoints:\n- addresses: ['{address}']\n")
+
+    assert isinstance(found, EndpointSlice)
+    assert (problems == []) is good
+
+
+def test_objectives_rewrites_and_legacy_models_name_their_pool() -> None:
+    version = "inference.networking.x-k8s.io/v1alpha2"
+    ref = "poolRef: {name: p}"
+    objective, *first = read_one(head("InferenceObjective", version) + f"spec: {{priority: -1, {ref}}}\n")
+    rewrite, *second = read_one(
+        head("InferenceModelRewrite", version) + f"spec: {{{ref}, rules: [{{matches: [{{model: {{value: a}}}}],"
+        " targets: [{modelRewrite: b, weight: 2}]}]}\n"
+    )
+    model, *third = read_one(
+        head("InferenceModel", version) + f"spec: {{modelName: m, criticality: Sheddable, {ref},"
+        " targetModels: [{name: a, weight: 1}]}\n"
+    )
+
+    assert first == second == third == [[], []]
+    assert isinstance(objective, InferenceObjective)
+    assert isinstance(rewrite, InferenceModelRewrite)
+    assert isinstance(model, InferenceModel)
+    assert (objective.priority, rewrite.rules[0].models, model.criticality) == (-1, ("a",), Criticality.SHEDDABLE)
+    assert objective.pool == rewrite.pool == model.pool == ("default", "p")
+
+
+@pytest.mark.parametrize(
+    "spec", ["{priority: 7, poolRef: {name: p}}", "{poolRef: {group: inference.networking.k8s.io, name: p}}"]
+)
+def test_an_objective_of_llm_ds_own_group_is_the_same_value(spec: str) -> None:
+    both = [
+        read_one(head("InferenceObjective", version) + f"spec: {spec}\n")
+        for version in ("llm-d.ai/v1alpha2", "inference.networking.x-k8s.io/v1alpha2")
+    ]
+
+    assert both[0] == both[1]
+    assert isinstance(both[0][0], InferenceObjective)
+    assert both[0][1:] == ([], [])
+
+
+def test_a_rewrite_of_llm_ds_own_group_is_the_same_value() -> None:
+    spec = "spec: {poolRef: {name: p}, rules: [{targets: [{modelRewrite: b}]}]}\n"
+    both = [
+        read_one(head("InferenceModelRewrite", version) + spec)
+        for version in ("llm-d.ai/v1alpha2", "inference.networking.x-k8s.io/v1alpha2")
+    ]
+
+    assert both[0] == both[1]
+    assert isinstance(both[0][0], InferenceModelRewrite)
+    assert both[0][1:] == ([], [])
+
+
+def test_weights_of_a_legacy_model_are_all_set_or_none() -> None:
+    _, problems, _ = read_one(
+        head("InferenceModel", "inference.networking.x-k8s.io/v1alpha2")
+        + "spec: {modelName: m, poolRef: {name: p}, targetModels: [{name: a, weight: 1}, {name: b}]}\n"
+    )
+
+    assert "weights must be set for all, or none" in problems[0]
+
+
+def test_a_destination_rule_is_read_as_far_as_it_counts() -> None:
+    found, problems, notes = read_one(
+        head("DestinationRule", "networking.istio.io/v1")
+        + "spec:\n  host: epp\n  trafficPolicy:\n    loadBalancer: {simple: RANDOM}\n"
+        "    tls: {mode: SIMPLE, insecureSkipVerify: true}\n    connectionPool: {tcp: {connectTimeout: 2s}}\n"
+    )
+
+    assert problems == []
+    assert len(notes) == 1
+    assert (found.tls.mode, found.tls.insecure_skip_verify, found.connect_timeout) == (TlsMode.SIMPLE, True, 2.0)  # type: ignore[attr-defined]  # the kind is what the test is about
+
+
+def test_other_kinds_of_a_cluster_pass_in_silence_and_unknown_ones_with_a_note() -> None:
+    known = read_one(head("HelmRelease", "helm.toolkit.fluxcd.io/v2"))
+    unknown = read_one(head("Teapot", "example.com/v1"))
+
+    assert known == (None, [], [])
+    assert unknown == (None, [], ["f.yaml:2: kind: unknown kind Teapot of example.com/v1 (Teapot default/x)"])
+
+
+@pytest.mark.parametrize("identity", sorted(READERS))
+def test_every_kind_survives_an_empty_and_a_nonsense_body(identity: tuple[str, str]) -> None:
+    group, kind = identity
+    version = f"{group}/v1" if group else "v1"
+    for rest in ("", "spec: 3\n", "spec: {}\n", "data: [1]\nendpoints: 3\nports: [x]\naddressType: 4\n"):
+        read_one(head(kind, version) + rest)
+
+
+def test_an_object_without_a_name_is_a_problem() -> None:
+    found, problems, _ = read_one("apiVersion: v1\nkind: ConfigMap\n")
+
+    assert found is None
+    assert problems == ["f.yaml:1: metadata.name: required (ConfigMap default/)"]
+
+
+def test_every_example_of_the_repository_is_without_problems(root: Path) -> None:
+    paths = [*(root / "config").rglob("*.yaml"), *(root / "tests/data/manifests").rglob("*.yaml")]
+    assert paths
+    for path in paths:
+        problems: list[Problem] = []
+        found = list(entries(path.read_text(), str(path), problems))
+        assert [*problems, *(problem for entry in found for problem in entry.problems)] == []
+
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata:
+  name: p
+  uid: 7d3f
+  generation: 3
+  resourceVersion: "1234"
+  labels: {app: a}
+  annotations: {note: b}
+  creationTimestamp: 2026-01-01T00:00:00Z
+  deletionTimestamp: 2026-01-01T01:00:00Z
+spec:
+  nodeName: n
+  containers:
+  - {name: side}
+  - {name: vllm, image: x, ports: [{containerPort: 8000, name: http}, {containerPort: 9090, protocol: UDP}]}
+status:
+  phase: Running
+  conditions: [{type: Ready, status: "True"}, {type: Initialized, status: "False"}]
+  podIP: 10.0.0.1
+  podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}]
+"""
+
+
+def test_a_pod_is_read_with_its_metadata() -> None:
+    found, problems, notes = read_one(POD)
+
+    assert (problems, notes) == ([], [])
+    assert isinstance(found, Pod)
+    assert (found.addresses, found.ready, found.serves) == (("10.0.0.1", "fd00::1"), True, False)
+    assert [(port.name, port.port, port.protocol) for port in found.ports] == [("http", 8000, "TCP"), ("", 9090, "UDP")]
+    meta = found.meta
+    assert (meta.uid, meta.generation, meta.resource_version) == ("7d3f", 3, "1234")
+    assert (dict(meta.labels), dict(meta.annotations)) == ({"app": "a"}, {"note": "b"})
+    assert (meta.created, meta.deleted) == ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")
+
+
+def test_a_pod_without_address_or_status_is_a_pod_that_does_not_serve() -> None:
+    found, problems, _ = read_one(head("Pod", "v1") + "spec: {containers: [{name: a}]}\n")
+    wrong, others, _ = read_one(head("Pod", "v1") + "status: {podIP: nowhere, conditions: 3}\n")
+
+    assert problems == []
+    assert isinstance(found, Pod)
+    assert (found.addresses, found.serves) == ((), False)
+    assert isinstance(wrong, Pod)
+    assert others == [
+        "f.yaml:4: status.podIP: expected an IP address, got 'nowhere' (Pod default/x)",
+        "f.yaml:4: status.conditions: expected a list, got 3 (Pod default/x)",
+    ]
+
+
+def test_an_object_of_a_cluster_is_the_place_of_its_problems() -> None:
+    document = cluster_document({
+        "apiVersion": "inference.networking.k8s.io/v1",
+        "kind": "InferencePool",
+        "metadata": {"name": "p", "namespace": "n", "labels": {"a": 1}},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "targetPorts": []},
+    })  # fmt: skip
+    assert document is not None
+
+    assert isinstance(read(document), InferencePool)
+
+    assert [str(problem) for problem in document.value.findings.problems] == [
+        "InferencePool n/p: metadata.labels.a: expected a string, got 1",
+        "InferencePool n/p: spec.targetPorts: expected 1 to 8 items, got 0",
+    ]
