@@ -5,7 +5,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-TARGET = "src/gateway/wire/descriptors.binpb"
+TARGET = "src/gateway/protos/descriptors.binpb"
 
 
 class DescriptorSetHook(BuildHookInterface):  # type: ignore[type-arg]

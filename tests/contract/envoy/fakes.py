@@ -16,6 +16,7 @@ from aiohttp import web
 from bbr.exchange import RouterConversation, lift
 from epp.transports.http import answers as http_answers
 from epp.transports.http import body as http_body
+from gateway import protos
 from gateway.extproc.codec import Codec
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed
 from gateway.extproc.protocol.messages import (
@@ -32,7 +33,7 @@ from gateway.extproc.server import ExternalProcessor, Servicer, serving
 from gateway.extproc.service import credentials
 from gateway.service import clock
 from gateway.service.health import Health
-from gateway.wire import protocol, protos
+from gateway.wire import protocol
 from gateway.wire.errors import Rejection
 
 HOST = "127.0.0.1"

@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from gateway.wire import protos
+from gateway import protos
 from tests.conftest import free_ports
 
 POOL = protos.load_pool()

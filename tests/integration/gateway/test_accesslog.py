@@ -5,10 +5,11 @@ import asyncio
 import grpc
 import grpc.aio
 
-from gateway.accesslog import receiver as accesslog
-from gateway.accesslog.receiver import AccessLogReceiver, LogEntry
+from gateway import protos
+from gateway.accesslog.codec import Codec
+from gateway.accesslog.entries import LogEntry
+from gateway.accesslog.receiver import AccessLogReceiver
 from gateway.extproc.server import serving
-from gateway.wire import protos
 
 POOL = protos.load_pool()
 Message = protos.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
@@ -25,7 +26,7 @@ def batch(*statuses: int):
 
 async def test_batches_are_received_and_a_drain_ends_the_stream_with_ok() -> None:
     received: list[tuple[LogEntry, ...]] = []
-    receiver = AccessLogReceiver(accesslog.Codec(()), received.append)
+    receiver = AccessLogReceiver(Codec(()), received.append)
     async with serving([receiver], "127.0.0.1:0") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         assert not receiver.is_attached
         call = channel.stream_unary(PATH, lambda message: message.SerializeToString(), Response.FromString)()
@@ -42,7 +43,7 @@ async def test_batches_are_received_and_a_drain_ends_the_stream_with_ok() -> Non
 
 
 async def test_a_proxy_that_goes_away_is_no_longer_attached() -> None:
-    receiver = AccessLogReceiver(accesslog.Codec(()), lambda entries: None)
+    receiver = AccessLogReceiver(Codec(()), lambda entries: None)
     async with serving([receiver], "127.0.0.1:0") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = channel.stream_unary(PATH, lambda message: message.SerializeToString(), Response.FromString)()
         await call.write(batch(200))

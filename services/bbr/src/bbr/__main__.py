@@ -10,6 +10,7 @@ from gateway.extproc import options as flags
 from gateway.extproc.server import PortInUseError
 from gateway.extproc.service import CertificateError
 from gateway.service import lifecycle
+from gateway.wire import ports
 
 IGNORED = {**flags.BASE_IGNORED, "--plugin": "the model is lifted from the field `model`"}
 
@@ -18,9 +19,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; `run` may be left out."""
     parser = argparse.ArgumentParser("bbr", description="Body-based router: lifts the model of a body into headers.")
     parser.add_argument("command", nargs="?", choices=("run",), default="run")
-    flags.add_serving(parser, grpc_port=9004, health_port=9005)
+    flags.add_serving(parser, grpc_port=ports.BBR_GRPC, health_port=ports.BBR_HEALTH)
     parser.add_argument("--streaming", type=flags.boolean, nargs="?", const=True, default=False,
-                        help="take a proxy that does not say its body mode to stream (Envoy 1.40 says it)")  # fmt: skip
+                        help="take a proxy that does not name its body mode to stream")  # fmt: skip
     flags.add_ignored(parser, IGNORED)
     parsed = parser.parse_args(argv)
     flags.check(parser, parsed)

@@ -17,6 +17,7 @@ from gateway.kube.resolution.merging import Loaded
 from gateway.kube.sources.files import load
 from gateway.kube.sources.resolve import Resolver
 from gateway.service import lifecycle, logs
+from gateway.wire import ports
 
 DEFAULT = Options()
 
@@ -44,7 +45,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     for command in (once, run):
         command.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where Envoy's files go")
     run.add_argument("--host", default="127.0.0.1", help="address of /healthz, /readyz, /metrics and /status")
-    run.add_argument("--http-port", type=int, default=9090, help="port of the same (default 9090)")
+    run.add_argument("--http-port", type=int, default=ports.METRICS, help=f"port of the same (default {ports.METRICS})")
     return parser.parse_args(argv)
 
 

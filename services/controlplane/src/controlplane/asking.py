@@ -31,8 +31,8 @@ _REQUEST_HEADERS: Final = (
 _REFUSAL_HEADERS: Final = ({"exact": "content-type"}, {"exact": "retry-after"})
 _ANSWER_HEADERS: Final = (
     {"prefix": "x-session-"},
-    {"exact": "x-pointsman-endpoint"},
-    {"exact": "x-pointsman-margin"},
+    {"exact": protocol.EXPLAIN_ENDPOINT},
+    {"exact": protocol.EXPLAIN_MARGIN},
 )
 _METADATA_HEADERS: Final = ({"exact": protocol.DESTINATION_ENDPOINT}, {"exact": protocol.PICK_ID})
 
@@ -78,7 +78,7 @@ def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, option
 
 def on_miss(picker: Picker, options: Options) -> Tree:
     """Filter settings of a route that only explains: has the picker check the body, and picks nothing."""
-    settings = {"http_service": _http_service(picker, {protocol.MODEL_HEADERS: "check"}, options)}
+    settings = {"http_service": _http_service(picker, {protocol.MODEL_HEADERS: protocol.MODEL_HEADERS_CHECK}, options)}
     return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
 
 

@@ -216,7 +216,7 @@ def _grpc(limit: int) -> Tree:
         "load_balancing_policy": {"policies": [_LEAST_REQUEST]},
         "circuit_breakers": {"thresholds": [dict.fromkeys(_BREAKERS, limit)]},
         "common_lb_config": _NO_PANIC,
-        "health_checks": [{**_CHECKED, "grpc_health_check": {"service_name": protocol.HEALTH_EXT_PROC}}],
+        "health_checks": [{**_CHECKED, "grpc_health_check": {"service_name": protocol.EXT_PROC_SERVICE}}],
         "typed_extension_protocol_options": _http2(
             initial_stream_window_size=1024 * 1024,
             initial_connection_window_size=16 * 1024 * 1024,

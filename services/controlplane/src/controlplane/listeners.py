@@ -166,7 +166,7 @@ def _picker_log(cluster: str) -> Tree:
                 "transport_api_version": "V3",
                 "grpc_service": {"envoy_grpc": {"cluster_name": cluster}},
                 "buffer_flush_interval": ACCESS_LOG_FLUSH,
-                "custom_tags": [{"tag": "ttft", "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"}],
+                "custom_tags": [{"tag": protocol.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"}],
             },
         ),
     }

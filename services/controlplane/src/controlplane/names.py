@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.kube.objects import ObjectName
+from gateway.wire import protocol
 
 Tree = dict[str, object]
 
@@ -30,14 +31,14 @@ PICKER_FAILED: Final = "picker-failed"
 MODELS: Final = "models"
 
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
-HTTP_FILTER: Final = "envoy.filters.http.ext_authz"
+HTTP_FILTER: Final = protocol.EXT_AUTHZ_NAMESPACE  # the same words, by Envoy's custom
 LIFT_FILTER: Final = "envoy.filters.http.lua/model"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
 JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
 STREAM_USAGE_FILTER: Final = "envoy.filters.http.lua"
-USAGE_NAMESPACE: Final = "llm"
+USAGE_NAMESPACE: Final = protocol.USAGE_NAMESPACE
 # Where ext_authz writes what an answer said, whatever the filter is called.
-HTTP_NAMESPACE: Final = "envoy.filters.http.ext_authz"
+HTTP_NAMESPACE: Final = protocol.EXT_AUTHZ_NAMESPACE
 CLUSTER_METADATA: Final = "pointsman"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gateway.wire import protocol
+from gateway.wire import ports, protocol
 
 
 class PickerTransport(StrEnum):
@@ -24,7 +24,7 @@ class Options:
     port_map: Mapping[int, int] = field(default_factory=dict)
     """Gateway listener port to the port that Envoy binds: a port below 1024 may need root or be taken."""
 
-    bbr: tuple[str, int] | None = ("127.0.0.1", 9004)
+    bbr: tuple[str, int] | None = ("127.0.0.1", ports.BBR_GRPC)
     """Host and port of the body-based router; None renders none."""
 
     usage_extraction: bool = True
@@ -37,7 +37,7 @@ class Options:
     """Seconds without a byte in either direction. A non-streamed answer is silent until it is whole."""
 
     picker: PickerTransport = PickerTransport.EXT_PROC
-    picker_http_port: int = 9006
+    picker_http_port: int = ports.EPP_HTTP
     """Port of the picker's HTTP door, on the hosts of its Service, where the pool does not name one."""
 
     picker_timeout: float = 2.0

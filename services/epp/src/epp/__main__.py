@@ -21,6 +21,7 @@ from gateway.extproc import options as flags
 from gateway.extproc.server import PortInUseError
 from gateway.extproc.service import CertificateError
 from gateway.service import lifecycle
+from gateway.wire import ports
 
 IGNORED = {
     **flags.BASE_IGNORED,
@@ -46,9 +47,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag = parser.add_argument
     flag("command", nargs="?", choices=COMMANDS, default="run")
     flag("request_id", nargs="?", help="for explain: a request id or pick id")
-    flag("--url", default="http://127.0.0.1:9090", help="for explain: the picker's metrics port")
+    flag("--url", default=f"http://127.0.0.1:{ports.METRICS}", help="for explain: the picker's metrics port")
     flag("--check-config", type=Path, metavar="FILE", help="validate an EndpointPickerConfig and exit")
-    flags.add_serving(parser, grpc_port=9002, health_port=9003)
+    flags.add_serving(parser, grpc_port=ports.EPP_GRPC, health_port=ports.EPP_HEALTH)
     flag("--pool-name", help="the pool of requests whose route names none")
     flag("--pool-namespace", default=os.environ.get("NAMESPACE") or "default", help="its namespace (default: default)")
     chosen = parser.add_mutually_exclusive_group()

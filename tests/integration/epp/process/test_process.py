@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from gateway.wire import protos
+from gateway import protos
 from tests.conftest import free_ports
 
 POOL = protos.load_pool()

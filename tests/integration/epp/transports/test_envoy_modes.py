@@ -6,7 +6,6 @@ that echoes. All in this process but Envoy.
 
 import asyncio
 import io
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Request, Ticket, Verdict, Waiter
 from epp.transports.extproc.conversation import PickConversation
@@ -25,12 +23,10 @@ from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, serving
 from gateway.service import admin, clock
 from gateway.wire.errors import ErrorCode, Rejection
 from tests.conftest import free_ports
+from tests.integration.epp.transports.plain_envoy import Tree, cluster, echo_server, envoy
 
 pytestmark = pytest.mark.envoy
 
-Tree = dict[str, object]
-
-MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 MODES = {
     "plain": ("NONE", "NONE"),
     "buffered": ("BUFFERED", "NONE"),
@@ -81,20 +77,6 @@ class Counts:
         self.violations.append(reason)
 
 
-async def echo(request: web.Request) -> web.StreamResponse:
-    """The body comes back, in pieces; what arrived as headers comes back as headers."""
-    body = await request.read()
-    await asyncio.sleep(float(request.headers.get("x-wait", "0")))
-    answer = web.StreamResponse(
-        headers={"x-destination": request.headers.get("x-gateway-destination-endpoint", "none")}
-    )
-    await answer.prepare(request)
-    for start in range(0, len(body), 100_000):
-        await answer.write(body[start : start + 100_000])
-    await answer.write_eof()
-    return answer
-
-
 def http_filter(request: str, response: str) -> Tree:
     send = {"request_trailer_mode": "SEND"} if request.startswith("FULL") else {}
     send |= {"response_trailer_mode": "SEND"} if response.startswith("FULL") else {}
@@ -109,45 +91,6 @@ def http_filter(request: str, response: str) -> Tree:
                 "request_body_mode": request, "response_body_mode": response, **send,
             },
             "metadata_options": {"receiving_namespaces": {"untyped": ["envoy.lb"]}},
-        },
-    }  # fmt: skip
-
-
-def listener(port: int, request: str, response: str) -> Tree:
-    router = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
-    manager = {
-        "@type": f"type.googleapis.com/{MANAGER}",
-        "stat_prefix": "http",
-        "http_protocol_options": {"enable_trailers": True},
-        "http_filters": [http_filter(request, response), {"name": "router", "typed_config": router}],
-        "route_config": {
-            "virtual_hosts": [
-                {
-                    "name": "all", "domains": ["*"], "request_body_buffer_limit": 64 * 2**20,
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}}],
-                }
-            ]
-        },
-    }  # fmt: skip
-    return {
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "per_connection_buffer_limit_bytes": 64 * 2**20,
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
-    }
-
-
-def cluster(name: str, port: int, *, http2: bool) -> Tree:
-    options = {
-        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}},
-    }
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    return {
-        "name": name,
-        "type": "STATIC",
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
-        "load_assignment": {
-            "cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
     }  # fmt: skip
 
@@ -183,28 +126,6 @@ class Gateway:
         self.streams.report(clock.monotonic() + GRACE_SECONDS)
 
 
-@asynccontextmanager
-async def envoy(binary: Path, folder: Path, picker_port: int, upstream: int) -> AsyncIterator[dict[str, int]]:
-    ports = dict(zip(MODES, free_ports(len(MODES)), strict=True))
-    bootstrap = {
-        "static_resources": {
-            "listeners": [listener(ports[name], *modes) for name, modes in MODES.items()],
-            "clusters": [cluster("picker", picker_port, http2=True), cluster("upstream", upstream, http2=False)],
-        }
-    }
-    (folder / "envoy.json").write_text(json.dumps(bootstrap))
-    with (folder / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            binary, "-c", str(folder / "envoy.json"), "--concurrency", "1", "--disable-hot-restart", "-l", "warning",
-            stderr=log,
-        )  # fmt: skip
-    try:
-        yield ports
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 @pytest.fixture
 async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
     picker, counts = FakePicker(), Counts()
@@ -212,12 +133,12 @@ async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
     processor = ExternalProcessor(
         lambda _, push: PickConversation(Route(), picker, streams, push), Codec(), clock.monotonic, counts
     )
-    app = web.Application(client_max_size=64 * 2**20)
-    app.router.add_route("*", "/{path:.*}", echo)
+    ports = dict(zip(MODES, free_ports(len(MODES)), strict=True))
+    filters = {ports[name]: http_filter(*modes) for name, modes in MODES.items()}
     async with (
         serving([processor], "127.0.0.1:0", options=PINGS) as port,
-        admin.serving(app, "127.0.0.1", 0) as upstream,
-        envoy(envoy_binary, tmp_path, port, upstream) as ports,
+        admin.serving(echo_server(), "127.0.0.1", 0) as upstream,
+        envoy(envoy_binary, tmp_path, filters, [cluster("picker", port, http2=True), cluster("upstream", upstream)]),
         aiohttp.ClientSession() as client,
     ):
         found = Gateway(ports, client, picker, counts, streams)

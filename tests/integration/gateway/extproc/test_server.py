@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from gateway import protos
 from gateway.extproc.codec import Codec
 from gateway.extproc.conversation import Push
 from gateway.extproc.protocol.exchange import Decide, Exchange, Proceed
@@ -17,7 +18,6 @@ from gateway.extproc.protocol.messages import BodyMode, Event, ImmediateReply, M
 from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, PortInUseError, serving
 from gateway.extproc.service import CertificateError, Listeners, credentials, serve
 from gateway.service.health import Health
-from gateway.wire import protos
 
 POOL = protos.load_pool()
 ProcessingRequest = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingRequest")

@@ -5,9 +5,9 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import protos
 from gateway.extproc.codec import Codec, UnknownMessageError
 from gateway.extproc.protocol.messages import HeadersReceived
-from gateway.wire import protos
 
 CODEC = Codec()
 ProcessingRequest = protos.message_class(protos.load_pool(), "envoy.service.ext_proc.v3.ProcessingRequest")

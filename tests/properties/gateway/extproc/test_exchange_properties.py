@@ -101,3 +101,35 @@ def test_any_sequence_is_answered_or_refused_and_decided_at_most_once(
     chunked = BodyMode.FULL_DUPLEX_STREAMED in (modes.request_body, modes.response_body)
     assert answered <= received + chunked * 2
     assert not exchange.request_is_over or exchange.is_decided
+
+
+requests: st.SearchStrategy[Event] = st.one_of(
+    st.builds(HeadersReceived, st.just(REQUEST), st.just({}), st.booleans()),
+    st.builds(BodyReceived, st.just(REQUEST), st.binary(max_size=30), st.booleans()),
+    st.builds(TrailersReceived, st.just(REQUEST)),
+)
+
+
+def answered(modes: Modes, sequence: list[Event], decision: Proceed, *, late: bool) -> list[Step]:
+    """All replies to a request; a late decision comes after everything that the proxy sends."""
+    exchange, replies = Exchange(modes), list[Step]()
+    for event in sequence:
+        try:
+            steps = exchange.receive(event)
+        except ProtocolViolation:
+            break
+        for step in steps:
+            if not isinstance(step, Decide):
+                replies.append(step)
+            else:
+                replies += exchange.wait() if late else exchange.decided(decision)
+    return replies + (exchange.decided(decision) if exchange.is_waiting else [])
+
+
+@given(all_modes, st.lists(requests, max_size=6), st.none() | st.binary(max_size=9))
+def test_a_request_that_waits_gets_the_replies_of_one_that_does_not(
+    modes: Modes, sequence: list[Event], body: bytes | None
+) -> None:
+    decision = Proceed(CHANGE, body)
+    started = [HeadersReceived(REQUEST, {}, end_of_stream=False), *sequence]
+    assert answered(modes, started, decision, late=True) == answered(modes, started, decision, late=False)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway import protos
 from gateway.extproc.codec import Codec, UnknownMessageError
 from gateway.extproc.protocol.messages import (
     BodyMode,
@@ -17,7 +18,6 @@ from gateway.extproc.protocol.messages import (
     TrailersReceived,
     TrailersReply,
 )
-from gateway.wire import protos
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 POOL = protos.load_pool()

@@ -1,1 +1,4 @@
-"""Envoy's gRPC access log as plain values, and the server that receives it."""
+"""Envoy's gRPC access log (`envoy.service.accesslog.v3`): entries as plain values, their codec, and the gRPC server.
+
+bytes ─ codec.decode ─▶ LogEntry … ─ receiver ─▶ whoever wants them
+"""

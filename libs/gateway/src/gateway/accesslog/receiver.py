@@ -1,81 +1,23 @@
-"""Envoy's gRPC access log (`envoy.service.accesslog.v3`) as plain values, and the gRPC shell that receives it.
+"""The gRPC server of Envoy's access log. It knows grpc.aio and no service.
 
-Protobuf stays in here. Entries come in batches on streams that last as long as the proxy's workers; the receiver gets
-each batch as one tuple. A stream is never answered; on a drain it is ended with OK, so that the proxy opens it anew
-elsewhere. Loss is part of the protocol: whoever uses entries must live without some.
+Entries come in batches on streams that last as long as the proxy's workers; the receiver passes each batch on as one
+tuple. A stream is never answered; on a drain it ends with OK, so that the proxy opens it anew elsewhere. Loss is part
+of the protocol: whoever uses entries must live without some.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
 
+from gateway.accesslog.codec import Codec
+from gateway.accesslog.entries import LogEntry
 from gateway.service import logs
-from gateway.wire import protos
+from gateway.wire.protocol import ACCESS_LOG_SERVICE
 
 log = logs.get(__name__)
-
-SERVICE = "envoy.service.accesslog.v3.AccessLogService"
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """What is read of one entry. `metadata` holds the wanted namespaces only; 0 attempts were never counted."""
-
-    is_final: bool
-    upstream: str  # address:port, empty when no upstream was reached
-    status: int | None
-    flags: tuple[str, ...]
-    attempts: int
-    duration_seconds: float | None
-    tags: Mapping[str, str]
-    metadata: Mapping[str, Mapping[str, object]]
-    response_bytes: int = 0  # of the body, so far
-
-
-class Codec:
-    """Holds the generated classes; `namespaces` are the dynamic metadata that entries keep."""
-
-    def __init__(self, namespaces: Sequence[str]) -> None:
-        pool = protos.load_pool()
-        self._message = protos.message_class(pool, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
-        response = protos.message_class(pool, "envoy.service.accesslog.v3.StreamAccessLogsResponse")
-        self.response: bytes = response().SerializeToString()
-        self._namespaces = tuple(namespaces)
-
-    def decode(self, data: bytes) -> tuple[LogEntry, ...]:
-        """The HTTP entries of one message; none for a message that cannot be read."""
-        try:
-            message = self._message.FromString(data)
-        except DecodeError:
-            return ()
-        return tuple(self._entry(entry) for entry in message.http_logs.log_entry)
-
-    def _entry(self, entry: Any) -> LogEntry:
-        common = entry.common_properties
-        code = entry.response.response_code.value
-        return LogEntry(
-            is_final=not common.intermediate_log_entry,
-            upstream=_address(common.upstream_remote_address.socket_address),
-            status=code or None,
-            flags=tuple(field.name for field, _ in common.response_flags.ListFields()),
-            attempts=common.upstream_request_attempt_count,
-            duration_seconds=_seconds(common.duration) if common.HasField("duration") else None,
-            tags=dict(common.custom_tags),
-            metadata=self._metadata(common.metadata.filter_metadata),
-            response_bytes=entry.response.response_body_bytes,
-        )
-
-    def _metadata(self, found: Any) -> Mapping[str, Mapping[str, object]]:
-        return {
-            namespace: {key: _value(value) for key, value in found[namespace].fields.items()}
-            for namespace in self._namespaces
-            if namespace in found
-        }
 
 
 class AccessLogReceiver:
@@ -95,7 +37,8 @@ class AccessLogReceiver:
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register under Envoy's service name."""
         stream = grpc.stream_unary_rpc_method_handler(self._stream)
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {"StreamAccessLogs": stream})])
+        handler = grpc.method_handlers_generic_handler(ACCESS_LOG_SERVICE, {"StreamAccessLogs": stream})
+        server.add_generic_rpc_handlers([handler])
 
     async def drain(self) -> None:
         """End the streams; the proxy opens new ones elsewhere."""
@@ -122,23 +65,3 @@ class AccessLogReceiver:
             if not self._streams:
                 self._is_idle.set()
         return self._codec.response
-
-
-def _address(socket: Any) -> str:
-    if not socket.address:
-        return ""
-    host = f"[{socket.address}]" if ":" in socket.address else socket.address
-    return f"{host}:{socket.port_value}"
-
-
-def _seconds(duration: Any) -> float:
-    return float(duration.seconds + duration.nanos / 1e9)
-
-
-def _value(value: Any) -> object:
-    match value.WhichOneof("kind"):
-        case "string_value":
-            return value.string_value
-        case "number_value":
-            return value.number_value
-    return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from gateway import protos
 from gateway.extproc.protocol.messages import (
     NO_METADATA,
     NO_MUTATION,
@@ -28,7 +29,6 @@ from gateway.extproc.protocol.messages import (
     TrailersReceived,
     TrailersReply,
 )
-from gateway.wire import protos
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 _OVERWRITE = 2  # HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD

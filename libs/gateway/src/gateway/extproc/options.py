@@ -1,8 +1,8 @@
-"""Command-line flags that both ext_proc services have, named as the reference names them.
+"""Command-line flags that both ext_proc services have, under the reference's names.
 
 Flags of the reference that mean nothing here are accepted, so that its manifests start unchanged, and noted once in
-the log. `--secure-serving` defaults to false, unlike the reference: a self-signed certificate that every proxy is told
-not to verify protects nothing; give `--cert-path` to serve TLS.
+the log. `--secure-serving` defaults to false, unlike the reference: a self-signed certificate that no proxy verifies
+protects nothing; give `--cert-path` to serve TLS.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.extproc.service import Listeners
 from gateway.service import logs
+from gateway.wire import ports
 
 # klog's levels: 2 is the default, 4 and more is debugging.
 DEBUG_VERBOSITY = 4
@@ -46,7 +47,12 @@ def add_serving(parser: argparse.ArgumentParser, *, grpc_port: int, health_port:
     flag("--host", default="0.0.0.0", help="address to listen on (default: all)")
     flag("--grpc-port", type=int, default=grpc_port, help=f"ext_proc (default: {grpc_port})")
     flag("--grpc-health-port", type=int, default=health_port, help=f"gRPC health (default: {health_port})")
-    flag("--metrics-port", type=int, default=9090, help="/metrics, /healthz, /readyz (default: 9090)")
+    flag(
+        "--metrics-port",
+        type=int,
+        default=ports.METRICS,
+        help=f"/metrics, /healthz, /readyz (default: {ports.METRICS})",
+    )
     flag("--secure-serving", type=boolean, nargs="?", const=True, default=False,
          help="serve ext_proc with TLS; needs --cert-path (default: false)")  # fmt: skip
     flag("--cert-path", type=Path, help="folder with tls.crt and tls.key")
@@ -72,7 +78,7 @@ def add_ignored(parser: argparse.ArgumentParser, flags: Mapping[str, str]) -> No
 
 
 def note_ignored(arguments: argparse.Namespace, flags: Mapping[str, str]) -> None:
-    """Say once which given flags do nothing."""
+    """Log once which given flags do nothing."""
     log = logs.get(__name__)
     for name, reason in flags.items():
         if getattr(arguments, name.strip("-").replace("-", "_")) is not None:
@@ -80,18 +86,18 @@ def note_ignored(arguments: argparse.Namespace, flags: Mapping[str, str]) -> Non
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """What argparse cannot say."""
+    """Refuse what argparse cannot refuse by itself."""
     if arguments.secure_serving and arguments.cert_path is None:
         parser.error("--secure-serving needs --cert-path: a folder with tls.crt and tls.key")
-    ports = {"--grpc-port": arguments.grpc_port, "--grpc-health-port": arguments.grpc_health_port,
+    named = {"--grpc-port": arguments.grpc_port, "--grpc-health-port": arguments.grpc_health_port,
              "--metrics-port": arguments.metrics_port}  # fmt: skip
-    given = [port for port in ports.values() if port != 0]
+    given = [port for port in named.values() if port != 0]
     if len(set(given)) < len(given):
-        parser.error(f"the ports must differ: {', '.join(f'{name} {port}' for name, port in ports.items())}")
+        parser.error(f"the ports must differ: {', '.join(f'{name} {port}' for name, port in named.items())}")
 
 
 def configure_logs(service: str, arguments: argparse.Namespace) -> None:
-    """Logs as the flags ask."""
+    """Set up logs by the flags."""
     level = arguments.log_level or ("debug" if arguments.v >= DEBUG_VERBOSITY else "info")
     console = None if arguments.zap_encoder is None else arguments.zap_encoder == "console"
     logs.configure(service, level, console=console)

@@ -21,11 +21,10 @@ from gateway.extproc.protocol.exchange import ProtocolViolation
 from gateway.extproc.protocol.messages import Reply
 from gateway.service import logs
 from gateway.service.clock import Clock
-from gateway.wire.protocol import BODY_LIMIT_BYTES
+from gateway.wire.protocol import BODY_LIMIT_BYTES, EXT_PROC_SERVICE
 
 log = logs.get(__name__)
 
-SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 # A whole body is one message, with some room for its frame and the headers around it.
 MESSAGE_LIMIT_BYTES = BODY_LIMIT_BYTES + 1024 * 1024
 # An open stream means that its request lives, so a proxy whose host vanished must not leave one behind. A silent
@@ -131,7 +130,7 @@ class ExternalProcessor:
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register under Envoy's service name; messages stay bytes, the codec works on them."""
         process = grpc.stream_stream_rpc_method_handler(self._process)
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {"Process": process})])
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(EXT_PROC_SERVICE, {"Process": process})])
 
     async def drain(self) -> None:
         """End what is at rest; return when no call is left."""

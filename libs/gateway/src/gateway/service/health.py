@@ -1,7 +1,11 @@
-"""gRPC health (`grpc.health.v1`) for the names that Envoy, kubelets and the reference's charts ask about.
+"""gRPC health (`grpc.health.v1`) under the names that Envoy, kubelets and the reference's charts use.
 
-`liveness` serves as long as the process does; the others follow `is_ready`. Unknown names are SERVICE_UNKNOWN as the
-reference answers, NOT_FOUND for nobody. A shell on grpc.aio; Watch looks again every WATCH_SECONDS.
+`liveness` serves as long as the process does; the others follow `is_ready`. Unknown names are SERVICE_UNKNOWN, as in
+the reference. A shell on grpc.aio; Watch looks again every WATCH_SECONDS.
+
+Not grpcio-health-checking (1.85): its asyncio servicer has no List, answers unknown names with NOT_FOUND, turns
+`liveness` to NOT_SERVING with the rest on a shutdown, keeps a status that must be set where ours is a question to the
+service, and cannot say whether a proxy has seen NOT_SERVING. It would replace half of this module.
 """
 
 import asyncio
@@ -13,16 +17,15 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from gateway import protos
 from gateway.service import clock
 from gateway.service.clock import Clock
-from gateway.wire import protos
-from gateway.wire.protocol import HEALTH_LIVENESS, HEALTH_SERVICES
+from gateway.wire.protocol import HEALTH_LIVENESS, HEALTH_SERVICE, HEALTH_SERVICES
 
-SERVICE = "grpc.health.v1.Health"
-# How soon a watcher hears of a change; watchers are few and the check is one call.
+# How soon a watcher gets a change; watchers are few and the check is one call.
 WATCH_SECONDS = 0.25
-# A proxy asks every second or so: one that asked within this still does, and hears the news within that.
-ASKED_SECONDS = 5.0
+# A proxy checks every second or so: one whose last check is this recent will check again, within ANNOUNCE_SECONDS.
+RECENT_SECONDS = 5.0
 ANNOUNCE_SECONDS = 2.0
 
 
@@ -35,7 +38,7 @@ class Serving(IntEnum):
 class Health:
     """The servicer. `close` makes everything but liveness NOT_SERVING, for a drain.
 
-    Use one per process, on every gRPC port: `announced` then knows whether somebody who asks has heard of the drain.
+    Use one per process, on every gRPC port: `announced` then counts the checks on all of them.
     """
 
     def __init__(self, is_ready: Callable[[], bool], now: Clock = clock.monotonic) -> None:
@@ -47,23 +50,23 @@ class Health:
         self._is_ready = is_ready
         self._clock = now
         self._is_closed = False
-        self._asked_at = float("-inf")
-        self._told = asyncio.Event()
+        self._checked_at = float("-inf")
+        self._has_announced = asyncio.Event()
 
     def close(self) -> None:
-        """Say NOT_SERVING from now on."""
+        """Answer NOT_SERVING from now on."""
         self._is_closed = True
 
     async def announced(self) -> None:
-        """Return when a proxy that checks this process has been told NOT_SERVING; at once when none checks."""
-        if self._clock() - self._asked_at > ASKED_SECONDS:
+        """Return when a proxy that checks this process has got NOT_SERVING; at once when none checks."""
+        if self._clock() - self._checked_at > RECENT_SECONDS:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANNOUNCE_SECONDS):
-                await self._told.wait()
+                await self._has_announced.wait()
 
     def status(self, service: str) -> Serving:
-        """What one service name is told."""
+        """The status of one service name."""
         if service == HEALTH_LIVENESS:
             return Serving.SERVING
         if service not in HEALTH_SERVICES:
@@ -77,12 +80,12 @@ class Health:
             "List": grpc.unary_unary_rpc_method_handler(self._list, self._list_request.FromString, _bytes),
             "Watch": grpc.unary_stream_rpc_method_handler(self._watch, self._request.FromString, _bytes),
         }
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(HEALTH_SERVICE, handlers)])
 
     async def _check(self, request: Any, _context: object) -> Any:
-        self._asked_at = self._clock()
+        self._checked_at = self._clock()
         if self._is_closed:
-            self._told.set()
+            self._has_announced.set()
         return self._response(status=self.status(request.service))
 
     async def _list(self, _request: object, _context: object) -> Any:
@@ -90,12 +93,12 @@ class Health:
         return self._list_response(statuses={name: self._response(status=self.status(name)) for name in names})
 
     async def _watch(self, request: Any, _context: object) -> AsyncIterator[Any]:
-        said = None
+        latest = None
         while True:
             status = self.status(request.service)
-            if status is not said:
+            if status is not latest:
                 yield self._response(status=status)
-            said = status
+            latest = status
             await asyncio.sleep(WATCH_SECONDS)
 
 

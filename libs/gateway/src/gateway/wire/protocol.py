@@ -91,12 +91,14 @@ SIDECAR_HEADERS: Final = (
 # Set by a model server (the simulator does) so that a person sees who answered.
 INFERENCE_POD: Final = "x-inference-pod"
 
-# gRPC health service names that the reference answers to.
-HEALTH_EXT_PROC: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
+# gRPC services, and the health service names that the reference answers to.
+EXT_PROC_SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
+ACCESS_LOG_SERVICE: Final = "envoy.service.accesslog.v3.AccessLogService"
+HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 HEALTH_LIVENESS: Final = "liveness"
 HEALTH_READINESS: Final = "readiness"
 HEALTH_CHARTS: Final = "inference-extension"
-HEALTH_SERVICES: Final = ("", HEALTH_EXT_PROC, HEALTH_READINESS, HEALTH_CHARTS)
+HEALTH_SERVICES: Final = ("", EXT_PROC_SERVICE, HEALTH_READINESS, HEALTH_CHARTS)
 
 # Request bodies above this are refused with 413, by Envoy first and by the services too. A 128k-token prompt is about
 # half a MiB of text; 64 MiB leaves room for images in base64.

@@ -30,7 +30,7 @@ from epp.transports.extproc.streams import OpenStreams
 from epp.transports.servers.extproc import external_processor
 from epp.transports.servers.http import HttpTransport
 from epp.transports.servers.http_connection import Shared
-from gateway.accesslog import receiver as accesslog
+from gateway.accesslog import codec as accesslog
 from gateway.accesslog.receiver import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
 from gateway.kube.sources.folders import FolderSource
@@ -71,8 +71,10 @@ class Stack:
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
         source = FolderSource(options.config_dirs) if options.config_dirs else None
         self.discovery = Discovery(source, self._replace_pools)
-        intake = FeedbackIntake(self.picker, clock.monotonic, self.metrics)
-        self.log_receiver = AccessLogReceiver(accesslog.Codec(NAMESPACES), intake.receive)
+        intake = FeedbackIntake(self.picker, self.metrics)
+        self.log_receiver = AccessLogReceiver(
+            accesslog.Codec(NAMESPACES), lambda entries: intake.receive(entries, clock.monotonic())
+        )
         self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)
         self.timed_picker = TimedPicker(self.picker, clock.monotonic, self.metrics)
         self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))

@@ -392,7 +392,7 @@ class Picker:
     def _response_headers(self, asked: _Asked, first: EndpointState, lead: float) -> tuple[tuple[str, str], ...]:
         headers: tuple[tuple[str, str], ...] = tuple((name, token_of(first.id)) for name in self._config.token_headers)
         if self._explains and asked.door.headers.get(protocol.EXPLAIN) == "true":
-            headers += (("x-pointsman-endpoint", first.id), ("x-pointsman-margin", f"{lead:.4f}"))
+            headers += ((protocol.EXPLAIN_ENDPOINT, first.id), (protocol.EXPLAIN_MARGIN, f"{lead:.4f}"))
         return headers
 
     def _tell_failure(self, plugin: str, error: str) -> None:

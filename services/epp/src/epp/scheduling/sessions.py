@@ -16,6 +16,7 @@ from epp.domain import EndpointId
 from epp.scheduling.plugin import parameter
 from epp.scheduling.producers import SESSION_HEADER as SESSION_HEADER
 from epp.scheduling.view import SchedulingView
+from gateway.wire.protocol import CONTROL_HEADER_PREFIX
 
 TOKEN_HEADER = "x-session-token"  # noqa: S105 - the header's name
 
@@ -26,7 +27,7 @@ _TAKEN: Final = frozenset((
     "connection", "content-encoding", "content-length", "content-type", "cookie", "date", "host", "set-cookie",
     "trailer", "transfer-encoding", "upgrade",
 ))  # fmt: skip
-_TAKEN_PREFIXES: Final = ("x-gateway-", "x-envoy-")
+_TAKEN_PREFIXES: Final = (CONTROL_HEADER_PREFIX, "x-envoy-")
 _STRATEGIES = ("encoded_endpoint_header", "session_id")
 _WHY_STRATEGY = "how the endpoint is known: from the answer's token, or by a session id in this replica's memory"
 

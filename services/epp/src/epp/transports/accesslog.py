@@ -1,22 +1,26 @@
-"""Access log entries become feedback for the brain. Pure.
+"""Access-log entries become feedback for the picker. Pure.
 
 An entry belongs to a pick by the id that the picker itself wrote into dynamic metadata, under the namespace of
-whichever door it answered through. Entries without one (another filter's reply, a foreign route) say nothing here.
+whichever transport answered. Entries without one (another filter's reply, a foreign route) are only counted.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, SharedEvent, replica_of
-from gateway.accesslog.receiver import LogEntry
-from gateway.service.clock import Clock
-from gateway.wire.protocol import LB_NAMESPACE, PICK_ID
+from gateway.accesslog.entries import LogEntry
+from gateway.wire.protocol import (
+    CACHED_TOKENS,
+    COMPLETION_TOKENS,
+    EXT_AUTHZ_NAMESPACE,
+    LB_NAMESPACE,
+    PICK_ID,
+    PROMPT_TOKENS,
+    TTFT_TAG,
+    USAGE_NAMESPACE,
+)
 
-# What Envoy's ext_authz filter names the metadata of the HTTP door's answers, and its usage extraction uses.
-EXT_AUTHZ_NAMESPACE = "envoy.filters.http.ext_authz"
-USAGE_NAMESPACE = "llm"
 NAMESPACES = (LB_NAMESPACE, EXT_AUTHZ_NAMESPACE, USAGE_NAMESPACE)
-TTFT_TAG = "ttft"  # milliseconds, by Envoy's %COMMON_DURATION%; "-" when no body came
 # Other replicas are taken to pass entries on for so long after the last one: a quiet time must not make it seem that
 # nobody logs.
 FORWARDED_SECONDS = 300.0
@@ -24,14 +28,14 @@ FORWARDED_SECONDS = 300.0
 NOTHING: Mapping[str, object] = {}
 
 
-class Brain(Protocol):
-    """The part of the picker that hears of ends."""
+class FeedbackSink(Protocol):
+    """The part of the picker that learns from ends."""
 
     def feedback(self, feedback: Feedback, now: float) -> None:
         """How a request went, or that it lives."""
 
 
-class Observer(Protocol):
+class LogMetrics(Protocol):
     """What an operator counts."""
 
     def logged(self, finals: int, heartbeats: int, strangers: int) -> None:
@@ -46,7 +50,7 @@ def read(entry: LogEntry) -> Feedback | None:
     usage = entry.metadata.get(USAGE_NAMESPACE, NOTHING)
     return Feedback(
         pick_id=PickId(pick_id),
-        pool=PoolId(""),  # the brain knows it by the pick
+        pool=PoolId(""),  # the picker knows it by the pick
         is_final=entry.is_final,
         served=EndpointId(entry.upstream) if entry.upstream else None,
         status=entry.status,
@@ -54,38 +58,36 @@ def read(entry: LogEntry) -> Feedback | None:
         attempts=max(1, entry.attempts),
         ttft_seconds=_milliseconds(entry.tags.get(TTFT_TAG, "")),
         duration_seconds=entry.duration_seconds,
-        prompt_tokens=_tokens(usage.get("prompt_tokens")),
-        completion_tokens=_tokens(usage.get("completion_tokens")),
-        cached_tokens=_tokens(usage.get("cached_tokens")),
+        prompt_tokens=_tokens(usage.get(PROMPT_TOKENS)),
+        completion_tokens=_tokens(usage.get(COMPLETION_TOKENS)),
+        cached_tokens=_tokens(usage.get(CACHED_TOKENS)),
         response_bytes=entry.response_bytes,
     )
 
 
 class FeedbackIntake:
-    """Takes batches to the brain."""
+    """Takes batches to the picker."""
 
-    def __init__(self, brain: Brain, clock: Clock, observer: Observer) -> None:
-        self._brain = brain
-        self._clock = clock
-        self._observer = observer
+    def __init__(self, sink: FeedbackSink, metrics: LogMetrics) -> None:
+        self._sink = sink
+        self._metrics = metrics
 
-    def receive(self, entries: tuple[LogEntry, ...]) -> None:
+    def receive(self, entries: tuple[LogEntry, ...], now: float) -> None:
         """One message of the access log."""
-        now = self._clock()
         finals = heartbeats = 0
         for entry in entries:
             feedback = read(entry)
             if feedback is not None:
-                self._brain.feedback(feedback, now)
+                self._sink.feedback(feedback, now)
                 finals += feedback.is_final
                 heartbeats += not feedback.is_final
-        self._observer.logged(finals, heartbeats, len(entries) - finals - heartbeats)
+        self._metrics.logged(finals, heartbeats, len(entries) - finals - heartbeats)
 
 
 class LogSight:
-    """Whether the access log tells of this replica's requests: to it, or to another replica that passes entries on.
+    """Whether the access log reports this replica's requests: to it, or to another replica that passes entries on.
 
-    A proxy's workers send their logs to one replica each, so one may get none and still be told of every request.
+    A proxy's workers send their logs to one replica each, so one may get none and still learn of every request.
     """
 
     def __init__(self, replica: str, is_attached: Callable[[], bool]) -> None:
@@ -94,7 +96,7 @@ class LogSight:
         self._until = float("-inf")
 
     def shared(self, event: SharedEvent, now: float) -> None:
-        """Another replica said something."""
+        """Another replica passed something on."""
         if isinstance(event, FeedbackForwarded) and replica_of(event.feedback.pick_id) == self._replica:
             self._until = now + FORWARDED_SECONDS
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from gateway.service import logs
+from gateway.wire.protocol import INFERENCE_POD
 from model_sim.api.errors import ApiError, phrase
 from model_sim.server import control, generate, replies
 from model_sim.server.replies import SIMULATOR
@@ -32,7 +33,7 @@ async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
     settings = request.app[SIMULATOR].settings
     headers = response.headers
     headers["Server"] = "uvicorn"
-    headers["x-inference-pod"] = settings.pod_name
+    headers[INFERENCE_POD] = settings.pod_name
     headers["x-inference-namespace"] = settings.namespace
     headers["x-inference-port"] = str(settings.port)
     given = request.headers.get("x-request-id")

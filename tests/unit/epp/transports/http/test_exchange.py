@@ -4,9 +4,11 @@ import orjson
 import pytest
 
 from epp.domain import EndpointId, Pick, PickId, PoolId, Request
-from epp.transports.http.exchange import BodyCheck, HealthCheck, HttpExchange
+from epp.transports.http import exchange as exchange_module
+from epp.transports.http.exchange import TRANSITIONS, BodyCheck, HealthCheck, HttpExchange, Input, State
 from epp.transports.http.limits import Limits
 from gateway.wire.errors import ErrorCode, Rejection
+from tests import tables
 
 LIMITS = Limits(head_bytes=512, body_bytes=1000, request_seconds=10.0, idle_seconds=100.0)
 FULL = Rejection(429, ErrorCode.POOL_SATURATED, "full")
@@ -250,3 +252,29 @@ def test_a_body_is_checked_between_two_questions_without_a_pick() -> None:
         machine.answer_check(answered)
         assert status(machine.take_output()) == expected
     assert asked(machine).path == "/next"
+
+
+def test_the_docstring_shows_each_transition() -> None:
+    assert tables.documented(exchange_module.__doc__) == {"connection": tables.named(TRANSITIONS)}  # type: ignore[arg-type]
+
+
+def test_each_state_has_a_row() -> None:
+    assert list(TRANSITIONS) == list(State)
+    assert {given for row in TRANSITIONS.values() for given in row} == set(Input)
+
+
+@pytest.mark.parametrize("given", Input)
+def test_what_a_row_does_not_have_is_a_mistake(given: Input) -> None:
+    machine = exchange()
+    if given not in TRANSITIONS[State.HEAD]:
+        with pytest.raises(RuntimeError, match=f"{given.name} cannot come in state HEAD"):
+            machine._move(given)
+
+
+def test_what_is_held_behind_a_request_that_waits_is_bounded() -> None:
+    machine = HttpExchange(Limits(held_bytes=100), dict, 0.0)
+    machine.receive(question() + b"x" * 100, 0.0)
+    asked(machine)
+    assert not machine.is_overrun
+    machine.receive(b"x", 0.0)
+    assert machine.is_overrun

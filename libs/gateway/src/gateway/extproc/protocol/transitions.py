@@ -3,10 +3,19 @@
 A proxy's messages move the request and the response, each by a table of its own; the owner of the exchange moves the
 decision. A move that a table does not have is a `ProtocolViolation`.
 
-    request    IDLE ─headers─▶ OPEN ─body─▶ OPEN ─last body─▶ COMPLETE ─trailers─▶ TRAILED
-    response   the same, but it may begin with any message, and nothing follows COMPLETE
-    decision   IDLE ─ask─▶ DECIDING ─proceed─▶ DECIDED            CLOSED: nothing more is answered
-                              └─wait─▶ WAITING ─proceed─▶ DECIDED  OBSERVING: nothing is ever answered
+    request    IDLE        HEADERS ▶ OPEN, LAST_HEADERS ▶ COMPLETE
+               OPEN        BODY ▶ OPEN, LAST_BODY ▶ COMPLETE, TRAILERS ▶ TRAILED
+               COMPLETE    TRAILERS ▶ TRAILED
+
+    response   IDLE        HEADERS ▶ OPEN, LAST_HEADERS ▶ COMPLETE
+               IDLE        BODY ▶ OPEN, LAST_BODY ▶ COMPLETE, TRAILERS ▶ TRAILED
+               OPEN        BODY ▶ OPEN, LAST_BODY ▶ COMPLETE, TRAILERS ▶ TRAILED
+
+    decision   IDLE        ASK ▶ DECIDING, OVERFLOW ▶ CLOSED, OBSERVE ▶ OBSERVING
+               DECIDING    PROCEED ▶ DECIDED, REFUSE ▶ CLOSED, WAIT ▶ WAITING
+               WAITING     PROCEED ▶ DECIDED, REFUSE ▶ CLOSED
+
+CLOSED: an immediate reply ended it, and nothing more is answered. OBSERVING: the proxy takes no replies at all.
 """
 
 from collections.abc import Mapping

@@ -10,9 +10,9 @@ Pure: no sockets, no clock. The server drives it
 
 and `TRANSITIONS` says how the machine moves:
 
-    HEAD ─head─▶ BODY ─body─▶ ASKED ─answer─▶ HEAD
-    │             └─break─▶ OVER  └─last answer─▶ OVER
-    └─break, end─▶ OVER
+    connection   HEAD     HEAD ▶ BODY, BREAK ▶ OVER, END ▶ OVER
+                 BODY     BODY ▶ ASKED, BREAK ▶ OVER
+                 ASKED    ANSWER ▶ HEAD, LAST_ANSWER ▶ OVER
 
 Requests on one connection are answered in their order, however the bytes were cut; one question is out at a time, and
 while it waits for its answer further bytes are only held. When the machine `is_finished`, it reads nothing more.

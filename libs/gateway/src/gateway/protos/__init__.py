@@ -17,12 +17,12 @@ class MissingDescriptorsError(ImportError):
     """The package was installed without running its build hook."""
 
     def __init__(self) -> None:
-        super().__init__(f"gateway/wire/{DESCRIPTORS} is missing: run `{REBUILD}`")
+        super().__init__(f"gateway/protos/{DESCRIPTORS} is missing: run `{REBUILD}`")
 
 
 def load_pool() -> descriptor_pool.DescriptorPool:
     """A private pool with every definition of `proto/`."""
-    source = resources.files(__package__) / DESCRIPTORS
+    source = resources.files(__name__) / DESCRIPTORS
     if not source.is_file():
         raise MissingDescriptorsError
     pool = descriptor_pool.DescriptorPool()
