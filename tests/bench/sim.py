@@ -250,8 +250,7 @@ async def eviction() -> Results:
     pool = BlockPool(1_000_000)
     pool.take(1_000_000)
     hashes = list(range(1_000_000))
-    for block_hash in hashes:
-        pool.share(block_hash)
+    pool.share(hashes)
     pool.release(hashes, 0)
     worst = 0.0
     began = time.perf_counter()

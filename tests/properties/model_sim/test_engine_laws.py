@@ -126,13 +126,14 @@ def held_blocks(engine: Engine) -> int:
     """Count the blocks anew: references on cached blocks once, private blocks of every running sequence."""
     size = engine.config.block_size
     private = 0
-    for sequence in engine._running.values():
+    decoding = engine._scheduler.decoding
+    for sequence in engine._scheduler.running.values():
         held = sequence.target
-        if sequence.request.id in engine._decoders:
-            generated = engine._step_number - sequence.base
-            held = sequence.request.prompt_tokens + generated - 1 + engine._in_flight
+        if sequence.request.id in decoding.sequences:
+            generated = decoding.steps - sequence.base
+            held = sequence.request.prompt_tokens + generated - 1 + (engine._step_end is not None)
         private += -(-held // size) - len(sequence.shared)
-    return private + len(engine._pool._references)
+    return private + len(engine._cache.pool._references)
 
 
 def by_request(outputs: list[Output]) -> dict[str, list[Output]]:
@@ -247,11 +248,10 @@ def test_the_block_pool_conserves_blocks_and_hits_are_contiguous(
         chain = [family * 100 + index for index in range(length)]
         hits = pool.hits(chain, length)
         assert all(pool.hits(chain, upto) == min(hits, upto) for upto in range(length))
-        if length - hits <= pool.free - pool.idle_among(chain, hits):
-            for block in chain[:hits]:
-                pool.hold(block)
+        if length - hits <= pool.free - pool.idle_among(chain[:hits]):
+            pool.hold(chain[:hits])
             pool.take(length - hits)
-            shared = chain[:hits] + [block for block in chain[hits:] if pool.share(block)]
+            shared = chain[:hits] + pool.share(chain[hits:])
             held.append((shared, length - len(shared)))
             assert pool.hits(chain, length) == length
         if held and drop < len(held):

@@ -337,6 +337,24 @@ def test_a_sleeping_engine_starts_nothing_until_it_wakes():
     assert ends(sim.step(FOREVER))["a"].first_token == pytest.approx(60.02)
 
 
+def test_a_kv_cache_that_arrives_during_sleep_is_used_after_it():
+    sim = engine()
+    sim.sleep(0.0)
+    sim.submit(request("a", output=1, remote_prefill=True), 1.0)
+    sim.wake(60.0)
+
+    assert ends(sim.step(FOREVER))["a"].scheduled == pytest.approx(60.0)
+
+
+def test_waking_an_engine_that_is_awake_delays_nothing():
+    waken, left = engine(), engine()
+    for sim in (waken, left):
+        sim.submit(request("a"), 1.0)
+    waken.wake(1.025)
+
+    assert waken.step(FOREVER) == left.step(FOREVER)
+
+
 @pytest.mark.parametrize("bad", [{"prompt": 0}, {"output": 0}])
 def test_an_empty_prompt_or_answer_is_an_error(bad):
     with pytest.raises(ValueError, match="at least one"):

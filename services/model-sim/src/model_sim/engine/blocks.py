@@ -54,20 +54,22 @@ class BlockPool:
                 return index
         return min(limit, len(hashes))
 
-    def idle_among(self, hashes: Sequence[int], count: int) -> int:
-        """How many of the first `count` cached hashes nobody holds: taking them uses up free blocks too."""
-        idle = self._idle
-        return sum(hashes[index] in idle for index in range(count))
-
-    def hold(self, block_hash: int) -> None:
-        """Take a reference on a cached block."""
+    def idle_among(self, hashes: Sequence[int]) -> int:
+        """How many of these cached hashes nobody holds: taking them uses up free blocks too."""
         references = self._references
-        if block_hash in references:
-            references[block_hash] += 1
-        else:
-            del self._idle[block_hash]
-            references[block_hash] = 1
-            self.used += 1
+        return len(hashes) - sum(map(references.__contains__, hashes))
+
+    def hold(self, hashes: Sequence[int]) -> None:
+        """Take a reference on each of these cached blocks."""
+        references, idle = self._references, self._idle
+        before = len(idle)
+        for block_hash in hashes:
+            if block_hash in references:
+                references[block_hash] += 1
+            else:
+                del idle[block_hash]
+                references[block_hash] = 1
+        self.used += before - len(idle)
 
     def take(self, count: int) -> None:
         """Take `count` private blocks, evicting the longest unused cached blocks where nothing else is left."""
@@ -79,12 +81,15 @@ class BlockPool:
             if self._listener is not None:
                 self._listener.removed(block_hash)
 
-    def share(self, block_hash: int) -> bool:
-        """Make a private block findable; False where another block has this hash already."""
-        if block_hash in self._references or block_hash in self._idle:
-            return False
-        self._references[block_hash] = 1
-        return True
+    def share(self, hashes: Sequence[int]) -> list[int]:
+        """Make private blocks findable; those that are, since no other block had their hash already."""
+        references, idle = self._references, self._idle
+        shared = []
+        for block_hash in hashes:
+            if block_hash not in references and block_hash not in idle:
+                references[block_hash] = 1
+                shared.append(block_hash)
+        return shared
 
     def release(self, shared: Sequence[int], private: int) -> None:
         """Give back references (chain order) and private blocks."""

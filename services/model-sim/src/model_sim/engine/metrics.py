@@ -54,6 +54,15 @@ class Histogram:
         self.count += times
         self.total += value * times
 
+    def observe_each(self, values: Sequence[float], times: int) -> None:
+        """Each value, as often as `times`: `observe` in a loop, without its calls."""
+        bounds, counts, total = self.bounds, self.counts, self.total
+        for value in values:
+            counts[bisect_left(bounds, value)] += times
+            total += value * times
+        self.total = total
+        self.count += times * len(values)
+
     def cumulative(self) -> list[int]:
         """Counts up to and including each bound, +Inf last."""
         return list(accumulate(self.counts))
@@ -91,6 +100,11 @@ class EngineMetrics:
         self.request_prefill_computed_tokens = Histogram(tokens)
         self.request_params_n = Histogram(N_BUCKETS)
         self.request_preemptions = Histogram(PREEMPTION_BUCKETS)
+
+    def decoded(self, gaps: Sequence[float], sequences: int) -> None:
+        """Count steps that gave each of `sequences` a token, so long after the token before it."""
+        self.generation_tokens += sequences * len(gaps)
+        self.inter_token_latency.observe_each(gaps, sequences)
 
     def finish(self, request: Request, done: Completion) -> None:
         """Per-request metrics, all at its end, as vLLM does."""

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.service import clock
-from model_sim.engine.engine import CacheListener, Engine
+from model_sim.engine.cache import CacheListener
+from model_sim.engine.engine import Engine
 from model_sim.engine.request import Output, Request
 
 TIMER_RESOLUTION = 0.0005
