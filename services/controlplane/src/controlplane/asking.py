@@ -60,11 +60,12 @@ def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, option
     if picker.transport is PickerTransport.HTTP:
         settings = {"http_service": _http_service(picker, asked | {protocol.MODEL_HEADERS: "true"}, options)}
         return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
+    longest = {protocol.LONGEST_WAIT_METADATA: str(int(options.picker_max_timeout))}
     overrides = {
         "grpc_service": {
             "envoy_grpc": {"cluster_name": picker.cluster, "authority": f"{picker.hostname}:{picker.port}"}
         },
-        "grpc_initial_metadata": _pairs(asked),
+        "grpc_initial_metadata": _pairs(asked | longest),
         "failure_mode_allow": True,
         "processing_mode": {
             "request_header_mode": "SEND",

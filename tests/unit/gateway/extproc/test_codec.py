@@ -14,6 +14,7 @@ from gateway.extproc.protocol.messages import (
     HeadersReply,
     ImmediateReply,
     Modes,
+    MoreTime,
     Mutation,
     TrailersReceived,
     TrailersReply,
@@ -145,3 +146,10 @@ def test_an_immediate_reply_carries_status_headers_body_and_details() -> None:
     message = encoded(ImmediateReply(429, (("content-type", "application/json"),), b"{}", "busy")).immediate_response
     assert (message.status.code, message.body, message.details) == (429, b"{}", "busy")
     assert message.headers.set_headers[0].header.raw_value == b"application/json"
+
+
+@pytest.mark.parametrize(("seconds", "whole", "nanos"), [(10, 10, 0), (0.25, 0, 250_000_000)])
+def test_more_time_is_a_reply_of_its_own(seconds: float, whole: int, nanos: int) -> None:
+    message = encoded(MoreTime(seconds))
+    timeout = message.override_message_timeout
+    assert (timeout.seconds, timeout.nanos, message.WhichOneof("response")) == (whole, nanos, None)

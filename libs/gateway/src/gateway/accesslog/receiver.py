@@ -2,7 +2,7 @@
 
 Entries come in batches on streams that last as long as the proxy's workers; the receiver passes each batch on as one
 tuple. A stream is never answered; on a drain it ends with OK, so that the proxy opens it anew elsewhere. Loss is part
-of the protocol: whoever uses entries must live without some.
+of the protocol: users of entries must live without some.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ log = logs.get(__name__)
 
 
 class AccessLogReceiver:
-    """The servicer. `is_attached` says whether a proxy is sending."""
+    """The servicer. `is_attached`: a proxy's stream is open."""
 
     def __init__(self, codec: Codec, receive: Callable[[tuple[LogEntry, ...]], None]) -> None:
         self._codec = codec

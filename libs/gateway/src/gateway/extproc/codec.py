@@ -123,9 +123,9 @@ def _headers_received(direction: Direction, message: Any, received: Any) -> Head
         direction,
         headers,
         received.end_of_stream,
-        _metadata(message.metadata_context) if message.HasField("metadata_context") else NO_METADATA,
-        _modes(message.protocol_config) if message.HasField("protocol_config") else None,
-        message.observability_mode,
+        metadata=_metadata(message.metadata_context) if message.HasField("metadata_context") else NO_METADATA,
+        modes=_modes(message.protocol_config) if message.HasField("protocol_config") else None,
+        observe_only=message.observability_mode,
     )
 
 

@@ -1,6 +1,6 @@
-"""What the two ext_proc services share beyond the servicer: ports, TLS, and the order of a start and of a drain.
+"""What both ext_proc services need beside the servicer: ports, TLS, and the order of a start and of a drain.
 
-serve ext_proc and health ─▶ stopping ─▶ NOT_SERVING, until the proxy heard of it ─▶ drain ─▶ close
+serve ext_proc and health ─▶ stopping ─▶ NOT_SERVING, until a proxy has seen it ─▶ drain ─▶ close
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Listeners:
 
 
 class CertificateError(ValueError):
-    """TLS was asked for and cannot be had."""
+    """The certificate for TLS cannot be read."""
 
 
 def credentials(cert_path: Path | None) -> grpc.ServerCredentials | None:

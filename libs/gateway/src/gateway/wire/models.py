@@ -1,6 +1,6 @@
 """What a model's name may be, and which bodies must be JSON to name one: for router and picker alike. Pure."""
 
-# Longer names are nobody's model; a header that long would be refused on its way anyway.
+# No model has a longer name, and a header that long would be refused on its way anyway.
 MODEL_LIMIT = 1024
 
 

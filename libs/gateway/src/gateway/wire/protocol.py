@@ -45,7 +45,7 @@ POOL_METADATA: Final = "x-gateway-inference-pool"
 FALLBACKS_METADATA: Final = "x-gateway-fallback-endpoints"
 
 # How many seconds the proxy lets a picker extend its message timeout once (`max_message_timeout`), in the initial
-# metadata. A picker asks for more time only where the route says this: other proxies need not know such a reply.
+# metadata. A picker asks for more time only where the route announces this: other proxies may not know such a reply.
 LONGEST_WAIT_METADATA: Final = "x-gateway-longest-wait"
 
 # Written by the picker into dynamic metadata and read back from Envoy's access log. Never the request id, which a
@@ -80,7 +80,7 @@ TTFT_TAG: Final = "ttft"
 
 PREFILL_ENDPOINT: Final = "x-prefiller-host-port"
 ENCODE_ENDPOINTS: Final = "x-encoder-hosts-ports"
-# Where the proxy beside a model server goes by what they say; a picker writes them and a client may not.
+# The proxy beside a model server connects to these addresses; a picker writes them and a client may not.
 SIDECAR_HEADERS: Final = (
     PREFILL_ENDPOINT,
     ENCODE_ENDPOINTS,

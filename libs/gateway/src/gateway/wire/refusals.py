@@ -64,7 +64,7 @@ def too_large(limit: int) -> Rejection:
 
 
 def no_ready_endpoint(message: str) -> Rejection:
-    """Nobody could serve the request."""
+    """No endpoint could serve the request."""
     return Rejection(503, ErrorCode.NO_READY_ENDPOINT, message)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, SharedEvent, replica_of
+from epp.transports.picker import FeedbackSink
 from gateway.accesslog.entries import LogEntry
 from gateway.wire.protocol import (
     CACHED_TOKENS,
@@ -21,18 +22,11 @@ from gateway.wire.protocol import (
 )
 
 NAMESPACES = (LB_NAMESPACE, EXT_AUTHZ_NAMESPACE, USAGE_NAMESPACE)
-# Other replicas are taken to pass entries on for so long after the last one: a quiet time must not make it seem that
-# nobody logs.
+# Other replicas are taken to pass entries on for so long after the last one: a quiet time must not look like a missing
+# log.
 FORWARDED_SECONDS = 300.0
 
 NOTHING: Mapping[str, object] = {}
-
-
-class FeedbackSink(Protocol):
-    """The part of the picker that learns from ends."""
-
-    def feedback(self, feedback: Feedback, now: float) -> None:
-        """How a request went, or that it lives."""
 
 
 class LogMetrics(Protocol):

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from epp.domain import Outcome, PickId, Request, Ticket, Verdict, Waiter
+from epp.domain import Feedback, Outcome, PickId, Request, Ticket, Verdict, Waiter
 
 
 class RequestPicker(Protocol):
@@ -16,3 +16,10 @@ class RequestPicker(Protocol):
 
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
         """A pick is over; later calls and unknown ids are ignored."""
+
+
+class FeedbackSink(Protocol):
+    """Learns how requests went."""
+
+    def feedback(self, feedback: Feedback, now: float) -> None:
+        """How a request went, or that it lives."""

@@ -1,4 +1,4 @@
-"""What a proxy's route says beside the request: in the initial metadata of an ext_proc stream, or in headers. Pure."""
+"""The settings that a proxy's route sends along: in the initial metadata of an ext_proc stream, or in headers. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

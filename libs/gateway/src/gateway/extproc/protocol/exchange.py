@@ -60,7 +60,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """The request is complete: decide about it. `is_partial` says that only the start of the body is known."""
+    """The request is complete: decide about it. With `is_partial` only the start of the body is known."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -152,7 +152,7 @@ class Exchange:
                 return self._receive_trailers()
 
     def wait(self, longest_seconds: float = 0.0) -> list[Reply]:
-        """The decision comes later. A proxy that allows it is asked for as many more seconds."""
+        """The decision comes later. With a longest wait, the reply asks the proxy for so many seconds."""
         self._move(Move.WAIT)
         return [MoreTime(longest_seconds)] if longest_seconds > 0 else []
 
@@ -190,7 +190,7 @@ class Exchange:
         if is_whole or (mode is BodyMode.STREAMED and not self._modes.body_comes_early):
             # No body will be seen before the reply to the headers, so that is where the mutation goes, as in mode NONE.
             self._modes = Modes(BodyMode.NONE, self._modes.response_body)
-            return self._ask(b"")
+            return self._decide(b"")
         return [EMPTY_HEADERS_REPLY[REQUEST]] if mode in _BUFFERED else []
 
     def _receive_body(self, event: BodyReceived) -> list[Step]:
@@ -212,21 +212,21 @@ class Exchange:
         if not is_last:
             return []
         is_partial = self._modes.request_body is BodyMode.BUFFERED_PARTIAL and not event.end_of_stream
-        return self._ask(self._body(), is_partial=is_partial)
+        return self._decide(self._body(), is_partial=is_partial)
 
     def _receive_trailers(self) -> list[Step]:
         self._advance_request(Message.TRAILERS, "request trailers")
         if self._decision is Decision.DECIDED:
             return [TrailersReply(REQUEST)]
-        return self._ask(self._body()) if self._decision is Decision.IDLE else []
+        return self._decide(self._body()) if self._decision is Decision.IDLE else []
 
     def _body(self) -> bytes:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = [body]
         return body
 
-    def _ask(self, body: bytes, *, is_partial: bool = False) -> list[Step]:
-        self._move(Move.ASK)
+    def _decide(self, body: bytes, *, is_partial: bool = False) -> list[Step]:
+        self._move(Move.COMPLETE)
         return [Decide(self._request_headers, body, self._metadata, is_partial)]
 
     def _forward(self, decision: Proceed, original: bytes) -> list[Reply]:
@@ -285,7 +285,7 @@ def _in_chunks(event: BodyReceived) -> list[Reply]:
 
 
 def _with_length(decision: Proceed) -> Mutation:
-    """A body that changed changes its length; an unchanged one keeps what the client said."""
+    """A body that changed changes its length; an unchanged one keeps the client's."""
     if decision.body is None:
         return decision.mutation
     mutation = decision.mutation

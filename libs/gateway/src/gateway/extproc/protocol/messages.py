@@ -37,7 +37,7 @@ class BodyMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """What the proxy says of itself in its first message (`ProtocolConfiguration`)."""
+    """How the proxy is configured, from its first message (`ProtocolConfiguration`)."""
 
     request_body: BodyMode
     response_body: BodyMode
@@ -113,7 +113,7 @@ class TrailersReply:
 
 @dataclass(frozen=True, slots=True)
 class ImmediateReply:
-    """The proxy answers the client with this and asks nobody else."""
+    """The proxy answers the client with this, and the request goes no further."""
 
     status: int
     headers: Headers

@@ -11,7 +11,7 @@ decision. A move that a table does not have is a `ProtocolViolation`.
                IDLE        BODY ▶ OPEN, LAST_BODY ▶ COMPLETE, TRAILERS ▶ TRAILED
                OPEN        BODY ▶ OPEN, LAST_BODY ▶ COMPLETE, TRAILERS ▶ TRAILED
 
-    decision   IDLE        ASK ▶ DECIDING, OVERFLOW ▶ CLOSED, OBSERVE ▶ OBSERVING
+    decision   IDLE        COMPLETE ▶ DECIDING, OVERFLOW ▶ CLOSED, OBSERVE ▶ OBSERVING
                DECIDING    PROCEED ▶ DECIDED, REFUSE ▶ CLOSED, WAIT ▶ WAITING
                WAITING     PROCEED ▶ DECIDED, REFUSE ▶ CLOSED
 
@@ -57,7 +57,7 @@ class Move(Enum):
     """What moves the decision."""
 
     OBSERVE = auto()
-    ASK = auto()
+    COMPLETE = auto()
     WAIT = auto()
     PROCEED = auto()
     REFUSE = auto()
@@ -82,7 +82,7 @@ RESPONSE: Mapping[Flow, Mapping[Message, Flow]] = {
 DECISION: Mapping[Decision, Mapping[Move, Decision]] = {
     Decision.IDLE: {
         Move.OBSERVE: Decision.OBSERVING,
-        Move.ASK: Decision.DECIDING,
+        Move.COMPLETE: Decision.DECIDING,
         Move.OVERFLOW: Decision.CLOSED,
     },
     Decision.DECIDING: {

@@ -93,9 +93,9 @@ class PickConversation:
             headers.get(":method", ""),
             headers.get(":path", ""),
             headers,
-            b"" if step.is_partial else step.body,
-            subset_hint(step.metadata),
-            self._route.fallbacks,
+            body=b"" if step.is_partial else step.body,
+            subset=subset_hint(step.metadata),
+            fallbacks=self._route.fallbacks,
         )
         match self._picker.submit(request, self, now):
             case Ticket() as ticket:

@@ -17,7 +17,7 @@ _PROMPT, _COMPLETION = ("prompt_tokens", "input_tokens"), ("completion_tokens", 
 _DETAILS = ("prompt_tokens_details", "input_tokens_details")
 # What else stands near the end under this name is tried a few times, not as often as fits.
 _TRIES = 4
-# Statuses that a gateway gives when nobody served the request.
+# Statuses that a gateway gives when no endpoint served the request.
 _NOT_SERVED = frozenset((502, 503, 504))
 
 

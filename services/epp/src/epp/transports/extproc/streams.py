@@ -7,21 +7,14 @@ requests of a picker end before it can know of a log, which reports more. The pi
 
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import Protocol
 
 from epp.domain import Feedback, PickId
+from epp.transports.picker import FeedbackSink
 
 # Envoy writes its access log within 10 ms; the rest is for a busy host.
 GRACE_SECONDS = 1.0
 # Feedback that waits, as much as the ledger keeps settled picks for; beyond this the oldest is reported early.
 WAITING_LIMIT = 4096
-
-
-class FeedbackSink(Protocol):
-    """The part of the picker that learns from ends."""
-
-    def feedback(self, feedback: Feedback, now: float) -> None:
-        """How a request went."""
 
 
 class OpenStreams:

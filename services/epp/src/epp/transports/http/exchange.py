@@ -1,6 +1,6 @@
 """One connection of the HTTP transport, as a machine: bytes in; questions for the picker, and bytes, out.
 
-Pure: no sockets, no clock. The server drives it
+Pure: no sockets, no clock. The server drives it:
 
     receive(bytes) ─▶ advance() ─▶ Request        submit it, then answer(verdict): at once or as late as it comes
                                  ─▶ BodyCheck     then answer_check(objection)
@@ -8,11 +8,11 @@ Pure: no sockets, no clock. The server drives it
                                  ─▶ None          more bytes are needed, or nothing more is read
     take_output() ─▶ bytes to write, in one piece for all that was answered
 
-and `TRANSITIONS` says how the machine moves:
+and moves by the table `TRANSITIONS`:
 
     connection   HEAD     HEAD ▶ BODY, BREAK ▶ OVER, END ▶ OVER
-                 BODY     BODY ▶ ASKED, BREAK ▶ OVER
-                 ASKED    ANSWER ▶ HEAD, LAST_ANSWER ▶ OVER
+                 BODY     BODY ▶ WAITING, BREAK ▶ OVER
+                 WAITING    ANSWER ▶ HEAD, LAST_ANSWER ▶ OVER
 
 Requests on one connection are answered in their order, however the bytes were cut; one question is out at a time, and
 while it waits for its answer further bytes are only held. When the machine `is_finished`, it reads nothing more.
@@ -51,7 +51,7 @@ Question = Request | BodyCheck | HealthCheck
 class State(Enum):
     HEAD = auto()  # between two requests, or within a head
     BODY = auto()
-    ASKED = auto()  # a question is out and waits for its answer
+    WAITING = auto()  # a question is out and waits for its answer
     OVER = auto()
 
 
@@ -61,13 +61,13 @@ class Input(Enum):
     ANSWER = auto()
     LAST_ANSWER = auto()
     BREAK = auto()  # what came is no request, or came too slowly
-    END = auto()  # nobody wants anything more
+    END = auto()  # the connection was idle for too long, or the transport closes
 
 
 TRANSITIONS: Mapping[State, Mapping[Input, State]] = {
     State.HEAD: {Input.HEAD: State.BODY, Input.BREAK: State.OVER, Input.END: State.OVER},
-    State.BODY: {Input.BODY: State.ASKED, Input.BREAK: State.OVER},
-    State.ASKED: {Input.ANSWER: State.HEAD, Input.LAST_ANSWER: State.OVER},
+    State.BODY: {Input.BODY: State.WAITING, Input.BREAK: State.OVER},
+    State.WAITING: {Input.ANSWER: State.HEAD, Input.LAST_ANSWER: State.OVER},
     State.OVER: {},
 }
 
@@ -99,7 +99,7 @@ class HttpExchange:
     @property
     def is_waiting(self) -> bool:
         """A question is out and not yet answered."""
-        return self._state is State.ASKED
+        return self._state is State.WAITING
 
     @property
     def is_idle(self) -> bool:
@@ -206,7 +206,7 @@ class HttpExchange:
             return HealthCheck.READY
         if head.is_body_check:
             return BodyCheck(head.headers, body)
-        return Request(head.pool, head.method, head.path, head.headers, body, None, head.fallbacks)
+        return Request(head.pool, head.method, head.path, head.headers, body=body, fallbacks=head.fallbacks)
 
     def _answered(self) -> Head:
         head = self._head

@@ -3,7 +3,7 @@
 Pure. The head arrives whole, with its empty line; llhttp judges its grammar (both lengths, two lengths, folded lines,
 bare line feeds and the like are its errors), this module what a valid head means here. Bodies never reach the parser:
 their length is known before them, since a body without Content-Length is refused, so where a message ends is never a
-matter of opinion. Headers that nobody reads become no objects of ours.
+matter of opinion. Headers that are never read become no objects.
 """
 
 from typing import Final, NamedTuple
@@ -27,7 +27,7 @@ from gateway.wire.protocol import (
 )
 
 _UNREAD: Final = ""
-# Headers that come with every question and are read by nobody, and those that no client may send: where to go.
+# Headers that come with every question and are never read, and those that no client may send: where to go.
 _UNREAD_NAMES: Final = (
     "accept", "accept-encoding", "user-agent", "authorization", "traceparent", "x-forwarded-for", "x-forwarded-proto",
     "x-forwarded-host", "x-envoy-auth-partial-body", "x-envoy-external-address", "x-envoy-internal",

@@ -1,7 +1,7 @@
 """The HTTP transport: Envoy's ext_authz filter asks about each request over plain HTTP/1.1. An asyncio server.
 
-The bytes are the affair of `HttpExchange`; here are sockets and time. The port is for Envoy alone: whoever reaches it
-can reserve endpoints. Bind it to loopback or to a Unix socket.
+`HttpExchange` reads and writes the bytes; here are sockets and time. The port is for Envoy alone: any peer that reaches
+it can reserve endpoints. Bind it to loopback or to a Unix socket.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """One connection of the HTTP transport on asyncio: bytes go to the machine, its questions to the picker.
 
-One answer is one write. A pick whose answer nobody took is settled as unused; the others are settled by the access log,
-or expire. A request that waits is cancelled when its connection is lost, which is how Envoy gives up; a late verdict is
-answered in the request's turn, and what came behind it on the connection waits until then.
+One answer is one write. A pick whose answer was not taken is settled as unused; the others are settled by the access
+log, or expire. A request that waits is cancelled when its connection is lost, which is how Envoy gives up; a late
+verdict is answered in the request's turn, and what came behind it on the connection waits until then.
 """
 
 import asyncio
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
             self._proceed_in_turn(now)
 
     def eof_received(self) -> bool:
-        """Envoy closes in one go; whoever closes one side only is gone for us, too."""
+        """Envoy closes both sides at once; a peer that closes one side counts as gone, too."""
         return False
 
     def pause_writing(self) -> None:
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
             self._waits_for_turn = True
 
     def _take_turn(self) -> None:
-        """Go on, after a wait; unless the connection was lost, and nobody is picked."""
+        """Go on, after a wait. For a connection that was lost meanwhile no endpoint is picked."""
         self._waits_for_turn = False
         if self._transport is not None and not self._transport.is_closing():
             self._proceed(self._shared.clock())
