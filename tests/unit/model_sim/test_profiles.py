@@ -104,13 +104,13 @@ def test_time_to_first_token_grows_with_the_prompt(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1]", "expected a mapping"),
-        ("speed: 1", "unknown key 'speed'"),
+        ("[1]", "mine.yaml:1: expected an object, got a list"),
+        ("speed: 1", "mine.yaml:1: speed: unknown field"),
         ("step: {base: fast}", "step.base: expected a number"),
-        ("step: {base: -1}", "step.base: expected a number"),
-        ("step: {warp: 1}", "unknown value 'warp'"),
-        ("engine: {gpus: 1}", "engine.gpus: unknown key"),
-        ("published: [{quantity: x}]", "published: 'value'"),
+        ("step: {base: -1}", "step.base: expected at least 0, got -1"),
+        ("step: {warp: 1}", "step.warp: unknown field"),
+        ("engine: {gpus: 1}", "engine.gpus: unknown field"),
+        ("published: [{quantity: x}]", r"published\[0\].value: required"),
         ("{", "flow"),
     ],
 )

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from epp.config import SchedulerConfig, parse_config
-from epp.config.scheduler import NO_PLUGINS
+from epp.config.reading import NO_PLUGINS
 from epp.domain import NO_LABELS, Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
 from epp.picking.observer import NullJournal, NullObserver
 from epp.picking.picker import Picker

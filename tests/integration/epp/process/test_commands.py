@@ -85,8 +85,8 @@ def test_check_config_has_a_line_for_each_mistake_with_place_and_nearest_name(tm
     assert refusal("--check-config", str(file)).splitlines() == [
         f"{file}:4: featureGates[0]: unknown feature gate 'flowControll'; did you mean 'flowControl'?",
         f"{file}:6: plugins[0].type: unknown plugin type 'queue-scorrer'; did you mean 'queue-scorer'?",
-        f"{file}:8: plugins[1].parameters.maxNumOfEndpoints: must be at least 1, got '-1'",
-        f"{file}:12: schedulingProfiles[0].plugins[0].wieght: unknown key; did you mean 'weight'?",
+        f"{file}:8: plugins[1].parameters.maxNumOfEndpoints: expected at least 1, got -1",
+        f"{file}:12: schedulingProfiles[0].plugins[0].wieght: unknown field; did you mean 'weight'?",
     ]
 
 

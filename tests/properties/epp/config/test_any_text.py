@@ -39,7 +39,7 @@ def read(text: str) -> None:
         assert decided.pick or decided.rejection
     else:
         assert found.problems
-        assert all(problem.line >= 1 and problem.message for problem in found.problems)
+        assert all(problem.place.line >= 1 and problem.message for problem in found.problems)
 
 
 def loaded(text: str) -> SchedulerConfig | ConfigError:

@@ -95,11 +95,16 @@ class Fields:
 
     def child(self, key: str, *, required: bool = False) -> "Fields | None":
         written = self.value(key, required=required)
-        return None if written is None else _object(written)
+        return None if written is None else fields_of(written)
 
     def children(self, key: str, most: int, *, least: int = 0) -> "tuple[Fields, ...]":
-        made = (_object(item) for item in self._items(key, most, least))
+        made = (fields_of(item) for item in self._items(key, most, least))
         return tuple(child for child in made if child is not None)
+
+    def items(self, key: str) -> Sequence[Value]:
+        """The items of a list of any length."""
+        written = self.value(key)
+        return () if written is None else tuple(written.items())
 
     def texts(self, key: str, most: int, *, least: int = 0) -> tuple[str, ...]:
         found = (item.text() for item in self._items(key, most, least))
@@ -170,7 +175,8 @@ class Fields:
         return written.items()
 
 
-def _object(value: Value) -> Fields | None:
+def fields_of(value: Value) -> Fields | None:
+    """The fields of a value that must be an object."""
     if isinstance(value.data, Mapping):
         return Fields(value)
     value.misfit("an object")

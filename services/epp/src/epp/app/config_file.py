@@ -1,7 +1,7 @@
-"""Where the scheduler's configuration comes from: a file, a text, or the default; the file is followed.
+"""Where the scheduler's configuration comes from: a file, a text of the command line, or the default.
 
-A shell. A changed file is read whole and validated; a good one is swapped in between two requests, a bad one is
-reported once and the one in force stays.
+A shell around `epp.config`, which is pure. The file is followed: a changed one is read and validated in a worker
+thread, a good one is swapped in between two requests, a bad one is reported once and the one in force stays.
 """
 
 import asyncio
@@ -61,27 +61,28 @@ class ConfigSource:
         """Look for changes until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            self.look(apply)
+            config = await asyncio.to_thread(self.look)
+            if config is not None:
+                apply(config)
+                log.info("configuration reloaded", file=str(self._file))
 
-    def look(self, apply: Callable[[SchedulerConfig], None]) -> None:
-        """Apply the file if it has changed since the last look; report once what is wrong with it."""
+    def look(self) -> SchedulerConfig | None:
+        """The configuration, if the file has changed since the last look and is right; a mistake is reported once."""
         if self._file is None:
-            return
+            return None
         try:
             text = _read(self._file)
             if text == self._seen:
-                return
+                return None
             self._seen = text
-            config = parse_config(text, str(self._file), self._plugins)
+            return parse_config(text, str(self._file), self._plugins)
         except UnreadableError as error:
             if str(error) != self._seen:
                 self._seen = str(error)
                 _complain(error)
         except ConfigError as error:
             _complain(error)
-        else:
-            apply(config)
-            log.info("configuration reloaded", file=str(self._file))
+        return None
 
 
 def _complain(error: Exception) -> None:

@@ -1,6 +1,7 @@
 """The configuration in force where none is given; `epp plugins` and docs/scheduling.md explain it. Pure."""
 
-from epp.config.scheduler import SchedulerConfig, parse_config
+from epp.config.reading import parse_config
+from epp.config.scheduler import SchedulerConfig
 
 # Prefix affinity leads, bounded by the gate; adapters next, since loading one costs as much as a long prefill; queue
 # and cache level decide between endpoints that are equal in both. The policy lab's figures stand behind the weights

@@ -6,11 +6,12 @@ from types import MappingProxyType
 from typing import Any
 
 from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, Named, PluginType
-from epp.config.decode import NO_DEFAULTS, decode
-from epp.config.document import Report, Value
-from epp.config.problems import nearest
+from epp.config.decode import NO_DEFAULTS, Reference, decode, default
 from epp.scheduling.plugin import Admitter, Decider, Filter, Picker, ProfileHandler, SaturationDetector, Scorer
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer
+from gateway.schema.fields import fields_of
+from gateway.schema.values import Value
+from gateway.schema.wording import nearest
 
 OWN = "own"
 
@@ -32,30 +33,41 @@ class Listed:
     value: Value | None = None
 
 
+def plugin_reference(value: Value) -> Value | None:
+    """The name in an object that holds nothing but a `pluginRef`."""
+    entry = fields_of(value)
+    if entry is None:
+        return None
+    reference = entry.value("pluginRef", required=True)
+    entry.done()
+    return reference
+
+
 class Listing:
     """Plugins by name, in the order of the file."""
 
-    def __init__(self, report: Report, api_version: str, own: Mapping[str, type[Any]]) -> None:
-        self._report = report
+    def __init__(self, api_version: str, own: Mapping[str, type[Any]]) -> None:
         self._api_version = api_version
         self._types: dict[str, PluginType] = {**PLUGINS, **{name: PluginType(cls, OWN) for name, cls in own.items()}}
         self._types.update({alias: kind for kind in PLUGINS.values() for alias in kind.aliases})
         self.by_name: dict[str, Listed] = {}
+        self.references: list[Reference] = []  # parameters that name another plugin, and the part it must play
 
     def add(self, value: Value) -> None:
         """Take one item of `plugins`."""
-        members = value.known_members(("name", "type", "parameters"))
-        if "type" not in members:
-            value.problem("type is missing")
+        item = fields_of(value)
+        if item is None:
             return
-        type_ = members["type"].text()
-        name = (members["name"].text() if "name" in members else None) or type_
-        if type_ is None or name is None:
+        written, parameters = item.value("type", required=True), item.value("parameters")
+        type_ = written.text() if written is not None else None
+        name = item.text("name") or type_
+        item.done()
+        if written is None or type_ is None or name is None:
             return
         if name in self.by_name:
             value.problem(f"another plugin is named {name!r}, too; give one of them a name of its own")
             return
-        plugin = self._make(type_, members["type"], members.get("parameters"))
+        plugin = self._make(type_, written, parameters)
         if plugin is not None:
             self.by_name[name] = Listed(name, type_, plugin, value)
 
@@ -79,7 +91,7 @@ class Listing:
 
     def check_references(self) -> None:
         """Every parameter that names another plugin names one that plays the part."""
-        for value, part in self._report.references:
+        for value, part in self.references:
             listed = self.referred(value) if part == "decider" else self.find(value)
             if listed is not None and not _plays(listed, part):
                 value.problem(f"{listed.name!r} ({listed.type}) is no {part}")
@@ -92,7 +104,7 @@ class Listing:
     def default(self, type_: str) -> Any:
         """A built-in type with its defaults."""
         kind = PLUGINS[type_]
-        return decode(kind.plugin, None, kind.defaults.get(self._api_version, NO_DEFAULTS))
+        return default(kind.plugin, kind.defaults.get(self._api_version, NO_DEFAULTS))
 
     def only(self, cls: type[Any]) -> Any:
         """The plugin of a class of which one is enough; a second is a problem."""
@@ -107,7 +119,7 @@ class Listing:
 
     def _make(self, type_: str, place: Value, parameters: Value | None) -> object | None:
         if type_ in KNOWN_UPSTREAM:
-            place.warn(f"{type_!r} is not here yet: {KNOWN_UPSTREAM[type_]}")
+            place.note(f"{type_!r} is not here yet: {KNOWN_UPSTREAM[type_]}")
             return Named()
         if type_ in PARSERS or type_ in POLICIES:
             return Named()
@@ -116,22 +128,21 @@ class Listing:
             place.problem(f"unknown plugin type {type_!r}{nearest(type_, self._valid_types())}")
             return None
         if kind.part == OWN:
-            return _make_own(type_, kind.plugin, place, parameters)
+            return self._make_own(type_, kind.plugin, place, parameters)
         defaults = kind.defaults.get(self._api_version, NO_DEFAULTS)
-        made: object = decode(kind.plugin, parameters, defaults, place)
+        made: object = decode(kind.plugin, parameters, self.references, defaults=defaults, place=place)
         return made
 
-
-def _make_own(type_: str, plugin: type[Any], place: Value, parameters: Value | None) -> object | None:
-    try:
-        made: object = decode(plugin, parameters, place=place)
-    except Exception as error:  # noqa: BLE001 - a plugin of the user's own may raise anything
-        place.problem(f"{type_!r} cannot be made: {error}")
-        return None
-    if not isinstance(made, Filter | Scorer | Picker | Decider | SaturationDetector | Admitter | ProfileHandler):
-        place.problem(f"{type_!r} plays no part: it has none of the methods keep, score, pick, decides, …")
-        return None
-    return made
+    def _make_own(self, type_: str, plugin: type[Any], place: Value, parameters: Value | None) -> object | None:
+        try:
+            made: object = decode(plugin, parameters, self.references, place=place)
+        except Exception as error:  # noqa: BLE001 - a plugin of the user's own may raise anything
+            place.problem(f"{type_!r} cannot be made: {error}")
+            return None
+        if not isinstance(made, Filter | Scorer | Picker | Decider | SaturationDetector | Admitter | ProfileHandler):
+            place.problem(f"{type_!r} plays no part: it has none of the methods keep, score, pick, decides, …")
+            return None
+        return made
 
 
 def _plays(listed: Listed, part: str) -> bool:

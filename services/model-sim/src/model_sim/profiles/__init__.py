@@ -1,20 +1,23 @@
 """Named latency profiles: YAML files beside this module, or any file of the same form.
 
 A profile says what hardware and model it stands for, how its numbers were come by, and which published figures it
-is checked against.
+is checked against. It is read strictly: a mistake is named with file, line and field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import yaml
-
+from gateway.schema.fields import Fields, fields_of
+from gateway.schema.problems import Findings
+from gateway.schema.values import MAX_INTEGER
+from gateway.schema.yamltext import one
 from model_sim.engine.profile import LatencyProfile
 
 ENGINE_KEYS = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "block_size", "max_model_len")
+MAX_FIGURES: Final = 1000  # of one profile; a hundred times what any has
 MIN_PUBLISHED_FIGURES = 2
 """A profile checked against fewer published figures is called unvalidated."""
 
@@ -72,70 +75,69 @@ def load(name: str) -> Profile:
     return parse(resources.files("model_sim.profiles").joinpath(f"{name}.yaml").read_text(encoding="utf-8"), name)
 
 
-def parse(text: str, place: str) -> Profile:
-    """Read one YAML document; every number is checked and every unknown key is an error."""
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ProfileError(f"{place}: {error}") from error
-    document = _mapping(raw, place)
-    known = {"name", "description", "engine", "step", "adapters", "transfer", "published", "values", "source"}
-    for key in document:
-        if key not in known:
-            raise ProfileError(f"{place}: unknown key {key!r}")
-    step = _numbers(document, "step", place)
-    adapters = _numbers(document, "adapters", place)
-    transfer = _numbers(document, "transfer", place)
-    values: dict[str, Any] = {
-        **step,
-        **{f"adapter_{key}": value for key, value in adapters.items()},
-        **{key if key.startswith("kv_") else f"transfer_{key}": value for key, value in transfer.items()},
-    }
-    allowed = {field.name for field in fields(LatencyProfile)}
-    for key in values:
-        if key not in allowed:
-            raise ProfileError(f"{place}: unknown value {key!r}")
-    engine = _numbers(document, "engine", place)
-    for key in engine:
-        if key not in ENGINE_KEYS:
-            raise ProfileError(f"{place}: engine.{key}: unknown key")
-    return Profile(
-        name=str(document.get("name", place)),
-        description=str(document.get("description", "")),
-        latency=LatencyProfile(**values),
-        engine={key: int(value) for key, value in engine.items()},
-        published=tuple(_figure(entry, place) for entry in document.get("published") or ()),
+def parse(text: str, source: str) -> Profile:
+    """Read one YAML document; raises ProfileError with every mistake in it."""
+    findings = Findings()
+    document = one(text, source, findings)
+    top = None if document is None else fields_of(document)
+    profile = None if top is None else _profile(top, source)
+    if profile is None or findings.problems:
+        raise ProfileError("\n".join(str(problem) for problem in sorted(findings.problems)))
+    return profile
+
+
+# Fields of LatencyProfile by the section that they are written in; a section's prefix is left out there.
+_LATENCY: Final = tuple(field.name for field in fields(LatencyProfile))
+_SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "step": {name: name for name in _LATENCY if not name.startswith(("adapter_", "transfer_", "kv_"))},
+    "adapters": {name.removeprefix("adapter_"): name for name in _LATENCY if name.startswith("adapter_")},
+    "transfer": {name.removeprefix("transfer_"): name for name in _LATENCY if name.startswith(("transfer_", "kv_"))},
+}
+
+
+def _profile(top: Fields, source: str) -> Profile:
+    latency: dict[str, Any] = {}
+    for section, names in _SECTIONS.items():
+        latency |= {names[key]: value for key, value in _numbers(top, section, names).items()}
+    profile = Profile(
+        name=top.text("name", source),
+        description=top.text("description"),
+        latency=LatencyProfile(**latency),
+        engine={key: int(value) for key, value in _numbers(top, "engine", ENGINE_KEYS).items()},
+        published=tuple(_figure(entry) for entry in top.children("published", MAX_FIGURES)),
     )
+    top.known("values", "source")  # for people
+    top.done()
+    return profile
 
 
-def _mapping(value: object, place: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ProfileError(f"{place}: expected a mapping, got {value!r}")
-    return value
+def _numbers(top: Fields, section: str, names: Iterable[str]) -> dict[str, float]:
+    """The numbers of a section, none of them negative."""
+    written = top.child(section)
+    if written is None:
+        return {}
+    values = {name: written.value(name) for name in names}
+    written.done()
+    numbers = {name: value.number(low=0) for name, value in values.items() if value is not None}
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
-def _numbers(document: Mapping[str, Any], key: str, place: str) -> dict[str, float]:
-    section = _mapping(document.get(key) or {}, f"{place}: {key}")
-    for name, value in section.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise ProfileError(f"{place}: {key}.{name}: expected a number, not negative, got {value!r}")
-    return dict(section)
+def _figure(entry: Fields) -> PublishedFigure:
+    def count(key: str, default: int | None = None) -> int:
+        return entry.integer(key, 0, MAX_INTEGER, default, required=default is None) or 0
 
-
-def _figure(entry: object, place: str) -> PublishedFigure:
-    raw = _mapping(entry, f"{place}: published")
-    try:
-        return PublishedFigure(
-            quantity=str(raw["quantity"]),
-            value=float(raw["value"]),
-            prompt_tokens=int(raw["prompt_tokens"]),
-            output_tokens=int(raw["output_tokens"]),
-            concurrency=int(raw["concurrency"]),
-            requests=int(raw.get("requests", raw["concurrency"])),
-            source=str(raw["source"]),
-            date=str(raw["date"]),
-            hardware=str(raw["hardware"]),
-            version=str(raw["version"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProfileError(f"{place}: published: {error}") from error
+    value, concurrency = entry.value("value", required=True), count("concurrency")
+    figure = PublishedFigure(
+        quantity=entry.text("quantity", required=True),
+        value=(value.number() if value is not None else None) or 0.0,
+        prompt_tokens=count("prompt_tokens"),
+        output_tokens=count("output_tokens"),
+        concurrency=concurrency,
+        requests=count("requests", concurrency),
+        source=entry.text("source", required=True),
+        date=entry.text("date", required=True),
+        hardware=entry.text("hardware", required=True),
+        version=entry.text("version", required=True),
+    )
+    entry.done()
+    return figure

@@ -1,0 +1,110 @@
+"""Reads an `EndpointPickerConfig` into a `SchedulerConfig`. Pure: text in, frozen value out, no files.
+
+Strict: an unknown field, type, gate or parameter is a problem with file, line and path, and one reading names them all.
+Each section has a module of its own: plugins (`listing`), profiles and their handler (`profiles`), producers
+(`producers`), the data layer (`datalayer`), detector and parsers (`selection`).
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from epp.config.catalogue import API_VERSIONS, GATES
+from epp.config.datalayer import data_layer
+from epp.config.decode import decode
+from epp.config.flowcontrol import FlowControl
+from epp.config.listing import Listing
+from epp.config.producers import affinity_of, prefix_producer, session_ids, token_headers, uses_prefix
+from epp.config.profiles import handler_of, profiles_of
+from epp.config.scheduler import SchedulerConfig
+from epp.config.selection import parsers_of, saturation_detector
+from epp.scheduling.plugin import Admitter
+from epp.scheduling.producers import InflightLoadProducer, SessionIdProducer
+from gateway.schema.fields import Fields, fields_of
+from gateway.schema.problems import Findings, ProblemsError
+from gateway.schema.wording import nearest
+from gateway.schema.yamltext import one
+
+KIND = "EndpointPickerConfig"
+NO_PLUGINS: Mapping[str, type[Any]] = MappingProxyType({})
+
+
+class ConfigError(ProblemsError):
+    """A configuration that cannot be used."""
+
+
+def parse_config(text: str, source: str, own: Mapping[str, type[Any]] = NO_PLUGINS) -> SchedulerConfig:
+    """Read a configuration; raises ConfigError with every problem found. `own` are plugin types of the user's."""
+    findings = Findings()
+    document = one(text, source, findings)
+    top = None if document is None else fields_of(document)
+    config = None if top is None else _config(top, own, findings)
+    if config is None or findings.problems:
+        raise ConfigError(sorted(findings.problems))
+    return config
+
+
+def _config(top: Fields, own: Mapping[str, type[Any]], findings: Findings) -> SchedulerConfig:
+    listing = Listing(_api_version(top), own)
+    gates = _gates(top)
+    for value in top.items("plugins"):
+        listing.add(value)
+    flow_control: FlowControl = decode(FlowControl, top.value("flowControl"), listing.references)
+    listing.check_references()
+    profiles = profiles_of(top, listing)
+    affinity = affinity_of(profiles)
+    layer = data_layer(top.value("dataLayer"), listing)
+    handler, detector, parsers = (
+        handler_of(top, listing, profiles),
+        saturation_detector(top, listing),
+        parsers_of(top, listing),
+    )
+    top.known("metadata")
+    top.done()
+    return SchedulerConfig(
+        profiles={profile.name: profile for profile in profiles},
+        handler=handler,
+        prefix=prefix_producer(listing),
+        uses_prefix=uses_prefix(listing, profiles),
+        load=listing.only(InflightLoadProducer) or InflightLoadProducer(),
+        session=listing.only(SessionIdProducer) or session_ids(affinity),
+        affinity=affinity,
+        token_headers=token_headers(profiles),
+        detector=detector,
+        admitters=tuple(each.plugin for each in listing.by_name.values() if isinstance(each.plugin, Admitter)),
+        metrics=layer.metrics,
+        extractor=layer.extractor,
+        models=layer.models,
+        parsers=parsers,
+        gates=gates,
+        flow_control=flow_control,
+        plugins={name: listed.plugin for name, listed in listing.by_name.items()},
+        warnings=tuple(str(note) for note in findings.notes),
+    )
+
+
+def _api_version(top: Fields) -> str:
+    """Kind and version of the document; the first version where it has none of ours."""
+    kind, version = top.text("kind", required=True), top.text("apiVersion", required=True)
+    if kind not in ("", KIND):
+        top.problem("kind", f"expected {KIND}, got {kind!r}{nearest(kind, [KIND])}")
+    if version in API_VERSIONS:
+        return version
+    if version:
+        top.problem("apiVersion", f"unknown apiVersion {version!r}; valid: {', '.join(API_VERSIONS)}")
+    return API_VERSIONS[0]
+
+
+def _gates(top: Fields) -> frozenset[str]:
+    gates = set()
+    for value in top.items("featureGates"):
+        name, _, state = (value.text() or "").partition("=")
+        if name not in GATES:
+            value.problem(f"unknown feature gate {name!r}{nearest(name, GATES)}")
+        elif state not in ("", "true", "false"):
+            value.problem(f"expected {name}=true or {name}=false, got {state!r}")
+        elif state != "false":
+            gates.add(name)
+            if GATES[name]:
+                value.note(f"{name}: {GATES[name]}")
+    return frozenset(gates)
