@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from model_sim.engine.engine import Engine
 from model_sim.engine.profile import EngineConfig, LatencyProfile
 from model_sim.engine.request import Request
-from model_sim.exposition import EngineState, Exposition
+from model_sim.exposition.vllm import EngineState, Exposition
+from model_sim.replica.settings import Settings
 from model_sim.server.simulator import cache_config
-from model_sim.settings import Settings
 
 RECORDED = yaml.safe_load(Path(__file__).with_name("vllm_metrics.yaml").read_text())
 MODEL = 'odd "name"\\with\nescapes'

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import aiohttp
 import pytest
 
-from model_sim import command_line
+from model_sim.command_line import parsing
+from model_sim.replica.settings import Settings
 from model_sim.server import runtime
 from model_sim.server.simulator import Simulator
-from model_sim.settings import Settings
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Running:
 @asynccontextmanager
 async def running(*arguments: str) -> AsyncIterator[Running]:
     """Serve a command line in this loop."""
-    settings = command_line.parse(
+    settings = parsing.parse(
         ["serve", "sim-model", "--host", "127.0.0.1", "--port", "0", "--pod-name", "pod-a", *arguments], {}
     )
     assert isinstance(settings, Settings)

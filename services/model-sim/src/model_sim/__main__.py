@@ -5,16 +5,17 @@ import sys
 from dataclasses import replace
 
 from gateway.service import logs
-from model_sim import command_line
-from model_sim.command_line import Fleet, UsageError
+from model_sim.command_line import parsing
+from model_sim.command_line.parsing import Fleet
+from model_sim.command_line.values import UsageError
+from model_sim.replica.settings import Settings
 from model_sim.server import runtime
-from model_sim.settings import Settings
 
 
 def main() -> None:
     """Parse, serve, and turn what goes wrong at the start into one line and exit status 2."""
     try:
-        parsed = command_line.parse(sys.argv[1:], os.environ)
+        parsed = parsing.parse(sys.argv[1:], os.environ)
         all_settings = _all(parsed)
         logs.configure("model-sim", all_settings[0].log_level)
         runtime.run(all_settings)

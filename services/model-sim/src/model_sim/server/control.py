@@ -7,12 +7,12 @@ from aiohttp import web
 
 import model_sim
 from gateway.service import clock
-from model_sim import exposition
+from gateway.service.exposition import CONTENT_TYPE
 from model_sim.api import chat, embeddings, fields, messages
 from model_sim.api.errors import ApiError
+from model_sim.replica.settings import LoraModule, Settings
 from model_sim.server import replies
 from model_sim.server.replies import SIMULATOR
-from model_sim.settings import LoraModule, Settings
 
 UNLOAD_POLL_SECONDS = 0.005
 
@@ -187,7 +187,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 def _metrics(text: bytes) -> web.Response:
-    return web.Response(body=text, headers={"Content-Type": exposition.CONTENT_TYPE})
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
 
 async def faults(request: web.Request) -> web.Response:

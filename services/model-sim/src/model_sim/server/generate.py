@@ -11,11 +11,11 @@ from typing import Any
 from aiohttp import web
 
 from gateway.service import clock
-from model_sim import faults as fault_orders
 from model_sim.api import calls, chat, completions, fields, messages, responses
 from model_sim.api.calls import Call, ServedModel
 from model_sim.api.fields import Body
-from model_sim.faults import Faults, RequestFault
+from model_sim.replica import faults as fault_orders
+from model_sim.replica.faults import Faults, RequestFault
 from model_sim.server import replies
 from model_sim.server.exchange import Exchange, Renderer, stream
 from model_sim.server.replies import SIMULATOR

@@ -14,7 +14,7 @@ import zmq.asyncio
 from gateway.service import clock, logs
 from model_sim.api import kv_events
 from model_sim.engine.request import Request
-from model_sim.settings import KvEventsConfig
+from model_sim.replica.settings import KvEventsConfig
 
 HIGH_WATER_MARK = 100_000
 """Batches a slow subscriber may lag behind before it loses some: vLLM's default."""

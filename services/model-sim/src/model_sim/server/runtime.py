@@ -10,9 +10,9 @@ import uvloop
 from aiohttp import web
 
 from gateway.service import logs
+from model_sim.replica.settings import Settings
 from model_sim.server import app
 from model_sim.server.simulator import Simulator
-from model_sim.settings import Settings
 from model_sim.text.corpus import Corpus
 from model_sim.text.tokenizer import BuiltinTokenizer, Tokenizer
 

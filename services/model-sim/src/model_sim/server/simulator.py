@@ -4,25 +4,26 @@ Built once from settings; a process may hold many (a fleet). All state belongs t
 """
 
 import asyncio
+import resource
 from collections.abc import Sequence
 from dataclasses import asdict
 from random import Random
 
 from gateway.service import clock, logs
-from model_sim import faults as fault_orders
 from model_sim.api import fields
 from model_sim.api.calls import Call, Choice
 from model_sim.api.errors import ApiError
 from model_sim.engine.engine import Engine
 from model_sim.engine.request import NeverFitsError, Request
-from model_sim.exposition import EngineState, Exposition
-from model_sim.faults import Faults, RequestFault
-from model_sim.models import ModelRegistry
-from model_sim.planning import Planner
+from model_sim.exposition.traffic import Traffic
+from model_sim.exposition.vllm import EngineState, Exposition
+from model_sim.replica import faults as fault_orders
+from model_sim.replica.faults import Faults, RequestFault
+from model_sim.replica.models import ModelRegistry
+from model_sim.replica.planning import Planner
+from model_sim.replica.settings import Settings
 from model_sim.server.driver import CachePublisher, Driver
 from model_sim.server.exchange import Exchange, Renderer
-from model_sim.server.traffic import Traffic
-from model_sim.settings import Settings
 from model_sim.text import corpus
 from model_sim.text.corpus import Corpus
 from model_sim.text.tokenizer import Tokenizer
@@ -154,7 +155,7 @@ class Simulator:
             EngineState(engine.snapshot(), engine.metrics, max(self.started, engine.last_step + offset))
             for engine in self.driver.engines
         ]
-        text = self.exposition.render(states, self.faults.metrics) + self.traffic.render()
+        text = self.exposition.render(states, self.faults.metrics) + self.traffic.render(_cpu_seconds())
         rendered = text.encode()
         if self.faults.metrics_mode == "stale":
             self._frozen_metrics = rendered
@@ -180,6 +181,11 @@ class Simulator:
         done = [engine.reset_prefix_cache() for engine in self.driver.engines]  # every one, also after a refusal
         self.driver.wake()
         return all(done)
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def cache_config(settings: Settings) -> dict[str, str]:

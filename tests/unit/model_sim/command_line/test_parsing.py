@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from model_sim import command_line
-from model_sim.command_line import Fleet, UsageError
-from model_sim.settings import LoraModule, Settings
+from model_sim.command_line import parsing
+from model_sim.command_line.parsing import Fleet
+from model_sim.command_line.values import UsageError
+from model_sim.replica.settings import LoraModule, Settings
 
 
 def parse(*arguments: str, **environment: str) -> Settings:
-    parsed = command_line.parse(arguments, environment)
+    parsed = parsing.parse(arguments, environment)
     assert isinstance(parsed, Settings)
     return parsed
 
@@ -53,6 +54,24 @@ def test_a_real_vllm_command_line_is_accepted():
     assert settings.max_model_len == 32000
     assert settings.engine.max_num_seqs == 128
     assert not settings.engine.enable_prefix_caching
+
+
+@pytest.mark.parametrize("form", [("--max-num-seq", "7"), ("--max_num_seq=7",), ("--max-num-se", "7")])
+def test_a_prefix_that_no_other_option_has_is_enough(form):
+    assert parse("serve", "m", *form).engine.max_num_seqs == 7
+
+
+def test_a_prefix_of_an_option_without_effect_is_enough():
+    assert parse("serve", "m", "--disable-log-req", "--gpu-memory-util", "0.9").model == "m"
+
+
+def test_a_prefix_of_several_options_is_refused_and_they_are_named():
+    with pytest.raises(UsageError, match=r"ambiguous option: --max-num-s.* could match .*--max-num-seqs"):
+        parse("serve", "m", "--max-num-s", "7")
+
+
+def test_a_whole_option_that_begins_another_one_is_itself():
+    assert parse("serve", "m", "--num-gpu-blocks", "99").engine.num_gpu_blocks == 99
 
 
 def test_an_option_without_effect_takes_as_many_words_as_in_vllm():
@@ -149,7 +168,7 @@ def test_lora_modules_come_in_every_form_of_the_manifests(text, expected):
 )
 def test_a_bad_command_line_names_the_option(arguments, message):
     with pytest.raises(UsageError) as refused:
-        command_line.parse(arguments, {})
+        parsing.parse(arguments, {})
 
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -192,7 +211,7 @@ def test_the_api_key_may_come_from_the_environment():
 
 
 def test_a_fleet_has_a_size_and_a_first_port():
-    parsed = command_line.parse(["fleet", "--size", "100", "--base-port", "18000", "--model", "m"], {})
+    parsed = parsing.parse(["fleet", "--size", "100", "--base-port", "18000", "--model", "m"], {})
 
     assert isinstance(parsed, Fleet)
     assert (parsed.size, parsed.base_port, parsed.settings.model) == (100, 18000, "m")

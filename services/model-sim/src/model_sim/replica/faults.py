@@ -19,7 +19,7 @@ from typing import Any
 
 from model_sim.api import fields
 from model_sim.api.errors import ApiError
-from model_sim.exposition import OVERRIDABLE
+from model_sim.exposition.vllm import OVERRIDABLE
 
 METRICS_MODES = ("slow", "stale", "malformed", "error")
 MAX_DELAY_SECONDS = 3600.0

@@ -1,16 +1,15 @@
-"""Prometheus text of vLLM's metrics, fast: names and labels are rendered once, histograms only when they moved.
+"""Prometheus text of vLLM's metrics: names and labels are rendered once, histograms only when they moved.
 
-A hundred simulators scraped 20 times a second leave no room for building label strings each time. The text is what
-`prometheus_client` would write for vLLM: same names, types, label order and number format. Pure.
+The text is what `prometheus_client` would write for vLLM: same names, types, label order and number format. Pure: the
+caller hands in the engines' state at each rendering.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway.service.exposition import HistogramLines, header, labels
 from model_sim.engine.engine import Snapshot
 from model_sim.engine.metrics import EngineMetrics, Histogram
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 FINISHED_REASONS = ("stop", "length", "abort", "error", "repetition")
 
@@ -76,7 +75,7 @@ OVERRIDABLE = (
     "waiting_lora_adapters",
     "max_lora",
 )
-"""What a test may dictate instead of what the engine says."""
+"""Gauges whose values a fault may replace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +89,10 @@ class EngineState:
 
 @dataclass(slots=True)
 class _HistogramText:
-    """The lines of one histogram, kept until an observation changes them."""
+    """The text of one histogram, kept until an observation changes it."""
 
     source: Histogram
-    prefixes: tuple[str, ...]
-    count_prefix: str
-    sum_prefix: str
+    lines: HistogramLines
     before: str = ""
     after: str = ""
     seen: int = -1
@@ -104,26 +101,8 @@ class _HistogramText:
     def render(self) -> str:
         if self.source.count != self.seen:
             self.seen = self.source.count
-            lines = [
-                f"{prefix}{count}.0" for prefix, count in zip(self.prefixes, self.source.cumulative(), strict=True)
-            ]
-            lines.append(f"{self.count_prefix}{self.source.count}.0")
-            lines.append(f"{self.sum_prefix}{float(self.source.total)!r}")
-            self.text = self.before + "\n".join(lines) + "\n" + self.after
+            self.text = self.before + self.lines.render(self.source.cumulative(), self.source.total) + self.after
         return self.text
-
-
-def escape(value: str) -> str:
-    """A label value as the text format wants it."""
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-
-
-def labels(pairs: Mapping[str, str]) -> str:
-    return "{" + ",".join(f'{name}="{escape(value)}"' for name, value in sorted(pairs.items())) + "}"
-
-
-def header(name: str, text: str, kind: str) -> str:
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
 
 
 Read = Callable[[EngineState], float]
@@ -255,13 +234,8 @@ class Exposition:
             self._pending = self._created(name, text, [self._pairs(rank, **more) for rank, more, _ in samples])
 
     def _histogram(self, name: str, rank: int, source: Histogram) -> _HistogramText:
-        bounds = [*(repr(float(bound)) for bound in source.bounds), "+Inf"]
-        return _HistogramText(
-            source=source,
-            prefixes=tuple(f"{name}_bucket{self._pairs(rank, le=bound)} " for bound in bounds),
-            count_prefix=f"{name}_count{self._pairs(rank)} ",
-            sum_prefix=f"{name}_sum{self._pairs(rank)} ",
-        )
+        pairs = {"engine": str(rank), "model_name": self.model_name}
+        return _HistogramText(source, HistogramLines(name, pairs, source.bounds))
 
     def _created(self, name: str, text: str, pairs: Sequence[str]) -> str:
         lines = "".join(f"{name}_created{each} {self.created!r}\n" for each in pairs)

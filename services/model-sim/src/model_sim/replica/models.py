@@ -6,7 +6,7 @@ from typing import Any
 from model_sim.api import fields
 from model_sim.api.calls import ServedModel
 from model_sim.api.errors import ApiError
-from model_sim.settings import LoraModule, Settings
+from model_sim.replica.settings import LoraModule, Settings
 
 MAX_ADAPTERS = 4096
 """Adapters are loaded by clients: an endless loop of theirs must not fill memory."""

@@ -1,0 +1,1 @@
+"""The command line: `model-sim serve MODEL …` as `vllm serve`, and `model-sim fleet …`, to settings."""
