@@ -217,21 +217,25 @@ async def test_without_an_access_log_the_response_is_told_with_its_first_byte_wh
         async with gateway.acting() as picker:
             await gateway.post(name, b'{"usage":{"prompt_tokens":3,"completion_tokens":4}}')
             await gateway.settles()
-            (told,) = picker.feedbacks
-            assert (name, told.status) == (name, 200)
+            (feedback,) = picker.feedbacks
+            assert (name, feedback.status) == (name, 200)
             sees = response != "NONE"
-            assert (name, told.prompt_tokens, told.ttft_seconds is not None) == (name, 3 if sees else None, sees)
+            assert (name, feedback.prompt_tokens, feedback.ttft_seconds is not None) == (
+                name,
+                3 if sees else None,
+                sees,
+            )
 
 
 async def test_envoy_takes_the_pings_of_a_long_answer_and_its_stream_stays_open(gateway: Gateway) -> None:
     async with gateway.acting() as picker, asyncio.TaskGroup() as group:
-        asked = [group.create_task(gateway.post(name, b"{}", headers={"x-wait": "3"})) for name in MODES]
+        requests = [group.create_task(gateway.post(name, b"{}", headers={"x-wait": "3"})) for name in MODES]
         async with asyncio.timeout(2):
             while picker.picked < len(MODES):
                 await asyncio.sleep(0.01)
         await asyncio.sleep(2)
         assert (picker.settled, len(gateway.streams.picks)) == ([], len(MODES))
-    assert [task.result()[:2] for task in asked] == [(200, b"{}")] * len(MODES)
+    assert [task.result()[:2] for task in requests] == [(200, b"{}")] * len(MODES)
 
 
 async def test_a_client_that_leaves_settles_its_pick(gateway: Gateway) -> None:

@@ -78,7 +78,7 @@ class FakePicker:
 
 
 @asynccontextmanager
-async def door(picker: FakePicker, limits: Limits | None = None, *, is_ready: bool = True) -> AsyncIterator[int]:
+async def transport(picker: FakePicker, limits: Limits | None = None, *, is_ready: bool = True) -> AsyncIterator[int]:
     shared = Shared(
         picker,
         clock.monotonic,
@@ -143,7 +143,7 @@ async def until(claim: Callable[[], bool]) -> None:
 
 async def test_one_connection_carries_many_questions() -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         for number in range(1, 4):
             await envoy.send(question())
             status, headers, _ = await envoy.answer()
@@ -154,7 +154,7 @@ async def test_one_connection_carries_many_questions() -> None:
 
 async def test_every_kind_of_verdict_has_its_answer() -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(question("/full"))
         status, headers, body = await envoy.answer()
         assert (status, headers["retry-after"], headers["content-type"]) == (429, "2", "application/json")
@@ -171,7 +171,7 @@ async def test_every_kind_of_verdict_has_its_answer() -> None:
 
 async def test_a_pick_that_cannot_be_said_is_not_kept() -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(question("/rewritten"))
         status, headers, _ = await envoy.answer()
         assert (status, headers["x-gateway-picker-verdict"]) == (200, "internal_error")
@@ -180,7 +180,7 @@ async def test_a_pick_that_cannot_be_said_is_not_kept() -> None:
 
 async def test_pipelined_questions_are_answered_in_order_and_a_bad_one_ends_it() -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(question("/full") + question() + b"\x16\x03\x01\r\n\r\n" + question())
         assert [(await envoy.answer())[0] for _ in range(3)] == [429, 200, 400]
         assert await envoy.is_closed()
@@ -203,7 +203,7 @@ async def test_pipelined_questions_are_answered_in_order_and_a_bad_one_ends_it()
 )
 async def test_what_is_refused_reserves_nothing_and_ends_the_connection(lines: str, expected: int) -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(f"POST / HTTP/1.1\r\nhost: epp\r\n{lines}\r\n\r\n".encode() + b"0\r\n\r\n" * 20)
         status, headers, body = await envoy.answer()
         assert (status, headers["connection"]) == (expected, "close")
@@ -213,14 +213,14 @@ async def test_what_is_refused_reserves_nothing_and_ends_the_connection(lines: s
 
 
 async def test_a_refusal_reaches_a_peer_that_goes_on_sending() -> None:
-    async with door(FakePicker()) as port, peer(port) as envoy:
+    async with transport(FakePicker()) as port, peer(port) as envoy:
         await envoy.send(b"POST / HTTP/1.1\r\nhost: epp\r\ncontent-length: 67108865\r\n\r\n" + b"a" * 1_000_000)
         assert (await envoy.answer())[0] == 413
         assert await envoy.is_closed()
 
 
 async def test_http_1_0_gets_one_answer() -> None:
-    async with door(FakePicker()) as port, peer(port) as client:
+    async with transport(FakePicker()) as port, peer(port) as client:
         await client.send(b"GET /v1/models HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
         status, headers, _ = await client.answer()
         assert (status, headers["connection"]) == (200, "close")
@@ -229,7 +229,7 @@ async def test_http_1_0_gets_one_answer() -> None:
 
 async def test_a_body_that_is_expected_to_continue_is_asked_for() -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as client:
+    async with transport(picker) as port, peer(port) as client:
         await client.send(question("/full", b"", "expect: 100-continue").replace(b"length: 0", b"length: 2"))
         assert (await client.answer())[0] == 100
         await client.send(b"{}")
@@ -239,7 +239,7 @@ async def test_a_body_that_is_expected_to_continue_is_asked_for() -> None:
 
 async def test_a_large_body_arrives_whole() -> None:
     picker, body = FakePicker(), b"0123456789abcdef" * 500_000
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(question("/v1/completions", body))
         assert (await envoy.answer())[0] == 200
     assert picker.requests[0].body == body
@@ -248,7 +248,7 @@ async def test_a_large_body_arrives_whole() -> None:
 async def test_a_half_sent_request_is_answered_408_and_an_idle_connection_closed() -> None:
     picker = FakePicker()
     limits = Limits(request_seconds=0.5, idle_seconds=2.0)
-    async with door(picker, limits) as port, peer(port) as slow, peer(port) as idle:
+    async with transport(picker, limits) as port, peer(port) as slow, peer(port) as idle:
         await slow.send(question()[:-1])
         assert (await slow.answer())[0] == 408
         assert await slow.is_closed()
@@ -259,7 +259,7 @@ async def test_a_half_sent_request_is_answered_408_and_an_idle_connection_closed
 
 async def test_a_question_whose_asker_is_gone_reserves_nothing() -> None:
     picker = FakePicker()
-    async with door(picker) as port:
+    async with transport(picker) as port:
         async with peer(port) as envoy:
             await envoy.send(question())
         await until(lambda: len(picker.unused) == 1)
@@ -275,7 +275,7 @@ async def test_a_question_whose_asker_is_gone_reserves_nothing() -> None:
 
 async def test_an_answer_that_was_taken_stays_reserved() -> None:
     picker = FakePicker()
-    async with door(picker) as port:
+    async with transport(picker) as port:
         async with peer(port) as envoy:
             await envoy.send(question())
             await envoy.answer()
@@ -290,7 +290,7 @@ async def test_an_answer_that_was_taken_stays_reserved() -> None:
 
 async def test_a_peer_that_does_not_read_is_not_waited_for() -> None:
     picker = FakePicker()
-    async with door(picker, Limits(request_seconds=0.5)) as port:
+    async with transport(picker, Limits(request_seconds=0.5)) as port:
         raw = socket.create_connection(("127.0.0.1", port))
         try:
             raw.sendall(question("/large") + question())
@@ -302,7 +302,7 @@ async def test_a_peer_that_does_not_read_is_not_waited_for() -> None:
 
 async def test_a_verdict_that_comes_later_answers_in_the_requests_turn() -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(question("/waits") + question("/full") + question("/waits"))
         await until(lambda: len(picker.waiting) == 1)
         await asyncio.sleep(0.05)
@@ -321,7 +321,7 @@ async def test_a_verdict_that_comes_later_answers_in_the_requests_turn() -> None
 @pytest.mark.parametrize("leave", ["close", "reset"])
 async def test_a_request_that_waits_is_cancelled_when_its_connection_is_lost(leave: str) -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(question("/waits"))
         await until(lambda: len(picker.waiting) == 1)
         envoy.reset() if leave == "reset" else envoy.writer.close()
@@ -330,7 +330,7 @@ async def test_a_request_that_waits_is_cancelled_when_its_connection_is_lost(lea
 
 async def test_a_late_pick_whose_connection_is_lost_in_the_same_moment_is_unused() -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(question("/waits"))
         await until(lambda: len(picker.waiting) == 1)
         connection = next(iter(picker.waiting.values()))
@@ -342,7 +342,7 @@ async def test_a_late_pick_whose_connection_is_lost_in_the_same_moment_is_unused
 
 async def test_a_late_pick_that_the_transport_cannot_carry_is_unused_without_calling_the_picker_back() -> None:
     picker = FakePicker()
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(question("/waits"))
         await until(lambda: len(picker.waiting) == 1)
         picker.decide(Pick(PickId("epp-late"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),), body=b"{}"))
@@ -353,7 +353,7 @@ async def test_a_late_pick_that_the_transport_cannot_carry_is_unused_without_cal
 
 async def test_a_request_may_wait_longer_than_any_request_may_take_to_come() -> None:
     picker = FakePicker()
-    async with door(picker, Limits(request_seconds=0.5, idle_seconds=1.0)) as port, peer(port) as envoy:
+    async with transport(picker, Limits(request_seconds=0.5, idle_seconds=1.0)) as port, peer(port) as envoy:
         await envoy.send(question("/waits"))
         await asyncio.sleep(2.5)
         picker.decide(Rejection(429, ErrorCode.POOL_SATURATED, "full"))
@@ -362,7 +362,7 @@ async def test_a_request_may_wait_longer_than_any_request_may_take_to_come() -> 
 
 async def test_a_peer_that_sends_on_and_on_behind_a_request_that_waits_is_cut() -> None:
     picker = FakePicker()
-    async with door(picker, Limits(held_bytes=100_000)) as port, peer(port) as envoy:
+    async with transport(picker, Limits(held_bytes=100_000)) as port, peer(port) as envoy:
         await envoy.send(question("/waits") + b"x" * 50_000)
         await until(lambda: len(picker.waiting) == 1)
         await asyncio.sleep(0.05)
@@ -376,7 +376,7 @@ async def test_a_health_check_follows_readiness_and_asks_nobody() -> None:
     picker = FakePicker()
     check = b"GET /v1/completions HTTP/1.1\r\nhost: epp\r\nx-gateway-picker-health: 1\r\n\r\n"
     for is_ready, expected in ((True, 200), (False, 503)):
-        async with door(picker, is_ready=is_ready) as port, peer(port) as envoy:
+        async with transport(picker, is_ready=is_ready) as port, peer(port) as envoy:
             await envoy.send(check)
             assert (await envoy.answer())[0] == expected
     assert not picker.requests
@@ -385,7 +385,7 @@ async def test_a_health_check_follows_readiness_and_asks_nobody() -> None:
 async def test_a_body_check_refuses_a_bad_body_and_asks_nobody() -> None:
     picker = FakePicker()
     marks = ("content-type: application/json", "x-gateway-model-headers: check")
-    async with door(picker) as port, peer(port) as envoy:
+    async with transport(picker) as port, peer(port) as envoy:
         for body, expected in ((b'{"model": 5}', 400), (b'{"model": "nobody"}', 200)):
             await envoy.send(question("/v1/completions", body, *marks))
             status, headers, _ = await envoy.answer()
@@ -397,7 +397,7 @@ async def test_a_body_check_refuses_a_bad_body_and_asks_nobody() -> None:
 async def test_a_closing_door_answers_what_has_begun_and_lets_the_rest_go() -> None:
     picker = FakePicker()
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(door(picker))
+        port = await stack.enter_async_context(transport(picker))
         async with peer(port) as begun, peer(port) as idle:
             await begun.send(question("/full")[:-1])
             await idle.send(question("/full"))
@@ -415,7 +415,7 @@ async def test_a_closing_door_answers_what_has_begun_and_lets_the_rest_go() -> N
 
 
 async def test_more_connections_than_allowed_are_turned_away() -> None:
-    async with door(FakePicker(), Limits(connections=1)) as port, peer(port) as first:
+    async with transport(FakePicker(), Limits(connections=1)) as port, peer(port) as first:
         await first.send(question("/full"))
         assert (await first.answer())[0] == 429
         async with peer(port) as second:
@@ -457,7 +457,7 @@ async def test_a_crowd_of_questions_leaves_turns_to_whatever_else_lives_on_the_l
         rounds += 1
         loop.call_soon(count)
 
-    async with door(picker) as port, AsyncExitStack() as stack:
+    async with transport(picker) as port, AsyncExitStack() as stack:
         peers = await crowd(port, stack, 100)
         pick = picker.pick
         picker.pick = lambda request: (picked_in.update([rounds]), pick(request))[1]  # type: ignore[method-assign]
@@ -473,7 +473,7 @@ async def test_a_crowd_of_questions_leaves_turns_to_whatever_else_lives_on_the_l
 
 async def test_whoever_leaves_while_waiting_for_a_turn_is_not_asked_about() -> None:
     picker = FakePicker()
-    async with door(picker) as port, AsyncExitStack() as stack:
+    async with transport(picker) as port, AsyncExitStack() as stack:
         raws = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(64)]
         await asyncio.sleep(0.1)  # until the door has accepted them all, which takes no turn
         for raw in raws:

@@ -238,7 +238,7 @@ async def test_a_conversation_is_told_that_its_last_reply_was_not_written(at: in
     assert [(talk.closed, talk.was_cut) for talk in server.talks] == [(1, is_cut)]
 
 
-async def asked(call: Any) -> None:
+async def complete_request(call: Any) -> None:
     """A request is complete, and waits."""
     await call.write(headers())
     await call.read()
@@ -249,7 +249,7 @@ async def test_a_reply_that_no_message_brought_about_is_pushed() -> None:
     server = Server(waits=True)
     async with server.client() as client:
         call = stream(client)
-        await asked(call)
+        await complete_request(call)
         await asyncio.sleep(0.05)
         server.talks[0].release(Proceed(Mutation((("late", "yes"),))))
         (option,) = (await call.read()).request_body.response.header_mutation.set_headers
@@ -263,7 +263,7 @@ async def test_pushed_replies_leave_in_order_and_before_those_to_later_messages(
     server = Server(waits=True)
     async with server.client() as client:
         call = stream(client)
-        await asked(call)
+        await complete_request(call)
         await asyncio.sleep(0.05)
         talk = server.talks[0]
         for seconds in (1, 2, 3):
@@ -278,7 +278,7 @@ async def test_a_pushed_refusal_ends_the_rpc_with_ok() -> None:
     server = Server(waits=True)
     async with server.client() as client:
         call = stream(client)
-        await asked(call)
+        await complete_request(call)
         await asyncio.sleep(0.05)
         server.talks[0].release(ImmediateReply(429, (), b"{}"))
         assert (await call.read()).WhichOneof("response") == "immediate_response"
@@ -290,7 +290,7 @@ async def test_a_push_after_the_end_does_nothing() -> None:
     server = Server(waits=True)
     async with server.client() as client:
         call = stream(client)
-        await asked(call)
+        await complete_request(call)
         await asyncio.sleep(0.05)
         call.cancel()
         await until(lambda: server.talks[0].closed == 1)
@@ -302,7 +302,7 @@ async def test_a_drain_waits_for_a_request_that_waits() -> None:
     server = Server(waits=True)
     async with server.client() as client:
         call = stream(client)
-        await asked(call)
+        await complete_request(call)
         await asyncio.sleep(0.05)
         async with asyncio.TaskGroup() as group:
             drained = group.create_task(server.processor.drain())
@@ -423,10 +423,10 @@ async def test_health_follows_readiness_but_liveness_does_not() -> None:
 async def test_health_lists_every_name() -> None:
     process = Process()
     async with health_client(process) as client:
-        ask = client.unary_unary(
+        lists = client.unary_unary(
             "/grpc.health.v1.Health/List", lambda message: message.SerializeToString(), HealthListResponse.FromString
         )
-        listed = (await ask(HealthListRequest())).statuses
+        listed = (await lists(HealthListRequest())).statuses
     assert {name: listed[name].status for name in listed} == dict.fromkeys(
         ["", "liveness", "readiness", "inference-extension", "envoy.service.ext_proc.v3.ExternalProcessor"], 1
     )

@@ -47,7 +47,7 @@ class Picker:
 
 
 def converse(parts: list[bytes]) -> tuple[bytes, list[Request], bool]:
-    """What comes back, what was asked, and whether the connection is over."""
+    """What comes back, which requests came, and whether the connection is over."""
     machine, picker, output = HttpExchange(LIMITS, dict, 0.0), Picker(), b""
     for part in parts:
         machine.receive(part, 0.0)
@@ -76,12 +76,12 @@ def test_a_cut_changes_nothing(stream: bytes, data: st.DataObject | None) -> Non
 
 @given(STREAMS)
 def test_every_question_has_one_answer_and_every_pick_leaves(stream: bytes) -> None:
-    output, asked, is_finished = converse([stream])
+    output, submitted, is_finished = converse([stream])
     finals = output.count(b"HTTP/1.1 ") - output.count(b"HTTP/1.1 100 ")
-    picks = [f"x-pointsman-pick-id: epp-{number + 1:d}\r\n".encode() for number in range(len(asked))]
+    picks = [f"x-pointsman-pick-id: epp-{number + 1:d}\r\n".encode() for number in range(len(submitted))]
     assert all(output.count(line) == 1 for line in picks)
     assert [output.index(line) for line in picks] == sorted(output.index(line) for line in picks)
-    assert finals >= len(asked)
+    assert finals >= len(submitted)
     assert output.count(b"HTTP/1.1 4") + output.count(b"HTTP/1.1 505") <= 1, "the first refusal is the last word"
     if b"connection: close" in output:
         assert is_finished

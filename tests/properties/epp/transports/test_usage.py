@@ -24,8 +24,8 @@ def test_usage_in_json_and_in_an_event_stream_is_found_however_the_answer_was_cu
         watch = ResponseWatch()
         for piece in (b"x" * TAIL_BYTES, body[: cut % len(body)], body[cut % len(body) :]):
             watch.receive(BodyReceived(Direction.RESPONSE, piece, end_of_stream=False), 1.0)
-        told = watch.feedback(PICK, 0.0, 2.0)
-        assert (told.prompt_tokens, told.completion_tokens, told.cached_tokens) == (prompt, completion, cached)
+        found = watch.feedback(PICK, 0.0, 2.0)
+        assert (found.prompt_tokens, found.completion_tokens, found.cached_tokens) == (prompt, completion, cached)
 
 
 @given(st.binary(max_size=300))

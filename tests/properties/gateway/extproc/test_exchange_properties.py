@@ -84,7 +84,7 @@ def test_any_sequence_is_answered_or_refused_and_decided_at_most_once(
 ) -> None:
     exchange = Exchange(modes, body_limit=40)
     refusal = ImmediateReply(400, (), b"")
-    asked = received = answered = 0
+    decides = received = answered = 0
     for event in sequence:
         received += 1
         try:
@@ -93,11 +93,11 @@ def test_any_sequence_is_answered_or_refused_and_decided_at_most_once(
             break
         for step in steps:
             if isinstance(step, Decide):
-                asked += 1
+                decides += 1
                 answered += len(exchange.decided(refusal if refuses else Proceed(CHANGE)))
             else:
                 answered += 1
-    assert asked <= 1
+    assert decides <= 1
     chunked = BodyMode.FULL_DUPLEX_STREAMED in (modes.request_body, modes.response_body)
     assert answered <= received + chunked * 2
     assert not exchange.request_is_over or exchange.is_decided

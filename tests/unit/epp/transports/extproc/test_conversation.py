@@ -69,7 +69,9 @@ def conversation(
     return PickConversation(route, picker, streams, picker.pushed.extend, Modes(mode, response))
 
 
-def ask(verdict: Verdict, *, headers: dict[str, str] = HEADERS, metadata: Metadata | None = None, body: bytes = b"{}"):
+def submitted(
+    verdict: Verdict, *, headers: dict[str, str] = HEADERS, metadata: Metadata | None = None, body: bytes = b"{}"
+):
     picker = Picker(verdict)
     talk = conversation(picker)
     talk.receive(HeadersReceived(REQUEST, headers, end_of_stream=False, metadata=metadata or {}), 1.0)
@@ -77,7 +79,7 @@ def ask(verdict: Verdict, *, headers: dict[str, str] = HEADERS, metadata: Metada
 
 
 def test_a_pick_goes_into_header_and_metadata_with_one_value_and_its_id_beside() -> None:
-    picker, talk, replies = ask(PICK)
+    picker, talk, replies = submitted(PICK)
     destination = "10.0.0.1:80,[::1]:81"
     assert replies == [
         BodyReply(
@@ -106,7 +108,7 @@ def test_control_headers_that_no_client_may_send_are_removed_and_harmless_ones_s
         "x-gateway-inference-pool": "other/pool", "x-gateway-inference-objective": "food", "x-gateway-model-name": "m",
         "x-gateway-inference-fairness-id": "me", "x-gateway-model-name-rewrite": "n",
     }  # fmt: skip
-    _, _, (reply,) = ask(PICK, headers=sent)
+    _, _, (reply,) = submitted(PICK, headers=sent)
     assert set(reply.mutation.remove_headers) == {"x-gateway-destination-endpoint-subset", "x-gateway-inference-pool"}
     assert dict(reply.mutation.set_headers)["x-gateway-destination-endpoint"] == "10.0.0.1:80,[::1]:81"
 
@@ -117,25 +119,25 @@ def test_control_headers_that_no_client_may_send_are_removed_and_harmless_ones_s
 )
 def test_no_client_says_to_whom_a_model_server_turns(name: str) -> None:
     plain = Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),))
-    _, _, (reply,) = ask(plain, headers={**HEADERS, name: "evil:1"})
+    _, _, (reply,) = submitted(plain, headers={**HEADERS, name: "evil:1"})
     assert reply.mutation.remove_headers == (name,)
 
 
 def test_where_a_prompt_is_computed_is_said_over_what_the_client_said() -> None:
-    _, _, (reply,) = ask(PICK, headers={**HEADERS, "x-prefiller-host-port": "evil:1"})
+    _, _, (reply,) = submitted(PICK, headers={**HEADERS, "x-prefiller-host-port": "evil:1"})
     assert reply.mutation.remove_headers == ()
     assert dict(reply.mutation.set_headers)["x-prefiller-host-port"] == "p:1"
 
 
 def test_a_rewritten_body_goes_on_with_its_length() -> None:
-    _, _, (reply,) = ask(Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),), body=b"rewritten"))
+    _, _, (reply,) = submitted(Pick(PickId("r-1"), PoolId("p"), (EndpointId("e:1"),), body=b"rewritten"))
     assert reply.body == b"rewritten"
     assert dict(reply.mutation.set_headers)["content-length"] == "9"
 
 
 def test_a_rejection_is_an_openai_error_and_ends_the_conversation() -> None:
     rejection = Rejection(429, ErrorCode.POOL_SATURATED, "busy", retry_after=1.5)
-    picker, talk, (reply,) = ask(rejection)
+    picker, talk, (reply,) = submitted(rejection)
     assert isinstance(reply, ImmediateReply)
     assert (reply.status, reply.details) == (429, "pool_saturated")
     assert reply.headers == (("content-type", "application/json"), ("retry-after", "2"))
@@ -151,13 +153,13 @@ def test_a_rejection_is_an_openai_error_and_ends_the_conversation() -> None:
 
 
 def test_the_model_list_is_answered_by_the_picker_itself() -> None:
-    _, talk, (reply,) = ask(Reply(b'{"data":[]}'))
+    _, talk, (reply,) = submitted(Reply(b'{"data":[]}'))
     assert reply == ImmediateReply(200, (("content-type", "application/json"),), b'{"data":[]}')
     assert talk.is_finished
 
 
 def test_the_end_of_the_stream_settles_the_pick_once_and_at_that_time() -> None:
-    picker, talk, _ = ask(PICK)
+    picker, talk, _ = submitted(PICK)
     talk.close(7.5)
     assert picker.events == [("r-1", Outcome.ENDED, 7.5)]
 
@@ -174,7 +176,7 @@ def test_a_stream_is_open_from_its_pick_to_its_end() -> None:
 
 
 def test_a_pick_that_the_proxy_never_heard_of_is_unused() -> None:
-    picker, talk, _ = ask(PICK)
+    picker, talk, _ = submitted(PICK)
     talk.close(7.5, is_cut=True)
     assert picker.events == [("r-1", Outcome.UNUSED, 7.5)]
 
@@ -264,7 +266,7 @@ def test_counts_that_no_answer_has_are_none_of_a_response() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("sent", "expected"),
     [
         ({"input_tokens": 7, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 4}}, (7, 3, 4)),
         ({"input_tokens": 7, "output_tokens": 3}, (7, 3, None)),
@@ -272,9 +274,9 @@ def test_counts_that_no_answer_has_are_none_of_a_response() -> None:
     ],
 )
 def test_usage_is_read_under_the_names_that_responses_and_messages_give_it_too(
-    said: dict[str, object], expected: tuple[int | None, ...]
+    sent: dict[str, object], expected: tuple[int | None, ...]
 ) -> None:
-    assert usage(orjson.dumps({"usage": said})) == expected
+    assert usage(orjson.dumps({"usage": sent})) == expected
 
 
 def test_with_an_access_log_the_response_is_not_told_twice() -> None:

@@ -21,37 +21,37 @@ def lines(answer: bytes) -> list[str]:
 
 
 def test_a_pick_is_an_ordered_list_and_its_id() -> None:
-    said = lines(http_answers.picked(pick(), is_last=False, base_models=None))
-    assert said[0] == "HTTP/1.1 200 OK"
-    assert "x-gateway-destination-endpoint: 10.0.0.1:8000,[::1]:8000" in said
-    assert "x-pointsman-pick-id: epp-1" in said
-    assert "content-length: 0" in said
-    assert "connection: close" not in said
+    written = lines(http_answers.picked(pick(), is_last=False, base_models=None))
+    assert written[0] == "HTTP/1.1 200 OK"
+    assert "x-gateway-destination-endpoint: 10.0.0.1:8000,[::1]:8000" in written
+    assert "x-pointsman-pick-id: epp-1" in written
+    assert "content-length: 0" in written
+    assert "connection: close" not in written
 
 
 def test_headers_for_the_model_server_and_explanations_travel_along() -> None:
-    said = lines(
+    written = lines(
         http_answers.picked(
             pick(headers=(("x-prefiller-host-port", "10.0.0.3:8000"),), explain=(("x-pointsman-margin", "0.5"),)),
             is_last=True,
             base_models=None,
         )
     )
-    assert {"x-prefiller-host-port: 10.0.0.3:8000", "x-pointsman-margin: 0.5", "connection: close"} <= set(said)
+    assert {"x-prefiller-host-port: 10.0.0.3:8000", "x-pointsman-margin: 0.5", "connection: close"} <= set(written)
 
 
 def test_the_body_based_routers_work_is_done_only_when_asked() -> None:
     chosen = pick(model="adapter")
     plain = lines(http_answers.picked(chosen, is_last=False, base_models=None))
     assert not any("model-name" in line for line in plain)
-    said = lines(http_answers.picked(chosen, is_last=False, base_models={"adapter": "base"}))
-    assert {"x-gateway-model-name: adapter", "x-gateway-base-model-name: base"} <= set(said)
+    written = lines(http_answers.picked(chosen, is_last=False, base_models={"adapter": "base"}))
+    assert {"x-gateway-model-name: adapter", "x-gateway-base-model-name: base"} <= set(written)
 
 
 def test_an_unknown_model_has_no_base() -> None:
-    said = lines(http_answers.picked(pick(model="größer"), is_last=False, base_models={}))
-    assert "x-gateway-model-name: größer" in said
-    assert not any(line.startswith("x-gateway-base-model-name") for line in said)
+    written = lines(http_answers.picked(pick(model="größer"), is_last=False, base_models={}))
+    assert "x-gateway-model-name: größer" in written
+    assert not any(line.startswith("x-gateway-base-model-name") for line in written)
 
 
 @pytest.mark.parametrize("model", ["open ", " open", "  "])
@@ -60,8 +60,8 @@ def test_a_model_that_a_header_would_tell_otherwise_is_not_told(model: str) -> N
     chosen = pick(model=model)
 
     assert http_answers.objection(chosen, wants_model_headers=True) is None
-    said = lines(http_answers.picked(chosen, is_last=False, base_models={model: "base"}))
-    assert not any(line.startswith(("x-gateway-model-name", "x-gateway-base-model-name")) for line in said)
+    written = lines(http_answers.picked(chosen, is_last=False, base_models={model: "base"}))
+    assert not any(line.startswith(("x-gateway-model-name", "x-gateway-base-model-name")) for line in written)
 
 
 def test_a_model_name_that_would_split_the_answer_is_refused() -> None:
@@ -91,11 +91,11 @@ def test_a_refusal_of_4xx_is_an_answer_of_its_own() -> None:
 
 def test_a_refusal_of_5xx_travels_as_a_verdict() -> None:
     rejection = Rejection(503, ErrorCode.NO_READY_ENDPOINT, "no pool is named 'ä\r\nx: y'")
-    said = lines(http_answers.refused(rejection, is_last=False, is_head=False))
-    assert said[0] == "HTTP/1.1 200 OK"
-    assert "x-gateway-picker-verdict: no_ready_endpoint" in said
-    assert "x-gateway-picker-message: no pool is named '\\xe4  x: y'" in said
-    assert not any(line.startswith("x-gateway-destination-endpoint") for line in said)
+    written = lines(http_answers.refused(rejection, is_last=False, is_head=False))
+    assert written[0] == "HTTP/1.1 200 OK"
+    assert "x-gateway-picker-verdict: no_ready_endpoint" in written
+    assert "x-gateway-picker-message: no pool is named '\\xe4  x: y'" in written
+    assert not any(line.startswith("x-gateway-destination-endpoint") for line in written)
 
 
 def test_head_gets_the_length_and_not_the_body() -> None:

@@ -28,7 +28,7 @@ def pick(number: int = 1, **fields: object) -> Pick:
     return Pick(id_, PoolId("default/qwen"), (EndpointId("10.0.0.1:8000"),), **fields)  # type: ignore[arg-type]
 
 
-def asked(machine: HttpExchange) -> Request:
+def next_request(machine: HttpExchange) -> Request:
     step = machine.advance()
     assert isinstance(step, Request)
     return step
@@ -41,7 +41,7 @@ def status(output: bytes) -> int:
 def test_a_question_is_asked_once_and_answered() -> None:
     machine = exchange()
     machine.receive(question(b'{"a":1}', "x-gateway-inference-pool: default/qwen"), 0.0)
-    request = asked(machine)
+    request = next_request(machine)
     assert (request.pool, request.method, request.path) == ("default/qwen", "POST", "/v1/completions")
     assert (request.body, request.subset) == (b'{"a":1}', None)
     assert machine.is_waiting
@@ -56,13 +56,13 @@ def test_a_question_is_asked_once_and_answered() -> None:
 def test_pipelined_questions_are_answered_in_their_order() -> None:
     machine = exchange()
     machine.receive(question(path="/1") + question(path="/2") + question(path="/3")[:20], 0.0)
-    assert asked(machine).path == "/1"
+    assert next_request(machine).path == "/1"
     machine.receive(question(path="/3")[20:], 0.0)
     assert machine.advance() is None, "one at a time"
     assert machine.answer(pick(1))
-    assert asked(machine).path == "/2"
+    assert next_request(machine).path == "/2"
     machine.answer(FULL)
-    assert asked(machine).path == "/3"
+    assert next_request(machine).path == "/3"
     machine.answer(pick(3))
     output = machine.take_output()
     assert output.index(b"epp-1") < output.index(b" 429 ") < output.index(b"epp-3")
@@ -71,7 +71,7 @@ def test_pipelined_questions_are_answered_in_their_order() -> None:
 def test_nothing_is_read_after_a_last_answer() -> None:
     machine = exchange()
     machine.receive(question(b"{}", "connection: close") + question(), 0.0)
-    asked(machine)
+    next_request(machine)
     machine.answer(pick())
     assert b"connection: close\r\n" in machine.take_output()
     machine.receive(question(), 0.0)
@@ -86,9 +86,9 @@ def test_a_body_may_come_in_many_parts() -> None:
         machine.receive(data[at : at + 1], 0.0)
         assert machine.advance() is None
     machine.receive(data[-1:] + question(b"next"), 0.0)
-    assert asked(machine).body == b"0123456789"
+    assert next_request(machine).body == b"0123456789"
     machine.answer(pick())
-    assert asked(machine).body == b"next"
+    assert next_request(machine).body == b"next"
 
 
 def test_what_is_expected_to_continue_does() -> None:
@@ -98,14 +98,14 @@ def test_what_is_expected_to_continue_does() -> None:
     assert machine.advance() is None
     assert machine.take_output() == b"HTTP/1.1 100 Continue\r\n\r\n"
     machine.receive(data[-2:], 0.0)
-    assert asked(machine).body == b"{}"
+    assert next_request(machine).body == b"{}"
 
 
 def test_a_head_may_be_exactly_as_long_as_the_limit() -> None:
     bare = len(question(b"", "x-a: "))
     machine = exchange()
     machine.receive(question(b"", f"x-a: {'a' * (512 - bare)}"), 0.0)
-    assert asked(machine).headers["x-a"] == "a" * (512 - bare)
+    assert next_request(machine).headers["x-a"] == "a" * (512 - bare)
     machine = exchange()
     machine.receive(question(b"", f"x-a: {'a' * (513 - bare)}"), 0.0)
     assert machine.advance() is None
@@ -124,7 +124,7 @@ def test_a_head_without_end_is_cut_at_the_limit() -> None:
 def test_what_is_no_request_is_refused_and_ends_the_connection() -> None:
     machine = exchange()
     machine.receive(question() + b"\x16\x03\x01\r\n\r\n" + question(), 0.0)
-    asked(machine)
+    next_request(machine)
     machine.answer(pick())
     assert machine.advance() is None
     picked, _, refusal = machine.take_output().partition(b"\r\n\r\n")
@@ -163,7 +163,7 @@ def test_the_time_of_a_pipelined_request_starts_when_it_comes() -> None:
     machine.receive(question()[:-1], 0.0)
     machine.advance()
     machine.receive(question()[-1:] + question()[:-1], 9.0)
-    asked(machine)
+    next_request(machine)
     machine.answer(pick())
     assert machine.advance() is None
     machine.expire(18.9)
@@ -175,7 +175,7 @@ def test_the_time_of_a_pipelined_request_starts_when_it_comes() -> None:
 def test_an_idle_connection_is_closed_without_a_word_after_a_long_time() -> None:
     machine = exchange(0.0)
     machine.receive(question(), 50.0)
-    asked(machine)
+    next_request(machine)
     machine.answer(pick())
     machine.take_output()
     machine.expire(149.9)
@@ -188,7 +188,7 @@ def test_an_idle_connection_is_closed_without_a_word_after_a_long_time() -> None
 def test_a_request_that_waits_for_its_answer_is_not_too_slow() -> None:
     machine = exchange()
     machine.receive(question(), 0.0)
-    asked(machine)
+    next_request(machine)
     machine.expire(1000.0)
     assert not machine.is_finished
 
@@ -196,7 +196,7 @@ def test_a_request_that_waits_for_its_answer_is_not_too_slow() -> None:
 def test_a_pick_that_cannot_be_said_is_refused_and_reported() -> None:
     machine = exchange()
     machine.receive(question(), 0.0)
-    asked(machine)
+    next_request(machine)
     assert not machine.answer(pick(body=b"{}"))
     output = machine.take_output()
     assert status(output) == 200
@@ -207,7 +207,7 @@ def test_a_pick_that_cannot_be_said_is_refused_and_reported() -> None:
 def test_model_headers_are_set_when_the_route_asks_for_them() -> None:
     machine = exchange()
     machine.receive(question(b"{}", "x-gateway-model-headers: 1"), 0.0)
-    asked(machine)
+    next_request(machine)
     machine.answer(pick(model="adapter"))
     assert b"x-gateway-base-model-name: base\r\n" in machine.take_output()
 
@@ -229,7 +229,7 @@ def test_a_door_that_closes_answers_what_has_begun() -> None:
     machine.close_after_this()
     assert not machine.is_finished
     machine.receive(question()[30:], 0.0)
-    asked(machine)
+    next_request(machine)
     machine.answer(pick())
     assert b"connection: close\r\n" in machine.take_output()
     assert machine.is_finished
@@ -251,7 +251,7 @@ def test_a_body_is_checked_between_two_questions_without_a_pick() -> None:
         assert machine.advance() == BodyCheck({"content-type": "application/json"}, b'{"model":5}')
         machine.answer_check(answered)
         assert status(machine.take_output()) == expected
-    assert asked(machine).path == "/next"
+    assert next_request(machine).path == "/next"
 
 
 def test_the_docstring_shows_each_transition() -> None:
@@ -274,7 +274,7 @@ def test_what_a_row_does_not_have_is_a_mistake(given: Input) -> None:
 def test_what_is_held_behind_a_request_that_waits_is_bounded() -> None:
     machine = HttpExchange(Limits(held_bytes=100), dict, 0.0)
     machine.receive(question() + b"x" * 100, 0.0)
-    asked(machine)
+    next_request(machine)
     assert not machine.is_overrun
     machine.receive(b"x", 0.0)
     assert machine.is_overrun

@@ -87,13 +87,13 @@ def test_trailers_that_come_before_the_decision_are_answered_after_it() -> None:
 
 def test_a_partial_body_says_so() -> None:
     exchange, _ = start(BodyMode.BUFFERED_PARTIAL)
-    (asked,) = exchange.receive(body(b'{"mod', end=False))
-    assert isinstance(asked, Decide)
-    assert asked.is_partial
+    (step,) = exchange.receive(body(b'{"mod', end=False))
+    assert isinstance(step, Decide)
+    assert step.is_partial
     exchange, _ = start(BodyMode.BUFFERED_PARTIAL)
-    (asked,) = exchange.receive(body(b"{}"))
-    assert isinstance(asked, Decide)
-    assert not asked.is_partial
+    (step,) = exchange.receive(body(b"{}"))
+    assert isinstance(step, Decide)
+    assert not step.is_partial
 
 
 def test_a_new_body_brings_its_length() -> None:
@@ -183,10 +183,10 @@ def test_an_immediate_reply_closes_the_exchange() -> None:
 def test_the_answer_passes_unchanged_and_its_headers_take_what_the_decision_said() -> None:
     exchange, _ = start(BodyMode.BUFFERED)
     exchange.receive(body(b"{}"))
-    said = Mutation((("x-pointsman-explain", "yes"),))
-    exchange.decided(Proceed(CHANGE, response=said))
+    change = Mutation((("x-pointsman-explain", "yes"),))
+    exchange.decided(Proceed(CHANGE, response=change))
     assert exchange.receive(HeadersReceived(RESPONSE, {":status": "200"}, end_of_stream=False)) == [
-        HeadersReply(RESPONSE, said)
+        HeadersReply(RESPONSE, change)
     ]
 
 
