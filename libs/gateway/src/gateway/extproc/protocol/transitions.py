@@ -19,11 +19,11 @@ CLOSED: an immediate reply ended it, and nothing more is answered. OBSERVING: th
 """
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import TypeVar
 
 
-class Flow(Enum):
+class Flow(IntEnum):
     """How much of one direction has come."""
 
     IDLE = auto()
@@ -32,7 +32,7 @@ class Flow(Enum):
     TRAILED = auto()
 
 
-class Message(Enum):
+class Message(IntEnum):
     """What comes in one direction. A message is the last of its kind when no body follows it."""
 
     HEADERS = auto()
@@ -42,7 +42,7 @@ class Message(Enum):
     TRAILERS = auto()
 
 
-class Decision(Enum):
+class Decision(IntEnum):
     """How far the decision about the request is."""
 
     IDLE = auto()
@@ -53,7 +53,7 @@ class Decision(Enum):
     OBSERVING = auto()
 
 
-class Move(Enum):
+class Move(IntEnum):
     """What moves the decision."""
 
     OBSERVE = auto()

@@ -20,7 +20,7 @@ while it waits for its answer further bytes are only held. When the machine `is_
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 
 from epp.domain import Pick, Request, Verdict
 from epp.transports.http import answers as http_answers
@@ -48,14 +48,14 @@ class BodyCheck:
 Question = Request | BodyCheck | HealthCheck
 
 
-class State(Enum):
+class State(IntEnum):
     HEAD = auto()  # between two requests, or within a head
     BODY = auto()
     WAITING = auto()  # a question is out and waits for its answer
     OVER = auto()
 
 
-class Input(Enum):
+class Input(IntEnum):
     HEAD = auto()
     BODY = auto()
     ANSWER = auto()
