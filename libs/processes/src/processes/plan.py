@@ -1,7 +1,7 @@
-"""Which processes make up the demo, with which arguments and ports. Pure: it starts nothing and looks at nothing.
+"""The processes of the demo, with their arguments and ports. Pure: it starts nothing and reads nothing.
 
-`make up` runs the plan under honcho; the end-to-end tests run the same plan on free ports, so that what a person starts
-is what was tested.
+`make up` runs the plan under honcho, and the end-to-end tests run the same plan on free ports: what a person starts is
+what was tested.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Ports:
     simulators: tuple[int, ...] = (8101, 8102, 8103, 8111, 8112)
 
     def named(self) -> Mapping[str, int]:
-        """Each port with the name that a person would use for it."""
+        """Each port with its name for people."""
         names = {
             "gateway": self.gateway,
             "Envoy admin": self.envoy_admin,

@@ -1,9 +1,11 @@
-"""Everything that can be known to fail before a single process starts, each as one clear line."""
+"""Checks before the start: free ports, a valid configuration, manifests that render. Each problem is one line.
+
+honcho starts nothing until they pass, and without rendered files Envoy would refuse to start.
+"""
 
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from processes.plan import HOST, Settings, render_arguments
 
@@ -13,25 +15,17 @@ class StartError(Exception):
 
 
 def check(settings: Settings) -> None:
-    """Raise `StartError` unless every tool is there, every port is free and the manifests render."""
-    reasons = [*missing_tools(settings), *busy_ports(settings.ports.named())]
-    if reasons:
-        raise StartError("\n".join(reasons))
+    """Raise `StartError` unless every port is free and the manifests render."""
+    busy = list(busy_ports(settings.ports.named()))
+    if busy:
+        raise StartError("\n".join(busy))
     _run((str(settings.layout.binaries / "epp"), "--check-config", str(settings.epp_config)))
     settings.layout.xds.mkdir(parents=True, exist_ok=True)
     _run(render_arguments(settings))
 
 
-def missing_tools(settings: Settings) -> Iterator[str]:
-    """Name each binary that is not there."""
-    layout = settings.layout
-    for binary in (layout.envoy, *(layout.binaries / name for name in ("epp", "bbr", "controlplane", "model-sim"))):
-        if not binary.exists():
-            yield f"missing tool: {_relative(binary, layout.root)} (run 'make setup')"
-
-
 def busy_ports(ports: Mapping[str, int]) -> Iterator[str]:
-    """Name each port that somebody else listens on."""
+    """Name each port that another process listens on."""
     for name, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -42,11 +36,9 @@ def busy_ports(ports: Mapping[str, int]) -> Iterator[str]:
 
 
 def _run(arguments: tuple[str, ...]) -> None:
-    result = subprocess.run(arguments, capture_output=True, text=True, check=False)  # noqa: S603 - our own commands
+    try:
+        result = subprocess.run(arguments, capture_output=True, text=True, check=False)  # noqa: S603 - our own commands
+    except OSError as error:
+        raise StartError(f"{arguments[0]}: {error.strerror} (run 'make setup')") from error
     if result.returncode:
-        said = (result.stderr.strip() or result.stdout.strip()) or f"exit status {result.returncode}"
-        raise StartError(said)
-
-
-def _relative(path: Path, root: Path) -> Path:
-    return path.relative_to(root) if path.is_relative_to(root) else path
+        raise StartError(result.stderr.strip() or result.stdout.strip() or f"exit status {result.returncode}")

@@ -1,7 +1,7 @@
-"""Find and end the processes of one run, whoever started them and whoever died on the way.
+"""Find and end the processes of one run, also when the runner that started them is dead.
 
-Every process of a run inherits `RUN_VARIABLE` with the run's folder; the kernel remembers it in /proc/PID/environ, so
-nothing is ended by its name and no stale process id file can hit a stranger.
+Every process of a run, the runner included, has `RUN_VARIABLE` with the run's folder in its environment, and the kernel
+shows it in /proc/PID/environ. So nothing is ended by its name, and an old process id can hit no other process.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 RUN_VARIABLE = "POINTSMAN_RUN"
-GRACE_SECONDS = 10.0  # longer than the runner's own five, so that its kill comes first
+GRACE_SECONDS = 10.0  # longer than honcho's five, so that honcho's kill comes first
 _POLL_SECONDS = 0.1
 
 

@@ -1,7 +1,8 @@
-"""`make up`: check, start everything under honcho, wait for a first answer, say how to use it, stop it all again.
+"""`make up`: check, start everything under honcho, wait for a first answer, print how to use it, stop it all again.
 
-honcho runs the processes and ends all of them when one ends; this module never starts a service itself. A run lives in
-one folder, held by a lock: a second `make up` in the same checkout is refused.
+honcho starts the processes, gathers their output, and ends all of them when one ends; this module never starts a
+service itself. It adds what honcho lacks: checks before the start, readiness, one run at a time (a lock on the run's
+folder), and the end of processes that a killed runner left behind.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -29,10 +30,11 @@ STOP_SECONDS = 15.0  # honcho kills what has not ended five seconds after SIGTER
 _TAIL_LINES = 12
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run the demo until it is stopped. 0 after Ctrl-C or `make down`, 1 when it could not start or broke."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args()
     settings = _settings(options)
+    _join(settings.layout.run)
     try:
         with _exclusive(settings.layout.run):
             check(settings)
@@ -42,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _join(run: Path) -> None:
+    """Make this process one of its run: start it again with the variable by which `make down` finds it."""
+    if os.environ.get(RUN_VARIABLE) != str(run):
+        command = (sys.executable, "-m", "processes.up", *sys.argv[1:])
+        os.execve(sys.executable, command, os.environ | {RUN_VARIABLE: str(run)})  # noqa: S606 - our own command
+
+
 def _serve(settings: Settings) -> int:
     run = settings.layout.run
     log = run / "log"
@@ -49,11 +58,11 @@ def _serve(settings: Settings) -> int:
     stop = _Stop()
     try:
         failure = _wait_until_ready(settings, runner, stop)
-        if failure is None and not stop.asked:
+        if failure is None and not stop.requested:
             print(_banner(settings, log), flush=True)  # noqa: T201
-            while runner.poll() is None and not stop.asked:
+            while runner.poll() is None and not stop.requested:
                 time.sleep(0.2)
-        crashed = not stop.asked
+        crashed = not stop.requested
     finally:
         _end(runner)
         sweep(run)
@@ -67,7 +76,7 @@ def _serve(settings: Settings) -> int:
 def _start(settings: Settings, log: Path) -> "subprocess.Popen[bytes]":
     procfile = settings.layout.run / "Procfile"
     procfile.write_text("".join(f"{each.name}: {_command(each)}\n" for each in processes(settings)))
-    environment = os.environ | {RUN_VARIABLE: str(settings.layout.run), "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     honcho = (
         sys.executable,
         "-m",
@@ -91,22 +100,22 @@ def _command(process: Process) -> str:
 
 
 class _Stop:
-    """Whether a person (Ctrl-C) or `make down` (SIGTERM) asked for the end."""
+    """Whether a person (Ctrl-C) or `make down` (SIGTERM) requested the end."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._ask)
+            signal.signal(number, self._request)
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
+    def _request(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
 
 
 def _wait_until_ready(settings: Settings, runner: "subprocess.Popen[bytes]", stop: _Stop) -> str | None:
     """Wait for each process, then for a completion through the gateway. Return what went wrong, if anything did."""
     deadline = time.monotonic() + READY_SECONDS
     pending = {each.name: each.ready for each in processes(settings)}
-    while time.monotonic() < deadline and not stop.asked:
+    while time.monotonic() < deadline and not stop.requested:
         if runner.poll() is not None:
             return _last_words(settings.layout.run / "log")
         pending = {name: url for name, url in pending.items() if not _answers(url)}
@@ -116,7 +125,7 @@ def _wait_until_ready(settings: Settings, runner: "subprocess.Popen[bytes]", sto
     waiting = ", ".join(pending) or "a completion through the gateway"
     return (
         None
-        if stop.asked
+        if stop.requested
         else f"not ready within {READY_SECONDS:.0f} s: {waiting}\n{_last_words(settings.layout.run / 'log')}"
     )
 
@@ -154,7 +163,7 @@ def _end(runner: "subprocess.Popen[bytes]") -> None:
 
 
 def _last_words(log: Path) -> str:
-    """Which process ended first, how, and what it said last. honcho's lines read `TIME NAME.1 | what was said`."""
+    """Which process ended first, how, and its last lines. honcho writes `TIME NAME.1 | line`."""
     lines = log.read_text(errors="replace").splitlines()
     ended = next((line.partition("| ")[2] for line in lines if " stopped (rc=" in line), "honcho ended")
     name, _, how = ended.partition(" ")
