@@ -1,4 +1,4 @@
-"""Entry point: `model-sim serve MODEL …`, `model-sim fleet …`."""
+"""Entry point: `model-sim serve MODEL …`, `model-sim fleet …`. It parses, serves, and never does anything else."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from model_sim.server import runtime
 
 
 def main() -> None:
-    """Parse, serve, and turn what goes wrong at the start into one line and exit status 2."""
+    """Parse and serve; an error at the start is one line and exit status 2."""
     try:
         parsed = parsing.parse(sys.argv[1:], os.environ)
         all_settings = _all(parsed)

@@ -1,4 +1,4 @@
-"""A call: what every generating endpoint's request becomes, and the usage every answer reports."""
+"""A call: the common form of every generating request, with its sampling parameters and its usage. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _NAMED_AGAIN = ("temperature", "top_p", "max_tokens")
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """The name a request asked for and what stands behind it."""
+    """The model that a request names: the base model or an adapter."""
 
     name: str
     adapter: str | None
@@ -86,7 +86,7 @@ class Call:
 
 @dataclass(slots=True)
 class Choice:
-    """One answer under way: of which prompt, under which index, and how far it has come."""
+    """One answer under way: its prompt, its index, and its progress."""
 
     index: int
     prompt: int
@@ -222,14 +222,14 @@ def cache_salt(body: Body) -> str:
 def answer_limit(call: Call, prompt_tokens: int) -> int:
     """How many tokens the answer may have; refuses what the context cannot hold."""
     limit, longest = call.sampling.requested_max_tokens, call.model.max_model_len
-    asked = 0 if limit is None or call.truncate_max_tokens else limit
-    if asked > longest:
+    wanted = 0 if limit is None or call.truncate_max_tokens else limit
+    if wanted > longest:
         raise ApiError(
-            f"max_tokens={asked} cannot be greater than max_model_len={longest}. Please request fewer output tokens. "
-            f"(parameter=max_tokens, value={asked})",
+            f"max_tokens={wanted} cannot be greater than max_model_len={longest}. Please request fewer output tokens. "
+            f"(parameter=max_tokens, value={wanted})",
             param="max_tokens",
         )
-    check_context(prompt_tokens, asked, longest)
+    check_context(prompt_tokens, wanted, longest)
     room = longest - prompt_tokens
     _check_range("max_tokens", room, 1, inf, "at least 1")
     if limit is None:
@@ -237,12 +237,12 @@ def answer_limit(call: Call, prompt_tokens: int) -> int:
     return min(limit, room)
 
 
-def check_context(prompt_tokens: int, asked: int, longest: int) -> None:
-    """Refuse a prompt that leaves no room for the tokens asked for, in vLLM's words."""
-    total = prompt_tokens + asked
+def check_context(prompt_tokens: int, wanted: int, longest: int) -> None:
+    """Refuse a prompt that leaves no room for the requested tokens, in vLLM's words."""
+    total = prompt_tokens + wanted
     if total > longest:
         raise ApiError(
-            f"This model's maximum context length is {longest} tokens. However, you requested {asked} output tokens "
+            f"This model's maximum context length is {longest} tokens. However, you requested {wanted} output tokens "
             f"and your prompt contains {prompt_tokens} input tokens, for a total of {total} tokens. Please reduce the "
             f"length of the input prompt or the number of requested output tokens. "
             f"(parameter=input_tokens, value={prompt_tokens})",
@@ -265,7 +265,7 @@ def usage(call: Call, choices: Sequence[Choice]) -> dict[str, Any]:
 
 
 def transfer_params(call: Call, choice: Choice, host: str, port: int) -> dict[str, Any] | None:
-    """What the prefill leg hands to the decode leg."""
+    """The parameters that the prefill leg returns for the decode leg."""
     if call.kv_transfer is None or not call.kv_transfer.remote_decode:
         return None
     blocks = -(-choice.prompt_tokens // 16)

@@ -1,4 +1,4 @@
-"""`/v1/chat/completions`: parsing, the chat template, and the two answer shapes."""
+"""`/v1/chat/completions`: parsing, the chat template, and the two answer shapes. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +64,7 @@ def template(messages: Sequence[Any], tools: Tools | None, body: Body) -> tuple[
 
 
 def message_text(message: object, place: str) -> tuple[str, str]:
-    """Role and text of one message; parts that are not text leave a marker of theirs."""
+    """Role and text of one message; a part that is not text becomes a marker."""
     if not isinstance(message, dict):
         raise fields.wrong(place, "an object", message)
     role = message.get("role")
@@ -222,7 +222,7 @@ class ChatRenderer:
         return logprobs.chat(answer.tokens[start:end], answer.pieces[start:end], count, self.tokenizer)
 
     def ending(self, choices: Sequence[Choice]) -> bytes:
-        """The usage event, if asked for, and the end mark."""
+        """The usage event, if requested, and the end mark."""
         return sse.ending(self._prefix, calls.usage(self.call, choices) if self.call.include_usage else None)
 
     def body(self, choices: Sequence[Choice], transfer: dict[str, Any] | None) -> bytes:

@@ -1,4 +1,4 @@
-"""`/v1/completions`: prompts as text or token ids, one or many."""
+"""`/v1/completions`: prompts as text or token ids, one or many. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -131,7 +131,7 @@ class CompletionRenderer:
         return logprobs.completion(answer.tokens[start:end], answer.pieces[start:end], count, offset, self.tokenizer)
 
     def ending(self, choices: Sequence[Choice]) -> bytes:
-        """The usage event, if asked for, and the end mark."""
+        """The usage event, if requested, and the end mark."""
         return sse.ending(self._prefix, calls.usage(self.call, choices) if self.call.include_usage else None)
 
     def body(self, choices: Sequence[Choice], transfer: dict[str, Any] | None) -> bytes:

@@ -1,4 +1,4 @@
-"""Errors in vLLM's shape: `{"error": {"message", "type", "param", "code"}}`, the code being the status."""
+"""Errors in vLLM's shape: `{"error": {"message", "type", "param", "code"}}`, where `code` is the status."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""Made-up log probabilities: plausible, and the same for the same token."""
+"""Invented log probabilities: plausible, and the same for the same token. Pure."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -53,7 +53,7 @@ def prompt_messages(body: Body) -> list[dict[str, Any]]:
 
 
 def _block(block: object) -> object:
-    """Tool blocks as the text a model would read; anything else is chat's business."""
+    """Tool blocks as the text a model would read; `chat` renders all others."""
     if not isinstance(block, dict):
         return block
     match block.get("type"):

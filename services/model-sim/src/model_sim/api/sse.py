@@ -1,4 +1,4 @@
-"""Server-sent events: bytes of one event."""
+"""Server-sent events: the bytes of one event. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ def event(name: str, value: Any) -> bytes:
 
 
 def ending(prefix: bytes, usage: Mapping[str, Any] | None) -> bytes:
-    """How OpenAI's streams end: an event with the usage, if asked for, in a frame opened by `prefix`, and the mark."""
+    """How OpenAI's streams end: an event with the usage, if requested, in a frame opened by `prefix`, and the mark."""
     if usage is None:
         return DONE
     return prefix + b'],"usage":' + orjson.dumps(usage) + b"}\n\n" + DONE

@@ -1,7 +1,7 @@
-"""LoRA slots: which adapters sit in GPU memory, which only in host memory, and what loading one costs.
+"""LoRA slots: which adapters are in GPU memory, which only in host memory, and how long a load takes.
 
-As in vLLM a batch holds at most `max_loras` different adapters and a load happens inside the step that first needs
-it, so everyone in that step pays. Idle adapters leave in LRU order.
+As in vLLM a batch has at most `max_loras` different adapters, and a load happens inside the step that first needs the
+adapter, so every sequence in that step waits for it. Idle adapters are evicted in LRU order. The scheduler calls it.
 """
 
 from collections import OrderedDict

@@ -1,9 +1,9 @@
 """The KV cache as counted blocks, with prefix reuse by chained block hash.
 
-Blocks have no identity but their hash: a private block (partly filled, or a second copy of a cached one) is only
-counted, so memory grows with what is cached, never with capacity. Unreferenced cached blocks form an LRU; the tail
-of a chain is released before its head and so is evicted first. Every operation is O(1) per block.
-Blocks that hold nothing reusable are handed out before any cached block is evicted.
+A block is identified by its hash alone. A private block (partly filled, or a second copy of a cached one) is only
+counted, so memory grows with the number of cached blocks and not with the capacity. Cached blocks without a reference
+form an LRU list: the tail of a chain is released before its head and so is evicted first. Blocks without reusable
+content are used up before any cached block is evicted. Every operation is O(1) per block.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,7 @@ HASH_BYTES = 8
 
 
 class Listener(Protocol):
-    """Hears what enters and leaves the prefix cache."""
+    """Receives what leaves the prefix cache."""
 
     def removed(self, block_hash: int) -> None: ...
 
@@ -24,7 +24,7 @@ class Listener(Protocol):
 
 
 class BlockPool:
-    """Who holds how many blocks, and which hashes are cached. One owner: the engine."""
+    """Counts of blocks, and the cached hashes with their references. One owner: the cache."""
 
     __slots__ = ("_idle", "_listener", "_references", "capacity", "used")
 
@@ -117,7 +117,7 @@ class BlockPool:
 def block_hashes(token_bytes: bytes, block_size: int, *, root: bytes = b"") -> list[int]:
     """Chained 64-bit hashes of the full blocks in `token_bytes` (4 bytes per token id).
 
-    `root` holds what must keep chains apart: adapter and cache salt.
+    `root` keeps the chains of different adapters and cache salts apart.
     """
     width = 4 * block_size
     digest = xxhash.xxh3_64_intdigest

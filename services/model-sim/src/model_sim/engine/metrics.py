@@ -1,6 +1,6 @@
-"""What the engine counts: plain integers and histograms, no label, no exposition format.
+"""The engine's counters: plain integers and histograms, without labels or a text format.
 
-Moved at every step by the engine alone; the shell renders them under vLLM's names.
+Only the engine changes them, step by step; `exposition` renders them under vLLM's names.
 """
 
 from bisect import bisect_left

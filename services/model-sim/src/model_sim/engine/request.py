@@ -1,7 +1,7 @@
-"""What goes into the engine and what comes out: plain values.
+"""The engine's input and output: plain values.
 
-An answer is decided before it is submitted (its length, its finish reason, the block hashes of its tokens);
-the engine decides only *when* each token appears and what the cache and the slots do meanwhile.
+The answer of a request is known when it is submitted (its length, its finish reason, the block hashes of its tokens).
+The engine only computes *when* each token appears, and the state of cache and adapter slots meanwhile.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Request:
     tokens: Sequence[int] = ()
     """Token ids of prompt and answer, needed only by a KV event listener."""
     max_tokens: int | None = None
-    """What the client asked for, for the metric of that name."""
+    """The client's parameter, for the metric of that name."""
     n: int = 1
     salt: str = ""
 

@@ -1,4 +1,4 @@
-"""A request inside the engine: its place in the order, its progress, and what it holds. One owner: the engine."""
+"""A request inside the engine: its place in the order, its progress, and its blocks. One owner: the scheduler."""
 
 from enum import IntEnum
 

@@ -34,6 +34,6 @@ class Transfers:
             yield heapq.heappop(heap)[2]
 
     def remove(self, sequence: Sequence) -> None:
-        """Forget a sequence that was given up."""
+        """Forget an aborted sequence."""
         self._heap = [entry for entry in self._heap if entry[2] is not sequence]
         heapq.heapify(self._heap)

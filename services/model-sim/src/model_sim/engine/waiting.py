@@ -1,7 +1,8 @@
-"""Requests that wait, one queue for each adapter, in order of arrival across them.
+"""Waiting requests, one queue for each adapter, in order of arrival across the queues.
 
-A request overtakes only one whose adapter finds no slot, and not for ever: when such a one has waited longer than the
-patience, no adapter is admitted before it, running ones finish, and a slot comes free.
+A request may overtake another only while that one's adapter has no free slot. When the other has waited longer than
+`adapter_patience`, no adapter is admitted before it; running ones finish, and a slot becomes free. One owner: the
+scheduler.
 """
 
 from collections import deque
@@ -14,7 +15,7 @@ MAX_IDLE_QUEUES = 64
 
 
 class WaitingRequests:
-    """Who waits, and who is next. One owner: the engine."""
+    """The queues, and which request is next."""
 
     __slots__ = ("_adapters", "_count", "_patience", "_queues")
 
@@ -79,6 +80,6 @@ class WaitingRequests:
         self._count -= 1
 
     def remove(self, sequence: Sequence) -> None:
-        """Take out a request from anywhere: it was given up."""
+        """Take out a request from anywhere: it was aborted."""
         self._queues[sequence.request.adapter].remove(sequence)
         self._count -= 1

@@ -1,4 +1,4 @@
-"""Faults a test can order: what goes wrong, how often, for whom. Pure: parsing and drawing lots.
+"""Faults that a test sets: what goes wrong, how often, for which models. Pure: it parses, and draws by rate.
 
     {"error": {"rate": 0.5, "status": 503, "retry_after": 1, "message": "..."},
      "cut": {"rate": 1, "after_tokens": 5},  "reset": {"rate": 1},  "hang": {"rate": 1},
@@ -7,8 +7,8 @@
      "health": 503,  "metrics": {"num_requests_waiting": 50},  "metrics_mode": "slow|stale|malformed|error",
      "metrics_delay": 2}
 
-`first_byte` delays a request before it is looked at, and so its headers and its place in the queue. `spike` holds back
-what was computed: a stream's headers go out, its tokens come late and at once. `adapters` limits request faults to
+`first_byte` delays a request before it is parsed, and so its headers and its place in the queue. `spike` delays
+computed tokens: a stream's headers are sent, its tokens come late and at once. `adapters` limits request faults to
 those models.
 """
 
@@ -29,7 +29,7 @@ KEYS = (*REQUEST_FAULTS, "adapters", "crash_after", "health", "metrics", "metric
 
 @dataclass(frozen=True, slots=True)
 class RequestFault:
-    """One way for a request to go wrong."""
+    """One fault of a request, and its parameters."""
 
     rate: float = 1.0
     status: int = 500
@@ -58,7 +58,7 @@ class Faults:
         return {name: fault for name, fault in self.requests.items() if fault.rate >= 1 or random.random() < fault.rate}
 
     def document(self) -> dict[str, Any]:
-        """The JSON that would bring this about."""
+        """These faults as JSON that sets them."""
         shown: dict[str, Any] = {
             name: {key: getattr(fault, key) for key in RequestFault.__slots__} for name, fault in self.requests.items()
         }

@@ -1,4 +1,4 @@
-"""The names a server answers to: base model aliases and adapters. One owner: the simulator."""
+"""The models of a server: the base model under its names, and adapters. One owner: the simulator."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""From a validated call to choices and engine requests: answers written, token blocks hashed. Pure."""
+"""Choices and engine requests of a validated call: it writes the answers and hashes the blocks of tokens. Pure."""
 
 from array import array
 from collections.abc import Iterator, Sequence

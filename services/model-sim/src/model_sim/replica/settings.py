@@ -1,4 +1,4 @@
-"""What a simulator is told: one frozen value, made by the command line and by the fleet."""
+"""The settings of one simulator: a frozen value, made by the command line, or by the fleet from a common one."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ class LoraModule:
 
 @dataclass(frozen=True, slots=True)
 class KvEventsConfig:
-    """Where KV cache events go. Off unless asked for."""
+    """Where KV cache events go. Off by default."""
 
     endpoint: str = "tcp://*:5557"
     replay_endpoint: str | None = None

@@ -1,4 +1,4 @@
-"""The aiohttp application: route table, one middleware, response headers."""
+"""The aiohttp application: route table, one middleware, response headers. It holds no state of its own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""Every route that generates nothing: models, health, metrics, tokenizer, adapters, sleep, faults."""
+"""The routes that do not generate: models, health, metrics, tokenizer, adapters, sleep, faults."""
 
 import asyncio
 from typing import Any

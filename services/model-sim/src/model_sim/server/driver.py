@@ -1,4 +1,4 @@
-"""Drives engines in real time: one timer for the earliest next event, outputs to whoever waits for them.
+"""Drives engines in real time: one timer for the earliest next event, and outputs to their receivers.
 
 Deadlines are absolute, so a late wake-up delays one token and not those after it. The engine's time is the monotonic
 clock; uvloop's own time is the same clock in whole milliseconds. Everything runs on one event loop; nothing awaits.
@@ -28,7 +28,7 @@ class Receiver(Protocol):
 
 
 class CachePublisher(CacheListener, Protocol):
-    """Hears of an engine's cache and passes it on, batch by batch."""
+    """Receives the changes of an engine's cache and publishes them in batches."""
 
     def flush(self) -> None: ...
 
@@ -60,14 +60,14 @@ class Driver:
         self._arm()
 
     def abort(self, request_id: str) -> None:
-        """Give up a request that is not complete; nobody receives its outputs any more."""
+        """Give up a request that is not complete; its outputs are dropped."""
         found = self._receivers.pop(request_id, None)
         if found is not None:
             found[1].abort(request_id, clock.monotonic())
             self._arm()
 
     def wake(self) -> None:
-        """Look at the engines again: someone changed them from outside."""
+        """Set the timer anew after a change of the engines from outside."""
         for publisher in self._publishers:
             publisher.flush()
         self._arm()

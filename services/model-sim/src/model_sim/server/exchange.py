@@ -1,7 +1,7 @@
-"""One HTTP exchange: the choices under way, and how their tokens reach the client.
+"""One HTTP exchange: the choices under way, and the way of their tokens to the client.
 
-A streamed answer is written from the engine's tick straight to the transport, chunk framing included: a coroutine
-per token would cost more than the token. Tokens that a slow client cannot take yet are only counted, not buffered.
+The driver's tick writes a streamed answer directly to the transport, chunk framing included: a coroutine per token
+would cost more than the token. For a slow client tokens are only counted, not buffered.
 """
 
 import asyncio

@@ -1,5 +1,4 @@
-"""The generating endpoints: read, validate, queue, answer. One path for all of them; what differs is a parser and a
-renderer."""
+"""The generating endpoints: read, validate, queue, answer. They share one path and differ by parser and renderer."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -35,7 +34,7 @@ class Api:
     path: str
     id_prefix: str
     required: tuple[str, ...]
-    """Fields whose absence is told before an unknown model is."""
+    """Fields whose absence is reported before an unknown model is."""
     parse: Parse
     renderer: MakeRenderer
 
@@ -84,7 +83,7 @@ def _faults(simulator: Simulator, request: web.Request, model: str) -> Mapping[s
 
 
 async def _before(drawn: Mapping[str, RequestFault], request: web.Request) -> None:
-    """Faults that strike before a request is looked at."""
+    """Apply the faults that come before a request is parsed."""
     if "reset" in drawn:
         replies.reset(request)
         raise asyncio.CancelledError

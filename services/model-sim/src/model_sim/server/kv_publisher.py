@@ -1,6 +1,6 @@
 """Publishes KV cache events over ZMQ as vLLM does: PUB socket, sequence numbers, replay over a ROUTER socket.
 
-Needs the optional packages pyzmq and msgpack; imported only where events are asked for. One publisher per engine;
+Needs the optional packages pyzmq and msgpack; imported only where events are enabled. One publisher per engine;
 events of one moment go out as one batch.
 """
 
@@ -23,7 +23,7 @@ log = logs.get(__name__)
 
 
 class KvPublisher:
-    """Listens to one engine's cache. `flush` sends what was heard since the last flush."""
+    """Collects the events of one engine's cache; `flush` sends those since the last flush."""
 
     def __init__(self, config: KvEventsConfig, rank: int, block_size: int) -> None:
         self._rank = rank

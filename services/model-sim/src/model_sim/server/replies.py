@@ -1,4 +1,4 @@
-"""What every route needs: reading bodies, writing JSON, vLLM's error shape, the simulator's own headers."""
+"""Common parts of the routes: reading bodies, writing JSON, errors in vLLM's shape."""
 
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class FaultError(ApiError):
-    """An error that a test ordered."""
+    """An error that a fault sets."""
 
     def __init__(self, message: str, *, status: int, retry_after: float | None) -> None:
         super().__init__(message, status=status)

@@ -1,4 +1,4 @@
-"""Runs simulators in this process until a signal: sockets, drain, exit status."""
+"""Runs simulators in this process until a signal: sockets, drain, exit status. The only place that ends the process."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ def tokenizer_of(settings: Settings) -> Tokenizer:
 async def build(
     settings: Settings, tokenizer: Tokenizer, stack: AsyncExitStack, *, sentences: Corpus | None = None
 ) -> Simulator:
-    """A simulator and, where asked for, its publishers of KV events."""
+    """A simulator and, where enabled, its publishers of KV events."""
     if settings.kv_events is None:
         return Simulator(settings, tokenizer, sentences=sentences)
     try:
@@ -128,7 +128,7 @@ async def serve(all_settings: Sequence[Settings]) -> None:
 
 
 async def _crash(simulator: Simulator) -> None:
-    """The fault `crash_after`: end as a killed process does, without farewell."""
+    """The fault `crash_after`: end as a killed process does."""
     await simulator.crashed.wait()
     os._exit(1)
 

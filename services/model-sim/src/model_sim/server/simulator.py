@@ -31,13 +31,13 @@ from model_sim.text.tokenizer import Tokenizer
 Planned = Sequence[tuple[Choice, Request]]
 
 CORPUS_SEED = 2026
-"""The stock of sentences is the same for all; the settings' seed decides which of them are said."""
+"""The stock of sentences is the same for all; the settings' seed decides which of them are used."""
 
 log = logs.get(__name__)
 
 
 class Simulator:
-    """What the HTTP routes act on."""
+    """One server, as the HTTP routes use it."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Simulator:
         return exchange
 
     def end(self, exchange: Exchange) -> None:
-        """The exchange is over, by whatever road: what is unfinished is aborted."""
+        """The exchange is over: abort what is unfinished."""
         for choice in exchange.choices:
             if not choice.finished:
                 self.driver.abort(choice.request_id)

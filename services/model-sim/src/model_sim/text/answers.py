@@ -1,4 +1,4 @@
-"""What a simulated model says: decided whole before the engine runs, so that the engine decides only when.
+"""The answers of a simulated model, written whole before the engine runs: the engine only decides when.
 
 An answer is a list of tokens with the text each one adds. `random` cuts sentences from the corpus to a natural or
 demanded length; `echo` repeats; a tool call or a JSON object is written to fit its schema.
@@ -88,7 +88,7 @@ def text_answer(text: str, sampling: Sampling, tokenizer: Tokenizer) -> Answer:
     pieces = tokenizer.pieces(tokens)
     if len(tokens) < sampling.max_tokens and not sampling.ignore_eos:
         return stopped(Answer([*tokens, tokenizer.end_of_turn], [*pieces, ""], "stop"), sampling)
-    if len(tokens) < sampling.max_tokens:  # told to go on: the text again and again
+    if len(tokens) < sampling.max_tokens:  # ignore_eos: repeat the text
         repeats = -(-sampling.max_tokens // max(1, len(tokens)))
         tokens, pieces = (tokens or [tokenizer.end_of_turn]) * repeats, (pieces or [""]) * repeats
     cut = sampling.max_tokens
