@@ -1,6 +1,6 @@
-"""Every plugin type there is, in one literal table; and those upstream has that are not here yet. Pure.
+"""Every plugin type in one literal table, and the types of upstream that are not here yet. Pure.
 
-A plugin of a user's own joins by the table that the composition root passes to `parse_config`.
+Types of a user's own are passed to `parse_config` by the composition root.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class PluginType:
     aliases: tuple[str, ...] = ()
 
 
-# Both upstreams call the type the same, but give it other defaults.
+# Both upstreams have this type, with different defaults.
 _GIE_PREFIX = {"max_prefix_blocks_to_match": 256, "max_prefix_tokens_to_match": 0, "minimum_block_tokens": 1}
 _GIE_ONLY = MappingProxyType({GIE: MappingProxyType(_GIE_PREFIX)})
 
@@ -104,7 +104,7 @@ POLICIES: Mapping[str, str] = MappingProxyType({
     "static-usage-limit-policy": "usage limit policy",
 })  # fmt: skip
 
-# Known upstream, not here yet: they load, and this is what is then missing.
+# Types of upstream that are not here yet. They load; the text says what is then missing.
 KNOWN_UPSTREAM: Mapping[str, str] = MappingProxyType({
     # Handlers
     "pd-profile-handler": "only the decode profile runs; use disagg-profile-handler",
@@ -160,7 +160,7 @@ KNOWN_UPSTREAM: Mapping[str, str] = MappingProxyType({
     "vllmgrpc-parser": "gRPC bodies are not read; such requests are picked by load alone",
     "vertexai-parser": "gRPC bodies are not read; such requests are picked by load alone",
 })  # fmt: skip
-# Of those, the ones that choose profiles, and the ones that read bodies.
+# Of those, the parsers and the profile handlers.
 KNOWN_PARSERS = frozenset({"vllmgrpc-parser", "vertexai-parser"})
 KNOWN_HANDLERS = frozenset({"pd-profile-handler", "data-parallel-profile-handler", "disagg-headers-handler"})
 

@@ -1,4 +1,4 @@
-"""Makes a frozen dataclass of a YAML mapping, its fields being the only valid keys. Pure.
+"""An object of a configuration becomes a frozen dataclass, whose fields are the only valid keys. Pure.
 
 Field names are snake_case and keys camelCase; `epp.scheduling.plugin.parameter` carries what else is needed. Values
 for which an apiVersion has defaults of its own come as `defaults`.

@@ -1,4 +1,4 @@
-"""Tells every plugin type with its parameters, from the code itself: `epp plugins` and docs/plugins.md. Pure."""
+"""Describes every plugin type and its parameters from the code: `epp plugins` and docs/plugins.md. Pure."""
 
 import dataclasses
 import types

@@ -1,4 +1,4 @@
-"""Where each engine's metrics carry the figures the picker needs. Pure values; the exposition parser follows them."""
+"""In which metrics each engine reports the figures that the picker needs. Pure values for the exposition parser."""
 
 import re
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def selector(text: str) -> MetricSelector | None:
 
 @dataclass(frozen=True, slots=True)
 class EngineMapping:
-    """One engine's families. None: the engine does not tell."""
+    """One engine's families. None: the engine does not report the figure."""
 
     waiting: MetricSelector | None = None
     running: MetricSelector | None = None
@@ -122,7 +122,7 @@ class EngineConfig:
         return None
 
     def mapping(self) -> EngineMapping:
-        """As the parser wants it; an empty spec is a figure the engine does not tell."""
+        """As the parser wants it; an empty spec is a figure that the engine does not report."""
         waiting, running, usage, lora, info, size, count = (selector(text) for text in self._specs())
         return EngineMapping(
             waiting, running, usage, lora, info, self.cache_block_size_label_name, self.cache_num_blocks_label_name,
@@ -138,7 +138,7 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class CoreMetricsExtractor:
-    """Knows in which families each engine tells its load."""
+    """Finds an engine's load in its metrics."""
 
     engine_label_key: str = parameter(ENGINE_LABEL, "the endpoint label that names the engine")
     default_engine: str = parameter("vllm", "the engine of endpoints without that label")
@@ -166,7 +166,7 @@ class MetricsDataSource:
     """Scrapes each endpoint's metrics."""
 
     scheme: str = parameter("http", "how the endpoint is asked", choices=("http", "https"))
-    path: str = parameter("/metrics", "where the endpoint tells its load")
+    path: str = parameter("/metrics", "where the endpoint reports its load")
     insecure_skip_verify: bool = parameter(True, "with https, do not verify the endpoint's certificate")
     port: int = parameter(0, "another port than the endpoint's own; 0 is the endpoint's", minimum=0, maximum=65_535)
     interval: Seconds | None = parameter(

@@ -1,4 +1,4 @@
-"""The `flowControl` section: read and checked whole, so that a configuration that uses it loads. Pure values."""
+"""The `flowControl` section as values, so that a configuration that has one loads and is checked. Pure."""
 
 from dataclasses import dataclass
 

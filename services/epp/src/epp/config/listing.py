@@ -1,4 +1,4 @@
-"""The plugins that a file lists, and what names of plugins elsewhere in it mean. Pure."""
+"""The plugins that a configuration lists, and the references to them in its other sections. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

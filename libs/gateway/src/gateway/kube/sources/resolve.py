@@ -61,7 +61,7 @@ class Resolver:
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="resolve")
 
     async def resolve(self, names: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
-        """Ask for every name once; the addresses known after that. Names that nobody wants any more are forgotten."""
+        """Look every name up once; the addresses known after that. Names that are no longer wanted are forgotten."""
         loop = asyncio.get_running_loop()
         for name in names - self._pending.keys():
             self._pending[name] = loop.run_in_executor(self._threads, self._lookup, name)
