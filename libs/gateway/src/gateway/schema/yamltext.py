@@ -7,7 +7,7 @@ The parser's events are taken one by one, so that a bound ends a hostile text be
 is shared, but counts each time towards the bounds, since readers walk it each time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from gateway.schema.values import Value
 
 MAX_NODES: Final = 200_000  # values of one document; an alias bomb ends here instead of in memory
 MAX_DEPTH: Final = 64  # no API type nests deeper than a third of this
+PAUSE_NODES: Final = 200  # values between two pauses, some 0.5 ms of work
 
 _STR: Final = "tag:yaml.org,2002:str"
 _TEXT_TAGS: Final = frozenset({_STR, "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
@@ -38,12 +39,22 @@ class Located:
     lines: Mapping[str, int]
 
 
-def parse(text: str, source: str, findings: Findings) -> Iterator[Located]:
-    """Every document of a text, one at a time. A mistake ends the iteration with a problem."""
+Pause = Callable[[], None]
+
+
+def no_pause() -> None:
+    """Nobody waits while this text is read."""
+
+
+def parse(text: str, source: str, findings: Findings, pause: Pause = no_pause) -> Iterator[Located]:
+    """Every document of a text, one at a time. A mistake ends the iteration with a problem.
+
+    `pause` is called between pieces of work, so that a thread can let others run while it reads a long document.
+    """
     if source.endswith(".json"):
         text = text.replace("\t", " ")  # YAML forbids tabs between tokens; inside a JSON string there can be none
     try:
-        yield from _documents(text, source, findings)
+        yield from _documents(text, source, findings, pause)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = min(mark.line, text.count("\n")) + 1 if mark else 0  # the end of a text counts as a line of its own
@@ -71,13 +82,13 @@ def one(text: str, source: str, findings: Findings) -> Value | None:
     return Value(found[0].data, "", Origin(source, found[0].lines), findings)
 
 
-def _documents(text: str, source: str, findings: Findings) -> Iterator[Located]:
+def _documents(text: str, source: str, findings: Findings, pause: Pause) -> Iterator[Located]:
     loader = yaml.CSafeLoader(text)
     try:
         event = loader.get_event()
         while type(event) is not yaml.StreamEndEvent:
             if type(event) is yaml.DocumentStartEvent:
-                reading = _Reading(loader, source, findings)
+                reading = _Reading(loader, source, findings, pause)
                 data = reading.value(loader.get_event(), "", 0)
                 yield Located(data, reading.lines)
             event = loader.get_event()
@@ -97,11 +108,12 @@ class _Anchored:
 class _Reading:
     """Builds the data of one document from events."""
 
-    def __init__(self, loader: Any, source: str, findings: Findings) -> None:
+    def __init__(self, loader: Any, source: str, findings: Findings, pause: Pause) -> None:
         self.lines: dict[str, int] = {}
         self._next = loader.get_event
         self._source = source
         self._findings = findings
+        self._pause = pause
         self._anchors: dict[str, _Anchored] = {}
         self._nodes = 0
         self._deepest = 0
@@ -186,6 +198,8 @@ class _Reading:
     def _count(self, event: Any, nodes: int, depth: int) -> None:
         self._nodes += nodes
         self._deepest = max(self._deepest, depth)
+        if self._nodes % PAUSE_NODES == 0:
+            self._pause()
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
             words = f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else f"more than {MAX_NODES} values"
             raise yaml.composer.ComposerError(None, None, words, event.start_mark)

@@ -10,7 +10,7 @@ from gateway.kube.objects import Parsed
 from gateway.kube.reading.documents import Document, Identity, documents
 from gateway.kube.reading.table import read
 from gateway.schema.problems import Findings, Place, Problem
-from gateway.schema.yamltext import parse
+from gateway.schema.yamltext import Pause, no_pause, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,13 @@ class Contents:
     problems: tuple[Problem, ...] = ()
 
 
-def entries(text: str, file: str, problems: list[Problem]) -> Iterator[Entry]:
+def entries(text: str, file: str, problems: list[Problem], pause: Pause = no_pause) -> Iterator[Entry]:
     """The objects of a text, one at a time; what is wrong with the text itself is added to `problems`."""
     findings = Findings(problems)
-    for located in parse(text, file, findings):
+    for located in parse(text, file, findings, pause):
         for document in documents(located, file, findings):
             yield _entry(document)
+            pause()
 
 
 def _entry(document: Document) -> Entry:

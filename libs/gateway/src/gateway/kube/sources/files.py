@@ -5,21 +5,20 @@ the folders costs one `stat` for each file, an edit the parsing of the files tha
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gateway.kube.reading.contents import Contents, Entry, entries
+from gateway.kube.reading.contents import Contents, entries
 from gateway.kube.resolution.merging import Loaded, merged
 from gateway.schema.problems import Place, Problem
+from gateway.schema.yamltext import Pause, no_pause
 from gateway.service import clock
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # an etcd object has at most 1.5 MiB
 MAX_FILES: Final = 10_000  # more is a folder given by mistake, such as a home directory
-
-Pause = Callable[[], None]  # called between two pieces of work, each some 0.3 ms long
 
 
 class Stamp(NamedTuple):
@@ -46,7 +45,7 @@ class _Folder:
 class FolderReader:
     """Reads folders; one thread at a time may use it."""
 
-    def __init__(self, dirs: Sequence[Path], pause: Pause = lambda: None) -> None:
+    def __init__(self, dirs: Sequence[Path], pause: Pause = no_pause) -> None:
         self._dirs = tuple(dirs)
         self._pause = pause
         self._seen: tuple[_Folder, ...] = ()
@@ -94,11 +93,8 @@ class FolderReader:
         except UnicodeDecodeError as error:
             return _refused(file, f"not UTF-8 at byte {error.start}")
         problems: list[Problem] = []
-        found: list[Entry] = []
-        for entry in entries(text, file, problems):
-            found.append(entry)
-            self._pause()
-        return Contents(tuple(found), tuple(problems))
+        found = tuple(entries(text, file, problems, self._pause))
+        return Contents(found, tuple(problems))
 
 
 def files(folder: Path) -> Iterator[str]:

@@ -1,0 +1,68 @@
+"""Discovery takes every good change of a source, whatever the source is, and keeps the last good pools."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from epp.discovery import Discovery, Pools
+from epp.domain import PoolId
+from gateway.kube.sources.files import load
+from gateway.kube.sources.source import Snapshot, Source, Statuses
+from gateway.schema.problems import Place, Problem
+
+POOL = """
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata: {name: a}
+spec: {selector: {matchLabels: {app: x}}, targetPorts: [{number: 80}]}
+"""
+SLICE = """
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: s, labels: {{app: x}}}}
+addressType: IPv4
+endpoints: [{{addresses: [{address}]}}]
+"""
+WRONG = (Problem(Place("InferencePool default/a"), "spec", "required"),)
+
+
+class Listed:
+    """A source whose snapshots are known beforehand."""
+
+    def __init__(self, *snapshots: Snapshot) -> None:
+        self._snapshots = snapshots
+
+    async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
+        for snapshot in self._snapshots:
+            yield snapshot
+
+    async def report(self, statuses: Statuses, /) -> None:
+        raise AssertionError("the picker has no status to report")
+
+
+def snapshot(folder: Path, text: str, problems: tuple[Problem, ...] = ()) -> Snapshot:
+    (folder / "a.yaml").write_text(text)
+    return Snapshot(load([folder]).manifests, {}, problems)
+
+
+async def followed(source: Source) -> list[list[str]]:
+    """The endpoints of the pool at each change."""
+    taken: list[Pools] = []
+    await Discovery(source, taken.append).follow()
+    return [[endpoint.id for endpoint in pools[PoolId("default/a")].endpoints] for pools in taken]
+
+
+async def test_each_change_is_taken_once(tmp_path: Path) -> None:
+    first = snapshot(tmp_path, POOL + SLICE.format(address="10.0.0.1"))
+    same = snapshot(tmp_path, "# moved\n" + POOL + SLICE.format(address="10.0.0.1"))
+    second = snapshot(tmp_path, POOL + SLICE.format(address="10.0.0.2"))
+
+    assert await followed(Listed(first, same, second)) == [["10.0.0.1:80"], ["10.0.0.2:80"]]
+
+
+async def test_nothing_is_taken_before_the_first_good_snapshot(tmp_path: Path) -> None:
+    empty = snapshot(tmp_path, "", WRONG)
+    good = snapshot(tmp_path, POOL)
+    kept = good._replace(problems=WRONG)
+
+    assert await followed(Listed(empty, good, kept)) == [[]]
