@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import gc
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -296,6 +298,27 @@ async def test_a_push_after_the_end_does_nothing() -> None:
         await until(lambda: server.talks[0].closed == 1)
         server.talks[0].release(Proceed(Mutation()))
         await asyncio.sleep(0.05)
+
+
+async def test_what_an_rpc_held_is_freed_without_the_collector() -> None:
+    opened: list[weakref.ref[Talk]] = []
+
+    def conversation(metadata: Mapping[str, str], push: Push) -> Talk:
+        talk = Talk(dict(metadata), push, ends=False)
+        opened.append(weakref.ref(talk))
+        return talk
+
+    processor = ExternalProcessor(conversation, Codec(), lambda: 0.0, Counts())
+    gc.disable()
+    try:
+        async with serving([processor], "127.0.0.1:0") as port, channel(port) as client:
+            call = stream(client)
+            await picked(call)
+            await call.done_writing()
+            assert await call.code() is grpc.StatusCode.OK
+            await until(lambda: opened[0]() is None)
+    finally:
+        gc.enable()
 
 
 async def test_a_drain_waits_for_a_request_that_waits() -> None:

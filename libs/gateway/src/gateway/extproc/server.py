@@ -84,8 +84,9 @@ class _Outbox:
             self._writers.create_task(self._flush_pushed())
 
     def close(self) -> None:
-        """Take no further reply."""
+        """Take no further reply, and let go of the call: a cycle would keep each one until the collector runs."""
         self._is_open = False
+        self._on_pushed = _ignore
 
     async def _flush_pushed(self) -> None:
         if not self._is_writing:
@@ -97,6 +98,10 @@ class _Outbox:
         while self._replies:
             await self._write(self._encode(self._replies.popleft()))
         self._is_writing = False
+
+
+def _ignore() -> None:
+    """After the end there is nothing to release."""
 
 
 @dataclass(slots=True)
