@@ -366,7 +366,7 @@ def test_a_pod_is_read_with_its_metadata() -> None:
     assert (found.addresses, found.ready, found.serves) == (("10.0.0.1", "fd00::1"), True, False)
     assert [(port.name, port.port, port.protocol) for port in found.ports] == [("http", 8000, "TCP"), ("", 9090, "UDP")]
     meta = found.meta
-    assert (meta.uid, meta.generation, meta.resource_version) == ("7d3f", 3, "1234")
+    assert (meta.api_version, meta.uid, meta.generation, meta.resource_version) == ("v1", "7d3f", 3, "1234")
     assert (dict(meta.labels), dict(meta.annotations)) == ({"app": "a"}, {"note": "b"})
     assert (meta.created, meta.deleted) == ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")
 

@@ -40,7 +40,7 @@ class Discovery:
     async def _take(self, snapshot: Snapshot) -> None:
         manifests, addresses = snapshot.manifests, snapshot.addresses
         self._resolved = await asyncio.to_thread(self._resolved.following, manifests, addresses)
-        self.base_models = base_models(manifests).names
+        self.base_models = (await asyncio.to_thread(base_models, manifests)).names
         before, self.pools = self.pools, self._resolved.pools
         if before is None or self.pools != before:
             self._describe(before or {}, self.pools)

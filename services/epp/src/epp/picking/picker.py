@@ -158,7 +158,7 @@ class Picker:
             known = self._pools.get(id_)
             if known is None:
                 self._pools[id_] = self._prepare(PoolState(spec, now))
-            else:
+            elif known.spec is not spec:  # discovery hands on the same value for a pool that did not change
                 known.replace(spec, now)
 
     def observe(self, pool: PoolId, endpoint: EndpointId, metrics: EngineMetrics | ScrapeFault, now: float) -> None:

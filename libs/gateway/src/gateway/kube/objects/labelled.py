@@ -29,5 +29,7 @@ class Labelled(Generic[T]):
     def select(self, namespace: str, labels: Mapping[str, str]) -> Iterator[T]:
         """The objects of a namespace that have all these labels, in their order; without labels, all of them."""
         lists = [self._by_label.get((namespace, *label), []) for label in labels.items()]
+        if len(lists) == 1:
+            return iter(lists[0])
         fewest = min(lists, key=len, default=self._by_namespace.get(namespace, []))
         return (found for found in fewest if all(found.meta.labels.get(key) == labels[key] for key in labels))

@@ -37,7 +37,7 @@ class ObjectKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """An object's metadata. Where it was written and which version of it this is do not make two objects differ."""
+    """An object's metadata. Two objects do not differ by where they were written, nor by their versions."""
 
     id: ObjectName
     labels: Mapping[str, str]
@@ -45,6 +45,7 @@ class Meta:
     created: str  # creationTimestamp, empty when absent
     uid: str = ""
     generation: int | None = None
+    api_version: str = field(default="", compare=False)  # as written: a status goes back under it
     resource_version: str = field(default="", compare=False)
     deleted: str = ""  # deletionTimestamp: the object is about to go
     place: Place = field(default=Place(""), compare=False)

@@ -54,7 +54,7 @@ def cluster_document(data: Mapping[str, object]) -> Document | None:
     if found is None:
         return None
     value = Value(data, "", Origin(found.value.origin.subject), Findings())
-    return Document(value, found.api_version, found.kind, _meta(Fields(value)))
+    return Document(value, found.api_version, found.kind, _meta(Fields(value), found.api_version))
 
 
 def _objects(data: object, origin: Origin, findings: Findings) -> Iterator[Document]:
@@ -78,10 +78,10 @@ def _objects(data: object, origin: Origin, findings: Findings) -> Iterator[Docum
     name = ObjectName(str(found.get("namespace") or DEFAULT_NAMESPACE), str(found.get("name") or ""))
     named = Origin(origin.source, origin.lines, f"{kind} {name}", origin.prefix)
     value = Value(data, "", named, Findings())
-    yield Document(value, api_version, kind, _meta(Fields(value)))
+    yield Document(value, api_version, kind, _meta(Fields(value), api_version))
 
 
-def _meta(top: Fields) -> Meta:
+def _meta(top: Fields, api_version: str) -> Meta:
     metadata = top.child("metadata") or Fields(top.at("metadata"))
     return Meta(
         id=ObjectName(metadata.text("namespace") or DEFAULT_NAMESPACE, metadata.text("name")),
@@ -90,6 +90,7 @@ def _meta(top: Fields) -> Meta:
         created=metadata.text("creationTimestamp"),
         uid=metadata.text("uid"),
         generation=metadata.integer("generation", 0, MAX_INTEGER),
+        api_version=api_version,
         resource_version=metadata.text("resourceVersion"),
         deleted=metadata.text("deletionTimestamp"),
         place=top.at("").place,
