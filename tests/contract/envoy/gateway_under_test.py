@@ -12,8 +12,8 @@ from pathlib import Path
 import aiohttp
 
 from controlplane.options import Options
-from controlplane.publish import publish
 from controlplane.render import render
+from controlplane.xds.files import FolderServer
 from gateway.kube.sources.files import load
 
 HOST = "127.0.0.1"
@@ -58,6 +58,7 @@ class Gateway:
     admin: int
     options: Options
     session: aiohttp.ClientSession
+    server: FolderServer
     process: subprocess.Popen[bytes] | None = None
     files: dict[str, str] = field(default_factory=dict)
 
@@ -74,7 +75,9 @@ class Gateway:
             (manifests / f"{name}.yaml").write_text(text)
         loaded = load([manifests])
         assert not loaded.problems, loaded.problems
-        await publish(self.folder / "xds", render(loaded.manifests, {}, self.options).files)
+        rendered = render(loaded.manifests, {}, self.options)
+        assert rendered.faults == ()
+        await self.server.serve(rendered.snapshot)
 
     async def stats(self, pattern: str) -> dict[str, int]:
         async with self.session.get(f"http://{HOST}:{self.admin}/stats?format=json&filter={pattern}") as answer:
@@ -97,7 +100,7 @@ async def running(
     xds = folder / "xds"
     options = replace(options, xds_dir=str(xds), listen_address=HOST, port_map={80: port})
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-        gateway = Gateway(folder, port, admin, options, session)
+        gateway = Gateway(folder, port, admin, options, session, FolderServer(xds))
         await gateway.apply(**files)
         overlay = {
             "admin": {"address": {"socket_address": {"address": HOST, "port_value": admin}}},

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from controlplane import publish
 from controlplane.options import PickerTransport
+from controlplane.xds.files import FolderServer, restored
+from controlplane.xds.resources import names
+from controlplane.xds.snapshot import snapshot_of
 from tests.contract.envoy.conftest import ROUTE, Bed
 from tests.contract.envoy.gateway_under_test import pool, slice_of
+from tests.unit.controlplane.folders import published
 
 pytestmark = pytest.mark.envoy
 
@@ -98,7 +101,8 @@ async def test_a_changed_filter_chain_lets_streams_finish(bed: Bed, unused_tcp_p
 
 @BY_EXT_PROC
 async def test_a_file_written_in_place_is_ignored_and_a_rename_taken(bed: Bed) -> None:
-    path = bed.gateway.folder / "xds" / "rds" / "listener_80_bbr_ext_proc.json"
+    folder = bed.gateway.folder / "xds"
+    path = folder / "rds" / "listener_80_bbr_ext_proc.json"
     figure = "http.listener_80.rds.listener_80_bbr_ext_proc.config_reload"
     count = (await bed.gateway.stats(f"^{figure}$"))[figure]
     document = json.loads(path.read_bytes())
@@ -108,13 +112,9 @@ async def test_a_file_written_in_place_is_ignored_and_a_rename_taken(bed: Bed) -
     path.write_bytes(json.dumps(document).encode())
     await asyncio.sleep(0.3)
     in_place = (await bed.gateway.stats(f"^{figure}$"))[figure]
-    await publish.publish(
-        bed.gateway.folder / "xds",
-        {
-            **publish.read(bed.gateway.folder / "xds"),
-            "rds/listener_80_bbr_ext_proc.json": json.dumps({**document, "version_info": "renamed"}).encode(),
-        },
-    )
+    resources = {kind: [item.body for item in found] for kind, found in restored(folder).resources.items()}
+    resources[names.ROUTES_TYPE] = [{**body, "vhds": None} for body in resources[names.ROUTES_TYPE]]
+    await FolderServer(folder).serve(snapshot_of(resources))
     await bed.gateway.until(figure, count + 1)
 
     assert in_place == count
@@ -123,13 +123,13 @@ async def test_a_file_written_in_place_is_ignored_and_a_rename_taken(bed: Bed) -
 @BY_EXT_PROC
 async def test_every_edit_of_one_kind_writes_only_its_files(bed: Bed) -> None:
     folder = bed.gateway.folder / "xds"
-    before = {name: (folder / name).stat().st_ino for name in publish.read(folder)}
+    before = {name: (folder / name).stat().st_ino for name in published(folder)}
 
     await bed.gateway.apply()
-    unchanged = {name: (folder / name).stat().st_ino for name in publish.read(folder)}
+    unchanged = {name: (folder / name).stat().st_ino for name in published(folder)}
     moved = bed.gateway.files["endpoints"].replace("name: open-0", "name: open-9").replace(str(bed.dead), "9")
     await bed.gateway.apply(endpoints=moved)
-    after = {name: (folder / name).stat().st_ino for name in publish.read(folder)}
+    after = {name: (folder / name).stat().st_ino for name in published(folder)}
 
     assert unchanged == before
     assert {name for name in after if after[name] != before[name]} == {

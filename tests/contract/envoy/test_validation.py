@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from controlplane.options import Options, PickerTransport
-from controlplane.render import CDS, LDS, render
+from controlplane.render import render
+from controlplane.xds.files import contents
 from gateway.kube.sources.files import load
 
 pytestmark = pytest.mark.envoy
@@ -37,12 +38,14 @@ def folders(root: Path, name: str) -> list[Path]:
 def test_envoy_accepts(envoy_binary: Path, root: Path, tmp_path: Path, name: str, options: Options) -> None:
     loaded = load(folders(root, name))
     assert loaded.problems == ()
-    files = render(loaded.manifests, ADDRESSES, replace(options, xds_dir=str(tmp_path))).files
+    rendered = render(loaded.manifests, ADDRESSES, replace(options, xds_dir=str(tmp_path)))
+    assert rendered.faults == ()
+    files = contents(rendered.snapshot)
     for file, content in files.items():
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_bytes(content)
     node = {"id": "test", "cluster": "test"}
-    static = {"node": node, "static_resources": {"listeners": _listeners(files), "clusters": _plain(files[CDS])}}
+    static = {"node": node, "static_resources": {"listeners": _listeners(files), "clusters": _plain(files["cds.json"])}}
     (tmp_path / "static.json").write_text(json.dumps(static))
 
     arguments = [str(envoy_binary), "--mode", "validate", "-c", str(tmp_path / "static.json"), "--log-level", "error"]
@@ -60,7 +63,7 @@ def _plain(content: bytes) -> list[dict[str, object]]:
 
 def _listeners(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
     """The listeners with their route configuration inside."""
-    listeners: list[dict[str, Any]] = json.loads(files[LDS])["resources"]
+    listeners: list[dict[str, Any]] = json.loads(files["lds.json"])["resources"]
     for listener in listeners:
         del listener["@type"]
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]

@@ -15,8 +15,8 @@ import pytest
 
 from controlplane.__main__ import arguments, main, options
 from controlplane.options import Options, PickerTransport
-from controlplane.publish import read
 from tests.conftest import free_ports
+from tests.unit.controlplane.folders import published
 from tests.unit.controlplane.manifest_texts import gateway, pool, route, service, to_pool
 
 HOST = "127.0.0.1"
@@ -65,7 +65,7 @@ async def test_edits_are_published_mistakes_are_reported_and_the_last_good_files
     async with running(tmp_path) as (process, session, url):
         shown = await until(session, url, lambda found: found["published"])
         assert [item["name"] for item in shown["pools"]] == ["p"]
-        first = read(tmp_path / "out")
+        first = published(tmp_path / "out")
         assert set(first) >= {"lds.json", "cds.json", "rds/listener_80_bbr_ext_proc.json", "eds/pool_default_p.json"}
         assert [await status(session, url + path) for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
 
@@ -74,12 +74,12 @@ async def test_edits_are_published_mistakes_are_reported_and_the_last_good_files
         (problem,) = broken["problems"]
         assert (problem["file"], problem["field"]) == (str(manifest), "spec.targetPorts[0].number")
         assert problem["line"] > 1
-        assert read(tmp_path / "out") == first
+        assert published(tmp_path / "out") == first
         assert await status(session, f"{url}/readyz") == 200
 
         manifest.write_text(GOOD.replace("value: '/'", "value: '/v1'"))
         await until(session, url, lambda found: not found["problems"])
-        assert b'"path_separated_prefix": "/v1"' in read(tmp_path / "out")["rds/listener_80_bbr_ext_proc.json"]
+        assert b'"path_separated_prefix": "/v1"' in published(tmp_path / "out")["rds/listener_80_bbr_ext_proc.json"]
 
         process.terminate()
         _, logged = await process.communicate()
@@ -202,7 +202,9 @@ def test_render_writes_the_files_once(tmp_path: Path, root: Path) -> None:
         main(["render", *folders, "--output-dir", str(tmp_path), "--port-map", "80=8080", "--no-bbr"])
 
     assert end.value.code == 0
-    assert json.loads(read(tmp_path)["lds.json"])["resources"][0]["address"]["socket_address"]["port_value"] == 8080
+    assert (
+        json.loads(published(tmp_path)["lds.json"])["resources"][0]["address"]["socket_address"]["port_value"] == 8080
+    )
 
 
 def test_the_command_line_becomes_options(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from controlplane import app
 from controlplane.options import Options, PickerTransport
-from controlplane.publish import publish
-from controlplane.render import render
-from controlplane.status import complaints, summary
+from controlplane.render import Rendered, render
+from controlplane.status.report import complaints, summary
+from controlplane.xds.files import FolderServer
 from gateway.kube.resolution.base_models import base_models
 from gateway.kube.resolution.endpoints import hostnames
 from gateway.kube.resolution.merging import Loaded
@@ -64,7 +64,7 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add("--stream-idle-timeout", type=float, default=DEFAULT.stream_idle_timeout, metavar="SECONDS",
         help="without a byte either way (default 900)")  # fmt: skip
     add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
-    add("--picker-http-port", type=int, default=DEFAULT.picker_http_port, help="of the picker's HTTP door")
+    add("--picker-http-port", type=int, default=DEFAULT.picker_http_port, help="of the picker's HTTP transport")
     add("--picker-timeout", type=float, default=DEFAULT.picker_timeout, metavar="SECONDS",
         help="until a silent picker counts as failed (default 2)")  # fmt: skip
 
@@ -125,30 +125,32 @@ def _check(given: argparse.Namespace) -> int:
     loaded = load(given.config_dir)
     if _report(loaded):
         return 1
-    found = render(loaded.manifests, asyncio.run(_resolved(loaded)), DEFAULT).status
-    for note in (*base_models(loaded.manifests).conflicts, *complaints(found)):
+    rendered = render(loaded.manifests, asyncio.run(_resolved(loaded)), DEFAULT)
+    for note in (*base_models(loaded.manifests).conflicts, *complaints(rendered.status)):
         print(f"note: {note}", file=sys.stderr)
-    print(summary(found))
-    return 0
+    print(summary(rendered.status))
+    return _faults(rendered)
 
 
 def _render(given: argparse.Namespace) -> int:
     loaded = load(given.config_dir)
     if _report(loaded):
         return 1
-    asyncio.run(_render_once(given, loaded))
-    return 0
+    return asyncio.run(_render_once(given, loaded))
 
 
-async def _render_once(given: argparse.Namespace, loaded: Loaded) -> None:
+async def _render_once(given: argparse.Namespace, loaded: Loaded) -> int:
     rendered = render(loaded.manifests, await _resolved(loaded), options(given))
-    await publish(given.output_dir, rendered.files)
+    if _faults(rendered):
+        return 1
+    await FolderServer(given.output_dir).serve(rendered.snapshot)
+    return 0
 
 
 def _status(given: argparse.Namespace) -> int:
     loaded = load(given.config_dir)
     rendered = render(loaded.manifests, asyncio.run(_resolved(loaded)), options(given))
-    view = app.View(False, rendered.status, loaded.problems, loaded.notes)
+    view = app.View(status=rendered.status, problems=loaded.problems, notes=loaded.notes)
     sys.stdout.buffer.write(app.document(view))
     return 1 if loaded.problems else 0
 
@@ -167,6 +169,12 @@ def _report(loaded: Loaded) -> int:
     for problem in loaded.problems:
         print(problem, file=sys.stderr)
     return 1 if loaded.problems else 0
+
+
+def _faults(rendered: Rendered) -> int:
+    for fault in rendered.faults:
+        print(fault, file=sys.stderr)
+    return 1 if rendered.faults else 0
 
 
 if __name__ == "__main__":

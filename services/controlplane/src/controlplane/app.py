@@ -1,18 +1,23 @@
-"""The control plane's composition root: manifests in, files out, status and metrics beside."""
+"""The control plane's composition root: a source of objects in, resources for Envoy out, status and metrics beside.
+
+It serves no request of a client, and what Envoy has stays when it stops. `serve_until` runs it.
+"""
 
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 from aiohttp import web
 
-from controlplane import status
 from controlplane.metrics import Metrics
 from controlplane.options import Options
-from controlplane.publish import publish
-from controlplane.render import render
-from controlplane.status import Status
+from controlplane.render import Rendered, render
+from controlplane.status import report
+from controlplane.status.conditions import Status
+from controlplane.xds.files import FolderServer
+from controlplane.xds.snapshot import Snapshot as Resources
 from gateway.kube.sources.folders import FolderSource
 from gateway.kube.sources.source import Snapshot, Source
 from gateway.schema.problems import Problem
@@ -34,7 +39,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What /status shows; replaced whole."""
+    """The content of /status; replaced whole."""
 
     published: bool = False
     status: Status = field(default_factory=Status)
@@ -42,30 +47,49 @@ class View:
     notes: tuple[Problem, ...] = ()
 
 
-class ControlPlane:
-    """Follows the manifests. The only writer of its output folder and of its view."""
+class Server(Protocol):
+    """A way of giving Envoy a snapshot. It returns when Envoy can use it, with names of what changed."""
 
-    def __init__(self, serving: Serving, source: Source, metrics: Metrics) -> None:
-        self._serving = serving
+    async def serve(self, snapshot: Resources, /) -> tuple[str, ...]: ...
+
+
+class ControlPlane:
+    """Follows a source. The only caller of its server, and the only writer of its view."""
+
+    def __init__(self, source: Source, server: Server, metrics: Metrics, options: Options) -> None:
         self._source = source
+        self._server = server
         self._metrics = metrics
+        self._options = options
         self.view = View()
 
     async def follow(self) -> None:
-        """Publish every good state of the manifests, and say what is wrong with the others."""
+        """Serve every good state of the objects, and report what is wrong with the others."""
         async for snapshot in self._source.snapshots():
             self._report(snapshot)
             if snapshot.problems and not self.view.published:
                 self.view = View(problems=snapshot.problems, notes=snapshot.notes)
                 continue
-            rendered = await asyncio.to_thread(render, snapshot.manifests, snapshot.addresses, self._serving.options)
-            written = await publish(self._serving.output_dir, rendered.files)
-            self._metrics.published(written, rendered.status)
-            for complaint in set(status.complaints(rendered.status)) - set(status.complaints(self.view.status)):
-                log.warning("an object is not served as written", complaint=complaint)
-            if written:
-                log.info("configuration published", files=len(written))
-            self.view = View(True, rendered.status, snapshot.problems, snapshot.notes)
+            rendered = await asyncio.to_thread(render, snapshot.manifests, snapshot.addresses, self._options)
+            await self._serve(rendered)
+            self.view = View(
+                published=self.view.published or not rendered.faults,
+                status=rendered.status,
+                problems=snapshot.problems,
+                notes=snapshot.notes,
+            )
+
+    async def _serve(self, rendered: Rendered) -> None:
+        for fault in rendered.faults:
+            log.error("the configuration is not whole; the last good one stays", fault=fault)
+        if rendered.faults:
+            return
+        written = await self._server.serve(rendered.snapshot)
+        self._metrics.published(written, rendered.status)
+        for complaint in set(report.complaints(rendered.status)) - set(report.complaints(self.view.status)):
+            log.warning("an object is not served as written", complaint=complaint)
+        if written:
+            log.info("configuration published", files=len(written))
 
     def _report(self, snapshot: Snapshot) -> None:
         if snapshot.problems != self.view.problems:
@@ -79,9 +103,10 @@ class ControlPlane:
 
 
 async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
-    """Build, follow, serve until asked to stop. Envoy keeps what was published."""
+    """Build, follow and serve until `stopping` is set. Envoy keeps what was published."""
     metrics = Metrics()
-    plane = ControlPlane(serving, FolderSource(serving.config_dirs), metrics)
+    server = FolderServer(serving.output_dir)
+    plane = ControlPlane(FolderSource(serving.config_dirs), server, metrics, serving.options)
 
     async def show(_request: web.Request) -> web.Response:
         return web.Response(body=document(plane.view), content_type="application/json")
@@ -102,7 +127,7 @@ def document(view: View) -> bytes:
         "published": view.published,
         "problems": [_problem(problem) for problem in view.problems],
         "notes": [_problem(note) for note in view.notes],
-        **status.tree(view.status),
+        **report.tree(view.status),
     }
     return orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 

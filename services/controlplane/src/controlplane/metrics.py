@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from controlplane.status import Status
+from controlplane.status.conditions import Status
 
 
 class Metrics:

@@ -38,7 +38,7 @@ class Options:
 
     picker: PickerTransport = PickerTransport.EXT_PROC
     picker_http_port: int = ports.EPP_HTTP
-    """Port of the picker's HTTP door, on the hosts of its Service, where the pool does not name one."""
+    """Port of the picker's HTTP transport, on the hosts of its Service, where the pool does not name one."""
 
     picker_timeout: float = 2.0
     """Seconds until a silent picker counts as failed; then the pool's failure mode decides."""

@@ -1,0 +1,74 @@
+"""The values of a plan about requests: which hosts are served, by which rules in which order, and to whom. Pure."""
+
+from dataclasses import dataclass
+
+from controlplane.status.conditions import Condition
+from gateway.kube.objects import (
+    Gateway,
+    HTTPRoute,
+    InferencePool,
+    Listener,
+    ObjectName,
+    RouteFilter,
+    RouteMatch,
+    RouteRule,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A route that a listener serves, for the host names that both have."""
+
+    gateway: Gateway
+    listener: Listener
+    route: HTTPRoute
+    hostnames: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePortRef:
+    """One port of a Service."""
+
+    id: ObjectName
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a share of a rule's requests goes: a pool, a Service, or (with a fault) nowhere."""
+
+    weight: int
+    filters: tuple[RouteFilter, ...]
+    target: InferencePool | ServicePortRef | None
+    fault: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One match of one rule on one host."""
+
+    route: HTTPRoute
+    rule_index: int
+    match_index: int
+    hostname: str
+    match: RouteMatch
+    rule: RouteRule
+    backends: tuple[Backend, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.route.meta.id}/{self.rule_index}/{self.match_index}"
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """All entries that serve a host, in the order in which they are tried."""
+
+    hostname: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def pools(self) -> tuple[InferencePool, ...]:
+        """Every pool that an entry leads to, once, in order."""
+        found = (backend.target for entry in self.entries for backend in entry.backends)
+        return tuple({target.meta.id: target for target in found if isinstance(target, InferencePool)}.values())

@@ -1,0 +1,104 @@
+"""The endpoint picker of a pool: where it is, over which transport it is asked, and why. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from controlplane.options import Options, PickerTransport
+from controlplane.status.conditions import Condition, unmet
+from gateway.kube.objects import DestinationRule, InferencePool, Manifests, ObjectName
+from gateway.kube.resolution.endpoints import Addresses, HostPort, service_endpoints, service_hostname
+
+TRANSPORT_ANNOTATION = "pointsman.dev/picker"
+HTTP_PORT_ANNOTATION = "pointsman.dev/picker-http-port"
+
+
+@dataclass(frozen=True, slots=True)
+class Picker:
+    """The picker of one pool. `transport` is the one asked; its HTTP port is on the same hosts as its gRPC port."""
+
+    service: ObjectName
+    port: int
+    endpoints: tuple[HostPort, ...]
+    rule: DestinationRule | None
+    transport: PickerTransport
+    reason: str
+    http_port: int
+
+    @property
+    def http_endpoints(self) -> tuple[HostPort, ...]:
+        """The same hosts on the HTTP port."""
+        return tuple(dict.fromkeys(HostPort(found.address, self.http_port) for found in self.endpoints))
+
+    @property
+    def hostname(self) -> str:
+        return service_hostname(self.service.namespace, self.service.name)
+
+
+def picker(
+    pool: InferencePool, manifests: Manifests, addresses: Addresses, options: Options
+) -> Picker | Condition | None:
+    """The pool's picker; a condition when its reference leads nowhere; None when it has no reference."""
+    ref = pool.picker
+    if ref is None:
+        return None
+    service = ObjectName(pool.meta.id.namespace, ref.name)
+    if ref.kind != "Service" or ref.group:
+        return unmet("ResolvedRefs", "InvalidExtensionRef", f"{ref.kind} {service} is no Service")
+    endpoints = service_endpoints(manifests, *service, ref.port, addresses)
+    if service not in manifests.services and not endpoints:
+        return unmet("ResolvedRefs", "InvalidExtensionRef", f"no Service {service}, and no address of it")
+    if service in manifests.services and manifests.services[service].type == "ExternalName":
+        return unmet("ResolvedRefs", "InvalidExtensionRef", f"Service {service} is an ExternalName")
+    rule = next(_rules(manifests, service), None)
+    transport, reason = _transport(pool, manifests, options)
+    return Picker(
+        service=service,
+        port=ref.port,
+        endpoints=endpoints,
+        rule=rule,
+        transport=transport,
+        reason=reason,
+        http_port=_http_port(pool, options),
+    )
+
+
+def _transport(pool: InferencePool, manifests: Manifests, options: Options) -> tuple[PickerTransport, str]:
+    """The transport, and why, for people."""
+    written = pool.meta.annotations.get(TRANSPORT_ANNOTATION)
+    source = f"annotation {TRANSPORT_ANNOTATION}" if written else "--picker"
+    if written is not None and written not in tuple(PickerTransport):
+        return PickerTransport.EXT_PROC, f"{source}: {written!r} is none of {', '.join(PickerTransport)}"
+    wanted = PickerTransport(written) if written else options.picker
+    rewrites = _rewrites(pool, manifests)
+    if wanted is PickerTransport.AUTO and rewrites:
+        return PickerTransport.EXT_PROC, f"{source} auto: {rewrites} rewrites the model, which needs the body"
+    if wanted is PickerTransport.AUTO:
+        return PickerTransport.HTTP, f"{source} auto: nothing rewrites the body"
+    if wanted is PickerTransport.HTTP and rewrites:
+        return wanted, f"{source} http; but {rewrites} rewrites the model, and such requests will fail"
+    return wanted, f"{source} {wanted}"
+
+
+def _rewrites(pool: InferencePool, manifests: Manifests) -> str:
+    """An object that makes the picker change bodies of this pool, or nothing."""
+    for name, rewrite in sorted(manifests.rewrites.items()):
+        if rewrite.pool == pool.meta.id:
+            return f"InferenceModelRewrite {name}"
+    for name, model in sorted(manifests.models.items()):
+        if model.pool == pool.meta.id and any(target.model != model.model_name for target in model.targets):
+            return f"InferenceModel {name}"
+    return ""
+
+
+def _http_port(pool: InferencePool, options: Options) -> int:
+    written = pool.meta.annotations.get(HTTP_PORT_ANNOTATION, "")
+    return int(written) if written.isdecimal() and 0 < int(written) < 65536 else options.picker_http_port
+
+
+def _rules(manifests: Manifests, service: ObjectName) -> Iterator[DestinationRule]:
+    """DestinationRules whose host is the Service, in any of the ways that Istio lets one write it."""
+    full = service_hostname(*service)
+    for name, rule in sorted(manifests.destination_rules.items()):
+        local = rule.host == service.name and name.namespace == service.namespace
+        if local or rule.host in (f"{service.name}.{service.namespace}", full, f"{full}.cluster.local"):
+            yield rule

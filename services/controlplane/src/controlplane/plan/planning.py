@@ -1,0 +1,95 @@
+"""Objects become one `Plan`: which ports serve which hosts by which rules, the pools behind them, and every condition.
+
+Pure: the same objects, addresses and options always give the same plan. It knows the Gateway API and the Inference
+Extension, and nothing of Envoy.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from controlplane.options import Options
+from controlplane.plan.attachment import attach
+from controlplane.plan.backends import Backends, all_backends, resolved_refs
+from controlplane.plan.conditions import gateway_status, pool_status
+from controlplane.plan.entries import Attachment, Entry, VirtualHost
+from controlplane.plan.lifting import Lifting, lifting
+from controlplane.plan.pickers import Picker
+from controlplane.plan.pools import PlannedPool, parents, planned_pools
+from controlplane.plan.precedence import hosts_by_port
+from controlplane.plan.services import PlannedService, planned_services
+from controlplane.status.conditions import ParentStatus, PortStatus, RouteStatus, Status
+from gateway.kube.objects import Manifests, ObjectName
+from gateway.kube.resolution.base_models import base_models
+from gateway.kube.resolution.endpoints import Addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that listeners name, the one that is bound for it, and what is served there."""
+
+    number: int
+    bound: int
+    hosts: tuple[VirtualHost, ...]
+    lifting: Lifting
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is to be served, and what every object's status says."""
+
+    ports: tuple[Port, ...]
+    pools: tuple[PlannedPool, ...]
+    services: tuple[PlannedService, ...]
+    status: Status
+
+    @property
+    def pickers(self) -> Mapping[ObjectName, Picker]:
+        """The picker of every pool that asks one."""
+        return {item.pool.meta.id: item.picker for item in self.pools if item.picker is not None}
+
+
+def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
+    """Work out everything at once."""
+    backends = all_backends(manifests, addresses)
+    attachments, routes = _attached(manifests, backends)
+    pools = planned_pools(manifests, addresses, options)
+    pickers = {item.pool.meta.id: item.picker for item in pools if item.picker is not None}
+    bases = base_models(manifests).names
+    ports = tuple(
+        Port(number, options.bound_port(number), hosts, lifting(hosts, pickers, bases, options))
+        for number, hosts in hosts_by_port(manifests, attachments, backends)
+    )
+    reached = parents(attachments, backends)
+    return Plan(
+        ports=ports,
+        pools=pools,
+        services=planned_services(_entries(ports), manifests, addresses),
+        status=Status(
+            gateways=tuple(gateway_status(gateway, attachments) for _, gateway in sorted(manifests.gateways.items())),
+            routes=routes,
+            pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
+            ports=tuple(_port_status(port) for port in ports),
+        ),
+    )
+
+
+def _attached(manifests: Manifests, backends: Backends) -> tuple[list[Attachment], tuple[RouteStatus, ...]]:
+    attachments: list[Attachment] = []
+    statuses = []
+    for _, route in sorted(manifests.routes.items()):
+        resolved = resolved_refs(backends, route)
+        found = []
+        for ref in route.parents:
+            served, accepted = attach(manifests, route, ref)
+            attachments.extend(served)
+            found.append(ParentStatus(ref.id, ref.section_name, (accepted, resolved)))
+        statuses.append(RouteStatus(route.meta.id, tuple(found)))
+    return attachments, tuple(statuses)
+
+
+def _entries(ports: tuple[Port, ...]) -> Iterator[Entry]:
+    return (entry for port in ports for host in port.hosts for entry in host.entries)
+
+
+def _port_status(port: Port) -> PortStatus:
+    return PortStatus(port.number, port.bound, port.lifting.lift.value, port.lifting.reason)

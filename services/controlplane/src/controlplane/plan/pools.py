@@ -1,0 +1,46 @@
+"""Every pool with its picker and its endpoints, and the Gateways through which it is reached. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from controlplane.options import Options
+from controlplane.plan.backends import Backends
+from controlplane.plan.entries import Attachment
+from controlplane.plan.pickers import Picker, picker
+from controlplane.status.conditions import Condition
+from gateway.kube.objects import InferencePool, Manifests, ObjectName
+from gateway.kube.resolution.endpoints import Addresses, HostPort, pool_endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPool:
+    """A pool as it is served. `fault` is why a picker that it names is not asked."""
+
+    pool: InferencePool
+    endpoints: tuple[HostPort, ...]
+    picker: Picker | None = None
+    fault: Condition | None = None
+
+
+def planned_pools(manifests: Manifests, addresses: Addresses, options: Options) -> tuple[PlannedPool, ...]:
+    """All pools by namespace and name, whether a route leads to them or not."""
+    return tuple(_planned(pool, manifests, addresses, options) for _, pool in sorted(manifests.pools.items()))
+
+
+def _planned(pool: InferencePool, manifests: Manifests, addresses: Addresses, options: Options) -> PlannedPool:
+    endpoints = tuple(HostPort(item.address, item.port) for item in pool_endpoints(pool, manifests, addresses))
+    found = picker(pool, manifests, addresses, options)
+    if isinstance(found, Condition):
+        return PlannedPool(pool, endpoints, fault=found)
+    return PlannedPool(pool, endpoints, picker=found)
+
+
+def parents(attachments: Sequence[Attachment], backends: Backends) -> Mapping[ObjectName, tuple[ObjectName, ...]]:
+    """The Gateways through which each pool is reached."""
+    found: dict[ObjectName, set[ObjectName]] = {}
+    for attachment in attachments:
+        for index in range(len(attachment.route.rules)):
+            for backend in backends[attachment.route.meta.id, index]:
+                if isinstance(backend.target, InferencePool):
+                    found.setdefault(backend.target.meta.id, set()).add(attachment.gateway.meta.id)
+    return {pool: tuple(sorted(gateways)) for pool, gateways in found.items()}

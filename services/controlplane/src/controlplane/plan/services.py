@@ -1,0 +1,46 @@
+"""The plain Services that routes send requests, or copies of them, to. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from controlplane.plan.entries import Entry, ServicePortRef
+from gateway.kube.objects import Manifests, Mirror
+from gateway.kube.resolution.endpoints import Addresses, HostPort, service_endpoints
+
+H2C_PROTOCOL = "kubernetes.io/h2c"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedService:
+    """One port of a Service as it is served."""
+
+    ref: ServicePortRef
+    endpoints: tuple[HostPort, ...]
+    h2c: bool
+
+
+def planned_services(
+    entries: Iterable[Entry], manifests: Manifests, addresses: Addresses
+) -> tuple[PlannedService, ...]:
+    """Each port of a Service that an entry leads to."""
+    refs = {ref for entry in entries for ref in _refs(entry)}
+    return tuple(
+        PlannedService(ref, service_endpoints(manifests, *ref.id, ref.port, addresses), _is_h2c(ref, manifests))
+        for ref in sorted(refs, key=lambda item: (item.id, item.port))
+    )
+
+
+def _refs(entry: Entry) -> Iterator[ServicePortRef]:
+    for backend in entry.backends:
+        if isinstance(backend.target, ServicePortRef):
+            yield backend.target
+    for item in entry.rule.filters:
+        if isinstance(item, Mirror) and item.backend.is_service:
+            yield ServicePortRef(item.backend.id, item.backend.port or 0)
+
+
+def _is_h2c(ref: ServicePortRef, manifests: Manifests) -> bool:
+    known = manifests.services.get(ref.id)
+    return known is not None and any(
+        port.port == ref.port and port.app_protocol == H2C_PROTOCOL for port in known.ports
+    )

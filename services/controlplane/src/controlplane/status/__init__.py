@@ -1,0 +1,1 @@
+"""What the control plane makes of every object, in the words of the APIs: values, and how people read them. Pure."""

@@ -1,0 +1,86 @@
+"""Conditions in the words of the Gateway API and the Inference Extension: what was accepted, and why something was not.
+
+Pure values. A plan makes them; `report` writes them down.
+"""
+
+from dataclasses import dataclass
+
+from gateway.kube.objects import ObjectName
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`type` is true or false for a `reason` that programs know and a `message` for people."""
+
+    type: str
+    is_true: bool
+    reason: str
+    message: str = ""
+
+
+def met(type_: str, reason: str, message: str = "") -> Condition:
+    """A condition that is true."""
+    return Condition(type_, True, reason, message)
+
+
+def unmet(type_: str, reason: str, message: str = "") -> Condition:
+    """A condition that is false, and why."""
+    return Condition(type_, False, reason, message)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerStatus:
+    name: str
+    attached_routes: int
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStatus:
+    id: ObjectName
+    conditions: tuple[Condition, ...]
+    listeners: tuple[ListenerStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParentStatus:
+    """What one parent makes of a route or a pool; a pool's parent is the Gateway."""
+
+    parent: ObjectName
+    section_name: str
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteStatus:
+    id: ObjectName
+    parents: tuple[ParentStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """`picker` is the transport taken and `picker_reason` why; both are empty for a pool without a picker."""
+
+    id: ObjectName
+    endpoints: int
+    picker: str
+    picker_reason: str
+    parents: tuple[ParentStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PortStatus:
+    """A listener of Envoy: the port that manifests name, the one that is bound, and how the model is lifted."""
+
+    port: int
+    bound: int
+    lift: str
+    lift_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    gateways: tuple[GatewayStatus, ...] = ()
+    routes: tuple[RouteStatus, ...] = ()
+    pools: tuple[PoolStatus, ...] = ()
+    ports: tuple[PortStatus, ...] = ()

@@ -1,0 +1,84 @@
+"""Whether a snapshot is whole: every cluster, route configuration, assignment and secret that is named is there, once.
+
+Pure. Envoy would take a dangling name and fail requests later, and refuse a name or an address that two listeners have;
+so a snapshot with a fault is never served. The faults name what is missing and who names it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from controlplane.xds.resources import names
+from controlplane.xds.snapshot import Body, Resource, Snapshot
+
+# The string fields of Envoy's messages that name a cluster.
+_CLUSTER_FIELDS: Final = frozenset({"cluster", "cluster_name"})
+# Whose resources name others.
+_REFERRING: Final = (names.LISTENER_TYPE, names.ROUTES_TYPE, names.CLUSTER_TYPE)
+
+Reference = tuple[str, str]  # the type and the name of what is named
+
+
+def faults(snapshot: Snapshot) -> tuple[str, ...]:
+    """Everything that is wrong, in lines for people; nothing for a whole snapshot."""
+    return (*_duplicates(snapshot), *_shared_addresses(snapshot), *_missing(snapshot))
+
+
+def _duplicates(snapshot: Snapshot) -> Iterator[str]:
+    for type_name, resources in snapshot.resources.items():
+        for name, count in Counter(item.name for item in resources).items():
+            if count > 1:
+                yield f"{_kind(type_name)} {name} is there {count} times"
+
+
+def _shared_addresses(snapshot: Snapshot) -> Iterator[str]:
+    bound: dict[str, str] = {}
+    for item in snapshot.of(names.LISTENER_TYPE):
+        address = str(item.body.get("address"))
+        first = bound.setdefault(address, item.name)
+        if first != item.name:
+            yield f"Listener {item.name} binds the address of {first}"
+
+
+def _missing(snapshot: Snapshot) -> Iterator[str]:
+    there = {(type_name, item.name) for type_name, found in snapshot.resources.items() for item in found}
+    there.add((names.CLUSTER_TYPE, names.ABSENT_CLUSTER))
+    for type_name in _REFERRING:
+        for item in snapshot.of(type_name):
+            for wanted in dict.fromkeys(references(type_name, item)):
+                if wanted not in there:
+                    yield f"{_kind(type_name)} {item.name} names {_kind(wanted[0])} {wanted[1]}, which is missing"
+
+
+def references(type_name: str, resource: Resource) -> Iterator[Reference]:
+    """Everything that a resource names, in the order in which it stands there."""
+    if type_name == names.CLUSTER_TYPE and resource.body.get("type") == "EDS":
+        yield names.ENDPOINTS_TYPE, resource.name
+    yield from _named(resource.body)
+
+
+def _named(value: object) -> Iterator[Reference]:
+    if isinstance(value, Mapping):
+        yield from _named_in(value)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for item in value:
+            yield from _named(item)
+
+
+def _named_in(message: Body) -> Iterator[Reference]:
+    for key, value in message.items():
+        if key in _CLUSTER_FIELDS and isinstance(value, str):
+            yield names.CLUSTER_TYPE, value
+        elif key == "route_config_name":
+            yield names.ROUTES_TYPE, str(value)
+        elif key == "weighted_clusters" and isinstance(value, Mapping):
+            yield from ((names.CLUSTER_TYPE, str(share["name"])) for share in value["clusters"])
+            yield from _named(value)
+        elif key == "sds_config":
+            yield names.SECRET_TYPE, str(message["name"])
+        else:
+            yield from _named(value)
+
+
+def _kind(type_name: str) -> str:
+    return type_name.rpartition(".")[2]

@@ -1,0 +1,161 @@
+"""Serves snapshots to Envoy as files, so that Envoy never follows a reference to something that is not there yet.
+
+Shell: files and time, one writer for each folder. Envoy reads a file when another is renamed onto its path, and says
+nothing back. Order and pauses therefore replace acknowledgements (make before break):
+
+    endpoints ▶ clusters, old and new ▶ pause while new ones warm ▶ routes ▶ listeners ▶ pause ▶ clusters, new only
+
+The folder is also what is left of an earlier process: it is read once, when the first snapshot comes, so that a restart
+keeps the old clusters until no route leads to them. After that nothing that was written is read again.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from controlplane.xds.resources import names
+from controlplane.xds.resources.sources import FOLDERS, path
+from controlplane.xds.snapshot import Body, Resource, Snapshot, snapshot_of
+
+# The file of all resources of a type; Envoy's bootstrap names both.
+WHOLE: Final = {names.CLUSTER_TYPE: "cds.json", names.LISTENER_TYPE: "lds.json"}
+
+# A new cluster serves once its endpoints are read and, for a picker, its first health check is through: 0.5 s to
+# connect and 0.5 s to answer at most.
+WARM_SECONDS: Final = 1.0
+# Envoy's workers take new routes within milliseconds; what is in flight on an old cluster keeps its connection.
+RELEASE_SECONDS: Final = 0.5
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Write these files, then pause, then remove these."""
+
+    write: Mapping[str, bytes]
+    pause: float = 0.0
+    remove: tuple[str, ...] = ()
+
+
+class FolderServer:
+    """Brings one folder from each snapshot to the next."""
+
+    def __init__(self, folder: Path, sleep: Sleep = asyncio.sleep) -> None:
+        self._folder = folder
+        self._sleep = sleep
+        self._served: Snapshot | None = None  # None: not known, what the folder holds counts
+
+    async def serve(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """Write what changed; the names of the files. A call that breaks off leaves a folder that Envoy can use."""
+        old = self._served if self._served is not None else restored(self._folder)
+        self._served = None
+        written: dict[str, None] = {}
+        for step in steps(old, snapshot):
+            for name, content in step.write.items():
+                _replace(self._folder / name, content)
+                written[name] = None
+            if step.pause:
+                await self._sleep(step.pause)
+            for name in step.remove:
+                (self._folder / name).unlink(missing_ok=True)
+        self._served = snapshot
+        return tuple(written)
+
+
+def contents(snapshot: Snapshot) -> dict[str, bytes]:
+    """Every file of a snapshot, by its name in the folder."""
+    found = {}
+    for type_name in FOLDERS:
+        found.update(_each(type_name, snapshot.of(type_name)))
+    for type_name in WHOLE:
+        found.update(_all(type_name, snapshot))
+    return found
+
+
+def steps(old: Snapshot, new: Snapshot) -> tuple[Step, ...]:
+    """How to get from one snapshot to the next. Pure; nothing is written that did not change."""
+    endpoints, routes = (new.changes_since(old, type_name) for type_name in (names.ENDPOINTS_TYPE, names.ROUTES_TYPE))
+    clusters = new.changes_since(old, names.CLUSTER_TYPE)
+    first = _each(names.ENDPOINTS_TYPE, endpoints.updated)
+    if _differ(old, new, names.CLUSTER_TYPE):
+        first.update(_with_old_clusters(old, new, clusters.removed))
+    second = _each(names.ROUTES_TYPE, routes.updated)
+    if _differ(old, new, names.LISTENER_TYPE):
+        second.update(_all(names.LISTENER_TYPE, new))
+    is_live = names.LISTENER_TYPE in old.versions
+    removed = [path(names.ENDPOINTS_TYPE, name) for name in endpoints.removed]
+    removed += [path(names.ROUTES_TYPE, name) for name in routes.removed]
+    return (
+        Step(first, WARM_SECONDS if clusters.updated and is_live else 0.0),
+        Step(second, RELEASE_SECONDS if clusters.removed else 0.0),
+        Step(_all(names.CLUSTER_TYPE, new) if clusters.removed else {}, remove=tuple(sorted(removed))),
+    )
+
+
+def restored(folder: Path) -> Snapshot:
+    """What an earlier process left in a folder. A damaged file counts as something else than what was written."""
+    found: dict[str, list[Body]] = {}
+    for type_name, name in WHOLE.items():
+        with contextlib.suppress(OSError, ValueError):
+            found[type_name] = _resources((folder / name).read_bytes())
+    for type_name, subfolder in FOLDERS.items():
+        for file in sorted((folder / subfolder).glob("*.json")):
+            found.setdefault(type_name, []).append(_only(file))
+    return snapshot_of(found)
+
+
+def _only(file: Path) -> Body:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return _resources(file.read_bytes())[0]
+    return {"name": file.stem}
+
+
+def _resources(content: bytes) -> list[Body]:
+    found = orjson.loads(content)
+    listed = found.get("resources") if isinstance(found, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+        raise ValueError("not a discovery response")
+    return listed
+
+
+def _differ(old: Snapshot, new: Snapshot, type_name: str) -> bool:
+    return old.versions.get(type_name) != new.versions.get(type_name)
+
+
+def _each(type_name: str, resources: Iterable[Resource]) -> dict[str, bytes]:
+    ordered = sorted(resources, key=lambda item: item.name)
+    return {path(type_name, item.name): _response(item.version, (item,)) for item in ordered}
+
+
+def _all(type_name: str, snapshot: Snapshot) -> dict[str, bytes]:
+    return {WHOLE[type_name]: _response(snapshot.versions[type_name], snapshot.of(type_name))}
+
+
+def _with_old_clusters(old: Snapshot, new: Snapshot, removed: tuple[str, ...]) -> dict[str, bytes]:
+    """The clusters of both, new ones as they are now."""
+    gone = [item for item in old.of(names.CLUSTER_TYPE) if item.name in removed]
+    if not gone:
+        return _all(names.CLUSTER_TYPE, new)
+    version = f"{new.versions[names.CLUSTER_TYPE]}+{len(gone)}"
+    return {WHOLE[names.CLUSTER_TYPE]: _response(version, (*new.of(names.CLUSTER_TYPE), *gone))}
+
+
+def _response(version: str, resources: Iterable[Resource]) -> bytes:
+    """A discovery response as Envoy reads it from a file."""
+    body = {"version_info": version, "resources": [item.body for item in resources]}
+    return orjson.dumps(body, option=orjson.OPT_INDENT_2)
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """By rename: Envoy ignores a file that is written in place, and never sees half of one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.new")
+    temporary.write_bytes(content)
+    os.replace(temporary, file)  # noqa: PTH105 - the point of this function

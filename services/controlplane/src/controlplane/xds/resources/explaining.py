@@ -1,0 +1,94 @@
+"""Routes that no object asked for: they explain a miss, list the models, or pass on a picker's verdict. Pure."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from controlplane.options import PickerTransport
+from controlplane.plan.entries import VirtualHost
+from controlplane.plan.lifting import Lift, by_model_header
+from controlplane.plan.pickers import Picker
+from controlplane.xds.resources import matches, modifiers, names, picker_filters
+from controlplane.xds.resources.names import Tree, seconds
+from controlplane.xds.resources.rules import absent, pool_filters
+from controlplane.xds.resources.scope import Scope
+from gateway.kube.objects import ObjectName, PathMatch, PathType, RouteMatch
+from gateway.wire import protocol
+from gateway.wire.errors import ErrorCode
+
+MODELS_PATH: Final = "/v1/models"
+
+
+def verdicts() -> list[Tree]:
+    """Ahead of everything: an answer of the HTTP transport that is no pick. Only a picker can set this header."""
+    internal = {"name": protocol.VERDICT, "string_match": {"exact": ErrorCode.INTERNAL.value}}
+    other = {"name": protocol.VERDICT, "present_match": True}
+    return [
+        absent(names.PICKER_FAILED, {"prefix": "/", "headers": [internal]}, "INTERNAL_SERVER_ERROR"),
+        absent(names.PICKER_REFUSED, {"prefix": "/", "headers": [other]}, "SERVICE_UNAVAILABLE"),
+    ]
+
+
+def misses(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
+    """On every path that some rule exposes for certain models only: a model that no rule names, then a POST without
+    one. Other requests are simply not routed."""
+    for path in {entry.match.path: None for entry in host.entries if by_model_header(entry)}:
+        yield from _misses_on(path, host, scope)
+
+
+def _misses_on(path: PathMatch, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
+    model = {"name": protocol.MODEL_NAME, "string_match": {"safe_regex": {"regex": ".+"}}}
+    post = {"name": ":method", "string_match": {"exact": "POST"}}
+    checked: Tree = {}
+    if scope.lifting.lift is Lift.SCRIPT:  # Envoy does not say what is wrong with a body; the picker does
+        picker, _ = _pools_by_picker(host, scope)[0]
+        checked = {"typed_per_filter_config": picker_filters.on_miss(picker, scope.options)}
+    yield {**absent(names.MODEL_NOT_FOUND, {**matches.path(path), "headers": [model]}, "NOT_FOUND"), **checked}
+    yield {**absent(names.MODEL_MISSING, {**matches.path(path), "headers": [post]}, "NOT_FOUND"), **checked}
+
+
+def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tuple[ObjectName, ...]]]:
+    """The pickers of a host with the pools that share them, the most shared first."""
+    grouped: dict[str, dict[ObjectName, Picker]] = {}
+    for pool in host.pools:
+        picker = scope.pickers.get(pool.meta.id)
+        if picker is not None:
+            grouped.setdefault(names.picker_cluster(picker), {})[pool.meta.id] = picker
+    found = [(next(iter(pools.values())), tuple(sorted(pools))) for pools in grouped.values()]
+    return sorted(found, key=lambda item: -len(item[1]))
+
+
+def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
+    """GET /v1/models, answered by the picker that most of the host's pools share; nothing where a route serves it."""
+    shared = _pools_by_picker(host, scope)
+    if not shared or any(_serves_models(entry.match) for entry in host.entries):
+        return
+    picker, pools = shared[0]
+    method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+    wanted: Tree = {"path": MODELS_PATH, "headers": [method]}
+    if picker.transport is PickerTransport.HTTP:
+        yield _models_over_http(wanted, picker, pools, scope)
+        return
+    route = absent(names.MODELS, wanted, "SERVICE_UNAVAILABLE")
+    yield {**route, "typed_per_filter_config": pool_filters(picker, pools, scope)}
+
+
+def _models_over_http(wanted: Tree, picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
+    """The request goes to the picker itself, since ext_authz can only let pass or refuse."""
+    listed = ",".join(str(pool) for pool in pools)
+    listing = modifiers.header(protocol.POOL_METADATA, listed, "OVERWRITE_IF_EXISTS_OR_ADD")
+    route = {"cluster": names.picker_http_cluster(picker), "timeout": seconds(scope.options.picker_timeout)}
+    return {"name": names.MODELS, "match": wanted, "request_headers_to_add": [listing], "route": route}
+
+
+def _serves_models(wanted: RouteMatch) -> bool:
+    if wanted.headers or wanted.query or wanted.method not in ("", "GET"):
+        return False
+    value = wanted.path.value
+    match wanted.path.type:
+        case PathType.EXACT:
+            return value == MODELS_PATH
+        case PathType.PREFIX:
+            return f"{MODELS_PATH}/".startswith(f"{value.rstrip('/')}/")
+        case PathType.REGEX:
+            return re.fullmatch(value, MODELS_PATH) is not None

@@ -1,0 +1,171 @@
+"""Envoy listeners: one per port, with the HTTP filters that every request passes. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from controlplane.options import Options
+from controlplane.plan.lifting import Lift
+from controlplane.plan.pickers import Picker
+from controlplane.plan.planning import Port
+from controlplane.xds.resources import names, picker_filters, usage
+from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.replies import local_reply_config
+from controlplane.xds.resources.scripts import script
+from controlplane.xds.resources.sources import config_source
+from gateway.wire import protocol
+
+# A body is buffered up to the virtual host's limit; this bounds what is read ahead on a connection beyond that.
+CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
+BBR_TIMEOUT_SECONDS: Final = 5.0  # parses up to 64 MiB; there is no request without it
+ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
+# Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
+NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
+# Also as some servers that know no dashes spell them.
+_CONTROL_HEADERS: Final = protocol.CONTROL_HEADER_PREFIX.replace("-", "[-_]") + ".*"
+_PRIVATE_PREFIX: Final = "x-pointsman-client-"  # where allowed control headers wait while the others are stripped
+
+
+def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Options) -> Tree:
+    """The listener of one port. Its routes come by RDS, so that an edit leaves connections alone."""
+    name = names.listener(port.number)
+    manager = typed(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=name,
+        rds={"route_config_name": routes, "config_source": config_source(names.ROUTES_TYPE, routes, options)},
+        **_client_facing(options),
+        early_header_mutation_extensions=[_strip_control_headers()],
+        http_filters=_http_filters(pickers, port.lifting.lift, options),
+        local_reply_config=local_reply_config(),
+        access_log=[_picker_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})],
+        access_log_options={"access_log_flush_interval": seconds(protocol.HEARTBEAT_SECONDS)},
+    )
+    return names.resource(
+        names.LISTENER_TYPE,
+        name=name,
+        address={"socket_address": {"address": options.listen_address, "port_value": port.bound}},
+        per_connection_buffer_limit_bytes=CONNECTION_BUFFER_BYTES,
+        filter_chains=[
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    )
+
+
+def _client_facing(options: Options) -> Tree:
+    """Limits on what a client may do, and no trust in its x-envoy-* headers wherever it connects from."""
+    return {
+        "use_remote_address": True,
+        "internal_address_config": {"cidr_ranges": [NOBODY]},
+        "normalize_path": True,
+        "stream_idle_timeout": seconds(options.stream_idle_timeout),
+        "request_headers_timeout": "10s",
+        "drain_timeout": "30s",
+        "always_set_request_id_in_response": True,
+        "preserve_external_request_id": True,  # a client's own id is what it asks about later; nothing is keyed by it
+        "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "http2_protocol_options": {
+            "max_concurrent_streams": 1000,
+            "initial_stream_window_size": 1024 * 1024,
+            "initial_connection_window_size": 16 * 1024 * 1024,
+        },
+    }
+
+
+def _strip_control_headers() -> Tree:
+    """Only three control headers may come from a client. Envoy's regular expressions cannot say "all but these", so
+    the three step aside under private names, everything with the prefix goes, and they step back."""
+    allowed = [(name, _PRIVATE_PREFIX + name) for name in protocol.CLIENT_CONTROL_HEADERS]
+    mutations: list[Tree] = [{"remove": aside} for _, aside in allowed]
+    mutations += [_copy(name, aside) for name, aside in allowed]
+    mutations.append({"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _CONTROL_HEADERS}}}})
+    mutations += [{"remove": name} for name in protocol.SIDECAR_HEADERS]  # a model server would go where they say
+    mutations += [_copy(aside, name) for name, aside in allowed]
+    mutations += [{"remove": aside} for _, aside in allowed]
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": typed(
+            "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=mutations
+        ),
+    }
+
+
+def _copy(source: str, target: str) -> Tree:
+    return {
+        "append": {
+            "header": {"key": target, "value": f"%REQ({source})%"},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            "keep_empty_value": False,
+        }
+    }
+
+
+# --- Filters ---------------------------------------------------------------------------------------------------------
+
+
+def _http_filters(pickers: Sequence[Picker], lift: Lift, options: Options) -> list[Tree]:
+    lifts = {Lift.BBR: [_bbr_filter()], Lift.SCRIPT: [_script_filter()], Lift.NONE: []}
+    reads = usage.filters() if pickers and options.usage_extraction else []
+    router = typed("envoy.extensions.filters.http.router.v3.Router")
+    return [
+        *lifts[lift],
+        *picker_filters.filters(pickers, options),
+        *reads,
+        {"name": "envoy.filters.http.router", "typed_config": router},
+    ]
+
+
+def _script_filter() -> Tree:
+    """Lifts the model without a call. A body that is no JSON, or names no model, goes on without the header."""
+    return {
+        "name": names.LIFT_FILTER,
+        "typed_config": typed(
+            "envoy.extensions.filters.http.lua.v3.Lua",
+            default_source_code={"inline_string": script("model_lift")},
+            clear_route_cache=True,
+        ),
+    }
+
+
+def _bbr_filter() -> Tree:
+    """Before routing, so that its headers choose the route. Without it no model is known: it fails closed."""
+    return {
+        "name": names.BBR_FILTER,
+        "typed_config": typed(
+            "envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
+            stat_prefix="bbr",
+            grpc_service={"envoy_grpc": {"cluster_name": names.BBR_CLUSTER}},
+            failure_mode_allow=False,
+            status_on_error={"code": "ServiceUnavailable"},
+            message_timeout=seconds(BBR_TIMEOUT_SECONDS),
+            route_cache_action="DEFAULT",
+            processing_mode={
+                "request_header_mode": "SEND",
+                "request_body_mode": "BUFFERED",
+                "response_header_mode": "SKIP",
+                "response_body_mode": "NONE",
+            },
+        ),
+    }
+
+
+def _picker_log(cluster: str) -> Tree:
+    """The outcome of each picked request, to the picker. Only entries with a pick's id: others are of no use to it."""
+    picked = [_metadata_filter(namespace) for namespace in (protocol.LB_NAMESPACE, protocol.EXT_AUTHZ_NAMESPACE)]
+    return {
+        "name": "envoy.access_loggers.http_grpc",
+        "filter": {"or_filter": {"filters": picked}},
+        "typed_config": typed(
+            "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+            common_config={
+                "log_name": "pointsman",
+                "transport_api_version": "V3",
+                "grpc_service": {"envoy_grpc": {"cluster_name": cluster}},
+                "buffer_flush_interval": ACCESS_LOG_FLUSH,
+                "custom_tags": [{"tag": protocol.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"}],
+            },
+        ),
+    }
+
+
+def _metadata_filter(namespace: str) -> Tree:
+    matcher = {"filter": namespace, "path": [{"key": protocol.PICK_ID}], "value": {"present_match": True}}
+    return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}

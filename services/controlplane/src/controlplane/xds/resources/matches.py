@@ -1,0 +1,33 @@
+"""RouteMatches in Envoy's words. Pure."""
+
+from controlplane.xds.resources.names import Tree
+from gateway.kube.objects import PathMatch, PathType, RouteMatch, ValueMatch
+
+
+def match(wanted: RouteMatch) -> Tree:
+    """A RouteMatch in Envoy's words. A path prefix ends at a slash: /v1 matches /v1/models and not /v1x."""
+    headers = [_value(header) for header in wanted.headers]
+    if wanted.method:
+        headers.append({"name": ":method", "string_match": {"exact": wanted.method}})
+    result: Tree = path(wanted.path)
+    if headers:
+        result["headers"] = headers
+    if wanted.query:
+        result["query_parameters"] = [_value(item) for item in wanted.query]
+    return result
+
+
+def path(wanted: PathMatch) -> Tree:
+    match wanted.type:
+        case PathType.EXACT:
+            return {"path": wanted.value}
+        case PathType.REGEX:
+            return {"safe_regex": {"regex": wanted.value}}
+        case PathType.PREFIX:
+            prefix = wanted.value.rstrip("/")
+            return {"path_separated_prefix": prefix} if prefix else {"prefix": "/"}
+
+
+def _value(wanted: ValueMatch) -> Tree:
+    matcher = {"safe_regex": {"regex": wanted.value}} if wanted.regex else {"exact": wanted.value}
+    return {"name": wanted.name, "string_match": matcher}

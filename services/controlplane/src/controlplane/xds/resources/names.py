@@ -1,0 +1,83 @@
+"""Names of Envoy's resources and types, and how their JSON is spelt. Pure.
+
+Kubernetes names hold no underscore, so a name joined by underscores belongs to exactly one object.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from controlplane.plan.pickers import Picker
+from gateway.kube.objects import ObjectName
+
+Tree = dict[str, object]
+
+_URL: Final = "type.googleapis.com/"
+# Type URLs of resources: what a snapshot is keyed by, and what Envoy subscribes to.
+CLUSTER_TYPE: Final = f"{_URL}envoy.config.cluster.v3.Cluster"
+ENDPOINTS_TYPE: Final = f"{_URL}envoy.config.endpoint.v3.ClusterLoadAssignment"
+ROUTES_TYPE: Final = f"{_URL}envoy.config.route.v3.RouteConfiguration"
+LISTENER_TYPE: Final = f"{_URL}envoy.config.listener.v3.Listener"
+SECRET_TYPE: Final = f"{_URL}envoy.extensions.transport_sockets.tls.v3.Secret"
+
+BBR_CLUSTER: Final = "bbr"
+# Clusters that do not exist: a route to one is answered by Envoy itself, after the filters have run. A direct response
+# would do the same but cap request bodies before the body-based router has seen them.
+ABSENT_CLUSTER: Final = "none"
+
+# Names of the routes that only explain; the local reply of each says so.
+MODEL_NOT_FOUND: Final = "model-not-found"
+MODEL_MISSING: Final = "model-missing"
+ROUTE_NOT_FOUND: Final = "route-not-found"
+INVALID_BACKEND: Final = "invalid-backend"
+PICKER_REFUSED: Final = "picker-refused"
+PICKER_FAILED: Final = "picker-failed"
+MODELS: Final = "models"
+
+EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
+HTTP_FILTER: Final = "envoy.filters.http.ext_authz"
+LIFT_FILTER: Final = "envoy.filters.http.lua/model"
+BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
+JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
+STREAM_USAGE_FILTER: Final = "envoy.filters.http.lua"
+CLUSTER_METADATA: Final = "pointsman"
+
+
+def pool_cluster(pool: ObjectName) -> str:
+    return f"pool_{pool.namespace}_{pool.name}"
+
+
+def service_cluster(service: ObjectName, port: int) -> str:
+    return f"service_{service.namespace}_{service.name}_{port}"
+
+
+def picker_cluster(picker: Picker) -> str:
+    return f"epp_{picker.service.namespace}_{picker.service.name}_{picker.port}"
+
+
+def picker_http_cluster(picker: Picker) -> str:
+    return f"epp-http_{picker.service.namespace}_{picker.service.name}_{picker.http_port}"
+
+
+def listener(port: int) -> str:
+    return f"listener_{port}"
+
+
+def routes(port: int, filters: Iterable[str]) -> str:
+    """The route configuration of a listener, named after the filters that it is written for. When those change, old
+    connections stay with the old filters for a while; so they do with the old routes."""
+    return "_".join((listener(port), *filters))
+
+
+def resource(type_url: str, /, **fields: object) -> Tree:
+    """A resource of one of the types above."""
+    return {"@type": type_url, **fields}
+
+
+def typed(type_name: str, /, **fields: object) -> Tree:
+    """A message as Envoy's `Any`: `type_name` is its full protobuf name."""
+    return {"@type": f"{_URL}{type_name}", **fields}
+
+
+def seconds(value: float) -> str:
+    """A protobuf duration."""
+    return f"{value:.9f}".rstrip("0").rstrip(".") + "s"

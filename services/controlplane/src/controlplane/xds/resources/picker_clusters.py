@@ -1,0 +1,44 @@
+"""Envoy's clusters of endpoint pickers, for either transport. Pure."""
+
+from controlplane.options import Options
+from controlplane.plan.pickers import Picker
+from controlplane.xds.resources import names
+from controlplane.xds.resources.balancing import LEAST_REQUEST
+from controlplane.xds.resources.clusters import by_eds
+from controlplane.xds.resources.names import Tree, seconds
+from controlplane.xds.resources.tls import tls
+from controlplane.xds.resources.upstream import BREAKERS, CHECKED, NO_PANIC, RAISED_LIMIT, grpc, protocol_options
+from gateway.wire import protocol
+
+
+def picker_cluster(picker: Picker, options: Options) -> Tree:
+    """The picker's gRPC port. Health checks take a dead replica out before a request waits for it."""
+    rule = picker.rule
+    limit = (rule.max_requests if rule else None) or RAISED_LIMIT
+    timeout = (rule.connect_timeout if rule else None) or 0.5
+    socket = tls(rule.tls, picker.hostname) if rule and rule.tls else None
+    return names.resource(
+        names.CLUSTER_TYPE,
+        **by_eds(names.picker_cluster(picker), options),
+        connect_timeout=seconds(timeout),
+        **grpc(limit),
+        **({"transport_socket": socket} if socket else {}),
+    )
+
+
+def picker_http_cluster(picker: Picker, options: Options) -> Tree:
+    """The picker's HTTP port. Every path of it belongs to clients, so a health check carries a mark."""
+    marked = {"header": {"key": protocol.PICKER_HEALTH, "value": "true"}}
+    check = {"path": "/", "host": picker.hostname, "request_headers_to_add": [marked]}
+    return names.resource(
+        names.CLUSTER_TYPE,
+        **by_eds(names.picker_http_cluster(picker), options),
+        # As long as a question has: a shorter one could be over as it begins, since Envoy's clock stands still while a
+        # script reads a large body.
+        connect_timeout=seconds(options.picker_timeout),
+        load_balancing_policy={"policies": [LEAST_REQUEST]},
+        circuit_breakers={"thresholds": [dict.fromkeys(BREAKERS, RAISED_LIMIT)]},
+        common_lb_config=NO_PANIC,
+        health_checks=[{**CHECKED, "http_health_check": check}],
+        typed_extension_protocol_options=protocol_options({"http_protocol_options": {}}),
+    )

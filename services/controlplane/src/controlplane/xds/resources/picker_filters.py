@@ -1,0 +1,147 @@
+"""How a route asks the endpoint picker of its pool: by ext_proc, or over HTTP by ext_authz. Pure.
+
+Each transport is one HTTP filter on the listener that does nothing by itself, and settings on the routes of each pool.
+Envoy's `disabled` does not fit: it is decided by the route that matches before the model is known.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from controlplane.options import Options, PickerTransport
+from controlplane.plan.pickers import Picker
+from controlplane.xds.resources import names
+from controlplane.xds.resources.names import Tree, seconds, typed
+from gateway.kube.objects import ObjectName
+from gateway.wire import protocol
+
+_EXT_PROC: Final = "envoy.extensions.filters.http.ext_proc.v3"
+_EXT_AUTHZ: Final = "envoy.extensions.filters.http.ext_authz.v3"
+# What is sent over the HTTP transport beside method, path and body. By ext_proc every header is.
+_ASKED_HEADERS: Final = (
+    {"exact": "content-type"},
+    {"exact": "traceparent"},
+    {"prefix": "x-"},
+    {"prefix": "test-epp-"},
+)
+_REQUEST_HEADERS: Final = (
+    {"prefix": protocol.CONTROL_HEADER_PREFIX},
+    {"exact": protocol.PREFILL_ENDPOINT},
+    {"exact": protocol.ENCODE_ENDPOINTS},
+)
+_REFUSAL_HEADERS: Final = ({"exact": "content-type"}, {"exact": "retry-after"})
+_ANSWER_HEADERS: Final = (
+    {"prefix": "x-session-"},
+    {"exact": protocol.EXPLAIN_ENDPOINT},
+    {"exact": protocol.EXPLAIN_MARGIN},
+)
+_METADATA_HEADERS: Final = ({"exact": protocol.DESTINATION_ENDPOINT}, {"exact": protocol.PICK_ID})
+
+
+def filters(pickers: Sequence[Picker], options: Options) -> list[Tree]:
+    """The HTTP filters of a listener whose routes ask these pickers."""
+    found = []
+    for transport, make in ((PickerTransport.EXT_PROC, _ext_proc), (PickerTransport.HTTP, _ext_authz)):
+        first = next((picker for picker in pickers if picker.transport is transport), None)
+        if first is not None:
+            found.append(make(first, options))
+    return found
+
+
+def on_host(pickers: Sequence[Picker]) -> Tree:
+    """Filter settings of a virtual host: routes ask nobody unless they say so. ext_proc needs none."""
+    if any(picker.transport is PickerTransport.HTTP for picker in pickers):
+        return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", disabled=True)}
+    return {}
+
+
+def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, options: Options) -> Tree:
+    """Filter settings that ask a picker about these pools, for as many further endpoints as retries would walk."""
+    sent = {protocol.POOL_METADATA: ",".join(str(pool) for pool in pools), protocol.FALLBACKS_METADATA: str(fallbacks)}
+    if picker.transport is PickerTransport.HTTP:
+        settings = {"http_service": _http_service(picker, sent | {protocol.MODEL_HEADERS: "true"}, options)}
+        return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
+    longest = {protocol.LONGEST_WAIT_METADATA: str(int(options.picker_max_timeout))}
+    overrides = {
+        "grpc_service": {
+            "envoy_grpc": {
+                "cluster_name": names.picker_cluster(picker),
+                "authority": f"{picker.hostname}:{picker.port}",
+            }
+        },
+        "grpc_initial_metadata": _pairs(sent | longest),
+        "failure_mode_allow": True,
+        "processing_mode": {
+            "request_header_mode": "SEND",
+            "request_body_mode": "BUFFERED",
+            "response_header_mode": "SEND",
+            "response_body_mode": "NONE",
+        },
+    }
+    return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=overrides)}
+
+
+def on_miss(picker: Picker, options: Options) -> Tree:
+    """Filter settings of a route that only explains: has the picker check the body, and picks nothing."""
+    settings = {"http_service": _http_service(picker, {protocol.MODEL_HEADERS: protocol.MODEL_HEADERS_CHECK}, options)}
+    return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
+
+
+def _ext_proc(picker: Picker, options: Options) -> Tree:
+    """It always fails open, or a dying picker would cut answers in flight. The cluster of a FailClose pool refuses."""
+    return {
+        "name": names.EPP_FILTER,
+        "typed_config": typed(
+            f"{_EXT_PROC}.ExternalProcessor",
+            stat_prefix="epp",
+            grpc_service={"envoy_grpc": {"cluster_name": names.picker_cluster(picker)}},
+            failure_mode_allow=True,
+            message_timeout=seconds(options.picker_timeout),
+            max_message_timeout=seconds(options.picker_max_timeout),
+            status_on_error={"code": "ServiceUnavailable"},
+            route_cache_action="RETAIN",
+            processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
+            metadata_options={
+                "forwarding_namespaces": {"untyped": [protocol.LB_NAMESPACE, protocol.SUBSET_NAMESPACE]},
+                "receiving_namespaces": {"untyped": [protocol.LB_NAMESPACE]},
+            },
+        ),
+    }
+
+
+def _ext_authz(picker: Picker, options: Options) -> Tree:
+    """The route is chosen anew after the answer: a verdict that is no pick has a route of its own."""
+    return {
+        "name": names.HTTP_FILTER,
+        "typed_config": typed(
+            f"{_EXT_AUTHZ}.ExtAuthz",
+            stat_prefix="epp",
+            transport_api_version="V3",
+            http_service=_http_service(picker, {}, options),
+            failure_mode_allow=True,
+            status_on_error={"code": "ServiceUnavailable"},
+            clear_route_cache=True,
+            with_request_body={"max_request_bytes": options.body_limit},
+            allowed_headers={"patterns": list(_ASKED_HEADERS)},
+        ),
+    }
+
+
+def _http_service(picker: Picker, sent: dict[str, str], options: Options) -> Tree:
+    return {
+        "server_uri": {
+            "uri": f"http://{picker.hostname}:{picker.http_port}",
+            "cluster": names.picker_http_cluster(picker),
+            "timeout": seconds(options.picker_timeout),
+        },
+        "authorization_request": {"headers_to_add": _pairs(sent)},
+        "authorization_response": {
+            "allowed_upstream_headers": {"patterns": list(_REQUEST_HEADERS)},
+            "allowed_client_headers": {"patterns": list(_REFUSAL_HEADERS)},
+            "allowed_client_headers_on_success": {"patterns": list(_ANSWER_HEADERS)},
+            "dynamic_metadata_from_headers": {"patterns": list(_METADATA_HEADERS)},
+        },
+    }
+
+
+def _pairs(values: dict[str, str]) -> list[Tree]:
+    return [{"key": key, "value": value} for key, value in values.items()]

@@ -1,0 +1,140 @@
+"""Envoy's own replies in the one shape that every error of this project has. Pure.
+
+Each mapper matches exactly the replies that it is for: an answer of a picker or of the body-based router over ext_proc
+passes here, too, and must stay as it is. A reply that no mapper matches stays as it is.
+"""
+
+from typing import Final
+
+from controlplane.xds.resources import names
+from controlplane.xds.resources.names import Tree, typed
+from gateway.kube.objects import FailureMode
+from gateway.wire import protocol
+from gateway.wire.errors import ErrorCode, error_type
+
+_PICKED: Final = " || ".join(
+    f"('{namespace}' in metadata.filter_metadata && "
+    f"'{protocol.DESTINATION_ENDPOINT}' in metadata.filter_metadata['{namespace}'])"
+    for namespace in (protocol.LB_NAMESPACE, protocol.EXT_AUTHZ_NAMESPACE)
+)
+_FAIL_CLOSE: Final = (
+    f"xds.cluster_metadata.filter_metadata['{names.CLUSTER_METADATA}']['failure_mode'] == '{FailureMode.CLOSE}'"
+)
+# Requests that Envoy refuses before they reach a filter, by its own word for why and with its own status.
+_INVALID: Final = (
+    ("low_version", 426),
+    ("missing_host_header", 400),
+    ("path_normalization_failed", 400),
+    ("upgrade_failed", 403),
+    ("request_header_timeout", 408),
+)
+
+
+def local_reply_config() -> Tree:
+    """In order: the first mapper that matches shapes the reply."""
+    return {"mappers": [*_explained(), *_refused(), *_upstream()]}
+
+
+def _explained() -> list[Tree]:
+    """Requests that ended at a route that only explains."""
+    model = f"The model '%REQ({protocol.MODEL_NAME})%' does not exist."
+    missing = "The request names no model."
+    return [
+        _mapper(_route(names.MODEL_NOT_FOUND), 404, ErrorCode.MODEL_NOT_FOUND, model, "model"),
+        _mapper(_route(names.MODEL_MISSING), 400, ErrorCode.INVALID_REQUEST, missing, "model"),
+        _mapper(_models(), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker lists the models."),
+        _mapper(_route(names.PICKER_FAILED), 500, f"%REQ({protocol.VERDICT})%", f"%REQ({protocol.VERDICT_MESSAGE})%"),
+        _mapper(_route(names.PICKER_REFUSED), 503, f"%REQ({protocol.VERDICT})%", f"%REQ({protocol.VERDICT_MESSAGE})%"),
+        _mapper(_absent("500"), 500, ErrorCode.INTERNAL, "The route leads to no backend."),
+        _mapper(_flags("NR", "NC"), 404, ErrorCode.ROUTE_NOT_FOUND, "No route serves %REQ(:METHOD)% %PATH(NQ)%."),
+    ]
+
+
+def _refused() -> list[Tree]:
+    """Requests that Envoy or one of its filters could not take."""
+    large = "The request body is larger than this gateway takes."
+    invalid = "Not valid HTTP, or not served: %RESPONSE_CODE_DETAILS%."
+    answer = "The answer is larger than this gateway reads token usage from."
+    return [
+        _mapper(_details("== 'request_payload_too_large'"), 413, ErrorCode.REQUEST_TOO_LARGE, large),
+        _mapper(_details("== 'response_payload_too_large'"), 500, ErrorCode.INTERNAL, answer),
+        _mapper(_details(".startsWith('ext_proc_error')"), 503, ErrorCode.PICKER_UNAVAILABLE, "A processor failed."),
+        _mapper(
+            _details(".endsWith('headers_too_large')"), 431, ErrorCode.INVALID_REQUEST, "The headers are too large."
+        ),
+        _mapper(_details(".startsWith('http')"), 400, ErrorCode.INVALID_REQUEST, invalid),
+        *(_mapper(_details(f"== '{why}'"), status, ErrorCode.INVALID_REQUEST, invalid) for why, status in _INVALID),
+        _mapper(_details("== 'absolute_path_rejected'"), 404, ErrorCode.ROUTE_NOT_FOUND, "The path is none."),
+    ]
+
+
+def _upstream() -> list[Tree]:
+    """Requests that had a backend and did not reach it, or got no answer from it."""
+    nobody = _flags("UH")
+    return [
+        _mapper(
+            _both(nobody, _cel(_PICKED)), 503, ErrorCode.UPSTREAM_UNAVAILABLE, "No picked endpoint could be reached."
+        ),
+        _mapper(
+            _both(nobody, _cel(_FAIL_CLOSE)), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker chose an endpoint."
+        ),
+        _mapper(nobody, 503, ErrorCode.NO_READY_ENDPOINT, "No endpoint is ready."),
+        _mapper(_flags("UT", "SI", "DT"), 504, ErrorCode.UPSTREAM_TIMEOUT, "The model server did not answer in time."),
+        _mapper(
+            _flags("UF", "UC", "UR", "LR", "UPE", "URX", "UO"),
+            503,
+            ErrorCode.UPSTREAM_UNAVAILABLE,
+            "The model server could not be reached or broke off.",
+        ),
+    ]
+
+
+def _mapper(condition: Tree, status: int, code: str, message: str, param: str | None = None) -> Tree:
+    return {
+        "filter": condition,
+        "status_code": status,
+        "body_format_override": {
+            "json_format": {
+                "error": {"message": message, "type": error_type(status), "param": param, "code": str(code)}
+            },
+            "content_type": "application/json",
+        },
+    }
+
+
+def _flags(*flags: str) -> Tree:
+    return {"response_flag_filter": {"flags": list(flags)}}
+
+
+def _cel(expression: str) -> Tree:
+    return {
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": typed(
+                "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression=expression
+            ),
+        }
+    }
+
+
+def _details(condition: str) -> Tree:
+    """By Envoy's response code details. In those of a picker's or router's reply stands its error code."""
+    space = " " if condition.startswith("=") else ""
+    return _cel(f"response.code_details{space}{condition}")
+
+
+def _route(name: str) -> Tree:
+    return _both(_flags("NC"), _cel(f"xds.route_name == '{name}'"))
+
+
+def _models() -> Tree:
+    """Without a cluster of its own, or with a picker's HTTP transport as its cluster that cannot be reached."""
+    return _both(_flags("NC", "UH", "UF", "UC", "UT", "URX"), _cel(f"xds.route_name == '{names.MODELS}'"))
+
+
+def _absent(status: str) -> Tree:
+    return _both(_flags("NC"), _cel(f"response.code == {status}"))
+
+
+def _both(*conditions: Tree) -> Tree:
+    return {"and_filter": {"filters": list(conditions)}}

@@ -1,0 +1,40 @@
+"""Envoy's route configuration: the virtual hosts of a port, each with its routes in the order of trial. Pure."""
+
+from controlplane.plan import hosts
+from controlplane.plan.entries import VirtualHost
+from controlplane.plan.planning import Port
+from controlplane.xds.resources import explaining, names, picker_filters, rules
+from controlplane.xds.resources.names import Tree
+from controlplane.xds.resources.scope import Scope
+
+
+def route_configuration(port: Port, scope: Scope) -> Tree:
+    """Everything that one Envoy listener routes."""
+    served = {host.hostname: host for host in port.hosts}
+    served.setdefault("", VirtualHost("", ()))  # every other host: 404 in the right shape
+    return names.resource(
+        names.ROUTES_TYPE,
+        name=scope.name,
+        ignore_port_in_host_matching=True,
+        validate_clusters=False,
+        virtual_hosts=[_virtual_host(host, scope) for host in served.values()],
+    )
+
+
+def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
+    filters = picker_filters.on_host(
+        [scope.pickers[pool.meta.id] for pool in host.pools if pool.meta.id in scope.pickers]
+    )
+    return {
+        "name": hosts.domain(host.hostname),
+        "domains": [hosts.domain(host.hostname)],
+        "request_body_buffer_limit": scope.options.body_limit,
+        **({"typed_per_filter_config": filters} if filters else {}),
+        "routes": [
+            *(explaining.verdicts() if filters else []),
+            *explaining.models(host, scope),
+            *(route for entry in host.entries if (route := rules.route(entry, scope))),
+            *explaining.misses(host, scope),
+            rules.absent(names.ROUTE_NOT_FOUND, {"prefix": "/"}, "NOT_FOUND"),
+        ],
+    }

@@ -1,0 +1,114 @@
+"""One entry of a plan as one route of Envoy: its match, its backends by weight, and their pickers. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from controlplane.plan.entries import Backend, Entry
+from controlplane.plan.pickers import Picker
+from controlplane.xds.resources import modifiers, names, picker_filters, usage
+from controlplane.xds.resources.matches import match
+from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.scope import Scope
+from gateway.kube.objects import InferencePool, Mirror, ObjectName, Redirect
+
+# Each attempt takes the next entry of the picker's list, and none goes to a host that has already failed. A model
+# server that is starting or full answers 503. An attempt that may have begun to generate is not repeated.
+RETRIES: Final = 2  # a second and a third endpoint; the picker is asked for as many
+RETRY_POLICY: Final[Tree] = {
+    "retry_on": "connect-failure,refused-stream,reset-before-request,retriable-status-codes",
+    "retriable_status_codes": [503],
+    "num_retries": RETRIES,
+    "host_selection_retry_max_attempts": 4,
+    "retry_host_predicate": [
+        {
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+        }
+    ],
+}
+
+
+def route(entry: Entry, scope: Scope) -> Tree | None:
+    """The route of an entry; None where it could match nothing."""
+    wanted = scope.lifting.match(entry.match)
+    if wanted is None:
+        return None
+    found: Tree = {"name": entry.name, "match": match(wanted), **modifiers.headers(entry.rule.filters)}
+    redirect = next((item for item in entry.rule.filters if isinstance(item, Redirect)), None)
+    if redirect is not None:
+        return {**found, "redirect": modifiers.redirect(redirect, entry.match.path)}
+    weighted = [backend for backend in entry.backends if backend.weight > 0]
+    if not weighted or all(backend.target is None for backend in weighted):
+        return absent(names.INVALID_BACKEND, match(wanted), "INTERNAL_SERVER_ERROR")
+    action = {
+        **_action(entry),
+        **modifiers.rewrite(entry.rule.filters, entry.match.path),
+        "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
+    }
+    if len(weighted) == 1:
+        share = _share(weighted[0], scope)
+        return {**modifiers.merged_headers(found, share), "route": {**action, "cluster": share.pop("name")}, **share}
+    action["weighted_clusters"] = {
+        "clusters": [{**_share(backend, scope), "weight": backend.weight} for backend in weighted]
+    }
+    return {**found, "route": action}
+
+
+def _share(backend: Backend, scope: Scope) -> Tree:
+    """A backend as an entry of weighted_clusters: its cluster, header changes and filter settings of its own."""
+    filters: Tree = {}
+    if isinstance(backend.target, InferencePool):
+        picker = scope.pickers.get(backend.target.meta.id)
+        filters = pool_filters(picker, (backend.target.meta.id,), scope) if picker else {}
+    return {
+        "name": cluster_name(backend),
+        **modifiers.headers(backend.filters),
+        **({"typed_per_filter_config": filters} if filters else {}),
+    }
+
+
+def cluster_name(backend: Backend) -> str:
+    """The cluster of a backend; one that leads nowhere has an absent one, which is a 500."""
+    match backend.target:
+        case InferencePool() as pool:
+            return names.pool_cluster(pool.meta.id)
+        case None:
+            return names.ABSENT_CLUSTER
+        case service:
+            return names.service_cluster(service.id, service.port)
+
+
+def pool_filters(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
+    """Asks the picker, and lets Envoy read usage from answers."""
+    filters = picker_filters.on_route(picker, pools, RETRIES, scope.options)
+    if scope.options.usage_extraction:
+        filters |= usage.on_route(scope.options)
+    return filters
+
+
+def _action(entry: Entry) -> Tree:
+    timeouts = entry.rule.timeouts
+    action: Tree = {"timeout": seconds(timeouts.request or 0.0), "retry_policy": RETRY_POLICY}
+    if timeouts.backend_request:
+        action["retry_policy"] = {**RETRY_POLICY, "per_try_timeout": seconds(timeouts.backend_request)}
+    mirrors = [found for found in entry.rule.filters if isinstance(found, Mirror) and found.backend.is_service]
+    if mirrors:
+        action["request_mirror_policies"] = [_mirror(found) for found in mirrors]
+    return action
+
+
+def _mirror(mirror: Mirror) -> Tree:
+    millionths = round(mirror.numerator * 1_000_000 / mirror.denominator)
+    return {
+        "cluster": names.service_cluster(mirror.backend.id, mirror.backend.port or 0),
+        "runtime_fraction": {"default_value": {"numerator": millionths, "denominator": "MILLION"}},
+    }
+
+
+def absent(name: str, wanted: Tree, code: str) -> Tree:
+    """A route to a cluster that does not exist: Envoy answers with `code` after the filters have run."""
+    return {
+        "name": name,
+        "match": wanted,
+        "route": {"cluster": names.ABSENT_CLUSTER, "cluster_not_found_response_code": code},
+    }

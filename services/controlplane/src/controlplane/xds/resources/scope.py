@@ -1,0 +1,19 @@
+"""What all routes of a listener share. Pure values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controlplane.options import Options
+from controlplane.plan.lifting import Lifting
+from controlplane.plan.pickers import Picker
+from gateway.kube.objects import ObjectName
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What all routes of a listener share; `name` is that of their configuration."""
+
+    name: str
+    pickers: Mapping[ObjectName, Picker]
+    lifting: Lifting
+    options: Options

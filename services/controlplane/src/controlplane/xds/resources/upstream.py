@@ -1,0 +1,54 @@
+"""What clusters share: limits, health checks, protocol options. Pure."""
+
+from typing import Final
+
+from controlplane.xds.resources.balancing import LEAST_REQUEST
+from controlplane.xds.resources.names import Tree, typed
+from gateway.wire import protocol
+
+# Envoy's own limits (1024) are for services that answer in milliseconds. Answers here last minutes, and the picker
+# bounds what a pool takes; these only stop a runaway.
+RAISED_LIMIT: Final = 100_000
+# Below the keep-alive of uvicorn (5 s), which model servers run on: Envoy closes first, so no request meets a reset.
+UPSTREAM_IDLE_TIMEOUT: Final = "4s"
+BREAKERS: Final = ("max_connections", "max_pending_requests", "max_requests")
+CHECKED: Final = {
+    "timeout": "0.5s",
+    "interval": "1s",
+    "no_traffic_interval": "1s",
+    "unhealthy_threshold": 2,
+    "healthy_threshold": 1,
+}
+NO_PANIC: Final = {"healthy_panic_threshold": {"value": 0}}
+
+
+def grpc(limit: int) -> Tree:
+    """What both ext_proc servers share: HTTP/2, health checks, no panic, one stream per request in flight."""
+    return {
+        "load_balancing_policy": {"policies": [LEAST_REQUEST]},
+        "circuit_breakers": {"thresholds": [dict.fromkeys(BREAKERS, limit)]},
+        "common_lb_config": NO_PANIC,
+        "health_checks": [{**CHECKED, "grpc_health_check": {"service_name": protocol.EXT_PROC_SERVICE}}],
+        "typed_extension_protocol_options": http2(
+            initial_stream_window_size=1024 * 1024,
+            initial_connection_window_size=16 * 1024 * 1024,
+            connection_keepalive={"interval": "10s", "timeout": "2s"},
+        ),
+    }
+
+
+def http1() -> Tree:
+    """HTTP/1.1 to model servers and plain Services."""
+    timeout = {"idle_timeout": UPSTREAM_IDLE_TIMEOUT}
+    return protocol_options({"http_protocol_options": {}}, common_http_protocol_options=timeout)
+
+
+def http2(**options: object) -> Tree:
+    """HTTP/2 with these options."""
+    return protocol_options({"http2_protocol_options": options})
+
+
+def protocol_options(explicit: Tree, **fields: object) -> Tree:
+    """The protocol that Envoy speaks to a cluster."""
+    name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {name: typed(name, explicit_http_config=explicit, **fields)}

@@ -1,0 +1,120 @@
+"""Which door of which picker is asked, and how models reach the routes' headers then."""
+
+from pathlib import Path
+
+import pytest
+
+from controlplane.options import Options, PickerTransport
+from controlplane.plan.pickers import Picker, picker
+from controlplane.render import render
+from controlplane.xds.files import contents
+from gateway.kube.objects import ObjectName
+from tests.unit.controlplane.manifest_texts import gateway, manifests, pool, route, routes_file, service, to_pool
+
+REWRITE = (
+    "apiVersion: inference.networking.x-k8s.io/v1alpha2\nkind: InferenceModelRewrite\nmetadata: {name: w}\n"
+    "spec: {poolRef: {name: p}, rules: [{targets: [{modelRewrite: b}]}]}\n"
+)
+BASES = (
+    "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c\n"
+    '  labels: {inference.networking.k8s.io/bbr-managed: "true"}\ndata: {baseModel: m.1, adapters: "[a]"}\n'
+)
+BY_MODEL = to_pool("/v1", headers="[{name: x-gateway-model-name, value: a}]")
+BY_BASE = to_pool("/v1", headers="[{name: x-gateway-base-model-name, value: m.1}]")
+
+
+def chosen(folder: Path, option: PickerTransport, notes: str = "", *more: str) -> Picker:
+    found = manifests(folder, pool(notes=notes), service(), *more)
+    result = picker(found.pools[ObjectName("default", "p")], found, {}, Options(picker=option))
+    assert isinstance(result, Picker)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("option", "notes", "more", "transport", "reason"),
+    [
+        ("ext_proc", "", (), "ext_proc", "--picker ext_proc"),
+        ("http", "", (), "http", "--picker http"),
+        ("http", "", (REWRITE,), "http", "such requests will fail"),
+        ("auto", "", (), "http", "--picker auto: nothing rewrites the body"),
+        ("auto", "", (REWRITE,), "ext_proc", "InferenceModelRewrite default/w rewrites the model"),
+        ("ext_proc", "pointsman.dev/picker: auto", (), "http", "annotation pointsman.dev/picker auto"),
+        ("http", "pointsman.dev/picker: ext_proc", (), "ext_proc", "annotation pointsman.dev/picker ext_proc"),
+        ("http", "pointsman.dev/picker: grpc", (), "ext_proc", "'grpc' is none of ext_proc, http, auto"),
+    ],
+)
+def test_the_door_and_why(
+    tmp_path: Path, option: str, notes: str, more: tuple[str, ...], transport: str, reason: str
+) -> None:
+    found = chosen(tmp_path, PickerTransport(option), notes, *more)
+
+    assert found.transport == transport
+    assert reason in found.reason
+
+
+def test_the_http_door_is_on_the_hosts_of_the_service(tmp_path: Path) -> None:
+    piece = (
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+        "metadata: {name: e, labels: {kubernetes.io/service-name: epp}}\naddressType: IPv4\n"
+        "endpoints: [{addresses: [10.0.0.1, 10.0.0.2]}]\nports: [{port: 9002}]\n"
+    )
+    found = chosen(tmp_path, PickerTransport.HTTP, "pointsman.dev/picker-http-port: '7'", piece)
+
+    assert [str(item) for item in found.endpoints] == ["10.0.0.1:9002", "10.0.0.2:9002"]
+    assert [str(item) for item in found.http_endpoints] == ["10.0.0.1:7", "10.0.0.2:7"]
+
+
+@pytest.mark.parametrize(
+    ("option", "rule", "lifts"),
+    [
+        ("ext_proc", BY_MODEL, "ext_proc/bbr"),
+        ("http", BY_MODEL, "lua/model"),
+        ("http", to_pool("/v1"), ""),
+        ("auto", BY_BASE, "lua/model"),
+    ],
+)
+def test_who_lifts_the_model(tmp_path: Path, option: str, rule: str, lifts: str) -> None:
+    found = manifests(tmp_path, gateway(), route(rule), pool(), service(), BASES)
+
+    rendered = render(found, {}, Options(picker=PickerTransport(option)))
+
+    (port,) = rendered.status.ports
+    assert port.lift == {"ext_proc/bbr": "bbr", "lua/model": "script", "": "none"}[lifts]
+    files = contents(rendered.snapshot)
+    listener = files["lds.json"].decode()
+    assert [name for name in ("ext_proc/bbr", "lua/model") if f"envoy.filters.http.{name}" in listener] == [lifts][
+        : bool(lifts)
+    ]
+    assert '"name": "bbr"' in files["cds.json"].decode(), "connections made before a change still ask it"
+
+
+def test_without_a_router_a_base_model_is_matched_by_its_names(tmp_path: Path) -> None:
+    texts = (gateway(), route(BY_BASE), pool(), service())
+
+    known = contents(render(manifests(tmp_path, *texts, BASES), {}, Options(picker=PickerTransport.HTTP)).snapshot)
+    unknown = contents(render(manifests(tmp_path, *texts), {}, Options(picker=PickerTransport.HTTP)).snapshot)
+
+    assert r"a|m\\.1" in known[routes_file(known)].decode()
+    assert "default/r/0/0" not in unknown[routes_file(known)].decode()
+
+
+def test_the_status_says_which_door_and_why(tmp_path: Path) -> None:
+    found = render(manifests(tmp_path, pool(), service()), {}, Options(picker=PickerTransport.AUTO))
+
+    (status,) = found.status.pools
+    assert (status.picker, status.picker_reason) == ("http", "--picker auto: nothing rewrites the body")
+
+
+def test_routes_for_other_filters_have_another_name(tmp_path: Path) -> None:
+    """Old connections stay with old filters for a while, and must find the routes that were written for them."""
+    found = manifests(tmp_path, gateway(), route(BY_MODEL), pool(), service())
+
+    by_door = {
+        door: routes_file(contents(render(found, {}, Options(picker=door)).snapshot)) for door in PickerTransport
+    }
+
+    assert by_door == {
+        PickerTransport.EXT_PROC: "rds/listener_80_bbr_ext_proc.json",
+        PickerTransport.HTTP: "rds/listener_80_script_http.json",
+        PickerTransport.AUTO: "rds/listener_80_script_http.json",
+    }

@@ -1,0 +1,30 @@
+"""The Lua scripts use the names that other programs use."""
+
+import re
+
+from controlplane.xds.resources.scripts import script
+from gateway.wire import protocol
+
+_STRING = re.compile(r'^local ([A-Z_]+) = "([^"]*)"', re.MULTILINE)
+
+
+def constants(name: str) -> dict[str, str]:
+    return dict(_STRING.findall(script(name)))
+
+
+def test_the_model_is_lifted_into_the_header_that_routes_match() -> None:
+    assert constants("model_lift") == {"HEADER": protocol.MODEL_NAME}
+
+
+def test_usage_is_written_where_the_picker_reads_it() -> None:
+    written = re.search(r"^local NAMES = \{\n(.*?)^\}", script("stream_usage"), re.MULTILINE | re.DOTALL)
+    assert written is not None
+    keys = re.findall(r"^  (\w+) = \{", written[1], re.MULTILINE)
+
+    assert constants("stream_usage") == {"NAMESPACE": protocol.USAGE_NAMESPACE}
+    assert keys == [
+        protocol.PROMPT_TOKENS,
+        protocol.COMPLETION_TOKENS,
+        protocol.TOTAL_TOKENS,
+        protocol.CACHED_TOKENS,
+    ]
