@@ -106,6 +106,19 @@ async def test_usage_in_streams_only_when_asked_or_forced(serve):
     assert always[-1]["usage"]["completion_tokens"] == 8
 
 
+async def test_switches_and_numbers_may_be_text_as_in_vllm(serve):
+    body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": "4", "ignore_eos": "yes", "seed": 7.0}
+    async with serve() as server:
+        whole = await server.chat(**body, stream="false", temperature="0.5")
+        async with server.http.post(f"{server.url}/v1/chat/completions", json={**body, "stream": "true"}) as response:
+            text = await response.text()
+            kind = response.headers["Content-Type"]
+
+    assert whole["usage"]["completion_tokens"] == 4
+    assert kind.startswith("text/event-stream")
+    assert text.endswith("data: [DONE]\n\n")
+
+
 async def test_frames_are_as_vllms(serve):
     async with serve("--mode", "echo") as server:
         body = {"messages": [{"role": "user", "content": "你好 мир"}], "stream": True}

@@ -1,10 +1,13 @@
 """Typed reading of JSON objects: the value, or a 400 that names the field and what it holds.
 
-As in vLLM, unknown fields are ignored and null counts as absent. A body that breaks the schema is a "Bad Request" whose
+As in vLLM, unknown fields are ignored, null counts as absent, and numbers and switches may be written as text
+(pydantic's lax mode). A body that breaks the schema is a "Bad Request" whose
 `param` is the place below `body`; a value out of range is a "BadRequestError" whose `param` is the name.
 """
 
+import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -15,6 +18,12 @@ Body = Mapping[str, Any]
 SHOWN_CHARACTERS = 60
 """An error quotes no more than this of a client's value."""
 MAX_INTEGER = 2**63 - 1
+MAX_DIGITS = 64
+"""Text longer than this is no number that a request needs, and long ones are slow to convert."""
+_TRUE = frozenset(("true", "1", "on", "t", "y", "yes"))
+_FALSE = frozenset(("false", "0", "off", "f", "n", "no"))
+_INTEGER = re.compile(r"\s*([+-]?[0-9]+(?:_[0-9]+)*)(?:\.0+)?\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?[0-9._]+(?:e[+-]?[0-9]+)?\s*", re.ASCII | re.IGNORECASE)
 
 
 def parse_object(raw: bytes) -> Body:
@@ -64,23 +73,27 @@ def text(body: Body, name: str) -> str | None:
     raise wrong(name, "a string", value)
 
 
-def flag(body: Body, name: str, default: bool = False) -> bool:
+def flag(body: Body, name: str, *, default: bool = False) -> bool:
+    """A switch: true or false, 1 or 0, or one of the words for them."""
     value = body.get(name)
     if value is None:
         return default
     if isinstance(value, bool):
         return value
+    word = value.lower() if isinstance(value, str) else value
+    if word in (0, 1) or (isinstance(word, str) and word in _TRUE | _FALSE):
+        return word == 1 or word in _TRUE
     raise wrong(name, "true or false", value)
 
 
 def integer(body: Body, name: str, *, minimum: int | None = None, maximum: int | None = None) -> int | None:
-    value = body.get(name)
-    if value is None:
+    """A whole number, or text that is one."""
+    given = body.get(name)
+    if given is None:
         return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_INTEGER:
-        raise wrong(name, "an integer", value)
+    value = _whole(given)
+    if value is None or abs(value) > MAX_INTEGER:
+        raise wrong(name, "an integer", given)
     if minimum is not None and value < minimum:
         raise ApiError(f"{name} must be at least {minimum}, got {value}.", param=name)
     if maximum is not None and value > maximum:
@@ -88,17 +101,40 @@ def integer(body: Body, name: str, *, minimum: int | None = None, maximum: int |
     return value
 
 
+def _whole(value: object) -> int | None:
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    matched = _INTEGER.fullmatch(value) if isinstance(value, str) and len(value) <= MAX_DIGITS else None
+    return None if matched is None else int(matched[1])
+
+
 def number(body: Body, name: str, *, minimum: float | None = None, maximum: float | None = None) -> float | None:
-    value = body.get(name)
-    if value is None:
+    """A number, or text that is one."""
+    given = body.get(name)
+    if given is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise wrong(name, "a number", value)
+    value = _real(given)
+    if value is None or not isfinite(value):
+        raise wrong(name, "a number", given)
     if minimum is not None and value < minimum:
         raise ApiError(f"{name} must be at least {minimum:g}, got {value}.", param=name)
     if maximum is not None and value > maximum:
         raise ApiError(f"{name} must be at most {maximum:g}, got {value}.", param=name)
-    return float(value)
+    return value
+
+
+def _real(value: object) -> float | None:
+    if isinstance(value, str):
+        if len(value) > MAX_DIGITS or not _NUMBER.fullmatch(value):
+            return None
+    elif not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 def mapping(body: Body, name: str) -> Body | None:

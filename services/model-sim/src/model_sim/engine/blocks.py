@@ -12,8 +12,6 @@ from typing import Protocol
 
 import xxhash
 
-HASH_BYTES = 8
-
 
 class Listener(Protocol):
     """Receives what leaves the prefix cache."""

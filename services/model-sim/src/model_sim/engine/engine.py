@@ -33,8 +33,6 @@ class Snapshot:
     blocks_cached: int
     running_adapters: tuple[str, ...]
     waiting_adapters: tuple[str, ...]
-    prefix_cache_queries: int
-    prefix_cache_hits: int
     asleep: bool
 
 
@@ -165,8 +163,6 @@ class Engine:
             blocks_cached=pool.cached,
             running_adapters=self.adapters.running,
             waiting_adapters=scheduler.waiting.adapters,
-            prefix_cache_queries=self.metrics.prefix_cache_queries,
-            prefix_cache_hits=self.metrics.prefix_cache_hits,
             asleep=self.asleep,
         )
 

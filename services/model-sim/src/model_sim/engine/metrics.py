@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 
-from model_sim.engine.request import Completion, Request
+from model_sim.engine.request import Completion, FinishReason, Request
 
 TTFT_BUCKETS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
@@ -83,7 +83,7 @@ class EngineMetrics:
         self.external_prefix_cache_queries = 0
         self.external_prefix_cache_hits = 0
         self.preemptions = 0
-        self.finished = {"stop": 0, "length": 0, "abort": 0, "error": 0, "repetition": 0}
+        self.finished: dict[str, int] = {reason.value: 0 for reason in FinishReason}
         self.time_to_first_token = Histogram(TTFT_BUCKETS)
         self.inter_token_latency = Histogram(ITL_BUCKETS)
         self.time_per_output_token = Histogram(ITL_BUCKETS)
@@ -108,7 +108,7 @@ class EngineMetrics:
 
     def finish(self, request: Request, done: Completion) -> None:
         """Per-request metrics, all at its end, as vLLM does."""
-        self.finished[done.finish_reason.value] += 1
+        self.finished[done.finish_reason] += 1
         self.end_to_end.observe(done.finished - done.arrival)
         self.request_prompt_tokens.observe(done.prompt_tokens)
         self.request_generation_tokens.observe(done.output_tokens)

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from gateway.service.exposition import HistogramLines, header, labels
 from model_sim.engine.engine import Snapshot
 from model_sim.engine.metrics import EngineMetrics, Histogram
-
-FINISHED_REASONS = ("stop", "length", "abort", "error", "repetition")
+from model_sim.engine.request import FinishReason
 
 Counter = tuple[str, str, Callable[[EngineMetrics], int]]
 
@@ -209,7 +208,7 @@ class Exposition:
         }
         name, text = "vllm:prompt_tokens_by_source", "Prompt tokens, by where they came from."
         self._add(name, text, "counter", self._labelled("source", by_source))
-        finished = {reason: _of_metrics(_finished(reason)) for reason in FINISHED_REASONS}
+        finished = {reason.value: _of_metrics(_finished(reason)) for reason in FinishReason}
         self._add("vllm:request_success", "Requests finished.", "counter", self._labelled("finished_reason", finished))
 
     def _labelled(self, label: str, reads: Mapping[str, Read]) -> list[tuple[int, dict[str, str], Read]]:
@@ -258,5 +257,5 @@ def _of_metrics(read: Callable[[EngineMetrics], int]) -> Read:
     return lambda state: float(read(state.metrics))
 
 
-def _finished(reason: str) -> Callable[[EngineMetrics], int]:
+def _finished(reason: FinishReason) -> Callable[[EngineMetrics], int]:
     return lambda metrics: metrics.finished[reason]

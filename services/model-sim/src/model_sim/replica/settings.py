@@ -45,7 +45,6 @@ class Settings:
     data_parallel_size: int = 1
     prompt_tokens_details: bool = False
     force_include_usage: bool = False
-    runtime_lora_updating: bool = True
     max_queued_requests: int | None = None
     """Beyond this many, running and waiting, answer 503 (`n` counts `n` times); None: queue without limit."""
     pod_name: str = ""

@@ -74,7 +74,6 @@ class Simulator:
         if settings.faults:
             self.order_faults(fields.parse_object(settings.faults.encode()))
         self.draining = False
-        self.server_load = 0
         self.crashed = asyncio.Event()
         self._answered = 0
         self._frozen_metrics: bytes | None = None
