@@ -125,9 +125,16 @@ class EngineConfig:
         """As the parser wants it; an empty spec is a figure that the engine does not report."""
         waiting, running, usage, lora, info, size, count = (selector(text) for text in self._specs())
         return EngineMapping(
-            waiting, running, usage, lora, info, self.cache_block_size_label_name, self.cache_num_blocks_label_name,
-            size, count,
-        )  # fmt: skip
+            waiting=waiting,
+            running=running,
+            kv_usage=usage,
+            lora=lora,
+            cache_info=info,
+            block_size_label=self.cache_block_size_label_name,
+            block_count_label=self.cache_num_blocks_label_name,
+            block_size=size,
+            block_count=count,
+        )
 
     def _specs(self) -> tuple[str, ...]:
         return (

@@ -7,11 +7,11 @@ import argparse
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
-import yaml
 
+from gateway.schema.problems import Findings
+from gateway.schema.yamltext import one
 from model_sim.command_line import options, vllm_options
 from model_sim.command_line.values import UsageError
 
@@ -37,15 +37,7 @@ def with_config(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
             path = word.partition("=")[2]
     if path is None:
         return words
-    try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"argument --config: {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"argument --config: {path}: {error}".splitlines()[0]) from error
-    if not isinstance(document, dict):
-        raise UsageError(f"argument --config: {path}: expected a mapping of options")
-    model, given = _config_words(parser, document)
+    model, given = _config_words(parser, _config(path))
     if model is not None and not any(word == "--model" or word.startswith("--model=") for word in words):
         positional = bool(words) and not words[0].startswith("-")
         given = given if positional else ["--model", model, *given]
@@ -53,12 +45,27 @@ def with_config(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
     return [*words[:leading], *given, *words[leading:]]
 
 
-def _config_words(parser: argparse.ArgumentParser, document: Mapping[Any, Any]) -> tuple[str | None, list[str]]:
+def _config(path: str) -> Mapping[str, object]:
+    """The options of a file."""
+    findings = Findings()
+    try:
+        document = one(Path(path).read_text(encoding="utf-8"), path, findings)
+    except OSError as error:
+        raise UsageError(f"argument --config: {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"argument --config: {path}: not UTF-8 at byte {error.start}") from error
+    found = {} if document is None else {key: value.data for key, value in document.members().items()}
+    if findings.problems:
+        raise UsageError(f"argument --config: {findings.problems[0]}")
+    return found
+
+
+def _config_words(parser: argparse.ArgumentParser, document: Mapping[str, object]) -> tuple[str | None, list[str]]:
     made: list[str] = []
     known = options.strings(parser)
     model = None
     for key, value in document.items():
-        name = f"--{str(key).replace('_', '-')}"
+        name = f"--{key.replace('_', '-')}"
         if name == "--model":
             model = str(value)
         elif isinstance(value, bool):

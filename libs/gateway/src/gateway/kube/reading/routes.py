@@ -28,6 +28,9 @@ from gateway.schema import spelling
 from gateway.schema.fields import Fields
 from gateway.schema.wording import what
 
+_NO_BACKEND: Final = BackendRef(
+    group="", kind="Service", id=ObjectName("", ""), port=None, weight=1, filters=()
+)  # stands for one that was not written, which is a problem
 _METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 _FILTER_FIELDS: Final = {
     FilterType.REQUEST_HEADERS: "requestHeaderModifier",
@@ -220,7 +223,7 @@ def _mirror(meta: Meta, body: Fields) -> Mirror:
         denominator = fraction.integer("denominator", 1, 2**31 - 1, 100) or 100
         numerator = fraction.integer("numerator", 0, denominator, required=True) or 0
         fraction.done()
-    backend = _backend(meta, ref) if ref else BackendRef("", "Service", ObjectName("", ""), None, 1, ())
+    backend = _backend(meta, ref) if ref else _NO_BACKEND
     return Mirror(backend, numerator, denominator)
 
 

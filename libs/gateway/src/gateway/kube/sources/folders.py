@@ -20,7 +20,7 @@ from watchfiles import awatch
 
 from gateway.kube.objects import Manifests, ObjectKey
 from gateway.kube.resolution.endpoints import hostnames
-from gateway.kube.resolution.merging import changed
+from gateway.kube.resolution.merging import Loaded, changed
 from gateway.kube.sources.files import FolderReader
 from gateway.kube.sources.resolve import Lookup, Resolver, system_lookup
 from gateway.kube.sources.source import Snapshot, Statuses
@@ -97,14 +97,21 @@ class FolderSource:
 
 
 class _Reading(NamedTuple):
-    """The last good objects, the host names in them, and what the folders hold besides."""
+    """The last good objects with the host names in them, and what the folders hold now."""
 
     manifests: Manifests
     names: frozenset[str]
-    problems: tuple[Problem, ...]
-    notes: tuple[Problem, ...]
+    loaded: Loaded
     changed: frozenset[ObjectKey]
     is_news: bool
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self.loaded.problems
+
+    @property
+    def notes(self) -> tuple[Problem, ...]:
+        return self.loaded.notes
 
 
 def _read(reader: FolderReader, last: _Reading | None) -> _Reading | None:
@@ -116,10 +123,10 @@ def _read(reader: FolderReader, last: _Reading | None) -> _Reading | None:
     if loaded.problems:
         names = last.names if last is not None else frozenset()
         is_news = last is None or (loaded.problems, loaded.notes) != (last.problems, last.notes)
-        return _Reading(before, names, loaded.problems, loaded.notes, frozenset(), is_news)
+        return _Reading(before, names, loaded, changed=frozenset(), is_news=is_news)
     objects = changed(before, loaded.manifests)
     is_news = last is None or bool(objects) or last.problems != () or loaded.notes != last.notes
-    return _Reading(loaded.manifests, hostnames(loaded.manifests), (), loaded.notes, objects, is_news)
+    return _Reading(loaded.manifests, hostnames(loaded.manifests), loaded, changed=objects, is_news=is_news)
 
 
 class _Rest:
