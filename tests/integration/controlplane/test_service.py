@@ -103,6 +103,41 @@ async def test_a_start_with_a_mistake_serves_nothing_until_it_is_repaired(tmp_pa
         assert await status(session, f"{url}/readyz") == 200
 
 
+async def test_an_invalid_document_costs_its_object_and_nothing_else(tmp_path: Path) -> None:
+    manifest = tmp_path / "in" / "all.yaml"
+    manifest.parent.mkdir()
+    manifest.write_text(GOOD)
+    other = to_pool("/other")
+    async with running(tmp_path) as (_, session, url):
+        await until(session, url, lambda found: found["published"])
+        wrong = GOOD.replace("number: 8000", "number: 80000")
+        manifest.write_text("\n---\n".join((wrong, route(other, name="s"), route("{filters: 1}", name="t"))))
+        shown = await until(session, url, lambda found: found["problems"])
+
+        assert sorted(problem["field"] for problem in shown["problems"]) == [
+            "spec.rules[0].filters",
+            "spec.targetPorts[0].number",
+        ]
+        assert [item["name"] for item in shown["routes"]] == ["r", "s"], "t never was good"
+        files = published(tmp_path / "out")
+        assert "eds/pool_default_p.json" in files, "p stays as it was"
+        assert b'"path_separated_prefix": "/other"' in files["rds/listener_80_bbr_ext_proc.json"]
+
+
+def test_strict_writes_nothing_while_anything_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "all.yaml").write_text("\n---\n".join((GOOD, route("{filters: 1}", name="t"))))
+    ends = []
+    for more in (["--strict"], []):
+        with pytest.raises(SystemExit) as end:
+            main(["render", "--config-dir", str(source), "--output-dir", str(tmp_path / "out"), *more])
+        ends.append((end.value.code, sorted(published(tmp_path / "out"))[:1]))
+
+    assert ends == [(1, []), (1, ["cds.json"])]
+    assert "spec.rules[0].filters" in capsys.readouterr().err
+
+
 def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))

@@ -56,7 +56,7 @@ class Mapped:
             if snapshot.problems != reported:
                 report(snapshot.problems)
             reported = snapshot.problems
-            if snapshot.problems:
+            if not snapshot.is_usable:
                 continue
             found = base_models(snapshot.manifests, namespace)
             if found != self.current:
@@ -69,7 +69,7 @@ class Mapped:
 def report(problems: tuple[Problem, ...]) -> None:
     """One line for each."""
     for problem in problems:
-        log.error("a manifest is wrong; the last good ones stay", place=str(problem))
+        log.error("a manifest is wrong; its object stays as it was", place=str(problem))
 
 
 async def serve_until(stopping: asyncio.Event, options: Options) -> None:

@@ -44,6 +44,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         _add_rendering(command)
     for command in (once, run):
         command.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where Envoy's files go")
+    for command in (once, run):
+        command.add_argument("--strict", action="store_true", help="write nothing while any manifest has a problem")
     run.add_argument("--host", default="127.0.0.1", help="address of /healthz, /readyz, /metrics and /status")
     run.add_argument("--http-port", type=int, default=ports.METRICS, help=f"port of the same (default {ports.METRICS})")
     return parser.parse_args(argv)
@@ -110,7 +112,14 @@ def positive(text: str) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     logs.configure("controlplane", given.log_level)
-    serving = app.Serving(tuple(given.config_dir), given.output_dir, given.host, given.http_port, options(given))
+    serving = app.Serving(
+        config_dirs=tuple(given.config_dir),
+        output_dir=given.output_dir,
+        host=given.host,
+        http_port=given.http_port,
+        is_strict=given.strict,
+        options=options(given),
+    )
     failures: list[BaseException] = []
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, serving))
@@ -134,9 +143,10 @@ def _check(given: argparse.Namespace) -> int:
 
 def _render(given: argparse.Namespace) -> int:
     loaded = load(given.config_dir)
-    if _report(loaded):
+    wrong = _report(loaded)
+    if wrong and given.strict:
         return 1
-    return asyncio.run(_render_once(given, loaded))
+    return asyncio.run(_render_once(given, loaded)) or wrong
 
 
 async def _render_once(given: argparse.Namespace, loaded: Loaded) -> int:

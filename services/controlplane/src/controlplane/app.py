@@ -4,7 +4,7 @@ It serves no request of a client, and what Envoy has stays when it stops. `serve
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -28,12 +28,13 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Where manifests come from, where files go, and the operators' port."""
+    """Where manifests come from, where files go, and the operators' port. `is_strict`: a mistake stops every change."""
 
     config_dirs: tuple[Path, ...]
     output_dir: Path
     host: str
     http_port: int
+    is_strict: bool = False
     options: Options = field(default_factory=Options)
 
 
@@ -67,8 +68,8 @@ class ControlPlane:
         """Serve every good state of the objects, and report what is wrong with the others."""
         async for snapshot in self._source.snapshots():
             self._report(snapshot)
-            if snapshot.problems and not self.view.published:
-                self.view = View(problems=snapshot.problems, notes=snapshot.notes)
+            if not snapshot.is_usable:
+                self.view = replace(self.view, problems=snapshot.problems, notes=snapshot.notes)
                 continue
             rendered = await asyncio.to_thread(render, snapshot.manifests, snapshot.addresses, self._options)
             await self._serve(rendered)
@@ -95,7 +96,7 @@ class ControlPlane:
         if snapshot.problems != self.view.problems:
             self._metrics.problems(len(snapshot.problems))
             for problem in snapshot.problems:
-                log.error("a manifest is wrong; the last good configuration stays", place=str(problem))
+                log.error("a manifest is wrong; its object stays as it was", place=str(problem))
             if not snapshot.problems:
                 log.info("the manifests are right again")
         for note in set(snapshot.notes) - set(self.view.notes):
@@ -106,7 +107,9 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
     """Build, follow and serve until `stopping` is set. Envoy keeps what was published."""
     metrics = Metrics()
     server = FolderServer(serving.output_dir)
-    plane = ControlPlane(FolderSource(serving.config_dirs), server, metrics, serving.options)
+    plane = ControlPlane(
+        FolderSource(serving.config_dirs, is_strict=serving.is_strict), server, metrics, serving.options
+    )
 
     async def show(_request: web.Request) -> web.Response:
         return web.Response(body=document(plane.view), content_type="application/json")

@@ -1,7 +1,7 @@
 """Follows a source of objects and hands every good change of the pools to the picker and the scraper.
 
 Shell. Pools are derived in a worker thread, since thousands of slices take longer than a loop may be held. While a
-manifest is wrong, the last good pools stay.
+manifest is wrong, its object stays as it was.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Discovery:
             return
         async for snapshot in self._source.snapshots():
             self._report(snapshot.problems)
-            if not snapshot.problems or self.pools is not None:
+            if snapshot.is_usable:
                 await self._take(snapshot)
 
     async def _take(self, snapshot: Snapshot) -> None:
@@ -49,7 +49,7 @@ class Discovery:
     def _report(self, problems: tuple[Problem, ...]) -> None:
         if problems != self._reported:
             for problem in problems:
-                log.error("a manifest is wrong; the last good ones stay", place=str(problem))
+                log.error("a manifest is wrong; its object stays as it was", place=str(problem))
         self._reported = problems
 
     def _describe(self, before: Pools, pools: Pools) -> None:

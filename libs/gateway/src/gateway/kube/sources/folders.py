@@ -11,7 +11,7 @@ the interpreter back within milliseconds however much there is to read.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ from watchfiles import awatch
 
 from gateway.kube.objects import Manifests, ObjectKey
 from gateway.kube.resolution.endpoints import hostnames
-from gateway.kube.resolution.merging import Loaded, changed
+from gateway.kube.resolution.merging import Loaded, changed, held
 from gateway.kube.sources.files import FolderReader
 from gateway.kube.sources.resolve import Lookup, Resolver, system_lookup
 from gateway.kube.sources.source import Snapshot, Statuses
@@ -35,12 +35,18 @@ LOOKING_SHARE: Final = 0.02  # of the time, at most, goes into looks that nothin
 
 
 class FolderSource:
-    """Reads folders now and after every change."""
+    """Reads folders now and after every change. A document with a problem costs its own object; `is_strict`: all."""
 
     def __init__(
-        self, dirs: Sequence[Path], *, lookup: Lookup = system_lookup, tick_seconds: float = TICK_SECONDS
+        self,
+        dirs: Sequence[Path],
+        *,
+        is_strict: bool = False,
+        lookup: Lookup = system_lookup,
+        tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self._dirs = tuple(dirs)
+        self._amount = _all_or_nothing if is_strict else _each_by_itself
         self._lookup = lookup
         self._tick_seconds = tick_seconds
 
@@ -56,7 +62,7 @@ class FolderSource:
                 async for has_stirred in stirrings:
                     news = None
                     if has_stirred or clock.monotonic() >= next_look:
-                        news = await asyncio.to_thread(_read, reader, found)
+                        news = await asyncio.to_thread(_read, reader, found, self._amount)
                         next_look = clock.monotonic() + reader.look_seconds / LOOKING_SHARE
                     found = news or found
                     assert found is not None  # the first stirring is one
@@ -96,6 +102,9 @@ class FolderSource:
                 polling = True  # no inotify watch left on this host
 
 
+_Amount = Callable[[Manifests, Loaded], Manifests]  # what a reading amounts to after the last good objects
+
+
 class _Reading(NamedTuple):
     """The last good objects with the host names in them, and what the folders hold now."""
 
@@ -114,19 +123,24 @@ class _Reading(NamedTuple):
         return self.loaded.notes
 
 
-def _read(reader: FolderReader, last: _Reading | None) -> _Reading | None:
+def _read(reader: FolderReader, last: _Reading | None, amount: _Amount) -> _Reading | None:
     """What a worker thread does at each look; None when nothing has changed."""
     loaded = reader.read()
     if loaded is None:
         return None
     before = last.manifests if last is not None else Manifests()
-    if loaded.problems:
-        names = last.names if last is not None else frozenset()
-        is_news = last is None or (loaded.problems, loaded.notes) != (last.problems, last.notes)
-        return _Reading(before, names, loaded, changed=frozenset(), is_news=is_news)
-    objects = changed(before, loaded.manifests)
-    is_news = last is None or bool(objects) or last.problems != () or loaded.notes != last.notes
-    return _Reading(loaded.manifests, hostnames(loaded.manifests), loaded, changed=objects, is_news=is_news)
+    manifests = amount(before, loaded)
+    objects = changed(before, manifests)
+    is_news = last is None or bool(objects) or (loaded.problems, loaded.notes) != (last.problems, last.notes)
+    return _Reading(manifests, hostnames(manifests), loaded, changed=objects, is_news=is_news)
+
+
+def _each_by_itself(before: Manifests, loaded: Loaded) -> Manifests:
+    return held(before, loaded) if loaded.problems else loaded.manifests
+
+
+def _all_or_nothing(before: Manifests, loaded: Loaded) -> Manifests:
+    return before if loaded.problems else loaded.manifests
 
 
 class _Rest:

@@ -15,8 +15,8 @@ Statuses = Mapping[ObjectKey, Mapping[str, object]]  # the `status` of each obje
 class Snapshot(NamedTuple):
     """The last good objects with the addresses of the host names in them.
 
-    With `problems`, the source holds something newer that was refused; before the first good reading, `manifests` is
-    empty. `changed` are the objects added, changed or removed since the snapshot before.
+    With `problems`, the source holds documents that were refused; their objects are as they were before, or missing
+    where they never were good. `changed` are the objects added, changed or removed since the snapshot before.
     """
 
     manifests: Manifests
@@ -24,6 +24,11 @@ class Snapshot(NamedTuple):
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
     changed: frozenset[ObjectKey] = frozenset()
+
+    @property
+    def is_usable(self) -> bool:
+        """False where everything that was found is refused: whoever has something better keeps it."""
+        return not self.problems or any(self.manifests.by_kind())
 
 
 class Source(Protocol):
