@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from time import process_time
 
 import pytest
 
@@ -142,26 +141,6 @@ async def test_a_snapshot_says_what_changed(tmp_path: Path) -> None:
 
         (tmp_path / "a.yaml").unlink()
         assert sorted(map(str, (await following(stream)).changed)) == ["ConfigMap default/a"]
-
-
-async def test_a_large_folder_is_read_beside_the_loop(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("".join(config_map(f"m{number}") + "---\n" for number in range(4000)))
-    longest, last = 0.0, process_time()
-
-    async def beat() -> None:
-        nonlocal longest, last
-        while True:
-            await asyncio.sleep(0.001)
-            longest, last = max(longest, process_time() - last), process_time()
-
-    beating = asyncio.get_running_loop().create_task(beat())
-    began = process_time()
-    async with aclosing(FolderSource([tmp_path]).snapshots()) as stream:
-        found = await following(stream)
-    beating.cancel()
-
-    assert len(names(found)) == 4000
-    assert longest < (process_time() - began) / 5, "the work goes on in pieces between which the loop runs"
 
 
 def test_the_systems_resolver_knows_this_host() -> None:

@@ -1,11 +1,17 @@
 """Folders are merged in order, and one bad file hides no other."""
 
+import gc
+import json
+from itertools import pairwise
 from pathlib import Path
+from time import thread_time
 
 from gateway.kube.objects import ObjectKey, ObjectName
 from gateway.kube.resolution.merging import changed
 from gateway.kube.sources.files import MAX_FILE_BYTES, FolderReader, files, load
 from gateway.schema.problems import Place
+
+LONGEST_PIECE_SECONDS = 0.02  # what a loop may be held for
 
 
 def config_map(name: str, value: str = "1", extra: str = "") -> str:
@@ -149,3 +155,23 @@ def test_an_object_that_only_moved_has_not_changed(tmp_path: Path) -> None:
     assert second is not None
     assert changed(first.manifests, second.manifests) == frozenset()
     assert next(iter(second.manifests.config_maps.values())).meta.place == Place(str(file), 2)
+
+
+def test_a_large_file_is_read_in_short_pieces(tmp_path: Path) -> None:
+    many = "---\n".join(config_map(f"m{number}") for number in range(1000))
+    listed = json.dumps({
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"n{at}"}} for at in range(1000)],
+    })  # fmt: skip
+    written(tmp_path, {"a.yaml": many, "b.json": listed})
+    pauses: list[float] = []
+    gc.disable()  # a collection walks all that the test run holds
+    try:
+        loaded = FolderReader([tmp_path], lambda: pauses.append(thread_time())).read()
+    finally:
+        gc.enable()
+
+    assert loaded is not None
+    assert len(loaded.manifests.namespaces) == len(loaded.manifests.config_maps) == 1000
+    assert max(after - before for before, after in pairwise(pauses)) < LONGEST_PIECE_SECONDS
