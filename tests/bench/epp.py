@@ -21,11 +21,12 @@ from time import thread_time as cpu_seconds
 import orjson
 
 from epp.config import default_config
-from epp.datalayer.prefix import PrefixIndex
+from epp.datalayer.producers.prefix_index import PrefixIndex
 from epp.domain import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolId, PoolSpec, PrefixLearned, Request
-from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.picking.rewrite import replace_model
+from epp.testing import NOBODY
 from gateway.service.lifecycle import GC_THRESHOLDS
 
 POOL = PoolId("bench/pool")
@@ -40,7 +41,7 @@ RESULT = Path("build/bench/epp.json")
 
 def picker(endpoints: int) -> Picker:
     """A picker over so many endpoints, all scraped once, their believed caches full as after an hour of work."""
-    made = Picker(default_config(), random=Random(1), replica="b", observer=NullObserver(), journal=NullJournal())
+    made = Picker(default_config(), random=Random(1), replica="b", observer=NullObserver())
     found = tuple(
         Endpoint(EndpointId(f"10.0.{at // 250}.{at % 250}:8000"), f"10.0.{at // 250}.{at % 250}", 8000, f"e{at}")
         for at in range(endpoints)
@@ -50,7 +51,7 @@ def picker(endpoints: int) -> Picker:
     engine_blocks, random = (27_000 if endpoints <= 100 else 4_000), Random(2)
     for at, endpoint in enumerate(found):
         metrics = EngineMetrics(at % 3, 4 + at % 5, 0.3, block_size=16, block_count=engine_blocks, started_at=1.0)
-        made.observe(POOL, endpoint.id, metrics, 0.9)
+        made.scraped(POOL, endpoint.id, metrics, 0.9)
     for endpoint in found:
         for _ in range(engine_blocks // 4 // CHAIN):
             blocks = tuple(random.getrandbits(64) for _ in range(CHAIN))
@@ -96,7 +97,7 @@ def decision_times(endpoints: int, size: int, rounds: int) -> dict[str, float]:
         began = cpu_seconds()
         orjson.loads(body)
         parsed = cpu_seconds()
-        verdict = made.pick(Request(POOL, "POST", "/v1/chat/completions", HEADERS, body), now)
+        verdict = made.submit(Request(POOL, "POST", "/v1/chat/completions", HEADERS, body), NOBODY, now)
         whole.append((cpu_seconds() - parsed) * 1e6)
         parse.append((parsed - began) * 1e6)
         assert isinstance(verdict, Pick)
@@ -147,16 +148,16 @@ def rewrite_times(size: int, rounds: int) -> dict[str, float]:
 
 def burst(prompts_differ: bool) -> dict[str, float]:
     """200 requests between two scrapes over 8 idle endpoints."""
-    made = Picker(default_config(), random=Random(1), replica="b", observer=NullObserver(), journal=NullJournal())
+    made = Picker(default_config(), random=Random(1), replica="b", observer=NullObserver())
     found = tuple(Endpoint(EndpointId(f"10.0.0.{at}:8000"), f"10.0.0.{at}", 8000, f"e{at}") for at in range(8))
     made.replace_pools({POOL: PoolSpec(POOL, found)}, 0.0)
     for endpoint in found:
-        made.observe(POOL, endpoint.id, EngineMetrics(0, 0, 0.0, block_size=16, block_count=27_000), 1.0)
+        made.scraped(POOL, endpoint.id, EngineMetrics(0, 0, 0.0, block_size=16, block_count=27_000), 1.0)
     counts: Counter[str] = Counter()
     for number in range(200):
         text = f"{number} " * 1000 if prompts_differ else "the same words " * 600
         body = orjson.dumps({"model": "m", "prompt": text})
-        verdict = made.pick(Request(POOL, "POST", "/v1/completions", HEADERS, body), 1.03 + number * 1e-5)
+        verdict = made.submit(Request(POOL, "POST", "/v1/completions", HEADERS, body), NOBODY, 1.03 + number * 1e-5)
         assert isinstance(verdict, Pick)
         counts[verdict.targets[0]] += 1
     return {"max_over_mean": max(counts.values()) * 8 / 200, "endpoints_used": len(counts)}

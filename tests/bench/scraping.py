@@ -21,7 +21,7 @@ import uvloop
 from epp.config import default_config
 from epp.config.engines import BUILT_IN
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
-from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.scraping.scraper import Scraper, Source
 
@@ -87,24 +87,22 @@ class SteadyBrain:
     """The real picker's bookkeeping, asked for at a fixed interval."""
 
     def __init__(self, pools: dict[PoolId, PoolSpec], interval: float) -> None:
-        self._picker = Picker(
-            default_config(), random=Random(1), replica="b", observer=NullObserver(), journal=NullJournal()
-        )
+        self._picker = Picker(default_config(), random=Random(1), replica="b", observer=NullObserver())
         self._picker.replace_pools(pools, monotonic())
         self._interval = interval
         self.scrapes = self.faults = 0
 
-    def observe(self, pool: PoolId, endpoint: EndpointId, metrics: EngineMetrics | ScrapeFault, now: float) -> None:
+    def scraped(self, pool: PoolId, endpoint: EndpointId, metrics: EngineMetrics | ScrapeFault, now: float) -> None:
         self.scrapes += 1
-        self._picker.observe(pool, endpoint, metrics, now)
+        self._picker.scraped(pool, endpoint, metrics, now)
 
-    def observe_models(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
-        self._picker.observe_models(pool, endpoint, models, now)
+    def models_listed(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
+        self._picker.models_listed(pool, endpoint, models, now)
 
     def scrape_interval(self, pool: PoolId, endpoint: EndpointId, now: float) -> float:
         return self._interval
 
-    def scraped(self, pool: PoolId) -> None:
+    def scrape_succeeded(self, pool: PoolId) -> None:
         """Counted in observe."""
 
     def scrape_failed(self, pool: PoolId, fault: ScrapeFault) -> None:

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from epp.config import SchedulerConfig
 from epp.domain import Endpoint, EndpointId, EngineMetrics, Feedback, Outcome, Pick, PickId, PoolId, PoolSpec, Request
-from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
+from epp.testing import NOBODY
 from model_sim.engine.engine import Snapshot
 from model_sim.engine.profile import EngineConfig
 from model_sim.engine.request import Completion
@@ -107,9 +108,7 @@ class Pointsman:
     """The endpoint picker as a gateway drives it: picks, exact ends, access log entries and scrapes."""
 
     def __init__(self, config: SchedulerConfig, engines: int, engine: EngineConfig, random: Random) -> None:
-        self.picker = Picker(
-            config, random=random, replica="lab", observer=NullObserver(), journal=NullJournal(), default_pool=POOL
-        )
+        self.picker = Picker(config, random=random, replica="lab", observer=NullObserver(), default_pool=POOL)
         self._engine = engine
         self._ids = [EndpointId(f"10.0.0.{number + 1}:8000") for number in range(engines)]
         self._numbers = {id_: number for number, id_ in enumerate(self._ids)}
@@ -122,7 +121,7 @@ class Pointsman:
     def choose(self, call: Call, now: float) -> int | None:
         """The first target of the pick."""
         headers = _HEADERS | {"x-request-id": call.id}
-        verdict = self.picker.pick(Request(POOL, "POST", "/v1/chat/completions", headers, call.body), now)
+        verdict = self.picker.submit(Request(POOL, "POST", "/v1/chat/completions", headers, call.body), NOBODY, now)
         if not isinstance(verdict, Pick):
             return None
         self._picks[call.id] = verdict.id
@@ -146,7 +145,7 @@ class Pointsman:
             completion_tokens=done.output_tokens,
             cached_tokens=done.cached_tokens,
         )
-        self.picker.feedback(feedback, now)
+        self.picker.observe(feedback, now)
 
     def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
         """/metrics, as the picker reads it."""
@@ -161,7 +160,7 @@ class Pointsman:
             block_count=self._engine.num_gpu_blocks,
             started_at=1.0,
         )
-        self.picker.observe(POOL, self._ids[engine], metrics, now)
+        self.picker.scraped(POOL, self._ids[engine], metrics, now)
 
     def scrape_interval(self, engine: int, now: float) -> float | None:
         """As the picker wants."""
@@ -169,4 +168,4 @@ class Pointsman:
 
     def tick(self, now: float) -> None:
         """Reservations expire."""
-        self.picker.expire(now)
+        self.picker.pass_time(now)

@@ -7,11 +7,12 @@ import orjson
 import pytest
 
 from epp.config import default_config
-from epp.datalayer.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
+from epp.datalayer.producers.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
 from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
-from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.scheduling.gate import AffinityGate
+from epp.testing import NOBODY
 from tests.lab.workloads import vocabulary
 
 POOL = PoolId("lab/burst")
@@ -22,14 +23,12 @@ IDLE = EngineMetrics(waiting=0, running=0, kv_usage=0.0, block_size=16, block_co
 
 
 def idle_picker(seed: int) -> Picker:
-    picker = Picker(
-        default_config(), random=Random(seed), replica="lab", observer=NullObserver(), journal=NullJournal()
-    )
+    picker = Picker(default_config(), random=Random(seed), replica="lab", observer=NullObserver())
     ids = [EndpointId(f"10.0.0.{number}:8000") for number in range(1, ENDPOINTS + 1)]
     endpoints = tuple(Endpoint(id_, id_.partition(":")[0], 8000, id_) for id_ in ids)
     picker.replace_pools({POOL: PoolSpec(POOL, endpoints)}, 0.0)
     for id_ in ids:
-        picker.observe(POOL, id_, IDLE, 0.0)
+        picker.scraped(POOL, id_, IDLE, 0.0)
     return picker
 
 
@@ -39,7 +38,7 @@ def burst(picker: Picker, prompts: list[str], *, seconds: float = 0.0) -> list[l
     for number, prompt in enumerate(prompts):
         body = orjson.dumps({"model": "m", "prompt": prompt})
         request = Request(POOL, "POST", "/v1/completions", {"content-type": "application/json"}, body)
-        verdict = picker.pick(request, 0.001 + seconds * number / len(prompts))
+        verdict = picker.submit(request, NOBODY, 0.001 + seconds * number / len(prompts))
         assert isinstance(verdict, Pick)
         got.setdefault(verdict.targets[0], []).append(prompt)
     shares = sorted(got.values(), key=len, reverse=True)

@@ -1,13 +1,15 @@
-"""The values that doors, brain and shells exchange.
+"""The values that transports, picker and shells exchange.
 
-Plain and frozen: nothing here knows gRPC, protobuf, HTTP, Redis or a clock. A door turns what its transport brought
-into a `Request`, hands it to `Picker.pick`, and turns the `Verdict` back into its transport's answer. How a request
-went comes back as an `Outcome` (the exact end, from the door that picked) and as `Feedback` (what Envoy's access log
-saw). Times are monotonic float seconds, sizes are bytes.
+Plain and frozen: nothing here knows gRPC, protobuf, HTTP, Redis or a clock. A transport makes a `Request` of what came
+in, submits it, and makes its answer of the `Verdict`. How a request went comes back as an `Outcome` (its exact end,
+from the transport that placed it) and as `Feedback` (heartbeats and the final entry of Envoy's access log, or the
+response). Times are monotonic float seconds, sizes are bytes.
 
     Verdict ─┬─ Pick       go to these endpoints, in this order
              ├─ Reply      the picker itself answers (the model list)
              └─ Rejection  refused, with status and reason (gateway.wire.errors)
+
+A request that waits for its verdict has a `Ticket` instead.
 """
 
 from collections.abc import Mapping
@@ -171,7 +173,7 @@ class Outcome(StrEnum):
     """How a pick ended, as the door that made it knows."""
 
     ENDED = "ended"  # the exchange closed: answered, cut or abandoned, which the access log tells apart
-    EXPIRED = "expired"  # nobody said anything for too long
+    EXPIRED = "expired"  # there was no sign of life for too long
     UNUSED = "unused"  # the verdict never left (the stream broke first)
 
 
@@ -213,4 +215,21 @@ class FeedbackForwarded:
     feedback: Feedback
 
 
-SharedEvent = PrefixLearned | FeedbackForwarded
+@dataclass(frozen=True, slots=True)
+class PickPlaced:
+    """A replica placed a request: each endpoint that carries a part of it, with the tokens in flight there."""
+
+    pool: PoolId
+    pick_id: PickId
+    legs: tuple[tuple[EndpointId, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PickSettled:
+    """A replica released the reservation of a request."""
+
+    pool: PoolId
+    pick_id: PickId
+
+
+SharedEvent = PrefixLearned | FeedbackForwarded | PickPlaced | PickSettled

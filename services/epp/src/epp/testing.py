@@ -16,14 +16,14 @@ import orjson
 
 from epp.config import SchedulerConfig, parse_config
 from epp.config.reading import NO_PLUGINS
-from epp.domain import NO_LABELS, Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
-from epp.picking.observer import NullJournal, NullObserver
+from epp.domain import NO_LABELS, Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request, Verdict
+from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from gateway.wire.errors import Rejection
 
 POOL = PoolId("testing/pool")
 MODEL = "model"
-SCRAPED_AT, ASKED_AT = 100.0, 100.1
+SCRAPED_AT, DECIDED_AT = 100.0, 100.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,16 @@ class Decided:
     removed: Mapping[str, Sequence[str]]  # filter → candidates
     pick: Pick | None = None
     rejection: Rejection | None = None
+
+
+class _Nobody:
+    """The gate of a test admits at once: nobody waits."""
+
+    def decide(self, verdict: Verdict, now: float) -> None:
+        """Never called."""
+
+
+NOBODY = _Nobody()
 
 
 def candidate(
@@ -84,21 +94,20 @@ def decide(
     endpoints that the proxy would walk. A plugin that fails, which costs no request in service, is an error here.
     """
     parsed = parse_config(config, "testing", own) if isinstance(config, str) else config
-    picker = Picker(
-        parsed, random=Random(seed), replica="testing", observer=NullObserver(), journal=NullJournal(), explains=True
-    )
+    picker = Picker(parsed, random=Random(seed), replica="testing", observer=NullObserver(), explains=True)
     endpoints = tuple(each.endpoint for each in candidates)
     picker.replace_pools({POOL: PoolSpec(POOL, endpoints, priorities or {})}, SCRAPED_AT)
     for each in candidates:
-        picker.observe(POOL, each.endpoint.id, each.metrics, SCRAPED_AT)
+        picker.scraped(POOL, each.endpoint.id, each.metrics, SCRAPED_AT)
     verdict: object = None
-    for said in (*before, body):
-        verdict = picker.pick(Request(POOL, "POST", path, headers, orjson.dumps(said), None, fallbacks), ASKED_AT)
+    for document in (*before, body):
+        request = Request(POOL, "POST", path, headers, orjson.dumps(document), None, fallbacks)
+        verdict = picker.submit(request, NOBODY, DECIDED_AT)
     return _decided(picker, verdict)
 
 
 def _decided(picker: Picker, verdict: object) -> Decided:
-    record: Mapping[str, Any] = picker.decisions(1)[0]
+    record: Mapping[str, Any] = picker.decisions.latest(1)[0]
     for plugin, error in record.get("failures", {}).items():
         raise RuntimeError(f"plugin {plugin!r} failed: {error}")
     scores = {note["plugin"]: note["raw"] for note in record.get("scores", ())}

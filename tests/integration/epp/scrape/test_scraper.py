@@ -36,10 +36,10 @@ class Brain:
         self.seen: dict[EndpointId, list[EngineMetrics | ScrapeFault]] = {}
         self.models: dict[EndpointId, list[tuple[ServedModel, ...]]] = {}
 
-    def observe(self, pool: PoolId, endpoint: EndpointId, metrics: EngineMetrics | ScrapeFault, now: float) -> None:
+    def scraped(self, pool: PoolId, endpoint: EndpointId, metrics: EngineMetrics | ScrapeFault, now: float) -> None:
         self.seen.setdefault(endpoint, []).append(metrics)
 
-    def observe_models(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
+    def models_listed(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
         self.models.setdefault(endpoint, []).append(models)
 
     def scrape_interval(self, pool: PoolId, endpoint: EndpointId, now: float) -> float:
@@ -51,7 +51,7 @@ class Counts:
         self.good = 0
         self.faults: list[ScrapeFault] = []
 
-    def scraped(self, pool: PoolId) -> None:
+    def scrape_succeeded(self, pool: PoolId) -> None:
         self.good += 1
 
     def scrape_failed(self, pool: PoolId, fault: ScrapeFault) -> None:

@@ -65,7 +65,7 @@ class FakePicker:
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
         self.settled.append(pick_id)
 
-    def feedback(self, feedback: Feedback, now: float) -> None:
+    def observe(self, feedback: Feedback, now: float) -> None:
         self.feedbacks.append(feedback)
 
 

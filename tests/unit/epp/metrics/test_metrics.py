@@ -2,11 +2,24 @@
 
 from prometheus_client import generate_latest
 
-from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
+from epp.datalayer.member import Member
+from epp.datalayer.placement import Placement, Share
+from epp.domain import Endpoint, EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
+from epp.picking.observer import Decided
 from epp.telemetry.metrics import LABEL_LIMIT, OTHER, WORD_LIMIT, Bounded, Metrics
 from gateway.wire.errors import ErrorCode, Rejection
 
 POOL, ENDPOINT = PoolId("ns/a"), EndpointId("[::1]:8000")
+
+
+def placement(objective: str) -> Placement:
+    member = Member(0, Endpoint(ENDPOINT, "::1", 8000, "a"))
+    return Placement(
+        id=PickId("r-1"), pool=POOL, shares=(Share(member, 0),), model="qwen", target_model="qwen", objective=objective,
+        fairness_id="me", priority=0, prompt_tokens=0, matched_tokens=0, block_tokens=0, blocks=(), new_from=0,
+        session=None,
+        placed_at=0.0,
+    )  # fmt: skip
 
 
 def text(metrics: Metrics) -> str:
@@ -15,7 +28,7 @@ def text(metrics: Metrics) -> str:
 
 def test_a_decision_counts_under_the_references_names() -> None:
     metrics = Metrics()
-    metrics.decided(POOL, ENDPOINT, "qwen", "qwen-v2", 2, 100, 40, 450)
+    metrics.decided(Decided(POOL, ENDPOINT, "qwen", "qwen-v2", 2, 100, 40, 450))
     shown = text(metrics)
     assert 'inference_objective_request_total{model_name="qwen",priority="2",target_model_name="qwen-v2"} 1.0' in shown
     assert (
@@ -35,7 +48,7 @@ def test_a_report_fills_the_histograms_that_it_has_figures_for() -> None:
         completion_tokens=10,
         response_bytes=900,
     )  # fmt: skip
-    metrics.reported(feedback, "qwen", "qwen", "food-review", "me")
+    metrics.reported(feedback, placement(objective="food-review"))
     shown = text(metrics)
     labels = '{model_name="qwen",target_model_name="qwen"}'
     assert f"inference_objective_request_ttft_seconds_sum{labels} 0.3" in shown
@@ -51,7 +64,7 @@ def test_objectives_that_clients_invent_share_one_series() -> None:
     metrics = Metrics()
     for number in range(3 * LABEL_LIMIT):
         feedback = Feedback(PickId("r-1"), POOL, is_final=True, prompt_tokens=1)
-        metrics.reported(feedback, "qwen", "qwen", f"objective-{number}", "me")
+        metrics.reported(feedback, placement(objective=f"objective-{number}"))
     series = [line for line in text(metrics).splitlines() if line.startswith("pointsman_epp_tokens_total{")]
     assert len(series) <= LABEL_LIMIT + 1
     assert any(f'objective="{OTHER}"' in line for line in series)
@@ -60,7 +73,7 @@ def test_objectives_that_clients_invent_share_one_series() -> None:
 def test_refusals_scrapes_ends_and_logs_are_counted() -> None:
     metrics = Metrics()
     metrics.rejected(None, Rejection(503, ErrorCode.NO_READY_ENDPOINT, "none"))
-    metrics.scraped(POOL)
+    metrics.scrape_succeeded(POOL)
     metrics.scrape_failed(POOL, ScrapeFault.TIMEOUT)
     metrics.settled(POOL, PickId("r-1"), Outcome.EXPIRED, 1.0)
     metrics.logged(2, 0, 1)
@@ -82,7 +95,7 @@ def test_refusals_scrapes_ends_and_logs_are_counted() -> None:
 def test_models_that_clients_invent_share_one_series() -> None:
     metrics = Metrics()
     for number in range(3 * LABEL_LIMIT):
-        metrics.decided(POOL, ENDPOINT, f"model-{number}", "qwen", 0, 0, 0, 0)
+        metrics.decided(Decided(POOL, ENDPOINT, f"model-{number}", "qwen", 0, 0, 0, 0))
     series = [line for line in text(metrics).splitlines() if line.startswith("inference_objective_request_total{")]
     assert len(series) <= LABEL_LIMIT + 1
     assert any(f'model_name="{OTHER}"' in line for line in series)

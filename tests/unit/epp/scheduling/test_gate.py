@@ -7,35 +7,35 @@ import orjson
 import pytest
 
 from epp.config import SchedulerConfig, default_config, parse_config
-from epp.datalayer.pool import PoolState
+from epp.datalayer.builtin import builtin
 from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
-from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.prompts.parsing import InferenceRequest
 from epp.scheduling.gate import AffinityGate, ExpectedTTFTScorer
 from epp.scheduling.view import SchedulingView
+from epp.testing import NOBODY
+from tests.unit.epp.views import matched, pool_of, spec_of, view_of
 
 NOW = 100.0
 POOL = PoolId("default/pool")
 
 
-def view(backlogs: list[float], matched: dict[int, int], *, prompt_tokens: int = 6400) -> SchedulingView:
+def view(backlogs: list[float], matches: dict[int, int], *, prompt_tokens: int = 6400) -> SchedulingView:
     """Endpoints with seconds of prefill before them; 10 000 tokens a second, blocks of 64."""
-    ids = [EndpointId(f"10.0.0.{at}:8000") for at in range(len(backlogs))]
-    pool = PoolState(PoolSpec(POOL, ()), NOW)
-    pool.prefill_tokens_per_second = 10_000
-    pool.replace(PoolSpec(POOL, tuple(Endpoint(id_, id_, 8000, id_) for id_ in ids)), NOW)
-    states = [pool.states[id_] for id_ in ids]
-    for state, seconds in zip(states, backlogs, strict=True):
-        state.observe(EngineMetrics(0, 0, 0.0), NOW - 0.1)
-        state.free_at = NOW + seconds
+    names = [f"10.0.0.{at}:8000" for at in range(len(backlogs))]
+    pool, known = pool_of(spec_of(*names), NOW, block_tokens=64, known=builtin(10_000))
+    for slot, (name, seconds) in enumerate(zip(names, backlogs, strict=True)):
+        pool.scraped(EndpointId(name), EngineMetrics(0, 0, 0.0), NOW - 0.1)
+        known.prefill.of(slot).free_at = NOW + seconds
+    blocks = tuple(range(1, prompt_tokens // 64 + 1))
+    matched(pool, known, blocks, matches)
     request = InferenceRequest(model="m", canonical=b"x" * 4 * prompt_tokens)
-    by_slot = {states[at].slot: blocks for at, blocks in matched.items()}
-    return SchedulingView(request, states, NOW, Random(1), by_slot, prompt_tokens // 64, 64)
+    return view_of(pool, request, NOW, blocks=blocks, block_tokens=64)
 
 
 @pytest.mark.parametrize(
-    ("backlogs", "matched", "expected"),
+    ("backlogs", "matches", "expected"),
     [
         # 100 blocks are 0.64 s of prefill; 50 ms of slack.
         ([0.60, 0.0], {0: 100}, [True, True]),
@@ -48,9 +48,9 @@ def view(backlogs: list[float], matched: dict[int, int], *, prompt_tokens: int =
     ],
 )
 def test_an_endpoint_is_kept_while_its_wait_costs_less_than_its_cache_saves(
-    backlogs: list[float], matched: dict[int, int], expected: list[bool]
+    backlogs: list[float], matches: dict[int, int], expected: list[bool]
 ) -> None:
-    assert list(AffinityGate().keep(view(backlogs, matched))) == expected
+    assert list(AffinityGate().keep(view(backlogs, matches))) == expected
 
 
 def test_patience_multiplies_what_a_saved_second_may_cost() -> None:
@@ -63,8 +63,8 @@ def test_somebody_is_always_kept() -> None:
     random = Random(5)
     for _ in range(200):
         backlogs = [random.random() * 10 for _ in range(5)]
-        matched = {at: random.randrange(100) for at in range(5)}
-        assert any(AffinityGate(slack_ms=0, patience=0).keep(view(backlogs, matched)))
+        matches = {at: random.randrange(100) for at in range(5)}
+        assert any(AffinityGate(slack_ms=0, patience=0).keep(view(backlogs, matches)))
 
 
 def test_expected_ttft_weighs_waiting_against_computing() -> None:
@@ -81,18 +81,16 @@ kind: EndpointPickerConfig
 
 def burst(count: int, *, same: bool, config: SchedulerConfig | None = None) -> Counter[str]:
     """Requests between two scrapes over 8 idle endpoints."""
-    picker = Picker(
-        config or default_config(), random=Random(3), replica="r", observer=NullObserver(), journal=NullJournal()
-    )
+    picker = Picker(config or default_config(), random=Random(3), replica="r", observer=NullObserver())
     ids = [EndpointId(f"10.0.0.{at}:8000") for at in range(8)]
     picker.replace_pools({POOL: PoolSpec(POOL, tuple(Endpoint(id_, id_, 8000, id_) for id_ in ids))}, 0.0)
     for id_ in ids:
-        picker.observe(POOL, id_, EngineMetrics(0, 0, 0.0, block_size=16, block_count=26_000), 1.0)
+        picker.scraped(POOL, id_, EngineMetrics(0, 0, 0.0, block_size=16, block_count=26_000), 1.0)
     counts: Counter[str] = Counter()
     for number in range(count):
         text = "the same words " * 800 if same else f"{number} " * 900
         body = orjson.dumps({"model": "m", "prompt": text})
-        verdict = picker.pick(Request(POOL, "POST", "/v1/completions", {}, body), 1.03 + number * 1e-5)
+        verdict = picker.submit(Request(POOL, "POST", "/v1/completions", {}, body), NOBODY, 1.03 + number * 1e-5)
         assert isinstance(verdict, Pick)
         counts[verdict.targets[0]] += 1
     return counts

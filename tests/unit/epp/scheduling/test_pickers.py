@@ -12,7 +12,7 @@ from epp.scheduling.view import SchedulingView
 
 
 def view(random: Random) -> SchedulingView:
-    return SchedulingView(InferenceRequest(model="m"), [], 0.0, random)
+    return SchedulingView(InferenceRequest(model="m"), [], random)
 
 
 def shares(picker: Picker, scores: list[float], rounds: int = 3000) -> list[float]:

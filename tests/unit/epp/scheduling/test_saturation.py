@@ -1,21 +1,24 @@
 """Upstream's vectors for the saturation detectors and admission."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from epp.config import default_config
+from epp.datalayer.builtin import Builtin
 from epp.datalayer.pool import PoolState
 from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
-from epp.picking.observer import NullJournal, NullObserver
+from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.prompts.parsing import InferenceRequest
 from epp.scheduling.saturation import ConcurrencyDetector, ProbabilisticAdmitter, UtilizationDetector
 from epp.scheduling.units import Seconds
 from epp.scheduling.view import SchedulingView
-from epp.testing import candidate, decide
+from epp.testing import NOBODY, candidate, decide
 from gateway.wire import protocol
 from gateway.wire.errors import ErrorCode
+from tests.unit.epp.views import pool_of, spec_of, view_of
 
 NOW = 100.0
 DETECTOR = UtilizationDetector(
@@ -23,16 +26,20 @@ DETECTOR = UtilizationDetector(
 )
 
 
-def view(*metrics: EngineMetrics | None, age: float = 0.0, priority: int = 0, stale: int = 0) -> SchedulingView:
-    """A view of endpoints with these metrics, the last `stale` of them long ago."""
-    pool = PoolId("p")
-    ids = [EndpointId(f"10.0.0.{at}:8000") for at in range(len(metrics))]
-    state = PoolState(PoolSpec(pool, tuple(Endpoint(id_, id_, 8000, id_) for id_ in ids)), 0.0)
-    for at, (id_, found) in enumerate(zip(ids, metrics, strict=True)):
+def pool(*metrics: EngineMetrics | None, age: float = 0.0, stale: int = 0) -> tuple[PoolState, Builtin]:
+    """Endpoints with these metrics, the last `stale` of them long ago."""
+    names = [f"10.0.0.{at}:8000" for at in range(len(metrics))]
+    made, known = pool_of(spec_of(*names))
+    for at, (name, found) in enumerate(zip(names, metrics, strict=True)):
         if found is not None:
-            state.observe(id_, found, NOW - (60.0 if at >= len(metrics) - stale else age))
-    request = InferenceRequest(model="m", priority=priority)
-    return SchedulingView(request, list(state.states.values()), NOW, Random(1))
+            made.scraped(EndpointId(name), found, NOW - (60.0 if at >= len(metrics) - stale else age))
+    return made, known
+
+
+def view(*metrics: EngineMetrics | None, age: float = 0.0, priority: int = 0, stale: int = 0) -> SchedulingView:
+    """A view of them all."""
+    made, _ = pool(*metrics, age=age, stale=stale)
+    return view_of(made, InferenceRequest(model="m", priority=priority), NOW)
 
 
 def load(waiting: int, usage: float) -> EngineMetrics:
@@ -60,8 +67,9 @@ def test_utilization_saturation_is_the_mean_of_the_fuller_sides(seen: Scheduling
 
 
 def test_reserved_prefill_can_count_as_saturation() -> None:
-    seen = view(load(0, 0.0), load(0, 0.0))
-    seen.states[0].free_at = NOW + 3.0
+    made, known = pool(load(0, 0.0), load(0, 0.0))
+    known.prefill.of(0).free_at = NOW + 3.0
+    seen = view_of(made, InferenceRequest(model="m"), NOW)
     assert DETECTOR.saturation(seen) == 0.0
     with_backlog = UtilizationDetector(prefill_backlog_threshold=Seconds(2.0))
     assert with_backlog.saturation(seen) == pytest.approx(0.75)
@@ -74,17 +82,17 @@ def test_metrics_count_as_fresh_for_three_of_their_scrape_intervals() -> None:
 
 
 def test_ten_idle_seconds_do_not_make_a_sheddable_request_shed() -> None:
-    picker = Picker(default_config(), random=Random(1), replica="r", observer=NullObserver(), journal=NullJournal())
+    picker = Picker(default_config(), random=Random(1), replica="r", observer=NullObserver())
     pool, id_ = PoolId("default/pool"), EndpointId("10.0.0.1:8000")
     spec = PoolSpec(pool, (Endpoint(id_, "10.0.0.1", 8000, "a"),), {"batch": -1})
     picker.replace_pools({pool: spec}, 0.0)
     now = 0.0
     while now < 10.0:  # the scraper's rhythm while nothing happens
-        picker.observe(pool, id_, EngineMetrics(waiting=0, running=0, kv_usage=0.0), now)
+        picker.scraped(pool, id_, EngineMetrics(waiting=0, running=0, kv_usage=0.0), now)
         now += picker.scrape_interval(pool, id_, now)
     asked = Request(pool, "POST", "/v1/completions", {protocol.OBJECTIVE: "batch"}, b'{"model":"m","prompt":"p"}')
     last = now - picker.scrape_interval(pool, id_, now)
-    assert isinstance(picker.pick(asked, last + 0.99), Pick)
+    assert isinstance(picker.submit(asked, NOBODY, last + 0.99), Pick)
 
 
 def test_as_a_filter_it_keeps_endpoints_with_room_or_all() -> None:
@@ -96,11 +104,11 @@ def test_as_a_filter_it_keeps_endpoints_with_room_or_all() -> None:
 
 
 def in_flight(*counts: int) -> SchedulingView:
-    seen = view(*(load(0, 0.0) for _ in counts))
-    for state, count in zip(seen.states, counts, strict=True):
+    made, known = pool(*(load(0, 0.0) for _ in counts))
+    for slot, count in enumerate(counts):
         for _ in range(count):
-            state.reserve(100, NOW)
-    return seen
+            known.load.of(slot, NOW).start(100, NOW)
+    return view_of(made, InferenceRequest(model="m"), NOW)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +151,8 @@ def test_the_chance_of_refusal_grows_with_the_power_of_saturation() -> None:
     random, refused = Random(7), 0
     seen = view(load(1, 0.0), priority=-1)
     for _ in range(4000):
-        asked = SchedulingView(seen.request, seen.states, NOW, random)
-        refused += not ProbabilisticAdmitter().admits(asked)
+        drawn = replace(seen, random=random)
+        refused += not ProbabilisticAdmitter().admits(drawn)
     assert refused / 4000 == pytest.approx(0.096, abs=0.02)
 
 
@@ -162,8 +170,8 @@ def test_the_chance_of_refusal_never_leaves_its_range(power: float, k: float, wa
     refusals = 0
     seen, random = view(load(waiting, 0.0), priority=-1), Random(7)
     for _ in range(2000):
-        asked = SchedulingView(seen.request, seen.states, NOW, random)
-        refusals += not ProbabilisticAdmitter(power=power, k=k).admits(asked)
+        drawn = replace(seen, random=random)
+        refusals += not ProbabilisticAdmitter(power=power, k=k).admits(drawn)
     assert refusals / 2000 == pytest.approx(expected, abs=0.03)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from epp.datalayer.report import CONNECT_FAILURES
 from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId
-from epp.picking.lessons import CONNECT_FAILURES
 from epp.transports.accesslog import FORWARDED_SECONDS, FeedbackIntake, LogSight, read
 from gateway import protos
 from gateway.accesslog.entries import LogEntry
@@ -64,7 +64,7 @@ class FakePicker:
         self.feedbacks: list[tuple[str, bool, float]] = []
         self.counts: list[tuple[int, int, int]] = []
 
-    def feedback(self, feedback: Feedback, now: float) -> None:
+    def observe(self, feedback: Feedback, now: float) -> None:
         self.feedbacks.append((feedback.pick_id, feedback.is_final, now))
 
     def logged(self, finals: int, heartbeats: int, strangers: int) -> None:

@@ -1,4 +1,4 @@
-"""What operators can ask the picker over HTTP: pools, decisions, and why. A shell on aiohttp; body-free by design."""
+"""The picker's debug pages over HTTP: pools, decisions, and why. A shell on aiohttp; no body is kept or shown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -12,37 +12,41 @@ DECISIONS_DEFAULT = 50
 DECISIONS_LIMIT = 1000
 
 
-class Brain(Protocol):
-    """The part of the picker that explains itself."""
+class Pools(Protocol):
+    """What is known of endpoints."""
 
-    def pools(self, now: float) -> Sequence[Mapping[str, object]]:
+    def describe(self, now: float) -> Sequence[Mapping[str, object]]:
         """Each pool with its endpoints."""
 
-    def decisions(self, count: int, started_at: float) -> Sequence[Mapping[str, object]]:
+
+class Decisions(Protocol):
+    """What was decided."""
+
+    def latest(self, count: int, started_at: float) -> Sequence[Mapping[str, object]]:
         """The last decisions, newest first; `started_at` is where the picker's times count from."""
 
     def explain(self, request_id: str, started_at: float) -> Mapping[str, object] | None:
         """One decision in full."""
 
 
-def routes(brain: Brain, clock: Clock, wall: Clock) -> list[web.RouteDef]:
+def routes(known: Pools, made: Decisions, clock: Clock, wall: Clock) -> list[web.RouteDef]:
     """/debug/pools, /debug/decisions?n=50, /debug/explain/REQUEST_ID; people read times off the clock on the wall."""
 
     def started_at() -> float:
         return wall() - clock()
 
     async def pools(_request: web.Request) -> web.Response:
-        return _json({"pools": list(brain.pools(clock()))})
+        return _json({"pools": list(known.describe(clock()))})
 
     async def decisions(request: web.Request) -> web.Response:
         wanted = request.query.get("n", str(DECISIONS_DEFAULT))
         if not wanted.isdecimal():
             return _json({"error": f"n: expected a number, got {wanted!r}"}, 400)
         count = DECISIONS_LIMIT if len(wanted) > len(str(DECISIONS_LIMIT)) else int(wanted)
-        return _json({"decisions": list(brain.decisions(min(count, DECISIONS_LIMIT), started_at()))})
+        return _json({"decisions": list(made.latest(min(count, DECISIONS_LIMIT), started_at()))})
 
     async def explain(request: web.Request) -> web.Response:
-        found = brain.explain(request.match_info["request_id"], started_at())
+        found = made.explain(request.match_info["request_id"], started_at())
         return _json({"error": "no decision with this request id is kept"}, 404) if found is None else _json(found)
 
     return [

@@ -20,7 +20,7 @@ from epp.app.timing import TimedPicker
 from epp.config import SchedulerConfig
 from epp.discovery import Discovery, Pools
 from epp.domain import PoolId, SharedEvent
-from epp.picking.observer import Journal, NullJournal
+from epp.picking.observer import Journal
 from epp.picking.picker import Picker
 from epp.scraping.scraper import Scraper, Source
 from epp.sharing.stream import Apply, SharedStream
@@ -65,8 +65,8 @@ class Stack:
         self.metrics = Metrics()
         self.metrics.warned(config.warnings)
         self.stream = shared_stream(options, self._apply, self.metrics)
-        self.picker = build_picker(options, config, self.metrics, self.stream or NullJournal())
-        self.metrics.describe_pools(lambda: self.picker.pools(clock.monotonic()))
+        self.picker = build_picker(options, config, self.metrics, self.stream)
+        self.metrics.describe_pools(lambda: self.picker.pools.describe(clock.monotonic()))
         self.metrics.describe_running(lambda: self.picker.running())
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
         source = FolderSource(options.config_dirs) if options.config_dirs else None
@@ -100,7 +100,7 @@ class Stack:
 
     def _reconfigure(self, config: SchedulerConfig) -> None:
         self.metrics.warned(config.warnings)
-        self.picker.reconfigure(config)
+        self.picker.reconfigure(config, clock.monotonic())
         self.scraper.reconfigure(scrape_source(config))
 
 
@@ -120,7 +120,9 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         base_models=lambda: stack.discovery.base_models,
         is_ready=is_ready,
     )
-    operators = admin.application(metrics.registry, is_ready, debug.routes(picker, clock.monotonic, clock.wall))
+    operators = admin.application(
+        metrics.registry, is_ready, debug.routes(picker.pools, picker.decisions, clock.monotonic, clock.wall)
+    )
     async with (
         lifecycle.background(*stack.jobs(source)),
         admin.serving(operators, options.listeners.host, options.metrics_port),
@@ -137,7 +139,7 @@ def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContex
     return transport.serving(options.http_host, options.http_port, options.http_socket)
 
 
-def build_picker(options: Options, config: SchedulerConfig, metrics: Metrics, journal: Journal) -> Picker:
+def build_picker(options: Options, config: SchedulerConfig, metrics: Metrics, journal: Journal | None) -> Picker:
     """The picker of this process."""
     return Picker(
         config,
@@ -176,4 +178,4 @@ async def pass_time(picker: Picker, streams: OpenStreams, now: Clock) -> None:
     while True:
         await asyncio.sleep(PASS_SECONDS)
         streams.report(now())
-        picker.expire(now(), streams.picks)
+        picker.pass_time(now(), streams.picks)

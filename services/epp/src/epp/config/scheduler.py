@@ -1,10 +1,12 @@
 """`SchedulerConfig`: everything that decides how endpoints are picked, as one frozen value. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from epp.config.engines import CoreMetricsExtractor, MetricsDataSource, ModelsDataSource
 from epp.config.flowcontrol import FlowControl
+from epp.datalayer.producer import Producer
+from epp.domain import PoolId
 from epp.scheduling.plugin import Admitter, Profile, ProfileHandler, SaturationDetector
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer, SessionIdProducer
 from epp.scheduling.sessions import SessionAffinityFilter, SessionAffinityScorer
@@ -33,6 +35,7 @@ class SchedulerConfig:
     parsers: tuple[str, ...] = (DEFAULT_PARSER,)
     gates: frozenset[str] = frozenset()
     flow_control: FlowControl = field(default_factory=FlowControl)
+    producers: tuple[Callable[[PoolId], Producer], ...] = ()
     plugins: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

@@ -15,7 +15,7 @@ from epp.scheduling.view import SchedulingView
 
 # Decisions kept for /debug/decisions; with scores of 16 endpoints one takes a few kilobytes.
 RING_LIMIT = 1000
-# Candidates told per decision; beyond this the best of each score are told and the rest counted.
+# Candidates shown per decision; beyond this the best of each score are shown and the rest counted.
 CANDIDATES_LIMIT = 64
 # Of a client's request id, which may fill a whole header, and of the words of a refusal.
 WORDS_LIMIT = 256
@@ -23,7 +23,7 @@ WORDS_LIMIT = 256
 
 @dataclass(frozen=True, slots=True)
 class ScoreNote:
-    """What one scorer said."""
+    """What one scorer answered."""
 
     profile: str
     plugin: str
@@ -43,33 +43,33 @@ class FilterNote:
 
 @dataclass(slots=True)
 class Notes:
-    """A trace that remembers; `candidates` are whom the first filter saw, `tell` hears of failures as well."""
+    """A trace that remembers. `candidates` are those before the first filter; failures go to `failed_plugin`, too."""
 
     candidates: Sequence[EndpointId] = ()
     filters: list[FilterNote] = field(default_factory=list)
     scores: list[ScoreNote] = field(default_factory=list)
     totals: dict[str, tuple[Sequence[EndpointId], Sequence[float]]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    tell: Callable[[str, str], None] = NO_TRACE.failed
+    failed_plugin: Callable[[str, str], None] = NO_TRACE.failed
 
     def failed(self, plugin: str, error: str) -> None:
         """A plugin failed."""
         self.failures[plugin] = error[:WORDS_LIMIT]
-        self.tell(plugin, error)
+        self.failed_plugin(plugin, error)
 
     def filtered(self, profile: str, plugin: str, before: SchedulingView, keep: Sequence[bool]) -> None:
         """A filter ran."""
-        removed = [state.id for state, kept in zip(before.states, keep, strict=True) if not kept]
+        removed = [endpoint.id for endpoint, kept in zip(before.endpoints, keep, strict=True) if not kept]
         self.filters.append(FilterNote(profile, plugin, removed))
 
     def scored(self, profile: str, plugin: str, weight: float, view: SchedulingView, scores: Sequence[float]) -> None:
         """A scorer ran."""
-        self.scores.append(ScoreNote(profile, plugin, weight, [state.id for state in view.states], scores))
+        self.scores.append(ScoreNote(profile, plugin, weight, [endpoint.id for endpoint in view.endpoints], scores))
 
     def picked(self, profile: str, view: SchedulingView, totals: Sequence[float], chosen: Sequence[int]) -> None:
         """A profile ended."""
-        del chosen  # told by the record
-        self.totals[profile] = ([state.id for state in view.states], totals)
+        del chosen  # the record has it
+        self.totals[profile] = ([endpoint.id for endpoint in view.endpoints], totals)
 
 
 @dataclass(frozen=True, slots=True)

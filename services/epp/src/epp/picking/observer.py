@@ -1,25 +1,40 @@
-"""What the brain tells the outside, as two small protocols. Pure; the brain calls them, shells implement them.
+"""What the picker reports to the outside, as two small protocols. Pure; the picker calls them, shells implement them.
 
-An `Observer` counts (metrics attach here); a `Journal` passes events on to other replicas. Neither may block, raise or
-keep a reference to a body.
+A `PickObserver` counts: metrics attach here. A `Journal` passes events on to other replicas. Neither may block, raise
+or keep a reference to a body.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from epp.datalayer.placement import Placement
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, SharedEvent
 from gateway.wire.errors import Rejection
 
 
-class Observer(Protocol):
-    """Receives what happened, after it happened. Model names are a client's words: bound them before labelling."""
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A request got an endpoint. Model names are a client's words: bound them before labelling.
 
-    def decided(
-        self, pool: PoolId, endpoint: EndpointId, model: str, target_model: str, priority: int, prompt_tokens: int,
-        matched_tokens: int,
-        request_bytes: int,
-    ) -> None:  # fmt: skip
-        """A request got an endpoint; `matched_tokens` is what the prefix index expects to be cached there."""
+    `matched_tokens` is what the prefix index expects to be cached there.
+    """
+
+    pool: PoolId
+    endpoint: EndpointId
+    model: str
+    target_model: str
+    priority: int
+    prompt_tokens: int
+    matched_tokens: int
+    request_bytes: int
+
+
+class PickObserver(Protocol):
+    """Is called after each thing happened."""
+
+    def decided(self, decided: Decided) -> None:
+        """A request got an endpoint."""
 
     def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
         """A request was refused."""
@@ -27,14 +42,14 @@ class Observer(Protocol):
     def settled(self, pool: PoolId, pick_id: PickId, outcome: Outcome, seconds: float) -> None:
         """A reservation was released, `seconds` after it was made."""
 
-    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
-        """The access log told how a request of ours went; final entries only."""
+    def reported(self, feedback: Feedback, placement: Placement) -> None:
+        """How a settled request went; final reports only."""
 
     def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
         """The model in the body was replaced."""
 
     def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
-        """An endpoint is avoided from now on, because of connect failures."""
+        """An endpoint is avoided from now on."""
 
     def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
         """An avoided endpoint gets traffic again."""
@@ -47,13 +62,9 @@ class Observer(Protocol):
 
 
 class NullObserver:
-    """Hears nothing; for tests and benches."""
+    """Counts nothing; for tests and benches."""
 
-    def decided(
-        self, pool: PoolId, endpoint: EndpointId, model: str, target_model: str, priority: int, prompt_tokens: int,
-        matched_tokens: int,
-        request_bytes: int,
-    ) -> None:  # fmt: skip
+    def decided(self, decided: Decided) -> None:
         """Ignore it."""
 
     def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
@@ -62,7 +73,7 @@ class NullObserver:
     def settled(self, pool: PoolId, pick_id: PickId, outcome: Outcome, seconds: float) -> None:
         """Ignore it."""
 
-    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
+    def reported(self, feedback: Feedback, placement: Placement) -> None:
         """Ignore it."""
 
     def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
@@ -86,10 +97,3 @@ class Journal(Protocol):
 
     def record(self, event: SharedEvent) -> None:
         """Take one event."""
-
-
-class NullJournal:
-    """A replica that is alone."""
-
-    def record(self, event: SharedEvent) -> None:
-        """Forget it."""

@@ -95,7 +95,7 @@ class DisaggProfileHandler:
             return nobody_left(self.profiles.decode)
         position = decode.chosen[0]
         # The proxy's retries walk the decode leg only.
-        beside = replace(view, peer=decode.view.states[position].endpoint, fallbacks=0)
+        beside = replace(view, peer=decode.view.endpoints[position], fallbacks=0)
         encode = self._encode(profiles, decode, beside, trace)
         decider, name = self.prefill_decider, self.deciders.prefill
         is_apart = self.stage_order == "prefill-first" or (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from epp.datalayer.endpoint import STALE_AFTER_INTERVALS
+from epp.datalayer.producers.load import STALE_AFTER_INTERVALS
 from epp.scheduling.filters import or_all
 from epp.scheduling.plugin import parameter
 from epp.scheduling.units import Seconds
@@ -44,7 +44,7 @@ class UtilizationDetector:
 
     def saturation(self, view: SchedulingView) -> float:
         """Mean over the endpoints of the fuller of queue and cache; 1 where metrics are missing or stale."""
-        if not view.states:
+        if not len(view):
             return NO_ROOM
         return sum(self._fill(view)) / len(view)
 
@@ -92,7 +92,7 @@ class ConcurrencyDetector:
 
     def saturation(self, view: SchedulingView) -> float:
         """What is in flight over all there is room for; in hybrid mode the mean of each endpoint's fuller side."""
-        if not view.states:
+        if not len(view):
             return NO_ROOM
         return sum(self._fill(view)) / len(view)
 

@@ -108,7 +108,7 @@ class LoraAffinityScorer:
 
 
 def _is_base_model(view: SchedulingView, target: str) -> bool:
-    models = view.states[0].models if view.states else ()
+    models = view.models[0] if len(view) else ()
     return any(model.id == target and model.item.get("parent") is None for model in models)
 
 
@@ -187,7 +187,7 @@ class NoHitLRUScorer:
     def score(self, view: SchedulingView) -> Sequence[float]:
         """0.5 for all where anybody has a match; else 1 − rank / (n − 1) among those present."""
         count = len(view)
-        if view.matches and any(view.matched_blocks):
+        if any(view.matched_blocks):
             return [0.5] * count
         if count == 1:
             return [1.0]

@@ -40,11 +40,11 @@ def token_of(endpoint: EndpointId) -> str:
 def bound(view: SchedulingView, strategy: Strategy, token_header: str) -> list[bool]:
     """Which candidate the request is bound to; none of them where it is not or that endpoint is gone."""
     if strategy == "session_id":
-        return [state.id == view.bound for state in view.states]
+        return list(view.session_bound)
     token = view.request.headers.get(token_header)
     if not token:
         return [False] * len(view)
-    return [token_of(state.id) == token for state in view.states]
+    return [token_of(endpoint.id) == token for endpoint in view.endpoints]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,10 @@ FAILING_INTERVAL_SECONDS = 1.0
 class Brain(Protocol):
     """The part of the picker that scraping feeds."""
 
-    def observe(self, pool: PoolId, endpoint: EndpointId, metrics: EngineMetrics | ScrapeFault, now: float) -> None:
+    def scraped(self, pool: PoolId, endpoint: EndpointId, found: EngineMetrics | ScrapeFault, now: float) -> None:
         """One scrape of /metrics."""
 
-    def observe_models(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
+    def models_listed(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
         """One answer of /v1/models."""
 
     def scrape_interval(self, pool: PoolId, endpoint: EndpointId, now: float) -> float:
@@ -48,7 +48,7 @@ class Brain(Protocol):
 class Observer(Protocol):
     """What an operator counts."""
 
-    def scraped(self, pool: PoolId) -> None:
+    def scrape_succeeded(self, pool: PoolId) -> None:
         """A scrape brought metrics."""
 
     def scrape_failed(self, pool: PoolId, fault: ScrapeFault) -> None:
@@ -223,7 +223,7 @@ class Scraper:
 
     def _observe(self, target: _Target, found: EngineMetrics | ScrapeFault) -> None:
         now = self._clock()
-        self._brain.observe(target.pool, target.endpoint.id, found, now)
+        self._brain.scraped(target.pool, target.endpoint.id, found, now)
         if isinstance(found, ScrapeFault):
             self._failed(target, found)
             self._finish(target)
@@ -266,7 +266,7 @@ class Scraper:
         target.models_at = 0.0
 
     def _succeeded(self, target: _Target) -> None:
-        self._observer.scraped(target.pool)
+        self._observer.scrape_succeeded(target.pool)
         if target.fault is not None:
             log.info("endpoint can be scraped again", pool=target.pool, endpoint=target.endpoint.id)
         target.fault = None
@@ -315,7 +315,7 @@ class Scraper:
         models = read_models(answer.body)
         if models is not None:
             target.models_seen = answer.body
-            self._brain.observe_models(target.pool, target.endpoint.id, models, self._clock())
+            self._brain.models_listed(target.pool, target.endpoint.id, models, self._clock())
 
     def _drop(self, target: _Target) -> None:
         self._release(target)

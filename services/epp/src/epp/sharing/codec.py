@@ -1,8 +1,11 @@
 """Shared events as bytes, many to a message. Pure.
 
     message = frame*            frame = kind (1 byte) · length (u32) · payload
-    P       = pool length (u16) · pool · endpoint length (u16) · endpoint · block hashes (u64 each)
+    P       = text pool · text endpoint · block hashes (u64 each)
+    L       = text pool · text pick id · (text endpoint · tokens (u32))*
+    E       = text pool · text pick id
     F       = JSON of the feedback's fields
+    text    = length (u16) · UTF-8
 
 All numbers are little-endian. A frame of an unknown kind is skipped, so that replicas of two versions can share; one
 that cannot be read ends the message.
@@ -14,13 +17,27 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
-from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned, SharedEvent
+from epp.domain import (
+    EndpointId,
+    Feedback,
+    FeedbackForwarded,
+    PickId,
+    PickPlaced,
+    PickSettled,
+    PoolId,
+    PrefixLearned,
+    SharedEvent,
+)
 
 _FRAME = struct.Struct("<cI")
 _LENGTH = struct.Struct("<H")
-_PREFIX, _FEEDBACK = b"P", b"F"
+_TOKENS = struct.Struct("<I")
+_PREFIX, _FEEDBACK, _PLACED, _SETTLED = b"P", b"F", b"L", b"E"
 # More blocks than any prompt has: 64k blocks of 16 tokens are a million tokens.
 BLOCK_LIMIT = 65_536
+# More endpoints than any request has: its primary, a prefill leg, and encoders.
+LEG_LIMIT = 64
+_MOST_TOKENS = 2**32 - 1
 
 
 class MalformedError(ValueError):
@@ -34,6 +51,15 @@ def encode(event: SharedEvent) -> bytes:
             shared = blocks[:BLOCK_LIMIT]
             payload = _text(pool) + _text(endpoint) + struct.pack(f"<{len(shared)}Q", *shared)
             return _FRAME.pack(_PREFIX, len(payload)) + payload
+        case PickPlaced(pool, pick_id, legs):
+            listed = (
+                _text(endpoint) + _TOKENS.pack(min(tokens, _MOST_TOKENS)) for endpoint, tokens in legs[:LEG_LIMIT]
+            )
+            payload = _text(pool) + _text(pick_id) + b"".join(listed)
+            return _FRAME.pack(_PLACED, len(payload)) + payload
+        case PickSettled(pool, pick_id):
+            payload = _text(pool) + _text(pick_id)
+            return _FRAME.pack(_SETTLED, len(payload)) + payload
         case FeedbackForwarded(feedback):
             payload = orjson.dumps(dataclasses.asdict(feedback))
             return _FRAME.pack(_FEEDBACK, len(payload)) + payload
@@ -63,6 +89,10 @@ def _events(message: bytes) -> Iterator[SharedEvent]:
         at += length
         if kind == _PREFIX:
             yield _prefix(payload)
+        elif kind == _PLACED:
+            yield _placed(payload)
+        elif kind == _SETTLED:
+            yield _settled(payload)
         elif kind == _FEEDBACK:
             yield FeedbackForwarded(_feedback(orjson.loads(payload)))
 
@@ -74,6 +104,28 @@ def _prefix(payload: bytes) -> PrefixLearned:
     if rest or count > BLOCK_LIMIT:
         raise MalformedError("not a whole number of blocks")
     return PrefixLearned(PoolId(pool), EndpointId(endpoint), struct.unpack_from(f"<{count}Q", payload, at))
+
+
+def _placed(payload: bytes) -> PickPlaced:
+    pool, at = _read_text(payload, 0)
+    pick_id, at = _read_text(payload, at)
+    legs: list[tuple[EndpointId, int]] = []
+    while at < len(payload):
+        endpoint, at = _read_text(payload, at)
+        (tokens,) = _TOKENS.unpack_from(payload, at)
+        at += _TOKENS.size
+        legs.append((EndpointId(endpoint), tokens))
+        if len(legs) > LEG_LIMIT:
+            raise MalformedError("more endpoints than a request has")
+    return PickPlaced(PoolId(pool), PickId(pick_id), tuple(legs))
+
+
+def _settled(payload: bytes) -> PickSettled:
+    pool, at = _read_text(payload, 0)
+    pick_id, at = _read_text(payload, at)
+    if at != len(payload):
+        raise MalformedError("a settlement has more than a pick")
+    return PickSettled(PoolId(pool), PickId(pick_id))
 
 
 def _feedback(fields: dict[str, object]) -> Feedback:

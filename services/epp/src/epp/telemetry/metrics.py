@@ -13,7 +13,9 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from epp.datalayer.placement import Placement
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
+from epp.picking.observer import Decided
 from epp.prompts.parsing import BYTES_PER_TOKEN
 from epp.telemetry.tally import Count, Distribution
 from gateway.service import logs
@@ -145,20 +147,16 @@ class Metrics:
 
     # The brain's observer.
 
-    def decided(
-        self, pool: PoolId, endpoint: EndpointId, model: str, target_model: str, priority: int, prompt_tokens: int,
-        matched_tokens: int,
-        request_bytes: int,
-    ) -> None:  # fmt: skip
+    def decided(self, decided: Decided) -> None:
         """A request got an endpoint."""
-        model, target = self._word(model), self._word(target_model)
-        address, _, port = self._endpoint(endpoint).rpartition(":")
-        self._requests.add((model, target, str(priority)))
-        self._attempts.add(("success", target, address, pool.partition("/")[0], port))
-        if prompt_tokens:
-            self._hit_ratio.observe(min(1.0, matched_tokens / prompt_tokens))
-            self._hit_bytes.observe(matched_tokens * BYTES_PER_TOKEN)
-        self._request_bytes.observe(request_bytes, (model, target))
+        model, target = self._word(decided.model), self._word(decided.target_model)
+        address, _, port = self._endpoint(decided.endpoint).rpartition(":")
+        self._requests.add((model, target, str(decided.priority)))
+        self._attempts.add(("success", target, address, decided.pool.partition("/")[0], port))
+        if decided.prompt_tokens:
+            self._hit_ratio.observe(min(1.0, decided.matched_tokens / decided.prompt_tokens))
+            self._hit_bytes.observe(decided.matched_tokens * BYTES_PER_TOKEN)
+        self._request_bytes.observe(decided.request_bytes, (model, target))
 
     def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
         """A request was refused."""
@@ -171,9 +169,9 @@ class Metrics:
         """A reservation was released."""
         self._settled.add((pool, outcome.value))
 
-    def reported(self, feedback: Feedback, model: str, target_model: str, objective: str, fairness_id: str) -> None:
-        """A request is over and the access log, or the response, told how it went."""
-        names = (self._word(model), self._word(target_model))
+    def reported(self, feedback: Feedback, placement: Placement) -> None:
+        """A request is over, and the access log or the response reported how it went."""
+        names = (self._word(placement.model), self._word(placement.target_model))
         if feedback.status is not None and feedback.status >= 400:
             self._errors.add((*names, "ModelServerError"))
         for metric, value in (
@@ -188,7 +186,7 @@ class Metrics:
                 metric.observe(value, names)
         if feedback.duration_seconds is not None and feedback.completion_tokens:
             self._per_token.observe(feedback.duration_seconds / feedback.completion_tokens, names)
-        who = (names[0], self._word(objective), self._word(fairness_id))
+        who = (names[0], self._word(placement.objective), self._word(placement.fairness_id))
         for kind, tokens in (("prompt", feedback.prompt_tokens), ("completion", feedback.completion_tokens)):
             if tokens:
                 self._usage.add((*who, kind), tokens)
@@ -227,7 +225,7 @@ class Metrics:
         """A proxy broke the protocol."""
         self._violations.add()
 
-    def scraped(self, pool: PoolId) -> None:
+    def scrape_succeeded(self, pool: PoolId) -> None:
         """A scrape brought metrics."""
         self._scrapes.add((pool, "ok"))
 

@@ -72,7 +72,7 @@ class FeedbackIntake:
         for entry in entries:
             feedback = read(entry)
             if feedback is not None:
-                self._sink.feedback(feedback, now)
+                self._sink.observe(feedback, now)
                 finals += feedback.is_final
                 heartbeats += not feedback.is_final
         self._metrics.logged(finals, heartbeats, len(entries) - finals - heartbeats)

@@ -21,5 +21,5 @@ class RequestPicker(Protocol):
 class FeedbackSink(Protocol):
     """Learns how requests went."""
 
-    def feedback(self, feedback: Feedback, now: float) -> None:
+    def observe(self, feedback: Feedback, now: float) -> None:
         """How a request went, or that it lives."""

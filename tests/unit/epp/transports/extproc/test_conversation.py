@@ -56,7 +56,7 @@ class Picker:
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
         self.events.append((pick_id, outcome, now))
 
-    def feedback(self, feedback: Feedback, now: float) -> None:
+    def observe(self, feedback: Feedback, now: float) -> None:
         self.events.append(feedback)
 
 

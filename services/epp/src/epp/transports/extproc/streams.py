@@ -54,4 +54,4 @@ class OpenStreams:
 
     def _report_oldest(self, now: float) -> None:
         feedback, _ = self._waiting.popleft()
-        self._sink.feedback(feedback, now)
+        self._sink.observe(feedback, now)

@@ -1,0 +1,40 @@
+"""The producers that every pool has. Pure.
+
+`Builtin` is for what shows a pool to people: /debug/pools, /metrics and the model list read figures that no decision
+asks for. Whatever decides reads columns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from epp.datalayer.producer import Producer
+from epp.datalayer.producers.engines import EnginesProducer
+from epp.datalayer.producers.load import LoadProducer
+from epp.datalayer.producers.others import OthersProducer
+from epp.datalayer.producers.prefill import PrefillProducer
+from epp.datalayer.producers.prefixes import PrefixProducer
+from epp.datalayer.producers.sessions import SessionProducer
+from epp.datalayer.producers.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """One of each, for one pool."""
+
+    engines: EnginesProducer
+    load: LoadProducer
+    prefill: PrefillProducer
+    prefixes: PrefixProducer
+    sessions: SessionProducer
+    others: OthersProducer
+
+    def in_order(self) -> Sequence[Producer]:
+        """Each after those that it reads from."""
+        return (self.engines, self.load, self.prefill, self.prefixes, self.sessions, self.others)
+
+
+def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) -> Builtin:
+    """A new set."""
+    engines, load = EnginesProducer(), LoadProducer()
+    prefill = PrefillProducer(load, prefill_tokens_per_second)
+    return Builtin(engines, load, prefill, PrefixProducer(engines), SessionProducer(), OthersProducer())

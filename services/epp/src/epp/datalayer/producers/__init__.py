@@ -1,0 +1,1 @@
+"""The built-in producers: scraped engines, load, prefill, prefixes, sessions. Pure."""

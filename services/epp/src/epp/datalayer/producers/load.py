@@ -1,0 +1,226 @@
+"""The load of each endpoint now: what is in flight there, and the last scrape brought up to date by it. Pure.
+
+Figures change with each event, never when they are read, so that a decision over a thousand endpoints only reads.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from epp.datalayer.events import EndpointJoined, EndpointLeft, RequestPlaced, RequestSettled, Scraped
+from epp.datalayer.member import Member
+from epp.datalayer.placing import Placing
+from epp.datalayer.producer import Column, Handlers
+from epp.datalayer.producers.estimate import Load, Since, load_now
+from epp.domain import EngineMetrics
+
+# A request picked this shortly before a scrape was answered may not have shown in it: engines publish once per step.
+SETTLING_SECONDS: Final = 0.02
+# Metrics older than this are stale, or older than three of the endpoint's present scrape intervals if that is longer:
+# one late scrape must not turn an estimate into a guess.
+STALE_AFTER_SECONDS: Final = 2.0
+STALE_AFTER_INTERVALS: Final = 3.0
+# Scrape intervals. Upstream's 50 ms while metrics show something that the ledger does not know.
+BUSY_INTERVAL: Final = 0.05
+# The scrape agreed with what is in flight and nothing waits: the ledger knows the load as well as the metrics do.
+KNOWN_INTERVAL: Final = 0.25
+IDLE_INTERVAL: Final = 1.0
+# An endpoint counts as idle a little longer each time: the interval is the idle time over this, within the bounds.
+_IDLE_SLOWDOWN: Final = 10.0
+# Events between two scrapes. More than this on one endpoint within a scrape interval is beyond any engine.
+_EVENTS_LIMIT: Final = 4096
+NOTHING_SINCE: Final = Since()
+NO_LOAD: Final = Load(0, 0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """A placement (then `placed_at` is `at`), or the end of one."""
+
+    at: float
+    placed_at: float
+    tokens: int
+    is_start: bool
+
+
+@dataclass(slots=True)
+class EndpointLoad:
+    """One endpoint. `metrics` is its last scrape, None before the first."""
+
+    member: Member
+    last_busy: float
+    metrics: EngineMetrics | None = None
+    scraped_at: float | None = None
+    interval: float = IDLE_INTERVAL  # the one in force since the last scrape
+    fresh_until: float = float("-inf")
+    in_flight: int = 0
+    in_flight_tokens: int = 0
+    since: Since = NOTHING_SINCE
+    load: Load = NO_LOAD
+    total: float = 0.0  # requests there, waiting or running
+    events: deque[_Event] = field(default_factory=lambda: deque(maxlen=_EVENTS_LIMIT))
+
+    def start(self, tokens: int, now: float) -> None:
+        """Count a request in."""
+        self.in_flight += 1
+        self.in_flight_tokens += tokens
+        self.last_busy = now
+        self.events.append(_Event(now, now, tokens, is_start=True))
+        since = self.since
+        self.since = Since(since.picks + 1, since.finishes, since.picked_tokens + tokens, since.finished_tokens)
+        self.estimate(now)
+
+    def end(self, tokens: int, placed_at: float, now: float) -> None:
+        """Count a request out."""
+        self.in_flight -= 1
+        self.in_flight_tokens -= tokens
+        self.last_busy = now
+        self.events.append(_Event(now, placed_at, tokens, is_start=False))
+        since = self.since
+        if placed_at > self._horizon():  # no scrape has seen it
+            picks, picked = max(0, since.picks - 1), max(0, since.picked_tokens - tokens)
+            self.since = Since(picks, since.finishes, picked, since.finished_tokens)
+        else:
+            finished = since.finished_tokens + tokens
+            self.since = Since(since.picks, since.finishes + 1, since.picked_tokens, finished)
+        self.estimate(now)
+
+    def scraped(self, metrics: EngineMetrics, now: float) -> None:
+        """Take a scrape."""
+        self.metrics, self.scraped_at = metrics, now
+        if metrics.waiting or metrics.running:
+            self.last_busy = now
+        self.interval = self.scrape_interval(now)
+        self.fresh_until = now + max(STALE_AFTER_SECONDS, STALE_AFTER_INTERVALS * self.interval)
+        self._recount()
+        self.estimate(now)
+
+    def scrape_interval(self, now: float) -> float:
+        """How soon another scrape would show something new."""
+        metrics = self.metrics
+        if metrics is None:
+            return BUSY_INTERVAL if self.in_flight else IDLE_INTERVAL / 4
+        waiting, running = metrics.waiting or 0, metrics.running or 0
+        if not self.in_flight and not waiting and not running:
+            return min(IDLE_INTERVAL, max(BUSY_INTERVAL, (now - self.last_busy) / _IDLE_SLOWDOWN))
+        if not waiting and abs(running - self.in_flight) <= 1:
+            return KNOWN_INTERVAL
+        return BUSY_INTERVAL
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether the metrics may be used as they are."""
+        return now <= self.fresh_until
+
+    def queued(self) -> float:
+        """Requests that wait; placements count only where the scrape saw a queue already."""
+        return self.load.waiting if self.metrics is None or self.metrics.waiting else 0.0
+
+    def estimate(self, now: float) -> None:
+        """Bring the figures to this time."""
+        self.load = load = load_now(self.metrics, now <= self.fresh_until, self.since, self.in_flight)
+        self.total = load.waiting + load.running
+
+    def _horizon(self) -> float:
+        """What happened up to here is in the metrics."""
+        return float("-inf") if self.scraped_at is None else self.scraped_at - SETTLING_SECONDS
+
+    def _recount(self) -> None:
+        events, horizon = self.events, self._horizon()
+        while events and events[0].at <= horizon:
+            events.popleft()
+        picks = finishes = picked = finished = 0
+        for event in events:
+            if event.is_start:
+                picks, picked = picks + 1, picked + event.tokens
+            elif event.placed_at > horizon:
+                picks, picked = picks - 1, picked - event.tokens
+            else:
+                finishes, finished = finishes + 1, finished + event.tokens
+        self.since = Since(max(0, picks), finishes, max(0, picked), finished)
+
+
+class LoadProducer:
+    """See the module's docstring."""
+
+    def __init__(self) -> None:
+        self._loads: dict[int, EndpointLoad] = {}
+        self._stale_at = float("inf")  # when the first of the fresh ones goes stale
+        self._slots: Sequence[int] = ()
+        self._aligned: Sequence[EndpointLoad] = ()
+
+    def handles(self) -> Handlers:
+        """Placements, settlements, scrapes."""
+        return {
+            EndpointJoined: self._joined,
+            EndpointLeft: self._left,
+            Scraped: self._scraped,
+            RequestPlaced: self._placed,
+            RequestSettled: self._settled,
+        }
+
+    def columns(self) -> Mapping[str, Column]:
+        """Requests there, and what of them is this picker's."""
+        aligned = self._aligned_with
+        return {
+            "waiting": lambda placing, slots: [each.load.waiting for each in aligned(placing, slots)],
+            "queued": lambda placing, slots: [each.queued() for each in aligned(placing, slots)],
+            "running": lambda placing, slots: [each.load.running for each in aligned(placing, slots)],
+            "total": lambda placing, slots: [each.total for each in aligned(placing, slots)],
+            "kv_usage": lambda placing, slots: [each.load.kv_usage for each in aligned(placing, slots)],
+            "in_flight": lambda placing, slots: [each.in_flight for each in aligned(placing, slots)],
+            "in_flight_tokens": lambda placing, slots: [each.in_flight_tokens for each in aligned(placing, slots)],
+            "scrape_interval": lambda placing, slots: [each.interval for each in aligned(placing, slots)],
+        }
+
+    def of(self, slot: int, now: float) -> EndpointLoad:
+        """One endpoint's load, brought up to date."""
+        self._refresh(now)
+        return self._loads[slot]
+
+    def in_flight(self, slot: int) -> int:
+        """Requests of this picker there."""
+        return self._loads[slot].in_flight
+
+    def _aligned_with(self, placing: Placing, slots: Sequence[int]) -> Sequence[EndpointLoad]:
+        """The loads of these slots, up to date. The last answer is kept: columns of one view are read one after another."""
+        if placing.now > self._stale_at:
+            self._refresh(placing.now)
+        if slots is not self._slots:
+            loads = self._loads
+            self._slots, self._aligned = slots, [loads[slot] for slot in slots]
+        return self._aligned
+
+    def _refresh(self, now: float) -> None:
+        """Metrics may have gone stale since they were read."""
+        if now <= self._stale_at:
+            return
+        self._stale_at = float("inf")
+        for each in self._loads.values():
+            each.estimate(now)
+            if each.is_fresh(now):
+                self._stale_at = min(self._stale_at, each.fresh_until)
+
+    def _joined(self, event: EndpointJoined, now: float) -> None:
+        self._loads[event.member.slot] = EndpointLoad(event.member, now)
+        self._slots, self._aligned = (), ()
+
+    def _left(self, event: EndpointLeft, now: float) -> None:
+        del now
+        self._loads.pop(event.member.slot, None)
+        self._slots, self._aligned = (), ()
+
+    def _scraped(self, event: Scraped, now: float) -> None:
+        load = self._loads[event.member.slot]
+        load.scraped(event.metrics, now)
+        self._stale_at = min(self._stale_at, load.fresh_until)
+
+    def _placed(self, event: RequestPlaced, now: float) -> None:
+        for share in event.placement.shares:
+            self._loads[share.member.slot].start(share.tokens, now)
+
+    def _settled(self, event: RequestSettled, now: float) -> None:
+        for share in event.placement.shares:
+            load = self._loads.get(share.member.slot)
+            if load is not None and load.member is share.member:  # else it has left
+                load.end(share.tokens, event.placement.placed_at, now)

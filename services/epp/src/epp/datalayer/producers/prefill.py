@@ -1,0 +1,147 @@
+"""Prefill: how fast each endpoint computes prompts, and how many seconds of them are reserved there. Pure.
+
+The backlog is kept as the time at which it will be done, at the measured speed. Nobody waits for another's answer, so
+answer tokens are no part of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from epp.datalayer.events import EndpointJoined, EndpointLeft, RequestPlaced, RequestReported, Scraped
+from epp.datalayer.member import Member
+from epp.datalayer.placing import Placing
+from epp.datalayer.producer import Column, Handlers
+from epp.datalayer.producers.load import LoadProducer
+from epp.datalayer.producers.speed import PRIOR_PREFILL_TOKENS_PER_SECOND, SpeedEstimator
+from epp.datalayer.report import Report
+
+NOTE: Final = "prefill"  # tokens queued before the request where its prompt is computed
+# An answer shorter than this many tokens says little about the time per token.
+_SHORTEST_DECODE_TOKENS: Final = 8
+# An answer whose tokens came faster than this after its first byte was not streamed: its first byte is its last, and
+# stands for decoding as much as for prefill. No engine decodes one sequence at 2000 tokens a second.
+_FASTEST_DECODE_SECONDS: Final = 0.0005
+# Times to first token are whole milliseconds, and an answer in one piece takes one or two to pass.
+_SHORTEST_STREAM_SECONDS: Final = 0.003
+# More is computed before no first token: a broken server's count, of which one would outweigh a thousand real ones.
+_LONGEST_PROMPT_TOKENS: Final = 2_000_000
+
+
+@dataclass(slots=True)
+class EndpointPrefill:
+    """One endpoint. `free_at` is when the prompts reserved so far are computed, at `pace` seconds per token."""
+
+    member: Member
+    speed: SpeedEstimator
+    free_at: float
+    pace: float
+
+    def backlog(self, now: float) -> float:
+        """Seconds of prefill that are reserved and not done yet."""
+        return max(0.0, self.free_at - now)
+
+    def reserve(self, tokens: int, now: float) -> float:
+        """Queue a prompt; the tokens queued before it are returned."""
+        ahead, self.pace = self.backlog(now) / self.pace, self.speed.seconds_per_token
+        self.free_at = now + (ahead + tokens) * self.pace
+        return ahead
+
+
+class PrefillProducer:
+    """See the module's docstring. Reads from the load whether an endpoint is idle."""
+
+    def __init__(self, load: LoadProducer, tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) -> None:
+        self._load = load
+        self._prior = tokens_per_second
+        self._endpoints: dict[int, EndpointPrefill] = {}
+        self._slots: Sequence[int] = ()
+        self._aligned: Sequence[EndpointPrefill] = ()
+
+    def handles(self) -> Handlers:
+        """Placements, scrapes, reports."""
+        return {
+            EndpointJoined: self._joined,
+            EndpointLeft: self._left,
+            Scraped: self._scraped,
+            RequestPlaced: self._placed,
+            RequestReported: self._reported,
+        }
+
+    def columns(self) -> Mapping[str, Column]:
+        """In seconds."""
+        return {"backlog": self._backlogs, "seconds_per_token": self._speeds}
+
+    def of(self, slot: int) -> EndpointPrefill:
+        """One endpoint."""
+        return self._endpoints[slot]
+
+    def _backlogs(self, placing: Placing, slots: Sequence[int]) -> Sequence[float]:
+        now = placing.now
+        return [each.free_at - now if each.free_at > now else 0.0 for each in self._aligned_with(slots)]
+
+    def _speeds(self, placing: Placing, slots: Sequence[int]) -> Sequence[float]:
+        del placing
+        return [each.speed.seconds_per_token for each in self._aligned_with(slots)]
+
+    def _aligned_with(self, slots: Sequence[int]) -> Sequence[EndpointPrefill]:
+        """The endpoints of these slots. The last answer is kept: several columns of one view follow in a row."""
+        if slots is not self._slots:
+            endpoints = self._endpoints
+            self._slots, self._aligned = slots, [endpoints[slot] for slot in slots]
+        return self._aligned
+
+    def _joined(self, event: EndpointJoined, now: float) -> None:
+        speed = SpeedEstimator(self._prior)
+        self._endpoints[event.member.slot] = EndpointPrefill(event.member, speed, now, speed.seconds_per_token)
+        self._slots, self._aligned = (), ()
+
+    def _left(self, event: EndpointLeft, now: float) -> None:
+        del now
+        self._endpoints.pop(event.member.slot, None)
+        self._slots, self._aligned = (), ()
+
+    def _scraped(self, event: Scraped, now: float) -> None:
+        metrics, slot = event.metrics, event.member.slot
+        if not metrics.waiting and not metrics.running and not self._load.in_flight(slot):
+            self._endpoints[slot].free_at = now
+
+    def _placed(self, event: RequestPlaced, now: float) -> None:
+        ahead = 0.0
+        for share in event.placement.shares:
+            queued = self._endpoints[share.member.slot].reserve(share.prompt_tokens, now)
+            if share.holds_prompt:  # of two, the prefill leg comes last
+                ahead = queued
+        event.placement.notes[NOTE] = int(ahead)
+
+    def _reported(self, event: RequestReported, now: float) -> None:
+        del now
+        report = event.report
+        if report.served is not None and report.is_ok and not report.connect_failed:
+            learn_speed(self._endpoints[report.served.slot].speed, report)
+
+
+def learn_speed(speed: SpeedEstimator, report: Report) -> None:
+    """Feed the estimator with one answer. What waited before it is known only at the endpoint that was picked."""
+    feedback, placement = report.feedback, report.placement
+    ttft, duration = feedback.ttft_seconds, feedback.duration_seconds
+    if ttft is None or _came_in_one_piece(report):
+        return
+    if not report.is_elsewhere and not placement.has_legs:
+        tokens = feedback.prompt_tokens if feedback.prompt_tokens is not None else placement.prompt_tokens
+        cached = feedback.cached_tokens if feedback.cached_tokens is not None else placement.matched_tokens
+        ahead = placement.notes.get(NOTE)
+        if tokens - cached <= _LONGEST_PROMPT_TOKENS and isinstance(ahead, int):
+            speed.first_token(max(0, tokens - cached) + ahead, ttft)
+    decoded = (feedback.completion_tokens or 0) - 1
+    if duration is not None and decoded >= _SHORTEST_DECODE_TOKENS:
+        speed.decoded(decoded, duration - ttft)
+
+
+def _came_in_one_piece(report: Report) -> bool:
+    """Whether the first byte says nothing of the first token. For a single token it does, streamed or not."""
+    feedback = report.feedback
+    ttft, duration, tokens = feedback.ttft_seconds, feedback.duration_seconds, feedback.completion_tokens
+    if ttft is None or duration is None or tokens == 1:
+        return False
+    return duration - ttft < max(_SHORTEST_STREAM_SECONDS, (tokens or 0) * _FASTEST_DECODE_SECONDS)

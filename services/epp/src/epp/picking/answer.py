@@ -1,0 +1,90 @@
+"""What a transport gets for a placement: endpoints in order, headers, and the body if the model was rewritten. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from epp.config import SchedulerConfig
+from epp.datalayer.placement import Placement
+from epp.datalayer.placing import Placing
+from epp.datalayer.producer import Column
+from epp.domain import EndpointId, Pick, Request
+from epp.picking.explain import Notes, margin
+from epp.picking.place import targets_of
+from epp.picking.prepare import Prepared
+from epp.picking.rewrite import replace_model
+from epp.scheduling.plugin import Decision
+from epp.scheduling.sessions import token_of
+from gateway.wire import protocol
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One request with the decision about it and what was reserved."""
+
+    prepared: Prepared
+    decision: Decision
+    placement: Placement
+    targets: tuple[EndpointId, ...]
+    candidates: int
+    notes: Notes | None
+
+    @property
+    def margin(self) -> float:
+        """How far the choice lies ahead of the best other candidate."""
+        return margin(self.decision.primary.totals, self.decision.primary.chosen)
+
+
+def is_for_models(request: Request) -> bool:
+    """Whether a request is for the list of models, which the picker answers itself."""
+    return request.method in ("GET", "HEAD") and request.path.partition("?")[0].rstrip("/").endswith("/v1/models")
+
+
+def primary_load(placing: Placing, placement: Placement, columns: Mapping[str, Column]) -> tuple[int, int]:
+    """Requests and tokens in flight at the endpoint that answers, before the placement is reserved."""
+    slots = (placement.primary.slot,)
+    return columns["in_flight"](placing, slots)[0], columns["in_flight_tokens"](placing, slots)[0]
+
+
+def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
+    """The verdict."""
+    prepared, placement = placed.prepared, placed.placement
+    return Pick(
+        placement.id,
+        placement.pool,
+        placed.targets,
+        headers=_request_headers(placed.decision),
+        body=_rewritten(prepared),
+        explain=_response_headers(placed, config, explains=explains),
+        model=prepared.parsed.model,
+    )
+
+
+def is_rewritten(prepared: Prepared) -> bool:
+    """Whether another model answers than the one that the client named."""
+    parsed = prepared.parsed
+    return parsed.model is not None and parsed.target_model != parsed.model
+
+
+def _rewritten(prepared: Prepared) -> bytes | None:
+    if not is_rewritten(prepared):
+        return None
+    return replace_model(prepared.request.body, prepared.parsed.target_model)
+
+
+def _request_headers(decision: Decision) -> Headers:
+    headers: Headers = ()
+    if decision.prefill is not None:
+        headers = ((protocol.PREFILL_ENDPOINT, targets_of(decision.prefill)[0]),)
+    if decision.encode is not None:
+        headers += ((protocol.ENCODE_ENDPOINTS, ",".join(targets_of(decision.encode))),)
+    return headers
+
+
+def _response_headers(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Headers:
+    first = placed.placement.primary.id
+    headers: Headers = tuple((name, token_of(first)) for name in config.token_headers)
+    if explains and placed.prepared.request.headers.get(protocol.EXPLAIN) == "true":
+        headers += ((protocol.EXPLAIN_ENDPOINT, first), (protocol.EXPLAIN_MARGIN, f"{placed.margin:.4f}"))
+    return headers

@@ -1,0 +1,105 @@
+"""The log of decisions: every placement and refusal goes to the ring that people read, and to the observer. Pure."""
+
+from epp.domain import PoolId, Request
+from epp.picking.answer import Placed, is_rewritten
+from epp.picking.explain import DecisionRecord, DecisionRing, LoadNote, Notes
+from epp.picking.observer import Decided, PickObserver
+from epp.prompts.parsing import InferenceRequest
+from gateway.wire.errors import Rejection
+
+REQUEST_ID = "x-request-id"
+UNREAD = InferenceRequest(model=None)
+
+
+class DecisionLog:
+    """See the module's docstring."""
+
+    def __init__(self, observer: PickObserver) -> None:
+        self._observer = observer
+        self._ring = DecisionRing()
+        self._failed: set[str] = set()  # plugins, since the configuration was read
+
+    def placed(self, placed: Placed, load: tuple[int, int]) -> None:
+        """A request got its endpoints; `load` are the requests and tokens that the first had in flight before."""
+        prepared, placement = placed.prepared, placed.placement
+        first, request = placement.primary.id, prepared.request
+        requests, tokens = load
+        added = [share.tokens for share in placement.shares if share.member is placement.primary]
+        record = DecisionRecord(
+            at=placement.placed_at,
+            request_id=request.headers.get(REQUEST_ID, ""),
+            pick_id=placement.id,
+            pool=placement.pool,
+            model=placement.model,
+            target_model=placement.target_model,
+            priority=placement.priority,
+            prompt_tokens=placement.prompt_tokens,
+            matched_tokens=placement.matched_tokens,
+            candidates=placed.candidates,
+            targets=placed.targets,
+            margin=placed.margin,
+            ledger=LoadNote(first, requests, requests + len(added), tokens, tokens + sum(added)),
+            notes=placed.notes,
+        )
+        self._ring.add(record)
+        decided = Decided(
+            pool=placement.pool,
+            endpoint=first,
+            model=placement.model,
+            target_model=placement.target_model,
+            priority=placement.priority,
+            prompt_tokens=placement.prompt_tokens,
+            matched_tokens=placement.matched_tokens,
+            request_bytes=len(request.body),
+        )
+        self._observer.decided(decided)
+        if is_rewritten(prepared):
+            self._observer.rewritten(placement.pool, placement.model, placement.target_model)
+
+    def refuse(
+        self,
+        request: Request,
+        pool: PoolId | None,
+        rejection: Rejection,
+        now: float,
+        read: tuple[InferenceRequest, Notes | None] = (UNREAD, None),
+    ) -> Rejection:
+        """A request was refused; `read` is what is known of it by then. The rejection is given back."""
+        parsed, notes = read
+        self._observer.rejected(pool, rejection)
+        record = DecisionRecord(
+            at=now,
+            request_id=request.headers.get(REQUEST_ID, ""),
+            pick_id=None,
+            pool=pool,
+            model=parsed.model or "",
+            target_model=parsed.target_model,
+            priority=parsed.priority,
+            prompt_tokens=parsed.prompt_tokens,
+            matched_tokens=0,
+            candidates=0 if notes is None else len(notes.candidates),
+            targets=(),
+            margin=0.0,
+            rejection=f"{rejection.status} {rejection.code}: {rejection.message}",
+            notes=notes,
+        )
+        self._ring.add(record)
+        return rejection
+
+    def plugin_failed(self, plugin: str, error: str) -> None:
+        """A plugin raised, or answered nonsense."""
+        self._observer.failed(plugin, error, is_first=plugin not in self._failed)
+        self._failed.add(plugin)
+
+    def forget_failures(self) -> None:
+        """Plugins may be others from now on."""
+        self._failed.clear()
+
+    def latest(self, count: int, started_at: float = 0.0) -> tuple[dict[str, object], ...]:
+        """The latest decisions, newest first; `started_at` is where times count from, in seconds since the epoch."""
+        return tuple(record.render(started_at) for record in self._ring.latest(count))
+
+    def explain(self, request_id: str, started_at: float = 0.0) -> dict[str, object] | None:
+        """One decision by request id or pick id."""
+        record = self._ring.find(request_id)
+        return None if record is None else record.render(started_at)

@@ -1,0 +1,70 @@
+"""A pool for people: its endpoints for /debug/pools, its models in vLLM's shape. Pure."""
+
+from collections.abc import Iterable
+
+import orjson
+
+from epp.datalayer.builtin import Builtin
+from epp.datalayer.member import Member
+from epp.datalayer.pool import PoolState
+from epp.domain import PoolId, ServedModel
+
+PoolParts = tuple[PoolState, Builtin]
+
+
+def list_models(pools: Iterable[PoolParts]) -> bytes:
+    """`{"object": "list", "data": […]}`: each model once, base models before adapters, by name.
+
+    Where several endpoints serve a model, the item that the first endpoint by address gave stands for all.
+    """
+    found: dict[str, ServedModel] = {}
+    for pool, known in pools:
+        for _, member in sorted(pool.roster.members.items()):
+            for model in known.engines.models(member.slot):
+                found.setdefault(model.id, model)
+    ordered = sorted(found.values(), key=lambda model: (model.item.get("parent") is not None, model.id))
+    return orjson.dumps({"object": "list", "data": [dict(model.item) for model in ordered]})
+
+
+def describe_pool(id_: PoolId, parts: PoolParts, now: float) -> dict[str, object]:
+    """A pool as /debug/pools shows it."""
+    pool, known = parts
+    return {
+        "pool": id_,
+        "block_tokens": known.prefixes.block_tokens,
+        "index_blocks": len(known.prefixes.index),
+        "sessions": len(known.sessions.sessions),
+        "endpoints": [_describe_endpoint(parts, member, now) for _, member in sorted(pool.roster.members.items())],
+    }
+
+
+def _describe_endpoint(parts: PoolParts, member: Member, now: float) -> dict[str, object]:
+    pool, known = parts
+    slot, health = member.slot, pool.roster.health(member.id)
+    load, prefill = known.load.of(slot, now), known.prefill.of(slot)
+    metrics, speed = load.metrics, prefill.speed
+    return {
+        "endpoint": member.id,
+        "name": member.endpoint.name,
+        "standing": health.standing(now).value,
+        "reason": health.reason,
+        "metrics": None if metrics is None else {
+            "waiting": metrics.waiting, "running": metrics.running, "kv_usage": metrics.kv_usage,
+            "active_adapters": sorted(metrics.active_adapters), "waiting_adapters": sorted(metrics.waiting_adapters),
+            "max_adapters": metrics.max_adapters, "block_size": metrics.block_size, "block_count": metrics.block_count,
+        },
+        "metrics_age": None if load.scraped_at is None else round(now - load.scraped_at, 3),
+        "is_fresh": load.is_fresh(now),
+        "scrape_interval": round(load.scrape_interval(now), 3),
+        "estimate": {"waiting": load.load.waiting, "running": load.load.running, "kv_usage": load.load.kv_usage},
+        "in_flight": load.in_flight,
+        "in_flight_tokens": load.in_flight_tokens,
+        "others_in_flight": known.others.in_flight(slot),
+        "backlog_seconds": round(prefill.backlog(now), 3),
+        "prefill_tokens_per_second": round(1 / speed.seconds_per_token),
+        "decode_seconds_per_token": round(speed.decode_seconds_per_token, 5),
+        "speed_samples": speed.samples,
+        "index_blocks": known.prefixes.index.held(slot),
+        "cached_tokens": "measured" if known.prefixes.measured.get(slot) else "estimated",
+        "models": [model.id for model in known.engines.models(slot)],
+    }  # fmt: skip

@@ -1,0 +1,157 @@
+"""All pools: what discovery, scrapes and other replicas report goes in here. Pure; the picker owns it."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from epp.config import SchedulerConfig
+from epp.datalayer.builtin import Builtin, builtin
+from epp.datalayer.events import Configured, PrefixSettings
+from epp.datalayer.pool import PoolState
+from epp.datalayer.producer import Producer, Producers
+from epp.domain import (
+    EndpointId,
+    EngineMetrics,
+    PickPlaced,
+    PickSettled,
+    PoolId,
+    PoolSpec,
+    PrefixLearned,
+    Request,
+    ScrapeFault,
+    ServedModel,
+)
+from epp.picking.observer import PickObserver
+from epp.picking.pool_report import describe_pool, list_models
+from epp.picking.prepare import PreparedFor
+from gateway.wire import refusals
+from gateway.wire.errors import Rejection
+
+DEFAULT_SESSION_SECONDS = 300.0
+UNKNOWN_SCRAPE_SECONDS = 1.0
+
+
+class Pools:
+    """Pools by id, each with its producers, under one configuration."""
+
+    def __init__(self, config: SchedulerConfig, observer: PickObserver, default_pool: PoolId | None = None) -> None:
+        self.states: dict[PoolId, PoolState] = {}
+        self._builtin: dict[PoolId, Builtin] = {}
+        self._config = config
+        self._observer = observer
+        self._default_pool = default_pool
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def replace(self, specs: Mapping[PoolId, PoolSpec], now: float) -> None:
+        """Take discovery's view of all pools."""
+        for gone in [id_ for id_ in self.states if id_ not in specs]:
+            del self.states[gone], self._builtin[gone]
+        for id_, spec in specs.items():
+            if id_ not in self.states:
+                self._add(id_, spec, now)
+            self.states[id_].replace(spec, now)
+
+    def reconfigure(self, config: SchedulerConfig, now: float) -> None:
+        """Another configuration; producers keep what they know."""
+        self._config = config
+        for pool in self.states.values():
+            pool.handle(configured(config), now)
+
+    def scraped(self, pool: PoolId, endpoint: EndpointId, found: EngineMetrics | ScrapeFault, now: float) -> None:
+        """Take what a scrape gave."""
+        state = self.states.get(pool)
+        if state is None:
+            return
+        match found:
+            case ScrapeFault():
+                state.scrape_failed(endpoint, found)
+            case EngineMetrics():
+                state.scraped(endpoint, found, now)
+
+    def models_listed(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
+        """Take an endpoint's model list."""
+        state = self.states.get(pool)
+        if state is not None:
+            state.models_listed(endpoint, models, now)
+
+    def learned_elsewhere(self, event: PrefixLearned | PickPlaced | PickSettled, now: float) -> None:
+        """Take what another replica did or learned."""
+        state = self.states.get(event.pool)
+        if state is not None:
+            state.handle(event, now)
+
+    def pass_time(self, now: float) -> None:
+        """About a second went by."""
+        for state in self.states.values():
+            state.pass_time(now)
+
+    def scrape_interval(self, pool: PoolId, endpoint: EndpointId, now: float) -> float:
+        """When the endpoint should be scraped again, in seconds from its last scrape."""
+        if self._config.metrics.interval:
+            return float(self._config.metrics.interval)
+        state = self.states.get(pool)
+        member = None if state is None else state.member(endpoint)
+        if member is None:
+            return UNKNOWN_SCRAPE_SECONDS
+        return self._builtin[pool].load.of(member.slot, now).scrape_interval(now)
+
+    def block_tokens(self, pool: PoolId) -> int:
+        """Tokens in a block of prompts of this pool."""
+        return self._builtin[pool].prefixes.block_tokens
+
+    def prepared_for(self, spec: PoolSpec) -> PreparedFor:
+        """What requests of a pool are prepared for."""
+        return PreparedFor(spec, self.block_tokens(spec.id))
+
+    def of(self, request: Request) -> PoolState | Rejection:
+        """The pool that a request is for."""
+        name = request.pool or self._default_pool
+        if name is not None:
+            return self.states.get(name) or refusals.no_ready_endpoint(f"no pool is named {name!r}")
+        if len(self.states) == 1:
+            return next(iter(self.states.values()))
+        reason = "the route names no pool and there is none" if not self.states else "the route names no pool"
+        return refusals.no_ready_endpoint(f"{reason}; one must be named where there are several")
+
+    def models(self, pools: str | None) -> bytes:
+        """The model list of the pools in a comma-separated list, or of all."""
+        names = sorted(self.states) if pools is None else [PoolId(name.strip()) for name in pools.split(",")]
+        return list_models((self.states[name], self._builtin[name]) for name in names if name in self.states)
+
+    def describe(self, now: float) -> tuple[dict[str, object], ...]:
+        """Every pool with its endpoints, for /debug/pools."""
+        return tuple(describe_pool(id_, (pool, self._builtin[id_]), now) for id_, pool in sorted(self.states.items()))
+
+    def _add(self, id_: PoolId, spec: PoolSpec, now: float) -> None:
+        known = self._builtin[id_] = builtin()
+        own: Sequence[Producer] = [make(id_) for make in self._config.producers]
+        pool = PoolState(spec, Producers((*known.in_order(), *own)), _PoolObserver(id_, self._observer))
+        self.states[id_] = pool
+        pool.handle(configured(self._config), now)
+
+
+class _PoolObserver:
+    """Adds the pool's name to what its roster reports."""
+
+    def __init__(self, pool: PoolId, observer: PickObserver) -> None:
+        self._pool = pool
+        self._observer = observer
+
+    def ejected(self, endpoint: EndpointId, reason: str) -> None:
+        """An endpoint is avoided from now on."""
+        self._observer.ejected(self._pool, endpoint, reason)
+
+    def returned(self, endpoint: EndpointId) -> None:
+        """An avoided endpoint gets traffic again."""
+        self._observer.returned(self._pool, endpoint)
+
+
+ProducerMaker = Callable[[PoolId], Producer]
+
+
+def configured(config: SchedulerConfig) -> Configured:
+    """A configuration as producers read it."""
+    prefix, affinity = config.prefix, config.affinity
+    seconds = DEFAULT_SESSION_SECONDS if affinity is None else affinity.eviction_ttl_seconds
+    settings = PrefixSettings(prefix.block_tokens, prefix.lru_capacity_per_server, prefix.auto_tune)
+    return Configured(settings, seconds)

@@ -1,0 +1,94 @@
+"""The first step of a request: everything that does not depend on endpoints. Pure.
+
+A transport's request becomes a prompt with its pool, priority, objective, rewritten model and blocks, or a rejection.
+The block size is a setting of the pool; no endpoint's state is read, so that a request may wait and lose nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from epp.config import SchedulerConfig
+from epp.datalayer.producers.prefix_index import chain, seed_of
+from epp.domain import PoolSpec, Request
+from epp.picking.objectives import priority_of, target_of
+from epp.prompts import parsing
+from epp.prompts.parsing import BYTES_PER_TOKEN, InferenceRequest
+from epp.scheduling.sessions import SESSION_HEADER
+from gateway.wire import protocol
+from gateway.wire.errors import Rejection
+
+DEFAULT_FLOW = "default-flow"  # the fairness id of requests that name none, as upstream has it
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that may be placed at any time."""
+
+    request: Request
+    parsed: InferenceRequest
+    spec: PoolSpec
+    blocks: tuple[int, ...]
+    block_tokens: int
+    session: str | None
+
+    @property
+    def objective(self) -> str:
+        """As the request named it, empty where it named none."""
+        return self.request.headers.get(protocol.OBJECTIVE, "")
+
+    @property
+    def fairness_id(self) -> str:
+        """Whose requests it counts among."""
+        return self.request.headers.get(protocol.FAIRNESS_ID, DEFAULT_FLOW)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFor:
+    """The pool of a request, by its objects and its block size."""
+
+    spec: PoolSpec
+    block_tokens: int
+
+
+def parse(request: Request, config: SchedulerConfig) -> InferenceRequest | Rejection:
+    """Read the body."""
+    return parsing.parse(request, is_opaque=config.is_opaque)
+
+
+def prepare(
+    request: Request, parsed: InferenceRequest, pool: PreparedFor, config: SchedulerConfig, random: Random
+) -> Prepared:
+    """Add what the pool's objects say about a request that was read; rewrites are drawn by weight."""
+    spec, block_tokens = pool.spec, pool.block_tokens
+    priority = priority_of(request, parsed.model, spec)
+    target = target_of(request, parsed.model, spec, random)
+    if (priority, target) != (parsed.priority, parsed.target_model):
+        parsed = parsed.routed(priority, target)
+    blocks = blocks_of(parsed, block_tokens, config)
+    return Prepared(request, parsed, spec, blocks, block_tokens, session_of(parsed.headers, config))
+
+
+def with_blocks(prepared: Prepared, block_tokens: int, config: SchedulerConfig) -> Prepared:
+    """The same with blocks of this size: the pool's may have changed while the request waited."""
+    if prepared.block_tokens == block_tokens:
+        return prepared
+    blocks = blocks_of(prepared.parsed, block_tokens, config)
+    return replace(prepared, blocks=blocks, block_tokens=block_tokens)
+
+
+def blocks_of(parsed: InferenceRequest, block_tokens: int, config: SchedulerConfig) -> tuple[int, ...]:
+    """The chain of block hashes of a prompt; none where no plugin looks at matches."""
+    if not config.uses_prefix or not parsed.canonical:
+        return ()
+    seed = seed_of(parsed.target_model, parsed.cache_salt)
+    most = config.prefix.max_blocks(block_tokens)
+    return chain(parsed.canonical, seed, block_tokens * BYTES_PER_TOKEN, most)
+
+
+def session_of(headers: Mapping[str, str], config: SchedulerConfig) -> str | None:
+    """The session id to bind by; None where sessions are not bound by id."""
+    affinity, producer = config.affinity, config.session
+    if affinity is None or affinity.strategy != "session_id":
+        return None
+    return headers.get(SESSION_HEADER) if producer is None else producer.session(headers)

@@ -1,0 +1,106 @@
+"""The end of a request: its reservation is released exactly once, and producers learn how it went. Pure.
+
+Signs of life and ends come from three sides, as one kind of event: transports settle picks, Envoy's access log sends
+heartbeats and final entries, and responses that pass through a transport report like a final entry. The first end
+counts; the first report of a settled pick is learned from.
+"""
+
+from collections.abc import Container, Mapping
+
+from epp.datalayer.events import RequestPlaced, RequestSettled
+from epp.datalayer.ledger import Ledger
+from epp.datalayer.placement import Placement
+from epp.datalayer.placing import Placing
+from epp.datalayer.pool import PoolState
+from epp.datalayer.report import Report
+from epp.domain import (
+    Feedback,
+    FeedbackForwarded,
+    Outcome,
+    PickId,
+    PickPlaced,
+    PickSettled,
+    PoolId,
+    PrefixLearned,
+    replica_of,
+)
+from epp.picking.observer import Journal, PickObserver
+
+
+class Settlement:
+    """Owns the ledger; `pools` is the picker's table of them."""
+
+    def __init__(
+        self, replica: str, pools: Mapping[PoolId, PoolState], journal: Journal | None, observer: PickObserver
+    ) -> None:
+        self.ledger = Ledger()
+        self._replica = replica
+        self._pools = pools
+        self._journal = journal
+        self._observer = observer
+
+    def reserve(self, placement: Placement, placing: Placing, pool: PoolState) -> None:
+        """Enter a placement: from now on its endpoints carry it, and other replicas may know."""
+        self.ledger.reserve(placement)
+        pool.handle(RequestPlaced(placement, placing), placement.placed_at)
+        if self._journal is not None:
+            _share(placement, self._journal)
+
+    def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> bool:
+        """Release a reservation; whether there was one."""
+        placement = self.ledger.release(pick_id)
+        if placement is None:
+            return False
+        pool = self._pools.get(placement.pool)
+        if pool is not None:
+            pool.handle(RequestSettled(placement, outcome), now)
+        if self._journal is not None:
+            self._journal.record(PickSettled(placement.pool, pick_id))
+        self._observer.settled(placement.pool, pick_id, outcome, now - placement.placed_at)
+        return True
+
+    def observe(self, feedback: Feedback, now: float) -> bool:
+        """A heartbeat or the report of an end; whether a reservation was released by it.
+
+        One about another replica's pick is passed on.
+        """
+        if replica_of(feedback.pick_id) != self._replica:
+            if self._journal is not None:
+                self._journal.record(FeedbackForwarded(feedback))
+            return False
+        return self.observe_own(feedback, now)
+
+    def observe_own(self, feedback: Feedback, now: float) -> bool:
+        """As `observe`, for a pick of this replica; others' are ignored."""
+        if replica_of(feedback.pick_id) != self._replica:
+            return False
+        if not feedback.is_final:
+            self.ledger.heartbeat(feedback.pick_id, now)
+            return False
+        is_released = self.settle(feedback.pick_id, Outcome.ENDED, now)
+        placement = self.ledger.report(feedback.pick_id)
+        if placement is not None:
+            self._learn(placement, feedback, now)
+        return is_released
+
+    def expire(self, now: float, held: Container[PickId]) -> bool:
+        """Settle what gave no sign of life for too long, but for what is `held`; whether there was any."""
+        overdue = self.ledger.overdue(now, held)
+        for pick_id in overdue:
+            self.settle(pick_id, Outcome.EXPIRED, now)
+        return bool(overdue)
+
+    def _learn(self, placement: Placement, feedback: Feedback, now: float) -> None:
+        pool = self._pools.get(placement.pool)
+        if pool is not None:
+            pool.reported(Report(placement, feedback, pool.member(feedback.served)), now)
+        self._observer.reported(feedback, placement)
+
+
+def _share(placement: Placement, journal: Journal) -> None:
+    """What other replicas may know of a placement: who holds the prompt, and who carries what."""
+    for share in placement.shares:
+        if share.holds_prompt and placement.blocks:
+            journal.record(PrefixLearned(placement.pool, share.member.id, placement.blocks))
+    legs = tuple((share.member.id, share.tokens) for share in placement.shares)
+    journal.record(PickPlaced(placement.pool, placement.id, legs))

@@ -1,0 +1,37 @@
+"""The list behind the pick: as long as the proxy would walk, and no longer."""
+
+from random import Random
+
+import orjson
+import pytest
+
+from epp.config import default_config
+from epp.domain import Endpoint, EndpointId, Pick, PoolId, PoolSpec, Request
+from epp.picking.observer import NullObserver
+from epp.picking.picker import Picker
+from epp.testing import NOBODY
+
+POOL = PoolId("default/pool")
+BODY = orjson.dumps({"model": "m", "prompt": "hello"})
+
+
+def targets(fallbacks: int, endpoints: int = 4) -> tuple[str, ...]:
+    found = tuple(
+        Endpoint(EndpointId(f"10.0.0.{n}:8000"), f"10.0.0.{n}", 8000, f"pod-{n}") for n in range(1, endpoints + 1)
+    )
+    picker = Picker(default_config(), random=Random(1), replica="r", observer=NullObserver())
+    picker.replace_pools({POOL: PoolSpec(POOL, found)}, 0.0)
+    verdict = picker.submit(Request(POOL, "POST", "/v1/completions", {}, BODY, fallbacks=fallbacks), NOBODY, 0.0)
+    assert isinstance(verdict, Pick)
+    return verdict.targets
+
+
+@pytest.mark.parametrize(("fallbacks", "length"), [(0, 1), (1, 2), (2, 3), (8, 4)])
+def test_the_list_is_as_long_as_the_proxy_would_walk(fallbacks: int, length: int) -> None:
+    assert len(targets(fallbacks)) == length
+
+
+def test_no_endpoint_is_named_twice() -> None:
+    listed = targets(3)
+
+    assert len(set(listed)) == len(listed)

@@ -1,0 +1,502 @@
+"""What comes back from requests: releases, heartbeats, corrections, speed, ejection."""
+
+from dataclasses import replace
+from random import Random
+
+import orjson
+import pytest
+
+from epp.config import default_config, parse_config
+from epp.datalayer.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, SCRAPE_TIMEOUTS_TO_EJECT
+from epp.datalayer.ledger import (
+    LATE_SECONDS,
+    MISSED_HEARTBEATS,
+    SILENT_SECONDS,
+    UNREPORTED_EXPIRY_SECONDS,
+)
+from epp.datalayer.placement import SETTLED_WORD_LIMIT, Placement
+from epp.datalayer.report import CONNECT_FAILURES
+from epp.domain import (
+    Endpoint,
+    EndpointId,
+    EngineMetrics,
+    Feedback,
+    FeedbackForwarded,
+    Outcome,
+    Pick,
+    PickId,
+    PoolId,
+    PoolSpec,
+    PrefixLearned,
+    Request,
+    ScrapeFault,
+    SharedEvent,
+)
+from epp.picking.observer import NullObserver
+from epp.picking.picker import Picker
+from epp.testing import NOBODY
+from gateway.wire.protocol import HEARTBEAT_SECONDS
+
+POOL = PoolId("default/pool")
+IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(1, 4)]
+BLOCK_BYTES = 64 * 4
+
+
+class Events:
+    """A journal and observer that remembers."""
+
+    def __init__(self) -> None:
+        self.journal: list[SharedEvent] = []
+
+    def record(self, event: SharedEvent) -> None:
+        self.journal.append(event)
+
+
+def picker(events: Events | None = None, replica: str = "r", endpoints: int = 3) -> Picker:
+    made = Picker(default_config(), random=Random(1), replica=replica, observer=NullObserver(), journal=events)
+    made.replace_pools({POOL: spec(endpoints)}, 0.0)
+    scrape(made, 0.5)
+    return made
+
+
+def spec(endpoints: int = 3) -> PoolSpec:
+    return PoolSpec(POOL, tuple(Endpoint(id_, id_.split(":")[0], 8000, id_) for id_ in IDS[:endpoints]))
+
+
+def scrape(made: Picker, now: float, *, started_at: float = 1.0, only: EndpointId | None = None) -> None:
+    for id_ in IDS:
+        if only in (None, id_):
+            metrics = EngineMetrics(0, 0, 0.0, block_size=16, block_count=10_000, started_at=started_at)
+            made.scraped(POOL, id_, metrics, now)
+
+
+def ask(made: Picker, text: str = "x" * 4 * BLOCK_BYTES, now: float = 1.0) -> Pick:
+    body = orjson.dumps({"model": "m", "prompt": text})
+    verdict = made.submit(Request(POOL, "POST", "/v1/completions", {}, body), NOBODY, now)
+    assert isinstance(verdict, Pick)
+    return verdict
+
+
+def final(pick: Pick, **more: object) -> Feedback:
+    told = Feedback(pick.id, POOL, True, pick.targets[0], 200, (), 1, 0.1, 1.0)
+    return replace(told, **more)  # type: ignore[arg-type]
+
+
+def endpoints(made: Picker, now: float = 1.0) -> dict[str, dict[str, object]]:
+    (pool,) = made.pools.describe(now)
+    listed = pool["endpoints"]
+    assert isinstance(listed, list)
+    return {endpoint["endpoint"]: endpoint for endpoint in listed}
+
+
+def in_flight(made: Picker) -> int:
+    return sum(int(str(endpoint["in_flight"])) for endpoint in endpoints(made).values())
+
+
+def test_either_signal_releases_and_the_second_changes_nothing() -> None:
+    made = picker()
+    first, second = ask(made), ask(made)
+    assert in_flight(made) == 2
+    made.settle(first.id, Outcome.ENDED, 1.1)
+    made.observe(final(first), 1.2)
+    assert in_flight(made) == 1
+    made.observe(final(second), 1.2)
+    made.settle(second.id, Outcome.ENDED, 1.3)
+    assert in_flight(made) == 0
+
+
+def test_a_long_answer_lives_by_its_heartbeats() -> None:
+    made = picker()
+    pick, now = ask(made), 1.0
+    beat = Feedback(pick.id, POOL, False)
+    while now < 10 * UNREPORTED_EXPIRY_SECONDS:
+        now += HEARTBEAT_SECONDS
+        made.observe(beat, now)
+        made.pass_time(now)
+    assert in_flight(made) == 1
+    made.pass_time(now + SILENT_SECONDS + 0.1)
+    assert in_flight(made) == 0
+
+
+def test_a_third_heartbeat_that_is_merely_late_is_not_missed() -> None:
+    made = picker()
+    pick = ask(made)
+    beat = Feedback(pick.id, POOL, False)
+    made.observe(beat, 11.0)
+    made.pass_time(11.0 + MISSED_HEARTBEATS * HEARTBEAT_SECONDS + LATE_SECONDS)
+    assert in_flight(made) == 1
+
+
+@pytest.mark.parametrize("was_heard", [False, True])
+def test_an_open_stream_keeps_its_reservation_however_long_the_answer_is(was_heard: bool) -> None:
+    made = picker()
+    held, lost = ask(made), ask(made)
+    if was_heard:
+        for pick in (held, lost):
+            made.observe(Feedback(pick.id, POOL, False), 2.0)
+    made.pass_time(100 * UNREPORTED_EXPIRY_SECONDS, {held.id})
+    assert in_flight(made) == 1
+    made.pass_time(100 * UNREPORTED_EXPIRY_SECONDS + 1.0, set())
+    assert in_flight(made) == 0
+
+
+def test_lost_feedback_is_healed_by_expiry() -> None:
+    made = picker()
+    for _ in range(10):
+        ask(made)
+    made.pass_time(1.0 + UNREPORTED_EXPIRY_SECONDS - 1)
+    assert in_flight(made) == 10
+    made.pass_time(1.0 + UNREPORTED_EXPIRY_SECONDS + 1)
+    assert in_flight(made) == 0
+    loads = [endpoint["estimate"] for endpoint in endpoints(made).values()]
+    scrape(made, 400.0)
+    assert all(endpoint["in_flight_tokens"] == 0 for endpoint in endpoints(made).values())
+    assert loads
+
+
+def test_a_pick_that_never_left_teaches_nothing() -> None:
+    made = picker()
+    pick = ask(made)
+    made.settle(pick.id, Outcome.UNUSED, 1.1)
+    assert all(endpoint["index_blocks"] == 0 for endpoint in endpoints(made).values())
+
+
+def test_a_fallback_that_served_holds_the_prefix_and_the_dead_one_does_not() -> None:
+    made = picker()
+    pick = ask(made)
+    served = next(id_ for id_ in IDS if id_ != pick.targets[0])
+    made.settle(pick.id, Outcome.ENDED, 1.1)
+    made.observe(final(pick, served=served, attempts=2), 1.2)
+    held = {id_: endpoint["index_blocks"] for id_, endpoint in endpoints(made).items()}
+    assert held[served] == 4
+    assert held[pick.targets[0]] == 0
+
+
+def test_cached_tokens_below_the_belief_evict_what_is_older() -> None:
+    made = picker(endpoints=1)
+    old, hot = ask(made, "o" * 4 * BLOCK_BYTES), ask(made, "h" * 4 * BLOCK_BYTES)
+    for pick in (old, hot):
+        made.settle(pick.id, Outcome.ENDED, 1.1)
+    again = ask(made, "h" * 4 * BLOCK_BYTES, 1.2)
+    made.settle(again.id, Outcome.ENDED, 1.3)
+    made.observe(final(again, prompt_tokens=256, cached_tokens=0), 1.4)
+    (endpoint,) = endpoints(made).values()
+    assert endpoint["index_blocks"] == 4  # the hot prompt, which it holds again now; the older one is gone
+    assert endpoint["cached_tokens"] == "measured"
+
+
+def test_cached_tokens_as_believed_change_nothing() -> None:
+    made = picker(endpoints=1)
+    for text in ("o", "h", "h"):
+        pick = ask(made, text * 4 * BLOCK_BYTES)
+        made.settle(pick.id, Outcome.ENDED, 1.1)
+    made.observe(final(pick, prompt_tokens=256, cached_tokens=240), 1.4)
+    (endpoint,) = endpoints(made).values()
+    assert endpoint["index_blocks"] == 8
+
+
+def test_without_cached_tokens_the_estimate_stands_and_is_marked() -> None:
+    made = picker(endpoints=1)
+    pick = ask(made)
+    made.settle(pick.id, Outcome.ENDED, 1.1)
+    made.observe(final(pick), 1.2)
+    assert [endpoint["cached_tokens"] for endpoint in endpoints(made).values()] == ["estimated"]
+
+
+def test_an_answer_that_comes_in_one_piece_tells_no_speed() -> None:
+    """Its first byte is its last: the time until then is prefill and decoding together."""
+    made = picker(endpoints=1)
+    before = endpoints(made)[IDS[0]]
+    for completion in (2, 200, None):
+        for number in range(50):
+            pick = ask(made, f"{number:04}" * 100 * (number + 1), 10.0 * number)
+            made.settle(pick.id, Outcome.ENDED, 10.0 * number + 5)
+            told = final(pick, ttft_seconds=4.0, duration_seconds=4.0005, completion_tokens=completion)
+            made.observe(told, 10.0 * number + 5)
+    after = endpoints(made)[IDS[0]]
+    for figure in ("prefill_tokens_per_second", "decode_seconds_per_token", "speed_samples"):
+        assert after[figure] == before[figure]
+
+
+def test_an_answer_of_one_token_tells_the_prefill_speed_even_in_one_piece() -> None:
+    made = picker(endpoints=1)
+    pick = ask(made)
+    made.settle(pick.id, Outcome.ENDED, 1.5)
+    made.observe(final(pick, ttft_seconds=0.5, duration_seconds=0.5, completion_tokens=1), 1.5)
+    assert endpoints(made)[IDS[0]]["speed_samples"] == 1
+
+
+@pytest.mark.parametrize("miscounted_at", [None, 195])
+def test_prefill_speed_is_measured_from_first_tokens(miscounted_at: int | None) -> None:
+    made = picker(endpoints=1)
+    for number in range(200):
+        tokens = 500 + 37 * number % 3000
+        pick = ask(made, f"{number:04}" * tokens, 10.0 * number)
+        made.settle(pick.id, Outcome.ENDED, 10.0 * number + 5)
+        counted = 999_999_999 if number == miscounted_at else tokens
+        told = final(pick, ttft_seconds=0.03 + tokens / 4000, duration_seconds=5.0, prompt_tokens=counted,
+                     completion_tokens=101, cached_tokens=0)  # fmt: skip
+        made.observe(told, 10.0 * number + 5)
+    (endpoint,) = endpoints(made).values()
+    assert endpoint["prefill_tokens_per_second"] == pytest.approx(4000, rel=0.2)
+
+
+def test_an_endpoint_that_cannot_be_reached_is_avoided_and_returns_gradually() -> None:
+    made = picker()
+    bad, other = IDS[0], IDS[1]
+    failed = 0
+    while endpoints(made)[bad]["standing"] == "good":
+        pick = ask(made, f"{failed}y" * 4000)
+        made.settle(pick.id, Outcome.ENDED, 1.0)
+        if pick.targets[0] == bad:
+            made.observe(final(pick, served=other, attempts=2), 1.0)
+            failed += 1
+    assert failed == FAILURES_TO_EJECT
+    assert all(ask(made, str(number) * 4000, 1.1).targets[0] != bad for number in range(50))
+    later = 1.0 + FIRST_EJECTION_SECONDS + 0.5 * RETURN_SECONDS
+    scrape(made, later)
+    back = sum(ask(made, str(number) * 4000, later).targets[0] == bad for number in range(300))
+    assert 0 < back < 300 / 3
+
+
+def fail(made: Picker, times: int, **said: object) -> None:
+    """Requests that end as said, at the only endpoint."""
+    for number in range(times):
+        pick = ask(made, f"{number}f" * 4000)
+        made.settle(pick.id, Outcome.ENDED, 1.0)
+        made.observe(final(pick, **said), 1.0)
+
+
+REFUSED = {"status": 503, "flags": ("no_healthy_upstream",), "attempts": 2, "ttft_seconds": None}
+
+
+@pytest.mark.parametrize("flag", sorted(CONNECT_FAILURES))
+def test_an_endpoint_that_no_other_stands_in_for_is_avoided_too(flag: str) -> None:
+    made = picker(endpoints=1)
+    fail(made, FAILURES_TO_EJECT, status=503, flags=(flag,), ttft_seconds=None)
+    (endpoint,) = endpoints(made).values()
+    assert (endpoint["standing"], endpoint["index_blocks"]) == ("ejected", 0)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"status": None, "flags": ("downstream_connection_termination",), "ttft_seconds": None},
+        {"status": 504, "flags": ("upstream_request_timeout",), "ttft_seconds": None},
+    ],
+)
+def test_a_request_that_ended_without_an_answer_is_no_success(said: dict[str, object]) -> None:
+    made = picker(endpoints=1)
+    fail(made, FAILURES_TO_EJECT - 1, **REFUSED)
+    fail(made, 1, **said)
+    fail(made, 1, **REFUSED)
+    assert [endpoint["standing"] for endpoint in endpoints(made).values()] == ["ejected"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"status": 500},
+        {"status": 200, "flags": ("downstream_connection_termination",)},
+        {"status": 204, "ttft_seconds": None},
+    ],
+)
+def test_any_answer_of_the_model_server_is_a_success(said: dict[str, object]) -> None:
+    made = picker(endpoints=1)
+    fail(made, FAILURES_TO_EJECT - 1, **REFUSED)
+    fail(made, 1, **said)
+    fail(made, 1, **REFUSED)
+    assert [endpoint["standing"] for endpoint in endpoints(made).values()] == ["good"]
+
+
+class Announced(NullObserver):
+    """Hears who is avoided and who is back."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, EndpointId]] = []
+
+    def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
+        self.events.append(("ejected", endpoint))
+
+    def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
+        self.events.append(("returned", endpoint))
+
+
+def test_ejection_and_return_are_announced_once_each() -> None:
+    heard = Announced()
+    made = Picker(default_config(), random=Random(1), replica="r", observer=heard)
+    made.replace_pools({POOL: spec()}, 0.0)
+    scrape(made, 0.5)
+    for now in (1.0, 1.1, 1.2, 1.3):
+        made.scraped(POOL, IDS[0], ScrapeFault.REFUSED, now)
+        made.pass_time(now)
+    assert heard.events == [("ejected", IDS[0])]
+    scrape(made, 2.0)
+    for now in (2.1, 3.1):
+        made.pass_time(now)
+    assert heard.events == [("ejected", IDS[0]), ("returned", IDS[0])]
+
+
+def test_a_restarted_picker_does_not_reuse_pick_ids() -> None:
+    made = [Picker(default_config(), random=Random(seed), replica="r", observer=NullObserver()) for seed in (1, 2)]
+    for each in made:
+        each.replace_pools({POOL: spec()}, 0.0)
+    assert not {ask(made[0]).id for _ in range(50)} & {ask(made[1]).id for _ in range(50)}
+
+
+def test_a_refused_scrape_ejects_and_an_answered_one_ends_it() -> None:
+    made = picker()
+    for _ in range(2):
+        made.scraped(POOL, IDS[0], ScrapeFault.REFUSED, 1.0)
+    assert all(ask(made, str(number) * 4000, 1.1).targets[0] != IDS[0] for number in range(30))
+    scrape(made, 1.2)
+    scrape(made, 1.2 + RETURN_SECONDS)
+    picks = [ask(made, f"{number}z" * 4000, 1.3 + RETURN_SECONDS).targets[0] for number in range(30)]
+    assert IDS[0] in picks
+
+
+def test_slow_or_odd_scrapes_do_not_eject() -> None:
+    made = picker(endpoints=1)
+    for fault in (ScrapeFault.MALFORMED, ScrapeFault.STATUS, ScrapeFault.TOO_LARGE) * 5:
+        made.scraped(POOL, IDS[0], fault, 1.0)
+    for number in range(5):
+        for _ in range(SCRAPE_TIMEOUTS_TO_EJECT - 1):
+            made.scraped(POOL, IDS[0], ScrapeFault.TIMEOUT, 1.0)
+        pick = ask(made, str(number) * 4000)
+        made.settle(pick.id, Outcome.ENDED, 1.0)
+        made.observe(final(pick), 1.0)
+    assert endpoints(made)[IDS[0]]["standing"] == "good"
+
+
+def test_a_server_that_hangs_is_avoided_until_it_answers_a_scrape() -> None:
+    made = picker()
+    for _ in range(SCRAPE_TIMEOUTS_TO_EJECT):
+        made.scraped(POOL, IDS[0], ScrapeFault.TIMEOUT, 1.0)
+    assert endpoints(made)[IDS[0]]["standing"] == "ejected"
+    assert all(ask(made, str(number) * 4000, 1.1).targets[0] != IDS[0] for number in range(30))
+    scrape(made, 2.0)
+    assert endpoints(made, 2.0)[IDS[0]]["standing"] == "returning"
+
+
+def test_when_all_are_ejected_one_is_picked_all_the_same() -> None:
+    made = picker()
+    for id_ in IDS:
+        for _ in range(2):
+            made.scraped(POOL, id_, ScrapeFault.REFUSED, 1.0)
+    assert ask(made, now=1.1).targets
+
+
+def test_an_endpoint_without_metrics_is_picked_only_when_nothing_better_exists() -> None:
+    made = Picker(default_config(), random=Random(1), replica="r", observer=NullObserver())
+    made.replace_pools({POOL: spec()}, 0.0)
+    assert ask(made, now=0.1).targets[0] in IDS
+    scrape(made, 0.2, only=IDS[2])
+    assert {ask(made, f"{number}q" * 4000, 0.3).targets[0] for number in range(30)} == {IDS[2]}
+
+
+def test_a_restarted_server_has_forgotten_its_cache() -> None:
+    made = picker(endpoints=1)
+    ask(made)
+    scrape(made, 2.0, started_at=1.0)
+    assert endpoints(made)[IDS[0]]["index_blocks"] == 4
+    scrape(made, 3.0, started_at=2.5)
+    assert endpoints(made)[IDS[0]]["index_blocks"] == 0
+
+
+def test_an_endpoint_that_left_is_forgotten_and_its_reservations_end_quietly() -> None:
+    made = picker()
+    pick = ask(made)
+    made.replace_pools({POOL: PoolSpec(POOL, tuple(e for e in spec().endpoints if e.id != pick.targets[0]))}, 2.0)
+    made.settle(pick.id, Outcome.ENDED, 2.1)
+    made.observe(final(pick), 2.2)
+    assert in_flight(made) == 0
+    made.replace_pools({POOL: spec()}, 3.0)
+    assert all(endpoint["index_blocks"] == 0 for endpoint in endpoints(made).values())
+
+
+def test_what_one_replica_learns_the_other_knows() -> None:
+    events = Events()
+    one, two = picker(events), picker(replica="s")
+    pick = ask(one)
+    (learned,) = events.journal
+    assert isinstance(learned, PrefixLearned)
+    two.apply(learned, 1.0)
+    assert ask(two, now=1.1).targets == pick.targets
+
+
+def test_feedback_for_another_replicas_pick_is_passed_on_and_taken_there() -> None:
+    events = Events()
+    one, two = picker(), picker(events, replica="other")
+    pick = ask(one)
+    two.observe(final(pick), 1.1)
+    (forwarded,) = events.journal
+    assert forwarded == FeedbackForwarded(final(pick))
+    two.apply(forwarded, 1.1)
+    one.apply(forwarded, 1.2)
+    assert in_flight(one) == 0
+
+
+def test_events_about_unknown_pools_endpoints_and_picks_are_ignored() -> None:
+    made = picker()
+    made.apply(PrefixLearned(PoolId("x/y"), IDS[0], (1, 2)), 1.0)
+    made.apply(PrefixLearned(POOL, EndpointId("1.1.1.1:1"), (1, 2)), 1.0)
+    made.settle(PickId("r-999"), Outcome.ENDED, 1.0)
+    made.observe(Feedback(PickId("r-999"), POOL, True), 1.0)
+    made.scraped(PoolId("x/y"), IDS[0], EngineMetrics(), 1.0)
+    made.scraped(POOL, EndpointId("1.1.1.1:1"), EngineMetrics(), 1.0)
+    assert in_flight(made) == 0
+
+
+def test_a_reload_changes_the_next_pick_and_keeps_the_state() -> None:
+    made = picker()
+    pick = ask(made)
+    text = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: 3}}]\n"  # noqa: E501
+    made.reconfigure(parse_config(text, "x"), 1.05)
+    assert len(ask(made, now=1.1).targets) == 3
+    assert in_flight(made) == 2
+    made.settle(pick.id, Outcome.ENDED, 1.2)
+    assert in_flight(made) == 1
+
+
+def test_expected_answers_are_counted_in_flight_but_not_as_prompts_to_compute() -> None:
+    load = "{type: inflight-load-producer, parameters: {addEstimatedOutputTokens: true}}"
+    told = []
+    for plugins in ("{type: inflight-load-producer}", load):
+        made = picker(endpoints=1)
+        text = f"apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{plugins}]\n"
+        made.reconfigure(parse_config(text, "x"), 0.9)
+        pick = ask(made, "x" * 65_536)
+        told.append(endpoints(made)[IDS[0]])
+        made.settle(pick.id, Outcome.ENDED, 1.1)
+        assert endpoints(made)[IDS[0]]["in_flight_tokens"] == 0
+    assert [each["in_flight_tokens"] for each in told] == [16_384, 16_384 + 24_576]
+    assert told[0]["backlog_seconds"] == told[1]["backlog_seconds"]
+
+
+class Usage(NullObserver):
+    """Remembers whose requests were reported."""
+
+    def __init__(self) -> None:
+        self.asked_by: list[tuple[str, str]] = []
+
+    def reported(self, feedback: Feedback, placement: Placement) -> None:
+        self.asked_by.append((placement.objective, placement.fairness_id))
+
+
+@pytest.mark.parametrize(
+    ("headers", "objective"),
+    [
+        ({"x-gateway-inference-objective": "food-review"}, "food-review"),
+        ({"x-llm-d-inference-objective": "food-review"}, "food-review"),
+        ({"x-gateway-inference-objective": "o" * 60_000}, "o" * SETTLED_WORD_LIMIT),
+        ({}, ""),
+    ],
+)
+def test_usage_is_told_with_the_objective_that_the_request_named(headers: dict[str, str], objective: str) -> None:
+    usage = Usage()
+    made = Picker(default_config(), random=Random(1), replica="r", observer=usage)
+    made.replace_pools({POOL: spec()}, 0.0)
+    pick = made.submit(Request(POOL, "POST", "/v1/completions", headers, b'{"model": "m", "prompt": "x"}'), NOBODY, 1.0)
+    assert isinstance(pick, Pick)
+    made.observe(final(pick), 2.0)
+    assert usage.asked_by == [(objective, "default-flow")]
