@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, PrefixLearned
+from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PickPlaced, PickSettled, PoolId, PrefixLearned
 from epp.sharing import codec
 from epp.sharing.outbox import Outbox
 
@@ -38,7 +38,10 @@ feedbacks = st.builds(
     cached_tokens=counts,
     response_bytes=counts,
 ).map(FeedbackForwarded)
-events = st.lists(prefixes | feedbacks, max_size=8)
+legs = st.lists(st.tuples(names.map(EndpointId), st.integers(0, 2**32 - 1)), max_size=4).map(tuple)
+placements = st.builds(PickPlaced, names.map(PoolId), names.map(PickId), legs)
+settlements = st.builds(PickSettled, names.map(PoolId), names.map(PickId))
+events = st.lists(prefixes | feedbacks | placements | settlements, max_size=8)
 
 
 @given(events)
@@ -55,13 +58,20 @@ def test_a_cut_message_gives_a_prefix_of_its_events_or_an_error(sent, data) -> N
         assert read == tuple(sent[: len(read)])
 
 
+@given(events)
+def test_a_frame_of_a_kind_that_is_not_known_is_skipped(sent) -> None:
+    strange = struct.pack("<cI", b"?", 5) + b"later"
+    message = strange + codec.join(codec.encode(event) + strange for event in sent)
+    assert codec.decode(message) == tuple(sent)
+
+
 @given(st.binary(max_size=300))
 def test_noise_is_an_error_or_harmless(noise: bytes) -> None:
     try:
         read = codec.decode(noise)
     except codec.MalformedError:
         return
-    assert all(isinstance(event, PrefixLearned | FeedbackForwarded) for event in read)
+    assert all(isinstance(event, PrefixLearned | FeedbackForwarded | PickPlaced | PickSettled) for event in read)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from epp.domain import (
     Outcome,
     Pick,
     PickId,
+    PickPlaced,
+    PickSettled,
     PoolId,
     PoolSpec,
     PrefixLearned,
@@ -418,10 +420,43 @@ def test_what_one_replica_learns_the_other_knows() -> None:
     events = Events()
     one, two = picker(events), picker(replica="s")
     pick = ask(one)
-    (learned,) = events.journal
+    learned, placed = events.journal
     assert isinstance(learned, PrefixLearned)
+    assert placed == PickPlaced(POOL, pick.id, ((pick.targets[0], 256),))
     two.apply(learned, 1.0)
     assert ask(two, now=1.1).targets == pick.targets
+
+
+def test_a_replica_knows_what_another_has_in_flight_apart_from_its_own() -> None:
+    events = Events()
+    one, two = picker(events), picker(replica="s")
+    pick = ask(one)
+    one.settle(pick.id, Outcome.ENDED, 1.5)
+    _, placed, settled = events.journal
+
+    two.apply(placed, 1.0)
+    two.apply(placed, 1.0)
+    assert [endpoints(two)[id_]["others_in_flight"] for id_ in IDS] == [int(id_ == pick.targets[0]) for id_ in IDS]
+    assert in_flight(two) == 0
+    two.apply(settled, 1.5)
+    two.apply(settled, 1.5)
+    two.apply(placed, 1.6)
+
+    assert settled == PickSettled(POOL, pick.id)
+    assert all(endpoint["others_in_flight"] == 0 for endpoint in endpoints(two).values())
+
+
+def test_requests_of_a_replica_that_vanished_are_forgotten() -> None:
+    events = Events()
+    one, two = picker(events), picker(replica="s")
+    ask(one)
+    two.apply(events.journal[1], 1.0)
+
+    two.pass_time(1.0 + UNREPORTED_EXPIRY_SECONDS)
+    assert sum(int(str(each["others_in_flight"])) for each in endpoints(two).values()) == 1
+    two.pass_time(1.1 + UNREPORTED_EXPIRY_SECONDS)
+
+    assert all(endpoint["others_in_flight"] == 0 for endpoint in endpoints(two).values())
 
 
 def test_feedback_for_another_replicas_pick_is_passed_on_and_taken_there() -> None:

@@ -183,7 +183,7 @@ class LoadProducer:
         return self._loads[slot].in_flight
 
     def _aligned_with(self, placing: Placing, slots: Sequence[int]) -> Sequence[EndpointLoad]:
-        """The loads of these slots, up to date. The last answer is kept: columns of one view are read one after another."""
+        """The loads of these slots, up to date. The last answer is kept, since columns are read one after another."""
         if placing.now > self._stale_at:
             self._refresh(placing.now)
         if slots is not self._slots:
