@@ -268,9 +268,9 @@ async def test_two_replicas_send_one_prefix_to_one_endpoint(folder: Path, tmp_pa
             prompt = f"prefix {number} " * 500
             first, pick_id = await one.pick(prompt)
             assert pick_id.startswith("one-")
-            await two.until_metrics(f'pointsman_epp_shared_events_total{{direction="in"}} {number + 1}.0')
+            await two.until_metrics(f'pointsman_epp_shared_events_total{{direction="in"}} {3 * (number + 1)}.0')
             assert (await two.pick(prompt))[0] == first
-            await one.until_metrics(f'pointsman_epp_shared_events_total{{direction="in"}} {number + 1}.0')
+            await one.until_metrics(f'pointsman_epp_shared_events_total{{direction="in"}} {3 * (number + 1)}.0')
 
 
 async def test_an_entry_that_reaches_the_wrong_replica_teaches_the_right_one(
