@@ -47,9 +47,11 @@ class Pools:
         for gone in [id_ for id_ in self.states if id_ not in specs]:
             del self.states[gone], self._builtin[gone]
         for id_, spec in specs.items():
-            if id_ not in self.states:
-                self._add(id_, spec, now)
-            self.states[id_].replace(spec, now)
+            known = self.states.get(id_) or self._add(id_, spec, now)
+            if (
+                known.spec is not spec or not known.roster.members
+            ):  # discovery gives the same value for an unchanged pool
+                known.replace(spec, now)
 
     def reconfigure(self, config: SchedulerConfig, now: float) -> None:
         """Another configuration; producers keep what they know."""
@@ -128,6 +130,7 @@ class Pools:
         pool = PoolState(spec, Producers((*known.in_order(), *own)), _PoolObserver(id_, self._observer))
         self.states[id_] = pool
         pool.handle(configured(self._config), now)
+        pool.replace(spec, now)
 
 
 class _PoolObserver:
