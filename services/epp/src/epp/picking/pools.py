@@ -47,10 +47,10 @@ class Pools:
         for gone in [id_ for id_ in self.states if id_ not in specs]:
             del self.states[gone], self._builtin[gone]
         for id_, spec in specs.items():
-            known = self.states.get(id_) or self._add(id_, spec, now)
-            if (
-                known.spec is not spec or not known.roster.members
-            ):  # discovery gives the same value for an unchanged pool
+            known = self.states.get(id_)
+            if known is None:
+                self._add(id_, spec, now)
+            elif known.spec is not spec:  # discovery gives the same value for a pool that did not change
                 known.replace(spec, now)
 
     def reconfigure(self, config: SchedulerConfig, now: float) -> None:
