@@ -187,3 +187,49 @@ def test_a_pools_parents_are_the_gateways_that_reach_it(tmp_path: Path) -> None:
     assert parents == {("default", "p"): [("default", "g"), ("default", "h")], ("default", "unused"): []}
     assert len(found.ports) == 1, "two Gateways on one port share it"
     assert isinstance(found.ports[0].hosts[0].entries[0].backends[0].target, InferencePool)
+
+
+@pytest.mark.parametrize(
+    ("body", "broken", "reason"),
+    [
+        ("type: ExtensionRef, extensionRef: {group: a.b, kind: Magic, name: m}", "ResolvedRefs", "InvalidKind"),
+        ("type: ExternalAuth, externalAuth: {protocol: GRPC}", "PartiallyInvalid", "UnsupportedValue"),
+    ],
+)
+def test_a_filter_that_is_not_served_is_named_and_costs_its_rule(
+    tmp_path: Path, body: str, broken: str, reason: str
+) -> None:
+    ref = POOL_KIND % "p"
+    rules = (f"{{filters: [{{{body}}}], backendRefs: [{ref}]}}", f"{{backendRefs: [{ref}]}}")
+    found = planned(tmp_path, gateway(), route(*rules), pool())
+
+    conditions = {item.type: item for item in found.status.routes[0].parents[0].conditions}
+    assert accepted(found).is_true
+    assert [name for name, item in conditions.items() if not item.is_good] == [broken]
+    assert conditions[broken].reason == reason
+    assert conditions[broken].message.startswith("rule 0 answers 500: ")
+    assert [entry.is_refused for entry in found.ports[0].hosts[0].entries] == [True, False]
+
+
+def test_a_route_whose_every_rule_has_such_a_filter_is_not_accepted(tmp_path: Path) -> None:
+    found = planned(tmp_path, gateway(), route("{filters: [{type: ExternalAuth, externalAuth: {}}]}"))
+
+    assert (accepted(found).is_true, accepted(found).reason) == (False, "UnsupportedValue")
+
+
+def test_a_backend_without_group_and_kind_is_a_service_and_else_the_pool_of_its_name(tmp_path: Path) -> None:
+    rules = route("{backendRefs: [{name: p}]}")
+    bare = planned(tmp_path, gateway(), rules, pool())
+    both = planned(tmp_path, gateway(), route("{backendRefs: [{name: p, port: 80}]}"), pool(), service("p"))
+    portless = planned(tmp_path, gateway(), rules, pool(), service("p"))
+
+    assert resolved(bare).is_true
+    assert isinstance(bare.ports[0].hosts[0].entries[0].backends[0].target, InferencePool)
+    (warning,) = bare.status.warnings
+    assert warning.startswith("HTTPRoute default/r: backendRef p of rule 0 names no kind")
+    assert both.ports[0].hosts[0].entries[0].backends[0].target == ServicePortRef(ObjectName("default", "p"), 80)
+    assert both.status.warnings == ()
+    assert (resolved(portless).reason, resolved(portless).message) == (
+        "BackendNotFound",
+        "Service default/p needs a port",
+    )

@@ -187,3 +187,23 @@ def test_nothing_at_all_is_rendered_too(tmp_path: Path) -> None:
 
     assert resources(found, "lds.json") == []
     assert [item["name"] for item in resources(found, "cds.json")] == ["bbr"]
+
+
+def test_a_rule_or_backend_with_a_filter_that_is_not_served_answers_500(tmp_path: Path) -> None:
+    extension = "filters: [{type: ExtensionRef, extensionRef: {group: a.b, kind: Magic, name: m}}]"
+    ref = POOL_KIND % "p"
+    good, refused = f"{ref[:-1]}, weight: 9}}", f"{ref[:-1]}, {extension}}}"
+    rules = (
+        f"{{matches: [{{path: {{value: /a}}}}], {extension}, backendRefs: [{ref}]}}",
+        f"{{matches: [{{path: {{value: /b}}}}], backendRefs: [{good}, {refused}]}}",
+    )
+    found = routes(rendered(tmp_path, gateway(), route(*rules), pool(), service()))
+
+    assert found["invalid-filter"]["match"] == {"path_separated_prefix": "/a"}
+    assert found["invalid-filter"]["route"] == {
+        "cluster": "none",
+        "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
+    }
+    shares = found["default/r/1/0"]["route"]["weighted_clusters"]["clusters"]
+    assert [(share["name"], share["weight"]) for share in shares] == [("pool_default_p", 9), ("none", 1)]
+    assert "typed_per_filter_config" not in shares[1], "nobody is asked for it"

@@ -1,12 +1,21 @@
 """Where the backends of each rule lead, and whether they may be referred to. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from controlplane.plan.entries import Backend, ServicePortRef
 from controlplane.status.conditions import Condition, met, unmet
-from gateway.kube.objects import GATEWAY_GROUP, BackendRef, HTTPRoute, InferencePool, Manifests, ObjectName
+from gateway.kube.objects import (
+    GATEWAY_GROUP,
+    BackendRef,
+    HTTPRoute,
+    InferencePool,
+    Manifests,
+    ObjectName,
+    UnservedFilter,
+)
 from gateway.kube.resolution.endpoints import Addresses, service_endpoints
 
+Target = InferencePool | ServicePortRef
 Backends = Mapping[tuple[ObjectName, int], tuple[Backend, ...]]  # by route and number of the rule
 
 
@@ -20,28 +29,52 @@ def all_backends(manifests: Manifests, addresses: Addresses) -> Backends:
 
 
 def resolved_refs(backends: Backends, route: HTTPRoute) -> Condition:
-    """The ResolvedRefs condition of a route: the first fault of a backend, if any has one."""
-    for index in range(len(route.rules)):
+    """The ResolvedRefs condition of a route: the first fault of a filter or a backend, if any has one."""
+    for index, rule in enumerate(route.rules):
+        for filters in (rule.filters, *(ref.filters for ref in rule.backends)):
+            extension = next((item for item in filters if isinstance(item, UnservedFilter) and item.reference), None)
+            if extension is not None:
+                message = f"rule {index} answers 500: its filter {extension.reference} is not supported"
+                return unmet("ResolvedRefs", "InvalidKind", message)
         for backend in backends[route.meta.id, index]:
             if backend.fault is not None:
                 return backend.fault
     return met("ResolvedRefs", "ResolvedRefs", "All references resolved")
 
 
+def warnings(backends: Backends, manifests: Manifests) -> Iterator[str]:
+    """References that are understood although the API means something else by them."""
+    for name, route in sorted(manifests.routes.items()):
+        for index, rule in enumerate(route.rules):
+            for ref, backend in zip(rule.backends, backends[name, index], strict=True):
+                if ref.is_bare and isinstance(backend.target, InferencePool):
+                    yield (
+                        f"HTTPRoute {name}: backendRef {ref.id.name} of rule {index} names no kind, which means a "
+                        f"Service; there is none, so InferencePool {ref.id} is taken"
+                    )
+
+
 def _backend(manifests: Manifests, addresses: Addresses, route: HTTPRoute, ref: BackendRef) -> Backend:
-    fault = None
-    target: InferencePool | ServicePortRef | None = None
+    found = _target(manifests, addresses, route, ref)
+    if isinstance(found, Condition):
+        return Backend(ref.weight, ref.filters, None, found)
+    return Backend(ref.weight, ref.filters, found)
+
+
+def _target(manifests: Manifests, addresses: Addresses, route: HTTPRoute, ref: BackendRef) -> Target | Condition:
+    """What a reference leads to, or why it leads nowhere."""
     if not (ref.is_pool or ref.is_service):
-        fault = unmet("ResolvedRefs", "InvalidKind", f"{ref.kind} {ref.id} is no kind of backend")
-    elif not _permitted(manifests, route, ref):
-        fault = unmet("ResolvedRefs", "RefNotPermitted", f"no ReferenceGrant lets it refer to {ref.id}")
-    elif ref.is_pool:
-        target = manifests.pools.get(ref.id)
-    elif ref.id in manifests.services or service_endpoints(manifests, *ref.id, ref.port or 0, addresses):
-        target = ServicePortRef(ref.id, ref.port or 0)
-    if target is None and fault is None:
-        fault = unmet("ResolvedRefs", "BackendNotFound", f"no {ref.kind} {ref.id}")
-    return Backend(ref.weight, ref.filters, target, fault)
+        return unmet("ResolvedRefs", "InvalidKind", f"{ref.kind} {ref.id} is no kind of backend")
+    if not _permitted(manifests, route, ref):
+        return unmet("ResolvedRefs", "RefNotPermitted", f"no ReferenceGrant lets it refer to {ref.id}")
+    if ref.is_service:
+        is_known = ref.id in manifests.services or bool(service_endpoints(manifests, *ref.id, ref.port or 0, addresses))
+        if is_known and ref.port is None:
+            return unmet("ResolvedRefs", "BackendNotFound", f"Service {ref.id} needs a port")
+        if is_known:
+            return ServicePortRef(ref.id, ref.port or 0)
+    pool = manifests.pools.get(ref.id) if ref.is_pool or ref.is_bare else None
+    return pool or unmet("ResolvedRefs", "BackendNotFound", f"no {ref.kind} {ref.id}")
 
 
 def _permitted(manifests: Manifests, route: HTTPRoute, ref: BackendRef) -> bool:

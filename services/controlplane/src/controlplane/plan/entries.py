@@ -12,6 +12,7 @@ from gateway.kube.objects import (
     RouteFilter,
     RouteMatch,
     RouteRule,
+    UnservedFilter,
 )
 
 
@@ -42,6 +43,11 @@ class Backend:
     target: InferencePool | ServicePortRef | None
     fault: Condition | None = None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it leads nowhere, or has a filter that is not served."""
+        return self.target is None or any(isinstance(item, UnservedFilter) for item in self.filters)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -54,6 +60,11 @@ class Entry:
     match: RouteMatch
     rule: RouteRule
     backends: tuple[Backend, ...]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a filter of the rule is not served: its requests may not pass without it."""
+        return any(isinstance(item, UnservedFilter) for item in self.rule.filters)
 
     @property
     def name(self) -> str:

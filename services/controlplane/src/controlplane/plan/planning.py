@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from controlplane.options import Options
+from controlplane.plan.acceptance import with_rules
 from controlplane.plan.attachment import attach
-from controlplane.plan.backends import Backends, all_backends, resolved_refs
+from controlplane.plan.backends import Backends, all_backends, resolved_refs, warnings
 from controlplane.plan.conditions import gateway_status, pool_status
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.lifting import Lifting, lifting
@@ -69,6 +70,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
             routes=routes,
             pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
             ports=tuple(_port_status(port) for port in ports),
+            warnings=tuple(warnings(backends, manifests)),
         ),
     )
 
@@ -82,7 +84,8 @@ def _attached(manifests: Manifests, backends: Backends) -> tuple[list[Attachment
         for ref in route.parents:
             served, accepted = attach(manifests, route, ref)
             attachments.extend(served)
-            found.append(ParentStatus(ref.id, ref.section_name, (accepted, resolved)))
+            first, *more = with_rules(accepted, route)
+            found.append(ParentStatus(ref.id, ref.section_name, (first, resolved, *more)))
         statuses.append(RouteStatus(route.meta.id, tuple(found)))
     return attachments, tuple(statuses)
 

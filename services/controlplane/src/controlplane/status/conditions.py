@@ -4,8 +4,12 @@ Pure values. A plan makes them; `report` writes them down.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.kube.objects import ObjectName
+
+PARTIALLY_INVALID: Final = "PartiallyInvalid"
+_NEGATIVE: Final = frozenset({PARTIALLY_INVALID})  # conditions that are bad when they are true
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,11 @@ class Condition:
     is_true: bool
     reason: str
     message: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is as its object's author wants it."""
+        return self.is_true != (self.type in _NEGATIVE)
 
 
 def met(type_: str, reason: str, message: str = "") -> Condition:
@@ -84,3 +93,4 @@ class Status:
     routes: tuple[RouteStatus, ...] = ()
     pools: tuple[PoolStatus, ...] = ()
     ports: tuple[PortStatus, ...] = ()
+    warnings: tuple[str, ...] = ()  # what is served although the APIs' own validation would refuse it

@@ -9,18 +9,18 @@ CONTROLLER_NAME: Final = "pointsman.dev/controlplane"
 
 
 def complaints(status: Status) -> tuple[str, ...]:
-    """Every condition that is not met, in a line for people."""
+    """Every condition that is not as it should be, and every warning, in a line for people."""
     found = [("Gateway", gateway.id, condition) for gateway in status.gateways for condition in gateway.conditions]
     for kind, items in (("HTTPRoute", status.routes), ("InferencePool", status.pools)):
         for item in items:
             found += [(kind, item.id, condition) for parent in item.parents for condition in parent.conditions]
     lines = (
-        f"{kind} {name}: {condition.type} is false: {condition.reason}"
+        f"{kind} {name}: {condition.type} is {str(condition.is_true).lower()}: {condition.reason}"
         + (f": {condition.message}" * bool(condition.message))
         for kind, name, condition in found
-        if not condition.is_true
+        if not condition.is_good
     )
-    return tuple(dict.fromkeys(lines))
+    return tuple(dict.fromkeys((*lines, *status.warnings)))
 
 
 def summary(status: Status) -> str:
@@ -64,6 +64,7 @@ def tree(status: Status) -> dict[str, object]:
             {"port": item.port, "bound": item.bound, "modelLifting": item.lift, "modelLiftingReason": item.lift_reason}
             for item in status.ports
         ],
+        "warnings": list(status.warnings),
     }
 
 

@@ -38,6 +38,7 @@ from gateway.kube.objects.gateway_api import (
     RouteMatch,
     RouteRule,
     Timeouts,
+    UnservedFilter,
     ValueMatch,
 )
 from gateway.kube.objects.inference import (
@@ -140,6 +141,7 @@ __all__ = [
     "Timeouts",
     "TlsMode",
     "TlsSettings",
+    "UnservedFilter",
     "ValueMatch",
     "key_of",
     "manifests_of",

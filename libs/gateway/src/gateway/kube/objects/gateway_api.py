@@ -114,13 +114,27 @@ class Rewrite:
 
 
 @dataclass(frozen=True, slots=True)
+class UnservedFilter:
+    """A filter that the API knows and this project does not have. A request that it is for may not pass without it.
+
+    `reference` is the object that an ExtensionRef names.
+    """
+
+    type: str
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BackendRef:
+    """`is_bare`: neither group nor kind was written, which means a Service to the API."""
+
     group: str
     kind: str
     id: ObjectName
     port: int | None
     weight: int
     filters: "tuple[RouteFilter, ...]"
+    is_bare: bool = False
 
     @property
     def is_pool(self) -> bool:
@@ -140,7 +154,7 @@ class Mirror:
     denominator: int
 
 
-RouteFilter = HeaderModifier | Redirect | Rewrite | Mirror
+RouteFilter = HeaderModifier | Redirect | Rewrite | Mirror | UnservedFilter
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from gateway.kube.objects import (
     RouteMatch,
     RouteRule,
     Timeouts,
+    UnservedFilter,
     ValueMatch,
 )
 from gateway.kube.reading.parts import MAX_PORT, MAX_WEIGHT, spec_of
@@ -39,6 +40,8 @@ _FILTER_FIELDS: Final = {
     FilterType.REWRITE: "urlRewrite",
     FilterType.MIRROR: "requestMirror",
 }
+# Filters of the API that are not served: where their settings stand.
+_UNSERVED_FIELDS: Final = {"ExtensionRef": "extensionRef", "ExternalAuth": "externalAuth"}
 
 
 def http_route(meta: Meta, top: Fields) -> HTTPRoute:
@@ -169,19 +172,24 @@ def _backend(meta: Meta, item: Fields, *, with_filters: bool = False) -> Backend
         port=item.integer("port", 1, MAX_PORT),
         weight=1 if weight is None else weight,
         filters=_filters(meta, item) if with_filters else (),
+        is_bare=not item.has("group") and not item.has("kind"),
     )
-    if backend.is_service and backend.port is None:
+    if backend.is_service and backend.port is None and not (backend.is_bare and with_filters):
         item.problem("port", "must have port for Service reference")
     item.done()
     return backend
 
 
 def _filters(meta: Meta, item: Fields) -> tuple[RouteFilter, ...]:
-    found = []
+    found: list[RouteFilter] = []
     for entry in item.children("filters", 16):
         kind = entry.text("type", required=True)
+        if kind in _UNSERVED_FIELDS:
+            found.append(_unserved(kind, entry))
+            continue
         if kind not in _FILTER_FIELDS:
-            entry.problem("type", f"expected one of {', '.join(_FILTER_FIELDS)}, got {what(kind)}")
+            known = ", ".join((*_FILTER_FIELDS, *_UNSERVED_FIELDS))
+            entry.problem("type", f"expected one of {known}, got {what(kind)}")
             continue
         kind = FilterType(kind)
         body = entry.child(_FILTER_FIELDS[kind], required=True)
@@ -190,6 +198,17 @@ def _filters(meta: Meta, item: Fields) -> tuple[RouteFilter, ...]:
             found.append(_filter(meta, kind, body))
             body.done()
     return tuple(found)
+
+
+def _unserved(kind: str, entry: Fields) -> UnservedFilter:
+    key = _UNSERVED_FIELDS[kind]
+    body = entry.child(key, required=True)
+    entry.done()
+    if body is None or kind != "ExtensionRef":
+        return UnservedFilter(kind)
+    group, named, name = body.text("group"), body.text("kind", required=True), body.name("name", required=True)
+    body.done()
+    return UnservedFilter(kind, f"{named} {name} of group {group or 'core'}")
 
 
 def _filter(meta: Meta, kind: FilterType, body: Fields) -> RouteFilter:

@@ -33,12 +33,14 @@ def route(entry: Entry, scope: Scope) -> Tree | None:
     wanted = scope.lifting.match(entry.match)
     if wanted is None:
         return None
+    if entry.is_refused:
+        return absent(names.INVALID_FILTER, match(wanted), "INTERNAL_SERVER_ERROR")
     found: Tree = {"name": entry.name, "match": match(wanted), **modifiers.headers(entry.rule.filters)}
     redirect = next((item for item in entry.rule.filters if isinstance(item, Redirect)), None)
     if redirect is not None:
         return {**found, "redirect": modifiers.redirect(redirect, entry.match.path)}
     weighted = [backend for backend in entry.backends if backend.weight > 0]
-    if not weighted or all(backend.target is None for backend in weighted):
+    if not weighted or all(backend.is_refused for backend in weighted):
         return absent(names.INVALID_BACKEND, match(wanted), "INTERNAL_SERVER_ERROR")
     action = {
         **_action(entry),
@@ -57,7 +59,7 @@ def route(entry: Entry, scope: Scope) -> Tree | None:
 def _share(backend: Backend, scope: Scope) -> Tree:
     """A backend as an entry of weighted_clusters: its cluster, header changes and filter settings of its own."""
     filters: Tree = {}
-    if isinstance(backend.target, InferencePool):
+    if isinstance(backend.target, InferencePool) and not backend.is_refused:
         picker = scope.pickers.get(backend.target.meta.id)
         filters = pool_filters(picker, (backend.target.meta.id,), scope) if picker else {}
     return {
@@ -69,13 +71,11 @@ def _share(backend: Backend, scope: Scope) -> Tree:
 
 def cluster_name(backend: Backend) -> str:
     """The cluster of a backend; one that leads nowhere has an absent one, which is a 500."""
-    match backend.target:
-        case InferencePool() as pool:
-            return names.pool_cluster(pool.meta.id)
-        case None:
-            return names.ABSENT_CLUSTER
-        case service:
-            return names.service_cluster(service.id, service.port)
+    if backend.target is None or backend.is_refused:
+        return names.ABSENT_CLUSTER
+    if isinstance(backend.target, InferencePool):
+        return names.pool_cluster(backend.target.meta.id)
+    return names.service_cluster(backend.target.id, backend.target.port)
 
 
 def pool_filters(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
