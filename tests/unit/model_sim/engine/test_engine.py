@@ -355,6 +355,76 @@ def test_waking_an_engine_that_is_awake_delays_nothing():
     assert waken.step(FOREVER) == left.step(FOREVER)
 
 
+def test_a_frozen_engine_ends_no_step_and_moves_no_gauge():
+    sim = engine()
+    sim.submit(request("a", output=5), 0.0)
+    sim.step(0.025)
+    sim.freeze(0.025)
+    gauges, steps = sim.snapshot(), sim.metrics.iteration_tokens.count
+    sim.submit(request("b"), 1.0)
+
+    assert sim.step(50.0) == []
+    assert sim.next_event() is None
+    assert (sim.snapshot(), sim.metrics.iteration_tokens.count) == (gauges, steps)
+
+
+def test_a_thawed_engine_goes_on_where_it_was():
+    sim = engine()
+    sim.submit(request("a"), 0.0)
+    sim.step(0.025)
+    sim.freeze(0.025)
+    sim.submit(request("b", output=1), 1.0)
+    sim.thaw(10.025)
+
+    outputs = sim.step(FOREVER)
+
+    assert times(outputs, "a") == pytest.approx([10.032, 10.054])
+    assert ends(outputs)["b"].first_token == pytest.approx(10.054)
+
+
+def test_a_request_given_up_while_the_engine_is_frozen_leaves_after_the_thaw():
+    sim = engine()
+    sim.submit(request("a"), 0.0)
+    sim.step(0.025)
+    sim.freeze(0.025)
+    sim.abort("a", 1.0)
+    frozen = sim.step(5.0)
+    sim.thaw(5.0)
+
+    assert frozen == []
+    assert ends(sim.step(FOREVER))["a"].finish_reason is FinishReason.ABORT
+    assert sim.is_empty
+
+
+def test_thawing_an_engine_that_is_not_frozen_changes_nothing():
+    thawed, left = engine(), engine()
+    for sim in (thawed, left):
+        sim.submit(request("a"), 0.0)
+    thawed.thaw(0.025)
+
+    assert thawed.step(FOREVER) == left.step(FOREVER)
+
+
+@pytest.mark.parametrize("every_token", [True, False])
+def test_at_half_speed_everything_takes_twice_as_long(every_token):
+    profile = LatencyProfile(
+        base=0.01,
+        per_prefill_token=0.001,
+        per_decode_sequence=0.002,
+        per_context_token=1e-5,
+        adapter_load_from_disk=1.0,
+    )
+    full, half = (Engine(EngineConfig(), profile, Random(0), every_token=every_token) for _ in range(2))
+    half.set_speed(0.5)
+    for sim in (full, half):
+        sim.submit(request("a", output=50, adapter="x"), 0.0)
+
+    whole, slow = ends(full.step(FOREVER))["a"], ends(half.step(FOREVER))["a"]
+
+    assert slow.first_token == pytest.approx(2 * whole.first_token)
+    assert slow.finished == pytest.approx(2 * whole.finished)
+
+
 @pytest.mark.parametrize("bad", [{"prompt": 0}, {"output": 0}])
 def test_an_empty_prompt_or_answer_is_an_error(bad):
     with pytest.raises(ValueError, match="at least one"):

@@ -15,6 +15,7 @@ from model_sim.engine.cache import CacheListener, KvCache
 from model_sim.engine.metrics import EngineMetrics
 from model_sim.engine.profile import EngineConfig, LatencyProfile
 from model_sim.engine.request import FinishReason, Output, Request
+from model_sim.engine.requests import Requests
 from model_sim.engine.scheduler import Scheduler
 from model_sim.engine.sequence import Sequence, State
 from model_sim.engine.steptime import StepTimes
@@ -61,25 +62,22 @@ class Engine:
         self._settles_each_step = listener is not None
         self._steps_matter = every_token or listener is not None
         """Whether anything outside can see a step that only decodes."""
-        self._sequences: dict[str, Sequence] = {}
-        self._arrivals = 0
-        self._outputs: list[Output] = []
+        self._requests = Requests(self._scheduler, self._cache, self.metrics)
         self._aborts: list[Sequence] = []
         self._step_end: float | None = None
         """When the step under way ends; None between steps."""
         self._step_prompt_tokens = 0
         self._last_end = 0.0
         self._ready = 0.0
+        self._frozen: tuple[float, Snapshot] | None = None
+        """Since when the engine is frozen, and its gauges then."""
+        self._late_aborts: list[str] = []
 
     # -- what the caller does ------------------------------------------------------------------------------------
 
     def check(self, request: Request) -> None:
         """Raise what `submit` would raise: NeverFitsError for a prompt that not even an empty cache can hold."""
-        if request.prompt_tokens < 1 or request.output_tokens < 1:
-            raise ValueError(f"request {request.id}: expected at least one prompt token and one output token")
-        if request.id in self._sequences:
-            raise ValueError(f"request {request.id}: this id is in use")
-        self._cache.check(request.prompt_tokens)
+        self._requests.check(request)
 
     def submit(self, request: Request, now: float) -> None:
         """Queue a request; see `check` for what it refuses."""
@@ -87,12 +85,7 @@ class Engine:
         self._advance(_just_before(now))
         if self._step_end is None and not self._scheduler.has_work:
             self._ready = now
-        sequence = Sequence(request, self._arrivals, now)
-        self._arrivals += 1
-        longest = self._cache.longest_answer(request.prompt_tokens)
-        if sequence.output_tokens > longest:
-            sequence.output_tokens, sequence.finish_reason = longest, FinishReason.LENGTH
-        self._sequences[request.id] = sequence
+        sequence = self._requests.add(request, now)
         if request.remote_prefill:
             self._scheduler.transfers.begin(sequence, now + self.profile.transfer_seconds(request.prompt_tokens))
         else:
@@ -101,28 +94,32 @@ class Engine:
     def abort(self, request_id: str, now: float) -> None:
         """Give up a request; what it holds is free when the step under way ends. Unknown ids are ignored."""
         self._advance(_just_before(now))
-        sequence = self._sequences.get(request_id)
+        if self._frozen is not None:
+            self._late_aborts.append(request_id)
+            return
+        sequence = self._requests.find(request_id)
         if sequence is None:
             return
         if self._step_end is not None and sequence.state in (State.PREFILLING, State.DECODING):
             self._aborts.append(sequence)
         else:
-            self._finish(sequence, max(now, self._last_end), FinishReason.ABORT)
+            self._requests.finish(sequence, max(now, self._last_end), FinishReason.ABORT)
 
     def step(self, now: float) -> list[Output]:
         """Complete every step that ends by `now`; what came out, in order."""
         self._advance(now)
-        outputs, self._outputs = self._outputs, []
-        return outputs
+        return self._requests.take_outputs()
 
     def next_event(self) -> float | None:
-        """When `step` next has something to do; None while only a submission can change anything."""
+        """When `step` next has something to do; None while only a call of another method can change anything."""
+        if self._frozen is not None:
+            return None
         return self._step_end if self._step_end is not None else self._start_time()
 
     @property
     def has_outputs(self) -> bool:
         """Whether `step` has something to hand out already: a submission or an abort completed a step."""
-        return bool(self._outputs)
+        return bool(self._requests.outputs)
 
     @property
     def last_step(self) -> float:
@@ -142,16 +139,40 @@ class Engine:
             self.asleep = False
             self._ready = max(self._ready, now)
 
+    def set_speed(self, speed: float) -> None:
+        """From the next step on be so many times as fast as the profile."""
+        self._times.set_speed(speed)
+
+    def freeze(self, now: float) -> None:
+        """Stop within the step under way, as an engine that hangs: until `thaw` no step ends and no gauge moves."""
+        self._advance(now)
+        if self._frozen is None:
+            self._frozen = (now, self.snapshot())
+
+    def thaw(self, now: float) -> None:
+        """Go on where the engine was frozen."""
+        if self._frozen is None:
+            return
+        (since, _), self._frozen = self._frozen, None
+        self._ready = max(self._ready, now)
+        if self._step_end is not None:
+            self._step_end += now - since
+        late, self._late_aborts = self._late_aborts, []
+        for request_id in late:
+            self.abort(request_id, now)
+
     def reset_prefix_cache(self) -> bool:
         """Forget all cached blocks; False (nothing done) while requests hold blocks."""
         return self._cache.pool.reset()
 
     def has(self, adapter: str) -> bool:
         """Whether any request, waiting or running, needs `adapter`."""
-        return any(sequence.request.adapter == adapter for sequence in self._sequences.values())
+        return self._requests.has(adapter)
 
     def snapshot(self) -> Snapshot:
         """Gauges as of the last completed step."""
+        if self._frozen is not None:
+            return self._frozen[1]
         scheduler, pool = self._scheduler, self._cache.pool
         transferring = len(scheduler.transfers)
         return Snapshot(
@@ -169,13 +190,13 @@ class Engine:
     @property
     def is_empty(self) -> bool:
         """No request and no held block."""
-        return not self._sequences and not self._cache.pool.used
+        return not self._requests and not self._cache.pool.used
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
     def _advance(self, limit: float) -> None:
         """Complete the steps that end by `limit`, and begin the one that is under way then."""
-        while True:
+        while self._frozen is None:
             if self._step_end is None:
                 start = self._start_time()
                 if start is None or start > limit:
@@ -212,20 +233,20 @@ class Engine:
         if sequences:
             metrics.decoded((end - self._last_end,), sequences)
             if self._every_token:
-                self._outputs += decoding.progress(end)
+                self._requests.outputs += decoding.progress(end)
         self._last_end = end
         if self._settles_each_step:
             decoding.settle()
         if self._step_prompt_tokens:
             for sequence in self._scheduler.prefilled():
-                self._prefilled(sequence, end)
+                self._requests.prefilled(sequence, end)
                 iteration_tokens += 1
         metrics.iteration_tokens.observe(iteration_tokens)
         for sequence in decoding.ended():
-            self._finish(sequence, end, sequence.finish_reason)
+            self._requests.finish(sequence, end, sequence.finish_reason)
         for sequence in self._aborts:
             if sequence.state is not State.DONE:
-                self._finish(sequence, end, FinishReason.ABORT)
+                self._requests.finish(sequence, end, FinishReason.ABORT)
         self._aborts.clear()
 
     def _complete_decode_steps(self, end: float, limit: float) -> bool:
@@ -242,31 +263,6 @@ class Engine:
         self.metrics.decoded(gaps, tokens)
         self.metrics.iteration_tokens.observe(tokens, len(gaps))
         return True
-
-    def _prefilled(self, sequence: Sequence, end: float) -> None:
-        """The prompt is computed: its next token is out, and from the next step on it decodes."""
-        request, metrics = sequence.request, self.metrics
-        sequence.generated += 1
-        metrics.generation_tokens += 1
-        if sequence.first_token < 0:
-            sequence.first_token = end
-            metrics.time_to_first_token.observe(end - sequence.arrival)
-            metrics.prompt_done(request.prompt_tokens, sequence.cached_tokens, transferred=request.remote_prefill)
-        else:
-            metrics.inter_token_latency.observe(end - sequence.last_token)
-        if sequence.generated >= sequence.output_tokens:
-            self._finish(sequence, end, sequence.finish_reason)
-            return
-        self._outputs.append(Output(request.id, end, sequence.generated, sequence.cached_tokens, None))
-        self._scheduler.decoding.join(sequence)
-
-    def _finish(self, sequence: Sequence, end: float, reason: FinishReason) -> None:
-        self._scheduler.remove(sequence)
-        request = sequence.request
-        del self._sequences[request.id]
-        completion = sequence.completion(reason, end)
-        self.metrics.finish(request, completion)
-        self._outputs.append(Output(request.id, end, sequence.generated, sequence.cached_tokens, completion))
 
 
 def _just_before(moment: float) -> float:

@@ -127,9 +127,11 @@ class EngineMetrics:
         tokens = done.output_tokens - 1
         self.time_per_output_token.observe((done.finished - first) / tokens if tokens > 0 else 0.0)
 
-    def prompt_done(self, prompt: int, cached: int, *, transferred: bool) -> None:
-        """Count a prompt, once its first token is out, by where its tokens came from."""
-        fetched = max(0, prompt - 1 - cached) if transferred else 0
+    def first_token(self, request: Request, seconds: float, cached: int) -> None:
+        """Count a prompt, once its first token is out, by the origin of its tokens."""
+        prompt = request.prompt_tokens
+        fetched = max(0, prompt - 1 - cached) if request.remote_prefill else 0
+        self.time_to_first_token.observe(seconds)
         self.prompt_tokens += prompt
         self.prompt_tokens_cached += cached
         self.prompt_tokens_transferred += fetched

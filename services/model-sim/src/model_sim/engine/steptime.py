@@ -1,6 +1,6 @@
 """How long one engine step takes: the latency profile applied to the work of a step, times a seeded jitter.
 
-It holds no state but the table of jitter factors; the engine calls it when it plans a step.
+Its state is the table of jitter factors, drawn once, and the speed; the engine calls it when it plans a step.
 """
 
 from random import Random
@@ -30,13 +30,19 @@ NO_PROMPTS = PromptWork()
 class StepTimes:
     """Durations of steps by their number, in seconds."""
 
-    __slots__ = ("_base", "_jitter", "_per_context_token", "_per_sequence", "_profile")
+    __slots__ = ("_base", "_jitter", "_per_context_token", "_per_sequence", "_profile", "_stretch")
 
     def __init__(self, profile: LatencyProfile, random: Random) -> None:
         self._profile = profile
-        self._base, self._per_sequence = profile.base, profile.per_decode_sequence
-        self._per_context_token = profile.per_context_token
         self._jitter = _jitter_table(profile.jitter, random)
+        self.set_speed(1.0)
+
+    def set_speed(self, speed: float) -> None:
+        """From the next step on be so many times as fast as the profile."""
+        profile = self._profile
+        self._stretch = stretch = 1.0 / speed
+        self._base, self._per_sequence = profile.base * stretch, profile.per_decode_sequence * stretch
+        self._per_context_token = profile.per_context_token * stretch
 
     def step(self, number: int, decoding: int, context: int, prompts: PromptWork) -> float:
         """Step `number`: so many sequences decode over so many context tokens, and prompts are computed."""
@@ -46,7 +52,7 @@ class StepTimes:
             seconds += self._per_context_token * (context + decoding)
         if prompts.tokens:
             per_token, per_pair = profile.per_prefill_token, profile.per_prefill_pair
-            seconds += prompts.load_seconds + per_token * prompts.tokens + per_pair * prompts.pairs
+            seconds += (prompts.load_seconds + per_token * prompts.tokens + per_pair * prompts.pairs) * self._stretch
         jitter = self._jitter
         return seconds * jitter[number % JITTER_TABLE_SIZE] if jitter else seconds
 

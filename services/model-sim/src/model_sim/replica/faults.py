@@ -1,21 +1,26 @@
 """Faults that a test sets: what goes wrong, how often, for which models. Pure: it parses, and draws by rate.
 
-    {"error": {"rate": 0.5, "status": 503, "retry_after": 1, "message": "..."},
-     "cut": {"rate": 1, "after_tokens": 5},  "reset": {"rate": 1},  "hang": {"rate": 1},
-     "first_byte": {"rate": 1, "seconds": 2},  "spike": {"rate": 0.1, "seconds": 2},
-     "adapters": ["food-review-1"],  "crash_after": 100,
-     "health": 503,  "metrics": {"num_requests_waiting": 50},  "metrics_mode": "slow|stale|malformed|error",
-     "metrics_delay": 2}
+Faults of single requests, each with a `rate` (1 by default):
 
-`first_byte` delays a request before it is parsed, and so its headers and its place in the queue. `spike` delays
-computed tokens: a stream's headers are sent, its tokens come late and at once. `adapters` limits request faults to
-those models.
+    {"error": {"status": 503, "retry_after": 1, "message": "..."},
+     "reset": {},  "not_http": {},  "hang": {},  "first_byte": {"seconds": 2},
+     "spike": {"seconds": 2},  "drip": {"seconds": 0.5},  "hold": {"after_tokens": 3},
+     "cut": {"after_tokens": 5},  "truncate": {"after_tokens": 5}}
+
+Faults of the server:
+
+    {"adapters": ["food-review-1"],  "cycle": {"seconds": 10, "active": 3},
+     "crash_after": 100,  "health": 503,  "speed": 0.5,  "frozen": true,
+     "metrics": {"num_requests_waiting": 50},  "metrics_mode": "slow|stale|malformed|error",  "metrics_delay": 2}
+
+`docs/model-sim.md` describes each. `adapters` limits request faults to those models. `cycle` puts request faults,
+`health` and faults of the metrics in force for the first `active` seconds of each `seconds`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from model_sim.api import fields
 from model_sim.api.errors import ApiError
@@ -23,8 +28,27 @@ from model_sim.exposition.vllm import OVERRIDABLE
 
 METRICS_MODES = ("slow", "stale", "malformed", "error")
 MAX_DELAY_SECONDS = 3600.0
-REQUEST_FAULTS = ("error", "cut", "reset", "hang", "first_byte", "spike")
-KEYS = (*REQUEST_FAULTS, "adapters", "crash_after", "health", "metrics", "metrics_mode", "metrics_delay")
+MIN_SPEED = 0.001
+"""A thousandth of the profile's speed: slower than any engine that still works."""
+MAX_SPEED = 1000.0
+PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "error": ("status", "retry_after", "message"),
+    "reset": (),
+    "not_http": (),
+    "hang": (),
+    "first_byte": ("seconds",),
+    "spike": ("seconds",),
+    "drip": ("seconds",),
+    "hold": ("after_tokens",),
+    "cut": ("after_tokens",),
+    "truncate": ("after_tokens",),
+}
+"""Faults of requests, and what each one takes beside its rate."""
+SERVER_FAULTS = (
+    *("adapters", "cycle", "crash_after", "health", "speed", "frozen"),
+    *("metrics", "metrics_mode", "metrics_delay"),
+)
+KEYS = (*PARAMETERS, *SERVER_FAULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +59,39 @@ class RequestFault:
     status: int = 500
     retry_after: float | None = None
     message: str = "An injected fault."
-    after_tokens: int = 1
+    after_tokens: int | None = None
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
+class Cycle:
+    """Faults come and go: they are in force for the first `active` seconds of each `seconds`."""
+
+    seconds: float
+    active: float
+
+
+@dataclass(frozen=True, slots=True)
 class Faults:
-    """All faults in force."""
+    """All faults that are set."""
 
     requests: Mapping[str, RequestFault] = field(default_factory=dict)
     adapters: tuple[str, ...] = ()
+    cycle: Cycle | None = None
     crash_after: int | None = None
     health: int | None = None
+    speed: float = 1.0
+    frozen: bool = False
     metrics: Mapping[str, float | str] = field(default_factory=dict)
     metrics_mode: str | None = None
     metrics_delay: float = 2.0
+
+    def at(self, seconds: float) -> "Faults":
+        """The faults in force so long after they were set."""
+        cycle = self.cycle
+        if cycle is None or seconds % cycle.seconds < cycle.active:
+            return self
+        return replace(self, requests={}, health=None, metrics={}, metrics_mode=None)
 
     def draw(self, model: str, random: Random) -> Mapping[str, RequestFault]:
         """The faults that hit one request."""
@@ -60,25 +102,28 @@ class Faults:
     def document(self) -> dict[str, Any]:
         """These faults as JSON that sets them."""
         shown: dict[str, Any] = {
-            name: {key: getattr(fault, key) for key in RequestFault.__slots__} for name, fault in self.requests.items()
+            name: {key: getattr(fault, key) for key in ("rate", *PARAMETERS[name])}
+            for name, fault in self.requests.items()
         }
+        default = Faults()
+        for key in SERVER_FAULTS:
+            value = getattr(self, key)
+            if value != getattr(default, key):
+                shown[key] = value
         if self.adapters:
             shown["adapters"] = list(self.adapters)
-        for key in ("crash_after", "health", "metrics_mode"):
-            if getattr(self, key) is not None:
-                shown[key] = getattr(self, key)
-        if self.metrics:
-            shown["metrics"] = dict(self.metrics)
+        if self.cycle is not None:
+            shown["cycle"] = {"seconds": self.cycle.seconds, "active": self.cycle.active}
         return shown
 
 
 def merged(current: Faults, body: fields.Body) -> Faults:
-    """`current` with what `body` names replaced; null takes a fault away."""
+    """`current` with what `body` names replaced; null removes a fault."""
     for key in body:
         if key not in KEYS:
             raise ApiError(f"{key}: unknown fault; known: {', '.join(KEYS)}", param=key)
     requests = dict(current.requests)
-    for name in REQUEST_FAULTS:
+    for name in PARAMETERS:
         if name in body:
             requests.pop(name, None)
             if body[name] is not None:
@@ -88,30 +133,26 @@ def merged(current: Faults, body: fields.Body) -> Faults:
 
 def _server_changes(current: Faults, body: fields.Body) -> dict[str, Any]:
     """What concerns the server and not single requests."""
-    changes: dict[str, Any] = {}
-    if "adapters" in body:
-        changes["adapters"] = fields.texts(body, "adapters")
-    if "crash_after" in body:
-        changes["crash_after"] = fields.integer(body, "crash_after", minimum=1)
-    if "health" in body:
-        changes["health"] = fields.integer(body, "health", minimum=200, maximum=599)
-    if "metrics" in body:
-        changes["metrics"] = _metrics(current.metrics, body)
-    if "metrics_mode" in body:
-        mode = fields.text(body, "metrics_mode")
-        if mode is not None and mode not in METRICS_MODES:
-            raise fields.wrong("metrics_mode", f"one of {', '.join(METRICS_MODES)}", mode)
-        changes["metrics_mode"] = mode
-    if "metrics_delay" in body:
-        delay = fields.number(body, "metrics_delay", minimum=0, maximum=MAX_DELAY_SECONDS)
-        changes["metrics_delay"] = Faults().metrics_delay if delay is None else delay
-    return changes
+    default = Faults()
+    given: dict[str, Any] = {
+        "adapters": fields.texts(body, "adapters"),
+        "cycle": _cycle(body),
+        "crash_after": fields.integer(body, "crash_after", minimum=1),
+        "health": fields.integer(body, "health", minimum=200, maximum=599),
+        "speed": fields.number(body, "speed", minimum=MIN_SPEED, maximum=MAX_SPEED),
+        "frozen": fields.flag(body, "frozen"),
+        "metrics": _metrics(current.metrics, body),
+        "metrics_mode": _metrics_mode(body),
+        "metrics_delay": fields.number(body, "metrics_delay", minimum=0, maximum=MAX_DELAY_SECONDS),
+    }
+    return {key: getattr(default, key) if given[key] is None else given[key] for key in SERVER_FAULTS if key in body}
 
 
 def _request_fault(body: fields.Body, name: str) -> RequestFault:
+    known = ("rate", *PARAMETERS[name])
     for key in body:
-        if key not in RequestFault.__slots__:
-            raise ApiError(f"{name}.{key}: unknown; known: {', '.join(RequestFault.__slots__)}", param=name)
+        if key not in known:
+            raise ApiError(f"{name}.{key}: unknown; known: {', '.join(known)}", param=name)
     default = RequestFault()
     rate = fields.number(body, "rate", minimum=0, maximum=1)
     return RequestFault(
@@ -119,9 +160,27 @@ def _request_fault(body: fields.Body, name: str) -> RequestFault:
         status=fields.integer(body, "status", minimum=400, maximum=599) or default.status,
         retry_after=fields.number(body, "retry_after", minimum=0, maximum=MAX_DELAY_SECONDS),
         message=fields.text(body, "message") or default.message,
-        after_tokens=fields.integer(body, "after_tokens", minimum=0) or default.after_tokens,
+        after_tokens=fields.integer(body, "after_tokens", minimum=0),
         seconds=fields.number(body, "seconds", minimum=0, maximum=MAX_DELAY_SECONDS) or 0.0,
     )
+
+
+def _cycle(body: fields.Body) -> Cycle | None:
+    wanted = fields.mapping(body, "cycle")
+    if wanted is None:
+        return None
+    seconds = fields.number(wanted, "seconds", minimum=0.001, maximum=MAX_DELAY_SECONDS)
+    active = fields.number(wanted, "active", minimum=0, maximum=MAX_DELAY_SECONDS)
+    if wanted.keys() != {"seconds", "active"} or seconds is None or active is None:
+        raise ApiError("cycle: expected seconds and active", param="cycle")
+    return Cycle(seconds, active)
+
+
+def _metrics_mode(body: fields.Body) -> str | None:
+    mode = fields.text(body, "metrics_mode")
+    if mode is not None and mode not in METRICS_MODES:
+        raise fields.wrong("metrics_mode", f"one of {', '.join(METRICS_MODES)}", mode)
+    return mode
 
 
 def _metrics(current: Mapping[str, float | str], body: fields.Body) -> dict[str, float | str]:

@@ -38,7 +38,7 @@ def add_routes(router: web.UrlDispatcher, settings: Settings) -> None:
     router.add_get("/is_sleeping", is_sleeping)
     if settings.enable_admin:
         router.add_get("/admin/faults", faults)
-        router.add_post("/admin/faults", order_faults)
+        router.add_post("/admin/faults", set_faults)
         router.add_delete("/admin/faults", clear_faults)
 
 
@@ -48,8 +48,9 @@ async def models(request: web.Request) -> web.Response:
 
 async def health(request: web.Request) -> web.Response:
     simulator = request.app[SIMULATOR]
-    if simulator.faults.health is not None:
-        return web.Response(status=simulator.faults.health)
+    status = simulator.faults_in_force.health
+    if status is not None:
+        return web.Response(status=status)
     if simulator.draining and request.path == "/readyz":
         return web.Response(status=503)
     return web.Response(status=200)
@@ -175,7 +176,7 @@ async def is_sleeping(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     simulator = request.app[SIMULATOR]
-    match simulator.faults.metrics_mode:
+    match simulator.faults_in_force.metrics_mode:
         case "slow":
             await asyncio.sleep(simulator.faults.metrics_delay)
         case "error":
@@ -194,10 +195,10 @@ async def faults(request: web.Request) -> web.Response:
     return replies.json_value(request.app[SIMULATOR].faults.document())
 
 
-async def order_faults(request: web.Request) -> web.Response:
+async def set_faults(request: web.Request) -> web.Response:
     simulator = request.app[SIMULATOR]
     body: Any = fields.parse_object(await request.read())
-    simulator.order_faults(body)
+    simulator.set_faults(body)
     return replies.json_value(simulator.faults.document())
 
 

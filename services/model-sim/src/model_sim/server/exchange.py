@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from aiohttp import web
-
 from model_sim.api.calls import Choice
 from model_sim.engine.request import Output
 
@@ -38,6 +36,10 @@ class Exchange:
         self.done = asyncio.Event()
         self.cut_after: int | None = None
         """A fault: break the connection after this many tokens."""
+        self.limit: int | None = None
+        """A fault: send no more than this many tokens of each choice for now."""
+        self.reached = asyncio.Event()
+        """Set when all tokens under the limit are sent."""
         self._by_id = {choice.request_id: choice for choice in choices}
         self._unfinished = len(self.choices)
         self._transport: asyncio.Transport | None = None
@@ -72,6 +74,8 @@ class Exchange:
             transport.abort()
             return
         frames = self.unsent()
+        if self.limit is not None and all(choice.sent >= self.limit for choice in self.choices):
+            self.reached.set()
         if not frames:
             return
         if self._chunked:
@@ -79,32 +83,11 @@ class Exchange:
         transport.write(frames)
 
     def unsent(self) -> bytes:
-        """Frames of all tokens not yet sent, which count as sent from now on."""
+        """Frames of the tokens to send now, which count as sent from now on."""
         frames = []
         for choice in self.choices:
-            if choice.ready > choice.sent:
-                frames.append(self.renderer.frames(choice, choice.sent, choice.ready))
-                choice.sent = choice.ready
+            end = choice.ready if self.limit is None else min(choice.ready, self.limit)
+            if end > choice.sent:
+                frames.append(self.renderer.frames(choice, choice.sent, end))
+                choice.sent = end
         return b"".join(frames)
-
-
-async def stream(exchange: Exchange, request: web.Request, response: web.StreamResponse, hold: float) -> None:
-    """Send headers at once, nothing for `hold` seconds, then tokens as they come, then the ending."""
-    chunked = request.version >= (1, 1)
-    if chunked:
-        response.enable_chunked_encoding()
-    await response.prepare(request)
-    if hold:
-        await asyncio.sleep(hold)
-    opening = exchange.renderer.opening(exchange.choices)
-    if opening:
-        await response.write(opening)
-    exchange.attach(request.transport, chunked=chunked)
-    exchange.flush()
-    await exchange.done.wait()
-    exchange.attach(None, chunked=False)
-    if exchange.cut_after is not None and request.transport is not None:
-        request.transport.abort()
-        return
-    await response.write(exchange.unsent() + exchange.renderer.ending(exchange.choices))
-    await response.write_eof()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -13,10 +14,11 @@ from gateway.service import clock
 from model_sim.api import calls, chat, completions, fields, messages, responses
 from model_sim.api.calls import Call, ServedModel
 from model_sim.api.fields import Body
-from model_sim.replica import faults as fault_orders
+from model_sim.replica import faults as fault_settings
 from model_sim.replica.faults import Faults, RequestFault
-from model_sim.server import replies
-from model_sim.server.exchange import Exchange, Renderer, stream
+from model_sim.server import delivery, replies
+from model_sim.server.delivery import Delivery
+from model_sim.server.exchange import Exchange, Renderer
 from model_sim.server.replies import SIMULATOR
 from model_sim.server.simulator import Simulator
 from model_sim.text.tokenizer import Tokenizer
@@ -66,7 +68,7 @@ def endpoint(api: Api) -> Callable[[web.Request], Any]:
         renderer = api.renderer(call, api.id_prefix + identity, int(clock.wall()), simulator.tokenizer)
         exchange = simulator.begin(planned, renderer)
         try:
-            return await _answer(simulator, request, call, exchange, drawn)
+            return await _answer(request, call, exchange, delivery.delivery(drawn, simulator.released))
         finally:
             simulator.end(exchange)
 
@@ -75,9 +77,9 @@ def endpoint(api: Api) -> Callable[[web.Request], Any]:
 
 def _faults(simulator: Simulator, request: web.Request, model: str) -> Mapping[str, RequestFault]:
     drawn = simulator.draw_faults(model)
-    ordered = request.headers.get(FAULT_HEADER)
-    if ordered and simulator.settings.enable_fault_headers:
-        extra = fault_orders.merged(Faults(), fields.parse_object(ordered.encode("utf-8", "replace")))
+    given = request.headers.get(FAULT_HEADER)
+    if given and simulator.settings.enable_fault_headers:
+        extra = fault_settings.merged(Faults(), fields.parse_object(given.encode("utf-8", "replace")))
         drawn |= extra.draw(model, Random(0))
     return drawn
 
@@ -87,8 +89,11 @@ async def _before(drawn: Mapping[str, RequestFault], request: web.Request) -> No
     if "reset" in drawn:
         replies.reset(request)
         raise asyncio.CancelledError
+    if "not_http" in drawn:
+        replies.not_http(request)
+        raise asyncio.CancelledError
     if "hang" in drawn:
-        await asyncio.Event().wait()  # until the client gives up
+        await asyncio.Event().wait()  # until the client leaves
     if "first_byte" in drawn:
         await asyncio.sleep(drawn["first_byte"].seconds)
     if "error" in drawn:
@@ -96,24 +101,12 @@ async def _before(drawn: Mapping[str, RequestFault], request: web.Request) -> No
         raise replies.FaultError(fault.message, status=fault.status, retry_after=fault.retry_after)
 
 
-async def _answer(
-    simulator: Simulator, request: web.Request, call: Call, exchange: Exchange, drawn: Mapping[str, RequestFault]
-) -> web.StreamResponse:
-    cut = drawn.get("cut")
-    hold = drawn["spike"].seconds if "spike" in drawn else 0.0
+async def _answer(request: web.Request, call: Call, exchange: Exchange, faults: Delivery) -> web.StreamResponse:
     if call.stream:
-        if cut is not None:
-            exchange.cut_after = cut.after_tokens
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         with suppress(ConnectionError):
-            await stream(exchange, request, response, hold)
+            await delivery.stream(exchange, request, response, faults)
         return response
-    if hold:
-        await asyncio.sleep(hold)
-    await exchange.done.wait()
-    settings = simulator.settings
-    transfer = calls.transfer_params(call, exchange.choices[0], settings.host, settings.port)
-    whole = exchange.renderer.body(exchange.choices, transfer)
-    if cut is not None:
-        return await replies.half(request, whole)
-    return replies.json_bytes(whole)
+    settings = request.app[SIMULATOR].settings
+    transfer = partial(calls.transfer_params, call, exchange.choices[0], settings.host, settings.port)
+    return await delivery.whole(exchange, request, faults, transfer)

@@ -1,5 +1,6 @@
 """Common parts of the routes: reading bodies, writing JSON, errors in vLLM's shape."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -61,6 +62,13 @@ def reset(request: web.Request) -> None:
     """Break the connection without an answer."""
     if request.transport is not None:
         request.transport.abort()
+
+
+def not_http(request: web.Request) -> None:
+    """Answer with bytes of another protocol and close the connection."""
+    if isinstance(request.transport, asyncio.Transport):
+        request.transport.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+        request.transport.close()
 
 
 async def half(request: web.Request, whole: bytes) -> web.StreamResponse:

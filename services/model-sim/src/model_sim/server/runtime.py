@@ -86,7 +86,7 @@ async def drain(simulators: Sequence[Simulator], within: float) -> bool:
     for simulator in simulators:
         simulator.draining = True
     deadline = asyncio.get_running_loop().time() + within
-    while any(simulator.driver.in_flight for simulator in simulators):
+    while any(simulator.open_exchanges for simulator in simulators):
         if asyncio.get_running_loop().time() >= deadline:
             return False
         await asyncio.sleep(DRAIN_POLL_SECONDS)

@@ -17,7 +17,7 @@ from model_sim.engine.engine import Engine
 from model_sim.engine.request import NeverFitsError, Request
 from model_sim.exposition.traffic import Traffic
 from model_sim.exposition.vllm import EngineState, Exposition
-from model_sim.replica import faults as fault_orders
+from model_sim.replica import faults as fault_settings
 from model_sim.replica.faults import Faults, RequestFault
 from model_sim.replica.models import ModelRegistry
 from model_sim.replica.planning import Planner
@@ -50,6 +50,7 @@ class Simulator:
         self.settings = settings
         self.tokenizer = tokenizer
         self.started = clock.wall()
+        self._wall_offset = self.started - clock.monotonic()
         self.random = Random(settings.seed)
         self.models = ModelRegistry(settings, int(self.started))
         engines = [self._engine(rank, publishers) for rank in range(settings.data_parallel_size)]
@@ -71,13 +72,17 @@ class Simulator:
         )
         self.traffic = Traffic(self.started)
         self.faults = Faults()
-        if settings.faults:
-            self.order_faults(fields.parse_object(settings.faults.encode()))
+        self.released = asyncio.Event()
+        """Set while no fault holds answers back."""
+        self.released.set()
         self.draining = False
+        self.open_exchanges = 0
         self.crashed = asyncio.Event()
         self._answered = 0
-        self._frozen_metrics: bytes | None = None
-        self._pending_unloads: set[str] = set()
+        self._faults_since = 0.0
+        self._stale_metrics: bytes | None = None
+        if settings.faults:
+            self.set_faults(fields.parse_object(settings.faults.encode()))
 
     def _engine(self, rank: int, publishers: Sequence[CachePublisher]) -> Engine:
         settings = self.settings
@@ -117,6 +122,7 @@ class Simulator:
         engine = self.driver.choose()
         for _, request in planned:
             self.driver.submit(request, engine, exchange)
+        self.open_exchanges += 1
         return exchange
 
     def end(self, exchange: Exchange) -> None:
@@ -124,40 +130,66 @@ class Simulator:
         for choice in exchange.choices:
             if not choice.finished:
                 self.driver.abort(choice.request_id)
+        self.open_exchanges -= 1
         self._answered += 1
         if self.faults.crash_after is not None and self._answered >= self.faults.crash_after:
             self.crashed.set()
 
-    def order_faults(self, body: fields.Body) -> None:
-        before = self.faults.crash_after
-        self.faults = fault_orders.merged(self.faults, body)
-        if self.faults.crash_after != before:
-            self._answered = 0
-        if self.faults.metrics_mode != "stale":
-            self._frozen_metrics = None
+    # -- faults --------------------------------------------------------------------------------------------------
 
-    def clear_faults(self) -> None:
-        self.faults = Faults()
-        self._frozen_metrics = None
+    @property
+    def faults_in_force(self) -> Faults:
+        """The faults at this moment: those of a cycle come and go."""
+        return self.faults.at(clock.monotonic() - self._faults_since)
 
     def draw_faults(self, model: str) -> dict[str, RequestFault]:
-        return dict(self.faults.draw(model, self.random))
+        """The faults that hit one request for `model`."""
+        return dict(self.faults_in_force.draw(model, self.random))
+
+    def set_faults(self, body: fields.Body) -> None:
+        """Merge faults, as `POST /admin/faults` takes them, with those that are set."""
+        self._apply(fault_settings.merged(self.faults, body))
+
+    def clear_faults(self) -> None:
+        """Remove all faults."""
+        self._apply(Faults())
+
+    def _apply(self, wanted: Faults) -> None:
+        before, self.faults = self.faults, wanted
+        now = self._faults_since = clock.monotonic()
+        if wanted.crash_after != before.crash_after:
+            self._answered = 0
+        if wanted.metrics_mode != "stale":
+            self._stale_metrics = None
+        if "hold" in wanted.requests:
+            self.released.clear()
+        else:
+            self.released.set()
+        for engine in self.driver.engines:
+            engine.set_speed(wanted.speed)
+            if wanted.frozen:
+                engine.freeze(now)
+            else:
+                engine.thaw(now)
+        self.driver.wake()
 
     # -- metrics -------------------------------------------------------------------------------------------------
 
     def metrics_text(self) -> bytes:
         """The exposition as of now, or what a fault makes of it."""
-        if self._frozen_metrics is not None:
-            return self._frozen_metrics
-        offset = clock.wall() - clock.monotonic()
+        faults = self.faults_in_force
+        if faults.metrics_mode != "stale":
+            self._stale_metrics = None
+        elif self._stale_metrics is not None:
+            return self._stale_metrics
         states = [
-            EngineState(engine.snapshot(), engine.metrics, max(self.started, engine.last_step + offset))
+            EngineState(engine.snapshot(), engine.metrics, max(self.started, engine.last_step + self._wall_offset))
             for engine in self.driver.engines
         ]
-        text = self.exposition.render(states, self.faults.metrics) + self.traffic.render(_cpu_seconds())
+        text = self.exposition.render(states, faults.metrics) + self.traffic.render(_cpu_seconds())
         rendered = text.encode()
-        if self.faults.metrics_mode == "stale":
-            self._frozen_metrics = rendered
+        if faults.metrics_mode == "stale":
+            self._stale_metrics = rendered
         return rendered
 
     # -- engine control ------------------------------------------------------------------------------------------
