@@ -45,6 +45,10 @@ class Fields:
         return None
 
     def text(self, key: str, default: str = "", *, required: bool = False, longest: int = LONGEST_TEXT) -> str:
+        usual = self._body.get(key)
+        if type(usual) is str and 0 < len(usual) <= longest:  # without a Value for each of a million fields
+            self._known.add(key)
+            return usual
         written = self.value(key, required=required)
         found = written.text() if written is not None else None
         if found is None:
