@@ -15,6 +15,7 @@ import pytest
 
 from controlplane.__main__ import arguments, main, options
 from controlplane.options import Options, PickerTransport
+from gateway.kube.objects import ObjectName
 from tests.conftest import free_ports
 from tests.unit.controlplane.folders import published
 from tests.unit.controlplane.manifest_texts import gateway, pool, route, service, to_pool
@@ -257,6 +258,7 @@ def test_the_command_line_becomes_options(tmp_path: Path) -> None:
                 "443=8443",
             ),
             *("--bbr-address", "[::1]:9004", "--usage-extraction", "off", "--picker", "auto", "--body-limit", "7"),
+            *("--default-picker", "default/epp:9002"),
         ]
     )
 
@@ -266,13 +268,21 @@ def test_the_command_line_becomes_options(tmp_path: Path) -> None:
         bbr=("::1", 9004),
         usage_extraction=False,
         picker=PickerTransport.AUTO,
+        default_picker=(ObjectName("default", "epp"), 9002),
         body_limit=7,
     )
 
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("--port-map", "80"), ("--port-map", "80=0"), ("--bbr-address", "bbr"), ("--body-limit", "0"), ("--picker", "x")],
+    [
+        ("--port-map", "80"),
+        ("--port-map", "80=0"),
+        ("--bbr-address", "bbr"),
+        ("--body-limit", "0"),
+        ("--picker", "x"),
+        ("--default-picker", "epp:9002"),
+    ],
 )
 def test_a_wrong_flag_is_refused_with_its_value(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

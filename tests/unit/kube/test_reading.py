@@ -73,13 +73,64 @@ def test_a_pool_of_the_old_api_is_the_same_value() -> None:
     assert old == new
 
 
+V1ALPHA2_POOL = head("InferencePool", "inference.networking.x-k8s.io/v1alpha2")
+
+
+@pytest.mark.parametrize(
+    ("text", "noted"),
+    [
+        pytest.param(
+            POOL + "spec: {selector: {app: a}, targetPorts: [{number: 8000}], extensionRef: {name: epp, port: 9002}}",
+            ["spec.selector: the API v1 wants them in matchLabels", "spec.extensionRef: the API v1 calls it endpoint"],
+            id="article",
+        ),
+        pytest.param(
+            POOL + "spec: {selector: {app: a}, targetPortNumber: 8000, extensionRef: {name: epp, portNumber: 9002}}",
+            ["spec.selector: ", "spec.targetPortNumber: the API v1 calls it targetPorts", "spec.extensionRef: "],
+            id="old-fields-in-v1",
+        ),
+        pytest.param(
+            V1ALPHA2_POOL + "spec: {selector: {matchLabels: {app: a}}, targetPorts: [{number: 8000}],"
+            " endpointPickerRef: {name: epp, port: {number: 9002}}}",
+            [
+                "spec.selector: the API v1alpha2 wants the labels themselves",
+                "spec.targetPorts: the API v1alpha2 calls it targetPortNumber",
+                "spec.endpointPickerRef: the API v1alpha2 calls it extensionRef",
+            ],
+            id="new-fields-in-v1alpha2",
+        ),
+    ],
+)
+def test_forms_that_documents_mix_are_the_same_value_with_a_note(text: str, noted: list[str]) -> None:
+    plain, _, _ = read_one(
+        POOL + "spec: {selector: {matchLabels: {app: a}}, targetPorts: [{number: 8000}],"
+        " endpointPickerRef: {name: epp, port: {number: 9002}}}"
+    )
+    found, problems, notes = read_one(text)
+
+    assert problems == []
+    assert found == plain
+    assert len(notes) == len(noted)
+    assert all(any(part in note for note in notes) for part in noted), notes
+
+
+def test_a_pool_may_have_no_port_and_no_picker() -> None:
+    found, problems, notes = read_one(V1ALPHA2_POOL + "spec: {selector: {app: a}}")
+
+    assert problems == []
+    assert isinstance(found, InferencePool)
+    assert (found.target_ports, found.picker) == ((), None)
+    (note,) = notes
+    assert "spec.targetPorts: no port: only endpoints with a port of their own are served" in note
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
         pytest.param(
-            "{selector: {app: a}, targetPorts: [{number: 1}], extensionRef: {name: e, port: 9002}}",
-            ["spec.selector.matchLabels: required", "spec.selector.app: unknown field", "spec.extensionRef: unknown"],
-            id="mixed-versions",
+            "{selector: {a: b}, targetPorts: [{number: 1}], targetPortNumber: 1, extensionRef: {name: e, prot: 1}}",
+            ["spec.targetPortNumber: only one of targetPorts and", "spec.extensionRef.prot: unknown field; did you"],
+            id="both",
         ),
         pytest.param(
             "{selector: {matchLabels: {}}, targetPorts: [{number: 1}]}", ["1 to 64 entries, got 0"], id="empty"
@@ -110,7 +161,7 @@ def test_a_pool_of_the_old_api_is_the_same_value() -> None:
         ),
         pytest.param(
             "{selector: {matchLabels: {a: b}}, targetPort: [{number: 1}]}",
-            ["spec.targetPorts: required", "spec.targetPort: unknown field; did you mean 'targetPorts'?"],
+            ["spec.targetPort: unknown field; did you mean 'targetPorts'?"],
             id="misspelt",
         ),
     ],

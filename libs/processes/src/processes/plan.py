@@ -276,6 +276,8 @@ def _rendering(settings: Settings) -> tuple[str, ...]:
         f"{HOST}:{ports.bbr_grpc}",
         "--picker",
         settings.picker,
+        "--default-picker",
+        "default/epp:9002",
         "--picker-http-port",
         str(ports.epp_http),
     )

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from controlplane import app
@@ -11,11 +12,13 @@ from controlplane.options import Options, PickerTransport
 from controlplane.render import Rendered, render
 from controlplane.status.report import complaints, summary
 from controlplane.xds.files import FolderServer
+from gateway.kube.objects import ObjectName
 from gateway.kube.resolution.base_models import base_models
 from gateway.kube.resolution.endpoints import hostnames
 from gateway.kube.resolution.merging import Loaded
 from gateway.kube.sources.files import load
 from gateway.kube.sources.resolve import Resolver
+from gateway.schema.spelling import is_name
 from gateway.service import lifecycle, logs
 from gateway.wire import ports
 
@@ -40,6 +43,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--config-dir", type=Path, action="append", required=True, metavar="DIR",
                              help="folder of manifests; a later one replaces objects of an earlier one")  # fmt: skip
         command.add_argument("--log-level", choices=logs.LEVELS, default="info")
+        command.add_argument("--default-picker", type=service_port, metavar="NAMESPACE/SERVICE:PORT",
+                             help="for pools that name no endpoint picker; without it Envoy balances them")  # fmt: skip
     for command in (status, once, run):
         _add_rendering(command)
     for command in (once, run):
@@ -83,6 +88,7 @@ def options(given: argparse.Namespace) -> Options:
         body_limit=given.body_limit,
         stream_idle_timeout=given.stream_idle_timeout,
         picker=PickerTransport(given.picker),
+        default_picker=given.default_picker,
         picker_http_port=given.picker_http_port,
         picker_timeout=given.picker_timeout,
     )
@@ -102,6 +108,15 @@ def host_port(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise argparse.ArgumentTypeError(f"expected an address such as bbr:9004, got {text!r}")
     return host.strip("[]"), int(port)
+
+
+def service_port(text: str) -> tuple[ObjectName, int]:
+    """`default/epp:9002`."""
+    service, _, port = text.rpartition(":")
+    namespace, _, name = service.partition("/")
+    if not (is_name(namespace) and is_name(name) and port.isdecimal() and 0 < int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"expected a Service such as default/epp:9002, got {text!r}")
+    return ObjectName(namespace, name), int(port)
 
 
 def positive(text: str) -> int:
@@ -134,7 +149,8 @@ def _check(given: argparse.Namespace) -> int:
     loaded = load(given.config_dir)
     if _report(loaded):
         return 1
-    rendered = render(loaded.manifests, asyncio.run(_resolved(loaded)), DEFAULT)
+    chosen = replace(DEFAULT, default_picker=given.default_picker)
+    rendered = render(loaded.manifests, asyncio.run(_resolved(loaded, chosen)), chosen)
     for note in (*base_models(loaded.manifests).conflicts, *complaints(rendered.status)):
         print(f"note: {note}", file=sys.stderr)
     print(summary(rendered.status))
@@ -150,7 +166,8 @@ def _render(given: argparse.Namespace) -> int:
 
 
 async def _render_once(given: argparse.Namespace, loaded: Loaded) -> int:
-    rendered = render(loaded.manifests, await _resolved(loaded), options(given))
+    chosen = options(given)
+    rendered = render(loaded.manifests, await _resolved(loaded, chosen), chosen)
     if _faults(rendered):
         return 1
     await FolderServer(given.output_dir).serve(rendered.snapshot)
@@ -159,16 +176,17 @@ async def _render_once(given: argparse.Namespace, loaded: Loaded) -> int:
 
 def _status(given: argparse.Namespace) -> int:
     loaded = load(given.config_dir)
-    rendered = render(loaded.manifests, asyncio.run(_resolved(loaded)), options(given))
+    chosen = options(given)
+    rendered = render(loaded.manifests, asyncio.run(_resolved(loaded, chosen)), chosen)
     view = app.View(status=rendered.status, problems=loaded.problems, notes=loaded.notes)
     sys.stdout.buffer.write(app.document(view))
     return 1 if loaded.problems else 0
 
 
-async def _resolved(loaded: Loaded) -> dict[str, tuple[str, ...]]:
+async def _resolved(loaded: Loaded, chosen: Options) -> dict[str, tuple[str, ...]]:
     resolver = Resolver()
     try:
-        return dict(await resolver.resolve(hostnames(loaded.manifests)))
+        return dict(await resolver.resolve(hostnames(loaded.manifests, chosen.services)))
     finally:
         resolver.close()
 

@@ -107,9 +107,9 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
     """Build, follow and serve until `stopping` is set. Envoy keeps what was published."""
     metrics = Metrics()
     server = FolderServer(serving.output_dir)
-    plane = ControlPlane(
-        FolderSource(serving.config_dirs, is_strict=serving.is_strict), server, metrics, serving.options
-    )
+    options = serving.options
+    source = FolderSource(serving.config_dirs, is_strict=serving.is_strict, services=options.services)
+    plane = ControlPlane(source, server, metrics, options)
 
     async def show(_request: web.Request) -> web.Response:
         return web.Response(body=document(plane.view), content_type="application/json")

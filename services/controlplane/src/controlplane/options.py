@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.kube.objects import ObjectName
 from gateway.wire import ports, protocol
 
 
@@ -37,6 +38,9 @@ class Options:
     """Seconds without a byte in either direction. A non-streamed answer is silent until it is whole."""
 
     picker: PickerTransport = PickerTransport.EXT_PROC
+    default_picker: tuple[ObjectName, int] | None = None
+    """Service and port of the picker of pools that name none; None: Envoy balances them."""
+
     picker_http_port: int = ports.EPP_HTTP
     """Port of the picker's HTTP transport, on the hosts of its Service, where the pool does not name one."""
 
@@ -45,6 +49,11 @@ class Options:
 
     picker_max_timeout: float = 60.0
     """Seconds to which a picker may extend its time while a request waits in its queue."""
+
+    @property
+    def services(self) -> tuple[ObjectName, ...]:
+        """Services whose addresses are wanted although no object may name them."""
+        return (self.default_picker[0],) if self.default_picker is not None else ()
 
     def bound_port(self, port: int) -> int:
         return self.port_map.get(port, port)

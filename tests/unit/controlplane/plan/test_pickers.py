@@ -7,6 +7,7 @@ import pytest
 from controlplane.options import Options, PickerTransport
 from controlplane.plan.pickers import Picker, picker
 from controlplane.render import render
+from controlplane.status.conditions import Condition
 from controlplane.xds.files import contents
 from gateway.kube.objects import ObjectName
 from tests.unit.controlplane.manifest_texts import gateway, manifests, pool, route, routes_file, service, to_pool
@@ -118,3 +119,40 @@ def test_routes_for_other_filters_have_another_name(tmp_path: Path) -> None:
         PickerTransport.HTTP: "rds/listener_80_script_http.json",
         PickerTransport.AUTO: "rds/listener_80_script_http.json",
     }
+
+
+ASKED = Options(default_picker=(ObjectName("default", "epp"), 9002))
+
+
+def test_a_pool_that_names_no_picker_has_the_default_one(tmp_path: Path) -> None:
+    found = manifests(tmp_path, gateway(), route(to_pool()), pool(picker=""), service())
+
+    with_default, without = render(found, {}, ASKED), render(found, {}, Options())
+
+    messages = [item.status.pools[0].parents[0].conditions[1].message for item in (with_default, without)]
+    assert messages == [
+        "The default endpoint picker default/epp is asked",
+        "The pool names no endpoint picker and there is no default one: Envoy balances it by least request",
+    ]
+    clusters = contents(with_default.snapshot)["cds.json"].decode()
+    assert '"failure_mode": "FailOpen"' in clusters, "without its pick it is balanced as without a default"
+    assert "epp_default_epp_9002" in clusters
+    assert "epp_default" not in contents(without.snapshot)["cds.json"].decode()
+
+
+def test_the_default_picker_does_the_work_of_envoy_ai_gateways_own(tmp_path: Path) -> None:
+    found = manifests(tmp_path, pool(picker="envoy-ai-gateway"), service())
+
+    result = picker(found.pools[ObjectName("default", "p")], found, {}, ASKED)
+
+    assert isinstance(result, Picker)
+    assert (result.service, result.is_default) == (ObjectName("default", "epp"), True)
+
+
+def test_a_default_picker_that_is_nowhere_is_a_fault_of_each_pool_that_needs_it(tmp_path: Path) -> None:
+    found = manifests(tmp_path, pool(picker=""))
+
+    result = picker(found.pools[ObjectName("default", "p")], found, {}, ASKED)
+
+    assert isinstance(result, Condition)
+    assert result.reason == "InvalidExtensionRef"

@@ -1,6 +1,6 @@
 """The conditions of Gateways and pools, from what a plan decided about them. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from controlplane.plan.attachment import SERVED_PROTOCOLS
 from controlplane.plan.entries import Attachment
@@ -42,7 +42,7 @@ def _served(listener: Listener) -> tuple[Condition, Condition]:
 def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolStatus:
     """What a pool is worth at each Gateway that reaches it."""
     accepted = met("Accepted", "Accepted", "Referenced by an HTTPRoute accepted by the parentRef Gateway")
-    resolved = planned.fault or met("ResolvedRefs", "ResolvedRefs", "Referenced ExtensionRef resolved successfully")
+    resolved = planned.fault or met("ResolvedRefs", "ResolvedRefs", _resolution(planned))
     picker = planned.picker
     return PoolStatus(
         id=planned.pool.meta.id,
@@ -51,3 +51,18 @@ def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolSta
         picker_reason=picker.reason if picker else "",
         parents=tuple(ParentStatus(gateway, "", (accepted, resolved)) for gateway in gateways),
     )
+
+
+def _resolution(planned: PlannedPool) -> str:
+    if planned.picker is None:
+        return "The pool names no endpoint picker and there is no default one: Envoy balances it by least request"
+    if planned.picker.is_default:
+        return f"The default endpoint picker {planned.picker.service} is asked"
+    return "Referenced ExtensionRef resolved successfully"
+
+
+def pool_warnings(pools: Sequence[PlannedPool]) -> Iterator[str]:
+    """Pools to which no request can be sent."""
+    for planned in pools:
+        if not planned.endpoints:
+            yield f"InferencePool {planned.pool.meta.id}: no endpoint is known"

@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from controlplane.options import Options, PickerTransport
 from controlplane.status.conditions import Condition, unmet
 from gateway.kube.objects import DestinationRule, InferencePool, Manifests, ObjectName
 from gateway.kube.resolution.endpoints import Addresses, HostPort, service_endpoints, service_hostname
 
+# Envoy AI Gateway's own picker, by the name that its examples refer to: the default picker does its work here.
+AI_GATEWAY_PICKER: Final = "envoy-ai-gateway"
 TRANSPORT_ANNOTATION = "pointsman.dev/picker"
 HTTP_PORT_ANNOTATION = "pointsman.dev/picker-http-port"
 
 
 @dataclass(frozen=True, slots=True)
 class Picker:
-    """The picker of one pool. `transport` is the one asked; its HTTP port is on the same hosts as its gRPC port."""
+    """The picker of one pool, its own or the default one. `transport` is the one asked; its HTTP port is on the same
+    hosts as its gRPC port."""
 
     service: ObjectName
     port: int
@@ -23,6 +27,7 @@ class Picker:
     transport: PickerTransport
     reason: str
     http_port: int
+    is_default: bool
 
     @property
     def http_endpoints(self) -> tuple[HostPort, ...]:
@@ -37,14 +42,12 @@ class Picker:
 def picker(
     pool: InferencePool, manifests: Manifests, addresses: Addresses, options: Options
 ) -> Picker | Condition | None:
-    """The pool's picker; a condition when its reference leads nowhere; None when it has no reference."""
-    ref = pool.picker
-    if ref is None:
-        return None
-    service = ObjectName(pool.meta.id.namespace, ref.name)
-    if ref.kind != "Service" or ref.group:
-        return unmet("ResolvedRefs", "InvalidExtensionRef", f"{ref.kind} {service} is no Service")
-    endpoints = service_endpoints(manifests, *service, ref.port, addresses)
+    """The pool's picker; a condition when its reference leads nowhere; None when nothing names one."""
+    found = _reference(pool, options)
+    if found is None or isinstance(found, Condition):
+        return found
+    service, port = found.service, found.port
+    endpoints = service_endpoints(manifests, *service, port, addresses)
     if service not in manifests.services and not endpoints:
         return unmet("ResolvedRefs", "InvalidExtensionRef", f"no Service {service}, and no address of it")
     if service in manifests.services and manifests.services[service].type == "ExternalName":
@@ -53,13 +56,32 @@ def picker(
     transport, reason = _transport(pool, manifests, options)
     return Picker(
         service=service,
-        port=ref.port,
+        port=port,
         endpoints=endpoints,
         rule=rule,
         transport=transport,
         reason=reason,
         http_port=_http_port(pool, options),
+        is_default=found.is_default,
     )
+
+
+class _Reference(NamedTuple):
+    service: ObjectName
+    port: int
+    is_default: bool
+
+
+def _reference(pool: InferencePool, options: Options) -> _Reference | Condition | None:
+    ref = pool.picker
+    if options.default_picker is not None and (ref is None or ref.name == AI_GATEWAY_PICKER):
+        return _Reference(*options.default_picker, is_default=True)
+    if ref is None:
+        return None
+    service = ObjectName(pool.meta.id.namespace, ref.name)
+    if ref.kind != "Service" or ref.group:
+        return unmet("ResolvedRefs", "InvalidExtensionRef", f"{ref.kind} {service} is no Service")
+    return _Reference(service, ref.port, is_default=False)
 
 
 def _transport(pool: InferencePool, manifests: Manifests, options: Options) -> tuple[PickerTransport, str]:

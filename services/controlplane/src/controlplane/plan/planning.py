@@ -11,7 +11,7 @@ from controlplane.options import Options
 from controlplane.plan.acceptance import with_rules
 from controlplane.plan.attachment import attach
 from controlplane.plan.backends import Backends, all_backends, resolved_refs, warnings
-from controlplane.plan.conditions import gateway_status, pool_status
+from controlplane.plan.conditions import gateway_status, pool_status, pool_warnings
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.lifting import Lifting, lifting
 from controlplane.plan.pickers import Picker
@@ -70,7 +70,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
             routes=routes,
             pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
             ports=tuple(_port_status(port) for port in ports),
-            warnings=tuple(warnings(backends, manifests)),
+            warnings=(*warnings(backends, manifests), *pool_warnings(pools)),
         ),
     )
 

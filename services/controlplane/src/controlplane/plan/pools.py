@@ -8,7 +8,7 @@ from controlplane.plan.backends import Backends
 from controlplane.plan.entries import Attachment
 from controlplane.plan.pickers import Picker, picker
 from controlplane.status.conditions import Condition
-from gateway.kube.objects import InferencePool, Manifests, ObjectName
+from gateway.kube.objects import FailureMode, InferencePool, Manifests, ObjectName
 from gateway.kube.resolution.endpoints import Addresses, HostPort, pool_endpoints
 
 
@@ -20,6 +20,13 @@ class PlannedPool:
     endpoints: tuple[HostPort, ...]
     picker: Picker | None = None
     fault: Condition | None = None
+
+    @property
+    def failure_mode(self) -> FailureMode | None:
+        """What happens without a pick; None for a pool that Envoy balances."""
+        if self.pool.picker is not None:
+            return self.pool.picker.failure_mode
+        return FailureMode.OPEN if self.picker is not None else None
 
 
 def planned_pools(manifests: Manifests, addresses: Addresses, options: Options) -> tuple[PlannedPool, ...]:

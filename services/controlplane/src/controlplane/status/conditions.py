@@ -93,4 +93,4 @@ class Status:
     routes: tuple[RouteStatus, ...] = ()
     pools: tuple[PoolStatus, ...] = ()
     ports: tuple[PortStatus, ...] = ()
-    warnings: tuple[str, ...] = ()  # what is served although the APIs' own validation would refuse it
+    warnings: tuple[str, ...] = ()  # what the APIs mean otherwise, and pools without an endpoint

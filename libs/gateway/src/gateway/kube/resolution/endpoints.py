@@ -5,7 +5,7 @@ same way. An FQDN is looked up in `addresses`, which a source keeps current; an 
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -95,8 +95,9 @@ def service_endpoints(
     return tuple(found)
 
 
-def hostnames(manifests: Manifests) -> frozenset[str]:
-    """Every name that must be resolved for these manifests: FQDN addresses, and Services that have no slice."""
+def hostnames(manifests: Manifests, more: Iterable[ObjectName] = ()) -> frozenset[str]:
+    """Every name that must be resolved for these manifests: FQDN addresses, and Services that have no slice, those of
+    `more` among them."""
     names = {
         address
         for piece in manifests.slices.values()
@@ -109,6 +110,7 @@ def hostnames(manifests: Manifests) -> frozenset[str]:
         for pool in manifests.pools.values()
         if pool.picker is not None and pool.picker.kind == "Service"
     }
+    services.update(more)
     services.update(
         backend.id
         for route in manifests.routes.values()

@@ -11,14 +11,14 @@ the interpreter back within milliseconds however much there is to read.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from watchfiles import awatch
 
-from gateway.kube.objects import Manifests, ObjectKey
+from gateway.kube.objects import Manifests, ObjectKey, ObjectName
 from gateway.kube.resolution.endpoints import hostnames
 from gateway.kube.resolution.merging import Loaded, changed, held
 from gateway.kube.sources.files import FolderReader
@@ -35,18 +35,24 @@ LOOKING_SHARE: Final = 0.02  # of the time, at most, goes into looks that nothin
 
 
 class FolderSource:
-    """Reads folders now and after every change. A document with a problem costs its own object; `is_strict`: all."""
+    """Reads folders now and after every change.
+
+    A document with a problem costs its own object; with `is_strict`, everything stays as it was. `services` are some
+    whose addresses are wanted although no object names them.
+    """
 
     def __init__(
         self,
         dirs: Sequence[Path],
         *,
         is_strict: bool = False,
+        services: Iterable[ObjectName] = (),
         lookup: Lookup = system_lookup,
         tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self._dirs = tuple(dirs)
         self._amount = _all_or_nothing if is_strict else _each_by_itself
+        self._services = tuple(services)
         self._lookup = lookup
         self._tick_seconds = tick_seconds
 
@@ -62,7 +68,7 @@ class FolderSource:
                 async for has_stirred in stirrings:
                     news = None
                     if has_stirred or clock.monotonic() >= next_look:
-                        news = await asyncio.to_thread(_read, reader, found, self._amount)
+                        news = await asyncio.to_thread(_read, reader, found, self._amount, self._services)
                         next_look = clock.monotonic() + reader.look_seconds / LOOKING_SHARE
                     found = news or found
                     assert found is not None  # the first stirring is one
@@ -123,7 +129,9 @@ class _Reading(NamedTuple):
         return self.loaded.notes
 
 
-def _read(reader: FolderReader, last: _Reading | None, amount: _Amount) -> _Reading | None:
+def _read(
+    reader: FolderReader, last: _Reading | None, amount: _Amount, services: Iterable[ObjectName]
+) -> _Reading | None:
     """What a worker thread does at each look; None when nothing has changed."""
     loaded = reader.read()
     if loaded is None:
@@ -132,7 +140,7 @@ def _read(reader: FolderReader, last: _Reading | None, amount: _Amount) -> _Read
     manifests = amount(before, loaded)
     objects = changed(before, manifests)
     is_news = last is None or bool(objects) or (loaded.problems, loaded.notes) != (last.problems, last.notes)
-    return _Reading(manifests, hostnames(manifests), loaded, changed=objects, is_news=is_news)
+    return _Reading(manifests, hostnames(manifests, services), loaded, changed=objects, is_news=is_news)
 
 
 def _each_by_itself(before: Manifests, loaded: Loaded) -> Manifests:

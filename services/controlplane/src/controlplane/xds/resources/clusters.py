@@ -54,10 +54,10 @@ def pool_cluster(planned: PlannedPool, options: Options) -> Tree:
     pool = planned.pool
     policy: object = LEAST_REQUEST
     metadata: Tree = {"pool": str(pool.meta.id)}
-    if pool.picker is not None:
-        closed = pool.picker.failure_mode is FailureMode.CLOSE
-        policy = override_host(NEVER if closed else LEAST_REQUEST)
-        metadata["failure_mode"] = pool.picker.failure_mode.value
+    mode = planned.failure_mode
+    if mode is not None:
+        policy = override_host(NEVER if mode is FailureMode.CLOSE else LEAST_REQUEST)
+        metadata["failure_mode"] = mode.value
     return names.resource(
         names.CLUSTER_TYPE,
         **by_eds(names.pool_cluster(pool.meta.id), options),
