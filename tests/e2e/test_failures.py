@@ -117,8 +117,10 @@ def hung_server(processes: Stack) -> Iterator[int]:
     """A model server that accepts connections and says nothing; its port."""
     running = processes.running["phi-4-mini-0"]
     running.popen.send_signal(signal.SIGSTOP)
-    yield processes.settings.ports.simulators[3]
+    port = processes.settings.ports.simulators[3]
+    yield port
     running.popen.send_signal(signal.SIGCONT)
+    wait_until(lambda: standing(processes, port) != "ejected", 60)
 
 
 def test_a_hung_model_server_gets_no_requests_for_long(

@@ -8,6 +8,7 @@ from typing import Final
 
 from controlplane.plan.pickers import Picker
 from gateway.kube.objects import ObjectName
+from gateway.wire import protocol
 
 Tree = dict[str, object]
 
@@ -35,7 +36,7 @@ PICKER_FAILED: Final = "picker-failed"
 MODELS: Final = "models"
 
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
-HTTP_FILTER: Final = "envoy.filters.http.ext_authz"
+HTTP_FILTER: Final = protocol.EXT_AUTHZ_NAMESPACE  # the filter bears the same name
 LIFT_FILTER: Final = "envoy.filters.http.lua/model"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
 JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
