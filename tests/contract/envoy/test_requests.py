@@ -14,7 +14,7 @@ from gateway.extproc.protocol.messages import ImmediateReply, refuse
 from gateway.wire import errors
 from gateway.wire.protocol import HEARTBEAT_SECONDS
 from tests.conftest import free_ports, required
-from tests.contract.envoy.conftest import Bed, MakeBed
+from tests.contract.envoy.conftest import ROUTE, Bed, MakeBed
 from tests.contract.envoy.fakes import HOST, ModelServer, start_picker
 from tests.contract.envoy.gateway_under_test import pool, slice_of
 
@@ -589,3 +589,35 @@ spec: {{host: secure, trafficPolicy: {{tls: {{mode: SIMPLE, insecureSkipVerify: 
 
     assert answer.status == status
     assert secure.orders.pools == ["default/closed"] * (status == 200)
+
+
+POLICY = """
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: SecurityPolicy
+metadata: {name: keys}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gateway}]
+  apiKeyAuth: {credentialRefs: [{name: keys}], extractFrom: [{headers: [x-api-key]}]}
+"""
+
+
+async def test_a_policy_that_is_not_supported_lets_nobody_pass(make_bed: MakeBed) -> None:
+    async with make_bed(policy=POLICY) as bed:
+        bed.pick(bed.one)
+        answers = [await bed.ask("open"), await bed.ask("open", headers={"x-api-key": "k"})]
+        models = await bed.ask(method="GET", path="/v1/models")
+
+        assert [answer.status for answer in answers] == [500, 500]
+        assert answers[0].error["message"] == "A policy that restricts access is not supported."
+        assert models.status == 404
+
+
+async def test_a_filter_that_is_not_supported_costs_its_rule_alone(make_bed: MakeBed) -> None:
+    extension = "filters: [{type: ExtensionRef, extensionRef: {group: a.b, kind: Magic, name: m}}]"
+    changed = ROUTE.replace("value: closed}]}]", f"value: closed}}]}}]\n    {extension}")
+    async with make_bed(route=changed) as bed:
+        bed.pick(bed.one)
+        good, bad = await bed.ask("open"), await bed.ask("closed")
+
+        assert (good.status, bad.status) == (200, 500)
+        assert bad.error["message"] == "The route has a filter that is not supported."

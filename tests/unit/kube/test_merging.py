@@ -74,3 +74,22 @@ def test_a_folder_that_is_gone_keeps_its_objects() -> None:
     now = merged([[_contents("0/a", service("x", 2))], gone])
 
     assert after(before, now) == {"x": 2, "y": 1}
+
+
+def test_a_policy_with_a_problem_still_keeps_requests_out() -> None:
+    text = "apiVersion: kuadrant.io/v1\nkind: AuthPolicy\nmetadata: {name: x}\nspec: {targetRef: {kind: Gateway}}\n"
+    now = loaded({"a": text})
+
+    assert now.problems
+    assert [policy.meta.id.name for policy in now.manifests.policies.values()] == ["x"]
+
+
+def test_policies_of_two_kinds_may_share_a_name() -> None:
+    text = "".join(
+        f"apiVersion: kuadrant.io/v1\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{}}\n---\n"
+        for kind in ("AuthPolicy", "RateLimitPolicy")
+    )
+    now = loaded({"a": text})
+
+    assert now.problems == ()
+    assert len(now.manifests.policies) == 2

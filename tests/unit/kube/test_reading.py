@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.kube.objects import (
+    AccessPolicy,
     Criticality,
     EndpointSlice,
     FailureMode,
@@ -14,10 +15,12 @@ from gateway.kube.objects import (
     InferenceModelRewrite,
     InferenceObjective,
     InferencePool,
+    LabelSelector,
     Mirror,
     ObjectName,
     PathType,
     Pod,
+    PolicyTarget,
     Redirect,
     TlsMode,
 )
@@ -452,3 +455,56 @@ def test_an_object_of_a_cluster_is_the_place_of_its_problems() -> None:
         "InferencePool n/p: metadata.labels.a: expected a string, got 1",
         "InferencePool n/p: spec.targetPorts: expected 1 to 8 items, got 0",
     ]
+
+
+SECURITY = head("SecurityPolicy", "gateway.envoyproxy.io/v1alpha1")
+ISTIO = "security.istio.io/v1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECURITY + "spec: {targetRefs: [{group: g, kind: Gateway, name: a}], apiKeyAuth: {credentialRefs: []}}",
+        head("AuthorizationPolicy", ISTIO) + "spec: {targetRef: {group: g, kind: Gateway, name: a}, rules: []}",
+        head("RequestAuthentication", ISTIO) + "spec: {jwtRules: [{issuer: i}], selector: {matchLabels: {a: b}}}",
+        head("PeerAuthentication", ISTIO) + "spec: {mtls: {mode: STRICT}}",
+        head("PeerAuthentication", ISTIO) + "spec: {portLevelMtls: {8000: {mode: STRICT}}}",
+        head("ClientTrafficPolicy", "gateway.envoyproxy.io/v1alpha1") + "spec: {tls: {clientValidation: {}}}",
+        head("QuotaPolicy", "aigateway.envoyproxy.io/v1alpha1") + "spec: {}",
+        head("AuthPolicy", "kuadrant.io/v1") + "spec: {}",
+    ],
+)
+def test_a_policy_that_restricts_access_is_read(text: str) -> None:
+    found, problems, notes = read_one(text)
+
+    assert (problems, notes) == ([], [])
+    assert isinstance(found, AccessPolicy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECURITY + "spec: {targetRefs: [{group: g, kind: Gateway, name: a}], cors: {}}",
+        head("AuthorizationPolicy", ISTIO) + "spec: {action: AUDIT}",
+        head("PeerAuthentication", ISTIO) + "spec: {mtls: {mode: PERMISSIVE}}",
+    ],
+)
+def test_a_policy_that_lets_everything_pass_is_noted(text: str) -> None:
+    found, problems, notes = read_one(text)
+
+    assert (found, problems) == (None, [])
+    assert "is without effect here" in notes[0]
+
+
+def test_the_targets_of_a_policy_are_read() -> None:
+    found, problems, _ = read_one(
+        SECURITY + "spec:\n  jwt: {}\n  targetRefs: [{group: g, kind: Gateway, name: a, sectionName: s}]\n"
+        "  targetSelectors: [{group: g, kind: HTTPRoute, matchLabels: {a: b}}]\n"
+    )
+
+    assert problems == []
+    assert isinstance(found, AccessPolicy)
+    assert found.targets == (
+        PolicyTarget("g", "Gateway", "a", "s"),
+        PolicyTarget("g", "HTTPRoute", labels=LabelSelector({"a": "b"})),
+    )

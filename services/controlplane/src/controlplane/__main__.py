@@ -45,6 +45,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--log-level", choices=logs.LEVELS, default="info")
         command.add_argument("--default-picker", type=service_port, metavar="NAMESPACE/SERVICE:PORT",
                              help="for pools that name no endpoint picker; without it Envoy balances them")  # fmt: skip
+        command.add_argument("--handled-elsewhere", action="append", default=[], metavar="KIND",
+                             help="a kind of policy, such as SecurityPolicy, that something else enforces")  # fmt: skip
     for command in (status, once, run):
         _add_rendering(command)
     for command in (once, run):
@@ -89,6 +91,7 @@ def options(given: argparse.Namespace) -> Options:
         stream_idle_timeout=given.stream_idle_timeout,
         picker=PickerTransport(given.picker),
         default_picker=given.default_picker,
+        handled_elsewhere=frozenset(given.handled_elsewhere),
         picker_http_port=given.picker_http_port,
         picker_timeout=given.picker_timeout,
     )
@@ -149,7 +152,8 @@ def _check(given: argparse.Namespace) -> int:
     loaded = load(given.config_dir)
     if _report(loaded):
         return 1
-    chosen = replace(DEFAULT, default_picker=given.default_picker)
+    handled = frozenset(given.handled_elsewhere)
+    chosen = replace(DEFAULT, default_picker=given.default_picker, handled_elsewhere=handled)
     rendered = render(loaded.manifests, asyncio.run(_resolved(loaded, chosen)), chosen)
     for note in (*base_models(loaded.manifests).conflicts, *complaints(rendered.status)):
         print(f"note: {note}", file=sys.stderr)

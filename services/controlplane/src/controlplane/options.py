@@ -50,6 +50,9 @@ class Options:
     picker_max_timeout: float = 60.0
     """Seconds to which a picker may extend its time while a request waits in its queue."""
 
+    handled_elsewhere: frozenset[str] = frozenset()
+    """Kinds of policies that something else in front of this gateway or behind it enforces."""
+
     @property
     def services(self) -> tuple[ObjectName, ...]:
         """Services whose addresses are wanted although no object may name them."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from controlplane.plan.entries import Backend, ServicePortRef
+from controlplane.plan.restrictions import Restrictions
 from controlplane.status.conditions import Condition, met, unmet
 from gateway.kube.objects import (
     GATEWAY_GROUP,
@@ -19,10 +20,12 @@ Target = InferencePool | ServicePortRef
 Backends = Mapping[tuple[ObjectName, int], tuple[Backend, ...]]  # by route and number of the rule
 
 
-def all_backends(manifests: Manifests, addresses: Addresses) -> Backends:
+def all_backends(manifests: Manifests, addresses: Addresses, kept: Restrictions) -> Backends:
     """The backends of every rule of every route."""
     return {
-        (route.meta.id, index): tuple(_backend(manifests, addresses, route, ref) for ref in rule.backends)
+        (route.meta.id, index): tuple(
+            _backend(_target(manifests, addresses, route, ref), ref, kept) for ref in rule.backends
+        )
         for route in manifests.routes.values()
         for index, rule in enumerate(route.rules)
     }
@@ -54,10 +57,14 @@ def warnings(backends: Backends, manifests: Manifests) -> Iterator[str]:
                     )
 
 
-def _backend(manifests: Manifests, addresses: Addresses, route: HTTPRoute, ref: BackendRef) -> Backend:
-    found = _target(manifests, addresses, route, ref)
+def _backend(found: Target | Condition, ref: BackendRef, kept: Restrictions) -> Backend:
     if isinstance(found, Condition):
         return Backend(ref.weight, ref.filters, None, found)
+    restriction = (
+        kept.of("InferencePool", found.meta.id) if isinstance(found, InferencePool) else kept.of("Service", found.id)
+    )
+    if restriction:
+        return Backend(ref.weight, ref.filters, None, unmet("ResolvedRefs", "RefNotPermitted", restriction))
     return Backend(ref.weight, ref.filters, found)
 
 

@@ -60,6 +60,7 @@ class Entry:
     match: RouteMatch
     rule: RouteRule
     backends: tuple[Backend, ...]
+    is_restricted: bool  # by a policy that is not supported
 
     @property
     def is_refused(self) -> bool:
@@ -80,6 +81,7 @@ class VirtualHost:
 
     @property
     def pools(self) -> tuple[InferencePool, ...]:
-        """Every pool that an entry leads to, once, in order."""
-        found = (backend.target for entry in self.entries for backend in entry.backends)
+        """Every pool that an entry leads to without restriction, once, in order."""
+        entries = (entry for entry in self.entries if not entry.is_restricted)
+        found = (backend.target for entry in entries for backend in entry.backends)
         return tuple({target.meta.id: target for target in found if isinstance(target, InferencePool)}.values())

@@ -17,6 +17,7 @@ from controlplane.plan.lifting import Lifting, lifting
 from controlplane.plan.pickers import Picker
 from controlplane.plan.pools import PlannedPool, parents, planned_pools
 from controlplane.plan.precedence import hosts_by_port
+from controlplane.plan.restrictions import Restrictions, restrictions
 from controlplane.plan.services import PlannedService, planned_services
 from controlplane.status.conditions import ParentStatus, PortStatus, RouteStatus, Status
 from gateway.kube.objects import Manifests, ObjectName
@@ -51,14 +52,15 @@ class Plan:
 
 def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
     """Work out everything at once."""
-    backends = all_backends(manifests, addresses)
-    attachments, routes = _attached(manifests, backends)
+    kept, policies = restrictions(manifests, options.handled_elsewhere)
+    backends = all_backends(manifests, addresses, kept)
+    attachments, routes = _attached(manifests, backends, kept)
     pools = planned_pools(manifests, addresses, options)
     pickers = {item.pool.meta.id: item.picker for item in pools if item.picker is not None}
     bases = base_models(manifests).names
     ports = tuple(
         Port(number, options.bound_port(number), hosts, lifting(hosts, pickers, bases, options))
-        for number, hosts in hosts_by_port(manifests, attachments, backends)
+        for number, hosts in hosts_by_port(manifests, attachments, backends, kept)
     )
     reached = parents(attachments, backends)
     return Plan(
@@ -69,13 +71,16 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
             gateways=tuple(gateway_status(gateway, attachments) for _, gateway in sorted(manifests.gateways.items())),
             routes=routes,
             pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
+            policies=policies,
             ports=tuple(_port_status(port) for port in ports),
             warnings=(*warnings(backends, manifests), *pool_warnings(pools)),
         ),
     )
 
 
-def _attached(manifests: Manifests, backends: Backends) -> tuple[list[Attachment], tuple[RouteStatus, ...]]:
+def _attached(
+    manifests: Manifests, backends: Backends, kept: Restrictions
+) -> tuple[list[Attachment], tuple[RouteStatus, ...]]:
     attachments: list[Attachment] = []
     statuses = []
     for _, route in sorted(manifests.routes.items()):
@@ -84,7 +89,7 @@ def _attached(manifests: Manifests, backends: Backends) -> tuple[list[Attachment
         for ref in route.parents:
             served, accepted = attach(manifests, route, ref)
             attachments.extend(served)
-            first, *more = with_rules(accepted, route)
+            first, *more = with_rules(accepted, route, ref, kept)
             found.append(ParentStatus(ref.id, ref.section_name, (first, resolved, *more)))
         statuses.append(RouteStatus(route.meta.id, tuple(found)))
     return attachments, tuple(statuses)

@@ -1,19 +1,29 @@
 """The hosts of each port, and the order in which rules are tried on a host, by the Gateway API. Pure."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from controlplane.plan import hosts
 from controlplane.plan.attachment import SERVED_PROTOCOLS
 from controlplane.plan.backends import Backends
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
-from gateway.kube.objects import HTTPRoute, Listener, Manifests, PathType
+from controlplane.plan.restrictions import Restrictions
+from gateway.kube.objects import Listener, Manifests, PathType
 
 _PATH_ORDER: Final = {PathType.EXACT: 0, PathType.REGEX: 1, PathType.PREFIX: 2}
 
 
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    """A listener with the entries that one route brings to it."""
+
+    listener: Listener
+    entries: tuple[Entry, ...]
+
+
 def hosts_by_port(
-    manifests: Manifests, attachments: Sequence[Attachment], backends: Backends
+    manifests: Manifests, attachments: Sequence[Attachment], backends: Backends, kept: Restrictions
 ) -> tuple[tuple[int, tuple[VirtualHost, ...]], ...]:
     """Listeners of several Gateways on one port share it: one Envoy serves them all."""
     listeners: dict[int, list[Listener]] = {}
@@ -21,43 +31,46 @@ def hosts_by_port(
         for listener in gateway.listeners:
             if listener.protocol in SERVED_PROTOCOLS:
                 listeners.setdefault(listener.port, []).append(listener)
+    attached = [_Attached(item.listener, tuple(_entries(item, backends, kept))) for item in attachments]
     return tuple(
-        (port, tuple(_virtual_hosts(found, [item for item in attachments if item.listener.port == port], backends)))
+        (port, tuple(_virtual_hosts(found, [item for item in attached if item.listener.port == port])))
         for port, found in sorted(listeners.items())
     )
 
 
-def _virtual_hosts(
-    listeners: list[Listener], attachments: list[Attachment], backends: Backends
-) -> Iterator[VirtualHost]:
+def _virtual_hosts(listeners: list[Listener], attached: list[_Attached]) -> Iterator[VirtualHost]:
     """One per host name of a listener or a route. A host belongs to its most specific listener alone, and takes there
     the rules of every route whose own host name covers it, the most specific first."""
-    names = {listener.hostname for listener in listeners} | {name for item in attachments for name in item.hostnames}
+    names = {item.hostname for item in listeners} | {entry.hostname for item in attached for entry in item.entries}
     for host in sorted(names, key=hosts.specificity):
         owner = min((item.hostname for item in listeners if hosts.covers(item.hostname, host)), key=hosts.specificity)
-        entries = {
-            entry.name + entry.hostname: entry
-            for item in attachments
-            if item.listener.hostname == owner
-            for name in item.hostnames
-            if hosts.covers(name, host)
-            for entry in _entries(item.route, name, backends)
-        }
-        yield VirtualHost(host, tuple(sorted(entries.values(), key=_precedence)))
+        entries = (entry for item in attached if item.listener.hostname == owner for entry in item.entries)
+        found: dict[str, Entry] = {}
+        for entry in entries:
+            known = found.get(entry.name + entry.hostname)  # the same rule through another listener of the port
+            if hosts.covers(entry.hostname, host) and not (known is not None and known.is_restricted):
+                found[entry.name + entry.hostname] = entry
+        yield VirtualHost(host, tuple(sorted(found.values(), key=_precedence)))
 
 
-def _entries(route: HTTPRoute, hostname: str, backends: Backends) -> Iterator[Entry]:
-    for rule_index, rule in enumerate(route.rules):
-        for match_index, match in enumerate(rule.matches):
-            yield Entry(
-                route=route,
-                rule_index=rule_index,
-                match_index=match_index,
-                hostname=hostname,
-                match=match,
-                rule=rule,
-                backends=backends[route.meta.id, rule_index],
+def _entries(attachment: Attachment, backends: Backends, kept: Restrictions) -> Iterator[Entry]:
+    route, gateway = attachment.route, attachment.gateway.meta.id
+    for hostname in attachment.hostnames:
+        for rule_index, rule in enumerate(route.rules):
+            restriction = kept.of("Gateway", gateway, attachment.listener.name) or kept.of(
+                "HTTPRoute", route.meta.id, rule.name
             )
+            for match_index, match in enumerate(rule.matches):
+                yield Entry(
+                    route=route,
+                    rule_index=rule_index,
+                    match_index=match_index,
+                    hostname=hostname,
+                    match=match,
+                    rule=rule,
+                    backends=backends[route.meta.id, rule_index],
+                    is_restricted=bool(restriction),
+                )
 
 
 def _precedence(entry: Entry) -> tuple[object, ...]:

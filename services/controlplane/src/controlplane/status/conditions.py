@@ -78,6 +78,13 @@ class PoolStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    kind: str
+    id: ObjectName
+    accepted: Condition
+
+
+@dataclass(frozen=True, slots=True)
 class PortStatus:
     """A listener of Envoy: the port that manifests name, the one that is bound, and how the model is lifted."""
 
@@ -92,5 +99,6 @@ class Status:
     gateways: tuple[GatewayStatus, ...] = ()
     routes: tuple[RouteStatus, ...] = ()
     pools: tuple[PoolStatus, ...] = ()
+    policies: tuple[PolicyStatus, ...] = ()
     ports: tuple[PortStatus, ...] = ()
     warnings: tuple[str, ...] = ()  # what the APIs mean otherwise, and pools without an endpoint

@@ -14,6 +14,7 @@ def complaints(status: Status) -> tuple[str, ...]:
     for kind, items in (("HTTPRoute", status.routes), ("InferencePool", status.pools)):
         for item in items:
             found += [(kind, item.id, condition) for parent in item.parents for condition in parent.conditions]
+    found += [(policy.kind, policy.id, policy.accepted) for policy in status.policies]
     lines = (
         f"{kind} {name}: {condition.type} is {str(condition.is_true).lower()}: {condition.reason}"
         + (f": {condition.message}" * bool(condition.message))
@@ -59,6 +60,10 @@ def tree(status: Status) -> dict[str, object]:
                 "parents": _parents(pool.parents),
             }
             for pool in status.pools
+        ],
+        "policies": [
+            {"kind": policy.kind, **_named(policy.id), "conditions": _conditions((policy.accepted,))}
+            for policy in status.policies
         ],
         "ports": [
             {"port": item.port, "bound": item.bound, "modelLifting": item.lift, "modelLiftingReason": item.lift_reason}

@@ -80,6 +80,10 @@ from gateway.kube.objects.meta import (
     ObjectKey,
     ObjectName,
 )
+from gateway.kube.objects.policies import (
+    AccessPolicy,
+    PolicyTarget,
+)
 
 __all__ = [
     "DEFAULT_NAMESPACE",
@@ -91,6 +95,7 @@ __all__ = [
     "LLM_D_GROUP",
     "PICKER_PORT_DEFAULT",
     "SERVICE_NAME_LABEL",
+    "AccessPolicy",
     "AddressType",
     "BackendRef",
     "ConfigMap",
@@ -127,6 +132,7 @@ __all__ = [
     "PathType",
     "PickerRef",
     "Pod",
+    "PolicyTarget",
     "Redirect",
     "ReferenceGrant",
     "ReferencePeer",

@@ -11,6 +11,7 @@ from gateway.kube.objects.inference import InferenceModel, InferenceModelRewrite
 from gateway.kube.objects.istio import DestinationRule
 from gateway.kube.objects.labelled import Labelled
 from gateway.kube.objects.meta import ObjectKey, ObjectName
+from gateway.kube.objects.policies import AccessPolicy
 
 Parsed = (
     Namespace
@@ -26,6 +27,7 @@ Parsed = (
     | Service
     | ConfigMap
     | DestinationRule
+    | AccessPolicy
 )
 
 
@@ -46,6 +48,7 @@ class Manifests:
     services: Mapping[ObjectName, Service] = field(default_factory=dict)
     config_maps: Mapping[ObjectName, ConfigMap] = field(default_factory=dict)
     destination_rules: Mapping[ObjectName, DestinationRule] = field(default_factory=dict)
+    policies: Mapping[ObjectName, AccessPolicy] = field(default_factory=dict)  # by a name that holds the kind
     slice_index: Labelled[EndpointSlice] = field(init=False, repr=False, compare=False)
     pod_index: Labelled[Pod] = field(init=False, repr=False, compare=False)
 
@@ -72,18 +75,21 @@ _FIELDS: Final[Mapping[type, str]] = MappingProxyType({
     Service: "services",
     ConfigMap: "config_maps",
     DestinationRule: "destination_rules",
+    AccessPolicy: "policies",
 })  # fmt: skip
 
 
 def key_of(found: Parsed) -> ObjectKey:
-    """An object's key; its class is named as its kind."""
-    return ObjectKey(type(found).__name__, found.meta.id)
+    """An object's key; its class is named as its kind, but for policies."""
+    kind = found.kind if isinstance(found, AccessPolicy) else type(found).__name__
+    return ObjectKey(kind, found.meta.id)
 
 
 def manifests_of(objects: Iterable[Parsed]) -> Manifests:
     """A snapshot of these objects; a later one of a kind and name replaces an earlier one."""
     found: dict[str, dict[ObjectName, Parsed]] = {name: {} for name in _FIELDS.values()}
     for each in objects:
-        found[_FIELDS[type(each)]][each.meta.id] = each
+        name = each.own_name if isinstance(each, AccessPolicy) else each.meta.id
+        found[_FIELDS[type(each)]][name] = each
     frozen = {name: MappingProxyType(by_name) for name, by_name in found.items()}
     return Manifests(**frozen)  # type: ignore[arg-type]  # keyed by type above

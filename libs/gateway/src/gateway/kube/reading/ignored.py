@@ -4,7 +4,6 @@ from typing import Final
 
 IGNORED_KINDS: Final = frozenset(
     [
-        "AuthorizationPolicy",
         "Binding",
         "ClusterRole",
         "ClusterRoleBinding",

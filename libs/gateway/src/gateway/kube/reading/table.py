@@ -19,6 +19,7 @@ from gateway.kube.objects import (
     Namespace,
     Parsed,
 )
+from gateway.kube.reading import policies
 from gateway.kube.reading.config_maps import config_map
 from gateway.kube.reading.destination_rules import destination_rule
 from gateway.kube.reading.documents import Document, check_name
@@ -33,7 +34,7 @@ from gateway.kube.reading.services import service
 from gateway.kube.reading.slices import endpoint_slice
 from gateway.schema.fields import Fields
 
-READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed]]] = MappingProxyType({
+READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]] = MappingProxyType({
     ("", "ConfigMap"): config_map,
     ("", "Namespace"): lambda meta, _top: Namespace(meta),
     ("", "Pod"): pod,
@@ -50,6 +51,7 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed]]] = Map
     (LLM_D_GROUP, "InferenceObjective"): objective,
     (LLM_D_GROUP, "InferenceModelRewrite"): model_rewrite,
     (ISTIO_GROUP, "DestinationRule"): destination_rule,
+    **policies.READERS,
 })  # fmt: skip
 
 

@@ -9,7 +9,7 @@ A document with a problem costs its own object: `held` keeps the version that wa
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.kube.objects import Manifests, ObjectKey, ObjectName, Parsed, key_of, manifests_of
+from gateway.kube.objects import AccessPolicy, Manifests, ObjectKey, ObjectName, Parsed, key_of, manifests_of
 from gateway.kube.reading.contents import Contents, Entry
 from gateway.kube.reading.documents import Identity
 from gateway.schema.problems import Problem
@@ -40,12 +40,15 @@ def merged(folders: Iterable[Sequence[Contents]]) -> Loaded:
         problems.extend(entry.problems)
         notes.extend(entry.notes)
     faulty.update(_key(entry) for entry in counted.values() if entry.problems)
-    manifests = manifests_of(
-        entry.found for entry in counted.values() if entry.found is not None and not entry.problems
-    )
+    manifests = manifests_of(entry.found for entry in counted.values() if entry.found is not None and _counts(entry))
     return Loaded(
         manifests, tuple(sorted(set(problems))), tuple(sorted(set(notes))), frozenset(faulty), frozenset(unread)
     )
+
+
+def _counts(entry: Entry) -> bool:
+    """A policy with a problem still keeps requests out: what of its targets could be read, or its whole namespace."""
+    return not entry.problems or isinstance(entry.found, AccessPolicy)
 
 
 def held(before: Manifests, loaded: Loaded) -> Manifests:

@@ -46,6 +46,7 @@ def _explained() -> list[Tree]:
         _mapper(_route(names.PICKER_FAILED), 500, f"%REQ({protocol.VERDICT})%", f"%REQ({protocol.VERDICT_MESSAGE})%"),
         _mapper(_route(names.PICKER_REFUSED), 503, f"%REQ({protocol.VERDICT})%", f"%REQ({protocol.VERDICT_MESSAGE})%"),
         _mapper(_route(names.INVALID_FILTER), 500, ErrorCode.INTERNAL, "The route has a filter that is not supported."),
+        _mapper(_route(names.RESTRICTED), 500, ErrorCode.INTERNAL, "A policy that restricts access is not supported."),
         _mapper(_absent("500"), 500, ErrorCode.INTERNAL, "The route leads to no backend."),
         _mapper(_flags("NR", "NC"), 404, ErrorCode.ROUTE_NOT_FOUND, "No route serves %REQ(:METHOD)% %PATH(NQ)%."),
     ]

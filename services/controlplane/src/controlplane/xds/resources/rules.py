@@ -33,6 +33,8 @@ def route(entry: Entry, scope: Scope) -> Tree | None:
     wanted = scope.lifting.match(entry.match)
     if wanted is None:
         return None
+    if entry.is_restricted:
+        return absent(names.RESTRICTED, match(wanted), "INTERNAL_SERVER_ERROR")
     if entry.is_refused:
         return absent(names.INVALID_FILTER, match(wanted), "INTERNAL_SERVER_ERROR")
     found: Tree = {"name": entry.name, "match": match(wanted), **modifiers.headers(entry.rule.filters)}

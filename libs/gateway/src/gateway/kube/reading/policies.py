@@ -1,0 +1,105 @@
+"""Policies that restrict access are read for what they target. Pure.
+
+Their rules are not understood. A policy that would let every request pass is read as none.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gateway.kube.objects import AccessPolicy, LabelSelector, Meta, PolicyTarget
+from gateway.schema.fields import Fields
+
+ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
+AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
+ISTIO_SECURITY_GROUP: Final = "security.istio.io"
+KUADRANT_GROUP: Final = "kuadrant.io"
+
+Reader = Callable[[Meta, Fields], AccessPolicy | None]
+
+_RESTRICTING_SECURITY: Final = ("apiKeyAuth", "authorization", "basicAuth", "extAuth", "jwt", "oidc")
+
+
+def _security(spec: Fields) -> bool:
+    return any(spec.has(key) for key in _RESTRICTING_SECURITY)
+
+
+def _client_traffic(spec: Fields) -> bool:
+    tls = spec.child("tls")
+    return tls is not None and tls.has("clientValidation")
+
+
+def _authorization(spec: Fields) -> bool:
+    return spec.raw("action") != "AUDIT"
+
+
+def _authentication(spec: Fields) -> bool:
+    return bool(spec.raw("jwtRules"))
+
+
+def _peer(spec: Fields) -> bool:
+    mutual, ports = spec.raw("mtls"), spec.raw("portLevelMtls")
+    modes = [mutual, *(ports.values() if isinstance(ports, Mapping) else ())]
+    return any(isinstance(mode, Mapping) and mode.get("mode") == "STRICT" for mode in modes)
+
+
+def _always(_spec: Fields) -> bool:
+    return True
+
+
+_RESTRICTS: Final[Mapping[tuple[str, str], Callable[[Fields], bool]]] = MappingProxyType({
+    (ENVOY_GATEWAY_GROUP, "SecurityPolicy"): _security,
+    (ENVOY_GATEWAY_GROUP, "ClientTrafficPolicy"): _client_traffic,
+    (AI_GATEWAY_GROUP, "QuotaPolicy"): _always,
+    (ISTIO_SECURITY_GROUP, "AuthorizationPolicy"): _authorization,
+    (ISTIO_SECURITY_GROUP, "RequestAuthentication"): _authentication,
+    (ISTIO_SECURITY_GROUP, "PeerAuthentication"): _peer,
+    (KUADRANT_GROUP, "AuthPolicy"): _always,
+    (KUADRANT_GROUP, "RateLimitPolicy"): _always,
+    (KUADRANT_GROUP, "TokenRateLimitPolicy"): _always,
+})  # fmt: skip
+
+
+def _reader(kind: str, restricts: Callable[[Fields], bool]) -> Reader:
+    def policy(meta: Meta, top: Fields) -> AccessPolicy | None:
+        spec = top.child("spec") or Fields(top.at("spec"))
+        if not restricts(spec):
+            top.at("kind").note(f"{kind} is without effect here")
+            return None
+        return AccessPolicy(meta, kind, _targets(spec), LabelSelector(_workloads(spec)))
+
+    return policy
+
+
+READERS: Final[Mapping[tuple[str, str], Reader]] = MappingProxyType({
+    (group, kind): _reader(kind, restricts) for (group, kind), restricts in _RESTRICTS.items()
+})  # fmt: skip
+
+
+def _targets(spec: Fields) -> tuple[PolicyTarget, ...]:
+    one = spec.child("targetRef")
+    named = (*([one] if one else ()), *spec.children("targetRefs", 64))
+    return (
+        *(
+            PolicyTarget(
+                group=item.text("group"),
+                kind=item.text("kind", required=True),
+                name=item.name("name", required=True),
+                section=item.text("sectionName"),
+            )
+            for item in named
+        ),
+        *(
+            PolicyTarget(
+                group=item.text("group"),
+                kind=item.text("kind", required=True),
+                labels=LabelSelector(item.labels("matchLabels", 64)),
+            )
+            for item in spec.children("targetSelectors", 64)
+        ),
+    )
+
+
+def _workloads(spec: Fields) -> Mapping[str, str]:
+    selector = spec.child("selector")
+    return selector.labels("matchLabels", 64) if selector else {}

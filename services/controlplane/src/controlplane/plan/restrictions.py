@@ -1,0 +1,123 @@
+"""What policies that restrict access target. Their rules are not understood, so nothing they target may pass. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from controlplane.status.conditions import Condition, PolicyStatus, met, unmet
+from gateway.kube.objects import (
+    AccessPolicy,
+    Gateway,
+    HTTPRoute,
+    InferencePool,
+    Manifests,
+    ObjectName,
+    PolicyTarget,
+    Service,
+)
+from gateway.kube.resolution.endpoints import pool_pods, pool_slices
+
+MESH_NAMESPACE: Final = "istio-system"  # a policy here that selects nothing is for every namespace
+GATEWAY_LABELS: Final = ("gateway.networking.k8s.io/gateway-name", "istio.io/gateway-name")
+
+TARGET_KINDS: Final = ("Gateway", "HTTPRoute", "InferencePool", "Service")
+_SECTIONED: Final = ("Gateway", "HTTPRoute")
+
+_Key = tuple[str, ObjectName, str]  # kind, object, and its section or nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Restrictions:
+    """The policy that keeps requests from each object. An object without one may be reached."""
+
+    policies: Mapping[_Key, AccessPolicy] = field(default_factory=dict)
+
+    def of(self, kind: str, name: ObjectName, section: str = "") -> str:
+        """Why an object, or a section of it, may not be reached; empty where it may."""
+        policy = self.policies.get((kind, name, "")) or (self.policies.get((kind, name, section)) if section else None)
+        return f"{policy} restricts access and is not supported" if policy is not None else ""
+
+
+def restrictions(manifests: Manifests, handled: frozenset[str]) -> tuple[Restrictions, tuple[PolicyStatus, ...]]:
+    """What is targeted, and the status of every policy. Kinds that are handled elsewhere restrict nothing here."""
+    found: dict[_Key, AccessPolicy] = {}
+    statuses = []
+    for _, policy in sorted(manifests.policies.items()):
+        if policy.kind in handled:
+            accepted = met("Accepted", "Accepted", f"{policy.kind} is handled elsewhere")
+            statuses.append(PolicyStatus(policy.kind, policy.meta.id, accepted))
+            continue
+        keys = tuple(dict.fromkeys(_targeted(policy, manifests)))
+        found.update((key, policy) for key in keys)
+        statuses.append(PolicyStatus(policy.kind, policy.meta.id, _accepted(policy, keys)))
+    return Restrictions(found), tuple(statuses)
+
+
+def _accepted(policy: AccessPolicy, keys: tuple[_Key, ...]) -> Condition:
+    if not keys:
+        return unmet("Accepted", "TargetNotFound", "it targets nothing that is here")
+    named = ", ".join(f"{kind} {name}{section and f' section {section}'}" for kind, name, section in keys)
+    return unmet("Accepted", "Invalid", f"{policy.kind} is not supported; requests for {named} are answered with 500")
+
+
+def _targeted(policy: AccessPolicy, manifests: Manifests) -> Iterator[_Key]:
+    if not policy.targets:
+        yield from _workloads(policy, manifests)
+    for target in policy.targets:
+        yield from _resolved(policy, target, manifests)
+
+
+def _resolved(policy: AccessPolicy, target: PolicyTarget, manifests: Manifests) -> Iterator[_Key]:
+    namespace = policy.meta.id.namespace
+    if target.kind == "GatewayClass":
+        for name, gateway in manifests.gateways.items():
+            if gateway.class_name == target.name or target.labels is not None:
+                yield "Gateway", name, ""
+        return
+    if target.labels is None:
+        if target.kind in TARGET_KINDS:
+            section = target.section if target.kind in _SECTIONED else ""  # of a backend, one port is as good as all
+            yield target.kind, ObjectName(namespace, target.name), section
+        return
+    for name, found in _of_kind(target.kind, manifests).items():
+        if name.namespace == namespace and target.labels.matches(found.meta.labels):
+            yield target.kind, name, ""
+
+
+def _of_kind(kind: str, manifests: Manifests) -> Mapping[ObjectName, Gateway | HTTPRoute | InferencePool | Service]:
+    match kind:
+        case "Gateway":
+            return manifests.gateways
+        case "HTTPRoute":
+            return manifests.routes
+        case "InferencePool":
+            return manifests.pools
+        case "Service":
+            return manifests.services
+    return {}
+
+
+def _workloads(policy: AccessPolicy, manifests: Manifests) -> Iterator[_Key]:
+    """Gateways and pools whose Pods the selector matches, and Services where it matches all. PeerAuthentication is for
+    servers within a mesh, which a Gateway's listeners are not."""
+    selected = policy.workloads.match_labels
+    namespace = policy.meta.id.namespace
+    everywhere = namespace == MESH_NAMESPACE and not selected
+    for name in manifests.gateways:
+        labels = dict.fromkeys(GATEWAY_LABELS, name.name)
+        is_meant = policy.kind != "PeerAuthentication" and policy.workloads.matches(labels)
+        if (everywhere or name.namespace == namespace) and is_meant:
+            yield "Gateway", name, ""
+    for name, pool in manifests.pools.items():
+        if (everywhere or name.namespace == namespace) and _selects(policy, pool, manifests):
+            yield "InferencePool", name, ""
+    for name in manifests.services:
+        if (everywhere or name.namespace == namespace) and not selected:
+            yield "Service", name, ""
+
+
+def _selects(policy: AccessPolicy, pool: InferencePool, manifests: Manifests) -> bool:
+    labels = [pool.selector.match_labels]
+    labels += [pod.meta.labels for pod in pool_pods(pool, manifests)]
+    labels += [piece.meta.labels for piece in pool_slices(pool, manifests)]
+    return any(policy.workloads.matches(each) for each in labels)
