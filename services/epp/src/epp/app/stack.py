@@ -22,6 +22,7 @@ from epp.discovery import Discovery, Pools
 from epp.domain import PoolId, SharedEvent
 from epp.picking.observer import Journal
 from epp.picking.picker import Picker
+from epp.scraping.keyed_models import KeyedModels
 from epp.scraping.scraper import Scraper, Source
 from epp.sharing.stream import Apply, SharedStream
 from epp.telemetry.metrics import Metrics
@@ -76,7 +77,8 @@ class Stack:
             accesslog.Codec(NAMESPACES), lambda entries: intake.receive(entries, clock.monotonic())
         )
         self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)
-        self.timed_picker = TimedPicker(self.picker, clock.monotonic, self.metrics)
+        self.keyed_models = KeyedModels(self.picker, self.scraper, clock.monotonic)
+        self.timed_picker = TimedPicker(self.keyed_models, clock.monotonic, self.metrics)
         self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))
         self.processor = external_processor(self.timed_picker, self.streams, clock.monotonic, self.metrics)
 
@@ -84,6 +86,7 @@ class Stack:
         """What runs beside the transports."""
         yield self.discovery.follow()
         yield self.scraper.run()
+        yield self.keyed_models.run()
         yield source.follow(self._reconfigure)
         yield pass_time(self.picker, self.streams, clock.monotonic)
         if self.stream is not None:

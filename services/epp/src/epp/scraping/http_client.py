@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def get(self, path: str, done: Done) -> None:
+    def get(self, path: str, done: Done, *, authorization: str | None = None) -> None:
         """Ask; `done` is called once."""
         if self._done is not None:
             raise RuntimeError("the connection is busy")
@@ -57,13 +57,20 @@ class Connection(asyncio.Protocol):
         self._done, self._pieces, self._size = done, [], 0
         self._has_head = self._has_length = False
         self._parser = httptools.HttpResponseParser(self)
-        self._transport.write(b"GET %s HTTP/1.1\r\nhost: %s\r\naccept: */*\r\n\r\n" % (path.encode(), self._host))
+        key = b"" if authorization is None else b"authorization: %s\r\n" % authorization.encode("latin-1")
+        self._transport.write(
+            b"GET %s HTTP/1.1\r\nhost: %s\r\naccept: */*\r\n%s\r\n" % (path.encode(), self._host, key)
+        )
 
-    async def fetch(self, path: str) -> Answer | None:
+    async def fetch(self, path: str, *, authorization: str | None = None) -> Answer | None:
         """Ask this once, then close; the caller limits the time."""
         answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         try:
-            self.get(path, lambda answer: None if answered.done() else answered.set_result(answer))
+            self.get(
+                path,
+                lambda answer: None if answered.done() else answered.set_result(answer),
+                authorization=authorization,
+            )
             return await answered
         finally:
             self.abort()

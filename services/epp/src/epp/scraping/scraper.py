@@ -8,7 +8,7 @@ hold up the others; each scrape has a time limit.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -28,6 +28,7 @@ TIMEOUT_SECONDS = 1.0
 MAX_SCRAPES = 256  # answers in flight; each holds a socket buffer and, briefly, one body
 MAX_RETRIES = 64  # of them at a time; with more failing endpoints than that, each is asked less often
 MAX_MODELS = 1000  # of one endpoint's list; more is no list of adapters
+LOCKED_STATUS = (401, 403)
 # A failing endpoint is asked this often: soon enough to notice its return, too rarely to cost anything.
 FAILING_INTERVAL_SECONDS = 1.0
 
@@ -93,6 +94,7 @@ class _Target:
     models_at: float = 0.0
     models_seen: bytes = b""
     is_silent_of_models: bool = False  # the last time it was asked
+    is_locked: bool = False  # it lists its models to clients with a key only
     is_asked_apart: bool = False  # for its models, beside the scrapes
     timer: asyncio.TimerHandle | None = None  # the next scrape, or the time limit of this one
     generation: int = 0  # an answer belongs to one scrape
@@ -135,6 +137,25 @@ class Scraper:
             else:
                 self._targets[key] = _Target(key[0], endpoint)
                 self._schedule(self._targets[key], 0.0)
+
+    def locked(self, pools: Collection[PoolId] | None) -> list[Endpoint]:
+        """The endpoints of these pools, or of all, that list their models to clients with a key only; by address."""
+        found = [
+            target.endpoint
+            for (pool, _), target in self._targets.items()
+            if target.is_locked and (pools is None or pool in pools)
+        ]
+        return sorted(found, key=lambda endpoint: endpoint.id)
+
+    async def list_models(self, endpoint: Endpoint, authorization: str) -> tuple[ServedModel, ...]:
+        """The models that an endpoint lists to a client with this header; none where it does not."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._models_slots:
+                connection = await connect(endpoint.address, endpoint.port, endpoint.id, self._models_context)
+                answer = await connection.fetch(self._source.models_path, authorization=authorization)
+        except OSError:  # a time limit is one, too
+            return ()
+        return () if answer is None or answer.status != 200 else read_models(answer.body) or ()
 
     async def run(self) -> None:
         """Scrape until cancelled."""
@@ -310,6 +331,7 @@ class Scraper:
             status = None if answer is None else answer.status
             log.warning("models cannot be listed", pool=target.pool, endpoint=target.endpoint.id, status=status)
         target.is_silent_of_models = is_silent
+        target.is_locked = answer is not None and answer.status in LOCKED_STATUS
         if answer is None or is_silent or answer.body == target.models_seen:
             return
         models = read_models(answer.body)

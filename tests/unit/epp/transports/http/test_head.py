@@ -56,6 +56,13 @@ def test_a_client_cannot_say_where_to_go() -> None:
     assert read.headers == {}
 
 
+def test_a_clients_key_is_kept_for_a_list_of_models_alone() -> None:
+    key = "Authorization: Bearer secret"
+
+    assert accepted(head(key, start="GET /v1/models HTTP/1.1")).headers == {"authorization": "Bearer secret"}
+    assert accepted(head(key)).headers == {}
+
+
 def test_headers_that_nobody_reads_are_not_kept() -> None:
     lines = ("User-Agent: x", "Accept: */*", "x-envoy-internal: true", "Authorization: Bearer secret")
     assert accepted(head(*lines)).headers == {}

@@ -29,7 +29,7 @@ from gateway.wire.protocol import (
 _UNREAD: Final = ""
 # Headers that come with every question and are never read, and those that no client may send: where to go.
 _UNREAD_NAMES: Final = (
-    "accept", "accept-encoding", "user-agent", "authorization", "traceparent", "x-forwarded-for", "x-forwarded-proto",
+    "accept", "accept-encoding", "user-agent", "traceparent", "x-forwarded-for", "x-forwarded-proto",
     "x-forwarded-host", "x-envoy-auth-partial-body", "x-envoy-external-address", "x-envoy-internal",
     "x-envoy-expected-rq-timeout-ms", DESTINATION_ENDPOINT, DESTINATION_SERVED, DESTINATION_SUBSET,
 )  # fmt: skip
@@ -43,6 +43,7 @@ _KEYS: Final = {name.encode(): _UNREAD for name in _UNREAD_NAMES} | {
         PICKER_HEALTH,
     )
 }  # fmt: skip
+_KEYED_METHODS: Final = frozenset(("GET", "HEAD"))  # a list of models may need the client's key, nothing else
 _VERSIONS: Final = ("1.1", "1.0")
 
 
@@ -155,6 +156,8 @@ def _refusal(seen: _Headers, version: str, body_limit: int) -> Rejection | None:
 def _head(seen: _Headers, method: str, *, is_current: bool) -> Head:
     """A client of HTTP/1.0 gets one answer, and no interim one."""
     take = seen.headers.pop
+    if method not in _KEYED_METHODS:
+        take("authorization", None)
     models = take(MODEL_HEADERS, None)
     return Head(
         method=method,
