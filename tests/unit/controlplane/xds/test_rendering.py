@@ -207,3 +207,21 @@ def test_a_rule_or_backend_with_a_filter_that_is_not_served_answers_500(tmp_path
     shares = found["default/r/1/0"]["route"]["weighted_clusters"]["clusters"]
     assert [(share["name"], share["weight"]) for share in shares] == [("pool_default_p", 9), ("none", 1)]
     assert "typed_per_filter_config" not in shares[1], "nobody is asked for it"
+
+
+def test_only_a_listener_whose_rules_want_it_has_the_cors_filter(tmp_path: Path) -> None:
+    cors = "filters: [{type: CORS, cors: {allowOrigins: ['*']}}]"
+    by_model = to_pool("/v1", headers=MODEL).replace("{matches", f"{{{cors}, matches")
+    plain, asking = (rendered(tmp_path, gateway(), route(to_pool(), text), pool(), service())
+                     for text in (to_pool("/v1", headers=MODEL), by_model))  # fmt: skip
+
+    filters = [contents(found.snapshot)["lds.json"].count(b'filters.http.cors.v3.Cors"') for found in (plain, asking)]
+    assert filters == [0, 1]
+    names = list(routes(asking))
+    assert names.index("default/r/1/0/preflight") + 1 == names.index("default/r/1/0")
+    preflight = routes(asking)["default/r/1/0/preflight"]["match"]
+    assert [header["name"] for header in preflight["headers"]] == [
+        "origin",
+        "access-control-request-method",
+        ":method",
+    ]

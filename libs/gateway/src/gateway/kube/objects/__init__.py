@@ -19,6 +19,7 @@ from gateway.kube.objects.core import (
 )
 from gateway.kube.objects.gateway_api import (
     BackendRef,
+    Cors,
     FilterType,
     Gateway,
     HeaderModifier,
@@ -100,6 +101,7 @@ __all__ = [
     "BackendRef",
     "ConfigMap",
     "ContainerPort",
+    "Cors",
     "Criticality",
     "DestinationRule",
     "EndpointSlice",

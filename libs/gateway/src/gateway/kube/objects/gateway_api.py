@@ -78,6 +78,7 @@ class FilterType(StrEnum):
     REDIRECT = "RequestRedirect"
     REWRITE = "URLRewrite"
     MIRROR = "RequestMirror"
+    CORS = "CORS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,19 @@ class Redirect:
 class Rewrite:
     hostname: str
     path: PathModifier | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages of other origins may send requests. An origin is `*`, or a scheme with a host that may begin with
+    `*.`; `*` among methods or headers means all of them."""
+
+    origins: tuple[str, ...]
+    methods: tuple[str, ...]
+    headers: tuple[str, ...]
+    exposed: tuple[str, ...]
+    max_age: int  # seconds
+    credentials: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +168,7 @@ class Mirror:
     denominator: int
 
 
-RouteFilter = HeaderModifier | Redirect | Rewrite | Mirror | UnservedFilter
+RouteFilter = HeaderModifier | Redirect | Rewrite | Mirror | Cors | UnservedFilter
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """An HTTPRoute document becomes a value. Pure; the rules are those of Gateway API v1 and its CEL expressions."""
 
+import re
 from typing import Final
 
 from gateway.kube.objects import (
     GATEWAY_GROUP,
     BackendRef,
+    Cors,
     FilterType,
     HeaderModifier,
     HTTPRoute,
@@ -39,7 +41,9 @@ _FILTER_FIELDS: Final = {
     FilterType.REDIRECT: "requestRedirect",
     FilterType.REWRITE: "urlRewrite",
     FilterType.MIRROR: "requestMirror",
+    FilterType.CORS: "cors",
 }
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://(\*|(\*\.)?[A-Za-z0-9.-]+)(:[0-9]{1,5})?", re.ASCII)
 # Filters of the API that are not served: where their settings stand.
 _UNSERVED_FIELDS: Final = {"ExtensionRef": "extensionRef", "ExternalAuth": "externalAuth"}
 
@@ -230,6 +234,28 @@ def _filter(meta: Meta, kind: FilterType, body: Fields) -> RouteFilter:
             return Rewrite(_hostname(body), _path_modifier(body))
         case FilterType.MIRROR:
             return _mirror(meta, body)
+        case FilterType.CORS:
+            return _cors(body)
+
+
+def _cors(body: Fields) -> Cors:
+    origins = body.texts("allowOrigins", 64)
+    for index, origin in enumerate(origins):
+        if not _ORIGIN.fullmatch(origin):
+            body.problem(
+                f"allowOrigins[{index}]", f"expected '*' or an origin such as https://*.x.org, got {what(origin)}"
+            )
+    headers, exposed = body.texts("allowHeaders", 64), body.texts("exposeHeaders", 64)
+    for key, names in (("allowHeaders", headers), ("exposeHeaders", exposed)):
+        for index, name in enumerate(names):
+            if name != "*" and not spelling.is_header_name(name):
+                body.problem(f"{key}[{index}]", f"not a header name: {what(name)}")
+    methods = body.texts("allowMethods", 9)
+    for index, method in enumerate(methods):
+        if method not in (*_METHODS[1:], "*"):
+            body.problem(f"allowMethods[{index}]", f"expected one of {', '.join(_METHODS[1:])}, *, got {what(method)}")
+    max_age = body.integer("maxAge", 1, 2**31 - 1, 5) or 5
+    return Cors(origins, methods, headers, exposed, max_age, body.boolean("allowCredentials", default=False))
 
 
 def _mirror(meta: Meta, body: Fields) -> Mirror:

@@ -8,7 +8,7 @@ from controlplane.options import PickerTransport
 from controlplane.plan.entries import VirtualHost
 from controlplane.plan.lifting import Lift, by_model_header
 from controlplane.plan.pickers import Picker
-from controlplane.xds.resources import matches, modifiers, names, picker_filters
+from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.rules import absent, pool_filters
 from controlplane.xds.resources.scope import Scope
@@ -39,12 +39,13 @@ def misses(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
 def _misses_on(path: PathMatch, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     model = {"name": protocol.MODEL_NAME, "string_match": {"safe_regex": {"regex": ".+"}}}
     post = {"name": ":method", "string_match": {"exact": "POST"}}
-    checked: Tree = {}
+    checked = cors.settings(cors.on_host(host, path))
     if scope.lifting.lift is Lift.SCRIPT:  # Envoy does not say what is wrong with a body; the picker does
         picker, _ = _pools_by_picker(host, scope)[0]
-        checked = {"typed_per_filter_config": picker_filters.on_miss(picker, scope.options)}
-    yield {**absent(names.MODEL_NOT_FOUND, {**matches.path(path), "headers": [model]}, "NOT_FOUND"), **checked}
-    yield {**absent(names.MODEL_MISSING, {**matches.path(path), "headers": [post]}, "NOT_FOUND"), **checked}
+        checked |= picker_filters.on_miss(picker, scope.options)
+    settings = {"typed_per_filter_config": checked} if checked else {}
+    yield {**absent(names.MODEL_NOT_FOUND, {**matches.path(path), "headers": [model]}, "NOT_FOUND"), **settings}
+    yield {**absent(names.MODEL_MISSING, {**matches.path(path), "headers": [post]}, "NOT_FOUND"), **settings}
 
 
 def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tuple[ObjectName, ...]]]:
@@ -63,14 +64,19 @@ def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     shared = _pools_by_picker(host, scope)
     if not shared or any(_serves_models(entry.match) for entry in host.entries):
         return
-    picker, pools = shared[0]
+    allowed = cors.on_host(host)
+    if allowed is not None:
+        yield cors.preflight(names.MODELS, cors.exact(MODELS_PATH), allowed)
+    yield cors.with_settings(_models(*shared[0], scope), allowed)
+
+
+def _models(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
     method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
     wanted: Tree = {"path": MODELS_PATH, "headers": [method]}
     if picker.transport is PickerTransport.HTTP:
-        yield _models_over_http(wanted, picker, pools, scope)
-        return
+        return _models_over_http(wanted, picker, pools, scope)
     route = absent(names.MODELS, wanted, "SERVICE_UNAVAILABLE")
-    yield {**route, "typed_per_filter_config": pool_filters(picker, pools, scope)}
+    return {**route, "typed_per_filter_config": pool_filters(picker, pools, scope)}
 
 
 def _models_over_http(wanted: Tree, picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:

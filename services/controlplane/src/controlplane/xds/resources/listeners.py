@@ -7,7 +7,7 @@ from controlplane.options import Options
 from controlplane.plan.lifting import Lift
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Port
-from controlplane.xds.resources import names, picker_filters, usage
+from controlplane.xds.resources import cors, names, picker_filters, usage
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.scripts import script
@@ -34,7 +34,7 @@ def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Option
         rds={"route_config_name": routes, "config_source": config_source(names.ROUTES_TYPE, routes, options)},
         **_client_facing(options),
         early_header_mutation_extensions=[_strip_control_headers()],
-        http_filters=_http_filters(pickers, port.lifting.lift, options),
+        http_filters=_http_filters(port, pickers, options),
         local_reply_config=local_reply_config(),
         access_log=[_picker_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})],
         access_log_options={"access_log_flush_interval": seconds(protocol.HEARTBEAT_SECONDS)},
@@ -101,12 +101,13 @@ def _copy(source: str, target: str) -> Tree:
 # --- Filters ---------------------------------------------------------------------------------------------------------
 
 
-def _http_filters(pickers: Sequence[Picker], lift: Lift, options: Options) -> list[Tree]:
+def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> list[Tree]:
     lifts = {Lift.BBR: [_bbr_filter()], Lift.SCRIPT: [_script_filter()], Lift.NONE: []}
     reads = usage.filters() if pickers and options.usage_extraction else []
     router = typed("envoy.extensions.filters.http.router.v3.Router")
     return [
-        *lifts[lift],
+        *lifts[port.lifting.lift],
+        *cors.filters(port.hosts),
         *picker_filters.filters(pickers, options),
         *reads,
         {"name": "envoy.filters.http.router", "typed_config": router},

@@ -38,6 +38,7 @@ MODELS: Final = "models"
 
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
 HTTP_FILTER: Final = protocol.EXT_AUTHZ_NAMESPACE  # the filter bears the same name
+CORS_FILTER: Final = "envoy.filters.http.cors"
 LIFT_FILTER: Final = "envoy.filters.http.lua/model"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
 JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"

@@ -33,7 +33,7 @@ def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
         "routes": [
             *(explaining.verdicts() if filters else []),
             *explaining.models(host, scope),
-            *(route for entry in host.entries if (route := rules.route(entry, scope))),
+            *(route for entry in host.entries for route in rules.routes(entry, scope)),
             *explaining.misses(host, scope),
             rules.absent(names.ROUTE_NOT_FOUND, {"prefix": "/"}, "NOT_FOUND"),
         ],

@@ -1,15 +1,15 @@
 """One entry of a plan as one route of Envoy: its match, its backends by weight, and their pickers. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from controlplane.plan.entries import Backend, Entry
 from controlplane.plan.pickers import Picker
-from controlplane.xds.resources import modifiers, names, picker_filters, usage
+from controlplane.xds.resources import cors, modifiers, names, picker_filters, usage
 from controlplane.xds.resources.matches import match
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.scope import Scope
-from gateway.kube.objects import InferencePool, Mirror, ObjectName, Redirect
+from gateway.kube.objects import InferencePool, Mirror, ObjectName, Redirect, RouteMatch
 
 # Each attempt takes the next entry of the picker's list, and none goes to a host that has already failed. A model
 # server that is starting or full answers 503. An attempt that may have begun to generate is not repeated.
@@ -28,11 +28,16 @@ RETRY_POLICY: Final[Tree] = {
 }
 
 
-def route(entry: Entry, scope: Scope) -> Tree | None:
-    """The route of an entry; None where it could match nothing."""
+def routes(entry: Entry, scope: Scope) -> Iterator[Tree]:
+    """The route of an entry, behind the one for its preflights where it needs one; nothing where it could match
+    nothing."""
     wanted = scope.lifting.match(entry.match)
-    if wanted is None:
-        return None
+    if wanted is not None:
+        yield from cors.preflights(entry)
+        yield cors.with_settings(_route(entry, wanted, scope), cors.rule(entry))
+
+
+def _route(entry: Entry, wanted: RouteMatch, scope: Scope) -> Tree:
     if entry.is_restricted:
         return absent(names.RESTRICTED, match(wanted), "INTERNAL_SERVER_ERROR")
     if entry.is_refused:
