@@ -18,6 +18,7 @@ from gateway.extproc.conversation import Conversation
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES
 from gateway.extproc.protocol.messages import BodyReceived, Direction, HeadersReceived, ImmediateReply
 from gateway.wire import refusals
+from gateway.wire.bodies import STRUCTURE_LIMIT
 from gateway.wire.errors import Rejection
 from gateway.wire.models import MODEL_LIMIT
 from gateway.wire.protocol import BODY_LIMIT_BYTES
@@ -36,6 +37,7 @@ BODIES = {
     b'{"model": ["a"], "messages": [{}]}': 400,
     b'{"model": "a\\nb", "messages": [{}]}': 400,
     b'{"model": "%b", "messages": [{}]}' % (b"m" * (MODEL_LIMIT + 1)): 400,
+    b'{"model": "m", "messages": [{}], "tools": [%b0]}' % (b"[]," * STRUCTURE_LIMIT): 413,
 }
 
 

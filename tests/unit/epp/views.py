@@ -9,7 +9,7 @@ from epp.datalayer.placing import Placing
 from epp.datalayer.pool import PoolState
 from epp.datalayer.producer import Producers
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec
-from epp.prompts.parsing import InferenceRequest
+from epp.prompts.request import InferenceRequest
 from epp.scheduling.view import SchedulingView
 
 POOL = PoolId("default/pool")

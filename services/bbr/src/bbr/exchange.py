@@ -3,6 +3,7 @@
     model is a string        x-gateway-model-name, and x-gateway-base-model-name when the base is known
     no model, no JSON body   the request goes on without them
     malformed JSON, JSON that is no object, a model that is no string or no name: 400, but only for JSON content types
+    more structure than any prompt has: 413, likewise
 
 The reference sets the base header to an empty string for an unknown model; here it stays away, so that a route can
 match its absence and an unknown model falls through to "model not found". A client's own values are removed.
@@ -17,6 +18,7 @@ import orjson
 from gateway.extproc.protocol.exchange import Decide, Exchange, Proceed
 from gateway.extproc.protocol.messages import Event, ImmediateReply, Modes, Mutation, Reply, refuse
 from gateway.wire import refusals
+from gateway.wire.bodies import refusal_of_structure
 from gateway.wire.errors import Rejection
 from gateway.wire.models import is_json, is_model_name
 from gateway.wire.protocol import BASE_MODEL_NAME, MODEL_NAME
@@ -52,6 +54,9 @@ def lift(headers: Mapping[str, str], body: bytes) -> Lifted:
 
 
 def _read(body: bytes) -> Lifted:
+    refusal = refusal_of_structure(body)
+    if refusal is not None:
+        return _refused(refusal)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -15,7 +15,7 @@ from epp.config import parse_config
 from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request, Ticket, Verdict
 from epp.picking.observer import NullObserver, PickObserver
 from epp.picking.picker import Picker
-from epp.prompts.parsing import InferenceRequest
+from epp.prompts.request import InferenceRequest
 from epp.scheduling.plugin import Decision, Profile, Trace
 from epp.scheduling.profile import run_profile
 from epp.scheduling.view import SchedulingView

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from epp.prompts.parsing import InferenceRequest
+from epp.prompts.request import InferenceRequest
 from epp.scheduling.pickers import MaxScorePicker, RandomPicker, WeightedRandomPicker
 from epp.scheduling.plugin import Picker
 from epp.scheduling.view import SchedulingView

@@ -11,7 +11,7 @@ from epp.datalayer.pool import PoolState
 from epp.domain import Endpoint, EndpointId, EngineMetrics, Pick, PoolId, PoolSpec, Request
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
-from epp.prompts.parsing import InferenceRequest
+from epp.prompts.request import InferenceRequest
 from epp.scheduling.saturation import ConcurrencyDetector, ProbabilisticAdmitter, UtilizationDetector
 from epp.scheduling.units import Seconds
 from epp.scheduling.view import SchedulingView

@@ -60,6 +60,11 @@ def too_large(limit: int) -> Rejection:
     return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {limit} bytes")
 
 
+def too_much_structure() -> Rejection:
+    """The body has more objects, lists and strings than any prompt."""
+    return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, "the request body has too many objects, lists and strings")
+
+
 # Pools and endpoints
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from epp.prompts.parsing import InferenceRequest
+from epp.prompts.request import InferenceRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from epp.domain import PoolId, Request
 from epp.picking.answer import Placed, is_rewritten
 from epp.picking.explain import DecisionRecord, DecisionRing, LoadNote, Notes
 from epp.picking.observer import Decided, PickObserver
-from epp.prompts.parsing import InferenceRequest
+from epp.prompts.request import InferenceRequest
 from gateway.wire.errors import Rejection
 
 REQUEST_ID = "x-request-id"

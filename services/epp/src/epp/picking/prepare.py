@@ -13,7 +13,8 @@ from epp.datalayer.producers.prefix_index import chain, seed_of
 from epp.domain import PoolSpec, Request
 from epp.picking.objectives import priority_of, target_of
 from epp.prompts import parsing
-from epp.prompts.parsing import BYTES_PER_TOKEN, InferenceRequest
+from epp.prompts.request import InferenceRequest
+from epp.prompts.writer import BYTES_PER_TOKEN
 from epp.scheduling.sessions import SESSION_HEADER
 from gateway.wire import protocol
 from gateway.wire.errors import Rejection

@@ -13,7 +13,7 @@ from typing import Any
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column
 from epp.domain import NO_LABELS, Endpoint, EngineMetrics, ServedModel
-from epp.prompts.parsing import InferenceRequest
+from epp.prompts.request import InferenceRequest
 
 NO_COLUMNS: Mapping[str, Column] = MappingProxyType({})
 _NOTHING = Placing(InferenceRequest(model=None, headers=NO_LABELS), (), None, 0.0)

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from epp.datalayer.placement import Placement
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
 from epp.picking.observer import Decided
-from epp.prompts.parsing import BYTES_PER_TOKEN
+from epp.prompts.writer import BYTES_PER_TOKEN
 from epp.telemetry.tally import Count, Distribution
 from gateway.service import logs
 from gateway.wire.errors import Rejection

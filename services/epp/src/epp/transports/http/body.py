@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import orjson
 
 from gateway.wire import refusals
+from gateway.wire.bodies import refusal_of_structure
 from gateway.wire.errors import Rejection
 from gateway.wire.models import is_json, is_model_name
 
@@ -16,6 +17,9 @@ def objection(headers: Mapping[str, str], body: bytes) -> Rejection | None:
     """Why such a body is refused; None for one that names no model, or a good one."""
     if not body or not is_json(headers.get("content-type", "")):
         return None
+    refusal = refusal_of_structure(body)
+    if refusal is not None:
+        return refusal
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

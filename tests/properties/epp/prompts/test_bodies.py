@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from epp.domain import Request
 from epp.picking.rewrite import model_span, replace_model
-from epp.prompts.parsing import InferenceRequest, parse
+from epp.prompts.parsing import parse
+from epp.prompts.request import InferenceRequest
 from gateway.wire.errors import Rejection
 
 PATHS = st.sampled_from(["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages",

@@ -6,7 +6,10 @@ import orjson
 import pytest
 
 from epp.domain import Request
-from epp.prompts.parsing import ITEM_LIMIT, Api, InferenceRequest, api_of, parse
+from epp.prompts.apis import Api, api_of
+from epp.prompts.parsing import parse
+from epp.prompts.request import InferenceRequest
+from epp.prompts.writer import ITEM_LIMIT
 from gateway.wire.errors import ErrorCode, Rejection
 from gateway.wire.models import MODEL_LIMIT
 from gateway.wire.protocol import MODEL_NAME_REWRITE

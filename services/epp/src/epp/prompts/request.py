@@ -1,0 +1,44 @@
+"""A request as it was read: the value that parsing returns and the scheduler works with. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from epp.domain import NO_LABELS
+from epp.prompts.apis import Api
+from epp.prompts.sessions import Session, opening_session
+from epp.prompts.writer import BYTES_PER_TOKEN
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """One request as the scheduler sees it. `model` is None for bodies that are not JSON and for requests without."""
+
+    model: str | None
+    target_model: str = ""
+    api: Api = Api.OTHER
+    canonical: bytes = b""
+    cache_salt: str = ""
+    is_streaming: bool = False
+    has_media: bool = False
+    max_tokens: int | None = None
+    priority: int = 0
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    media_tokens: int = 0  # of `prompt_tokens`: what the encoder of pictures and sound has to do
+    named_session: Session | None = None
+    opening: int = 0  # bytes of `canonical` up to the end of the first user turn
+
+    def routed(self, priority: int, target_model: str) -> "InferenceRequest":
+        """The same with what the pool's objects say about it."""
+        return InferenceRequest(  # dataclasses.replace would take three times as long
+            self.model, target_model, self.api, self.canonical, self.cache_salt, self.is_streaming, self.has_media,
+            self.max_tokens, priority, self.headers, self.media_tokens, self.named_session, self.opening,
+        )  # fmt: skip
+
+    @property
+    def prompt_tokens(self) -> int:
+        """An estimate, except for prompts of token ids."""
+        return len(self.canonical) // BYTES_PER_TOKEN
+
+    def session(self) -> Session | None:
+        """The conversation that the client named, or else the one that begins like this; computed at each call."""
+        return self.named_session or opening_session(self.canonical, self.opening)
