@@ -95,6 +95,19 @@ def completes(stack: Stack) -> bool:
     return httpx.post(f"{stack.url}/v1/completions", json=body, timeout=10).status_code in (200, 401)
 
 
+@contextmanager
+def held_answers(stack: Stack, after_tokens: int) -> Iterator[None]:
+    """While the body runs, answers longer than this stop there: nothing ends before the test lets it."""
+    fault = {"hold": {"after_tokens": after_tokens}}
+    for port in stack.settings.ports.simulators:
+        httpx.post(f"http://{HOST}:{port}/admin/faults", json=fault).raise_for_status()
+    try:
+        yield
+    finally:
+        for port in stack.settings.ports.simulators:
+            httpx.post(f"http://{HOST}:{port}/admin/faults", json={"hold": None}).raise_for_status()
+
+
 def standing(stack: Stack, port: int) -> str:
     """What the picker thinks of a model server."""
     pools = httpx.get(f"http://{HOST}:{stack.settings.ports.epp_metrics}/debug/pools").json()["pools"]

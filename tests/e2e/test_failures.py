@@ -6,11 +6,12 @@ The demo's Qwen pool is FailOpen, its Phi pool FailClose.
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx2 as httpx
 import pytest
 
-from tests.e2e.stack import Stack, completes, standing, wait_until
+from tests.e2e.stack import Stack, completes, held_answers, standing, wait_until
 from tests.e2e.test_requests import MEGABYTE, chat, error
 
 OPEN, CLOSED = "Qwen/Qwen3-32B", "phi-4-mini-instruct"
@@ -99,13 +100,16 @@ def test_a_picker_that_is_back_is_asked_again(client: httpx.Client, processes: S
 
 def test_a_stream_survives_the_death_of_its_picker(client: httpx.Client, processes: Stack) -> None:
     body = chat(OPEN, stream=True, max_tokens=400, ignore_eos=True)
-    with client.stream("POST", "/v1/chat/completions", json=body) as response:
-        lines = response.iter_lines()
-        next(lines)
-        running = processes.running["epp"]
-        running.popen.kill()
-        running.popen.wait()
-        rest = list(lines)
+    with ExitStack() as release:
+        release.enter_context(held_answers(processes, 10))
+        with client.stream("POST", "/v1/chat/completions", json=body) as response:
+            lines = response.iter_lines()
+            next(lines)
+            running = processes.running["epp"]
+            running.popen.kill()
+            running.popen.wait()
+            release.close()
+            rest = list(lines)
     processes.start(running.process)
     wait_until(lambda: completes(processes), 20)
 

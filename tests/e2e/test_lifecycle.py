@@ -15,13 +15,13 @@ from processes import plan
 from processes.plan import HOST
 from tests.conftest import free_ports
 from tests.e2e.conftest import DOORS
-from tests.e2e.stack import PORT_COUNT, Stack, completes, free_stack_ports, process_stack, wait_until
+from tests.e2e.stack import PORT_COUNT, Stack, completes, free_stack_ports, held_answers, process_stack, wait_until
 from tests.e2e.test_feedback import total
 from tests.e2e.test_requests import chat
 
 STREAMS = 50
-TOKENS = 60  # six seconds at the patient profile's pace: longer than the restart of one process
-ROLL_TOKENS = 200  # longer than two restarts, one after the other
+TOKENS = 60
+HELD_TOKENS = 20  # sent before the disturbance, at the patient profile's pace; the others after it
 
 
 @pytest.fixture(scope="module", params=DOORS)
@@ -36,10 +36,10 @@ def slow(
         yield stack
 
 
-async def stream(session: aiohttp.ClientSession, url: str, number: int, tokens: int, started: asyncio.Event) -> int:
+async def stream(session: aiohttp.ClientSession, url: str, number: int, started: asyncio.Event) -> int:
     """Read one streamed answer to its end; return how many content deltas came. Raise if it was cut."""
     model = ("Qwen/Qwen3-32B", "phi-4-mini-instruct")[number % 2]
-    body = chat(model, f"Tell me about number {number}", stream=True, max_tokens=tokens, ignore_eos=True)
+    body = chat(model, f"Tell me about number {number}", stream=True, max_tokens=TOKENS, ignore_eos=True)
     deltas, finished = 0, False
     async with session.post(f"{url}/v1/chat/completions", json=body) as response:
         assert response.status == 200, await response.text()
@@ -53,17 +53,21 @@ async def stream(session: aiohttp.ClientSession, url: str, number: int, tokens: 
     return deltas
 
 
-async def streams_while(url: str, disturb: Callable[[], None], tokens: int = TOKENS) -> list[int]:
-    """Run `STREAMS` answers; once one has begun, disturb the stack; return each answer's number of deltas."""
+async def streams_while(stack: Stack, disturb: Callable[[], None]) -> list[int]:
+    """Run `STREAMS` answers; once one has begun, disturb the stack; return each answer's number of deltas.
+
+    No answer ends before the disturbance does.
+    """
     started = asyncio.Event()
     timeout = aiohttp.ClientTimeout(total=180)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(stream(session, url, number, tokens, started)) for number in range(STREAMS)]
-        await started.wait()
-        await asyncio.sleep(0.5)  # all of them are in flight now
-        await asyncio.to_thread(disturb)
-        assert not any(task.done() for task in tasks), "the answers ended before the disturbance did"
+        with held_answers(stack, HELD_TOKENS):
+            tasks = [group.create_task(stream(session, stack.url, number, started)) for number in range(STREAMS)]
+            await started.wait()
+            await asyncio.sleep(0.5)  # all of them are in flight now
+            await asyncio.to_thread(disturb)
+            assert not any(task.done() for task in tasks), "the answers ended before the disturbance did"
     return [task.result() for task in tasks]
 
 
@@ -80,7 +84,7 @@ def restart(stack: Stack, name: str) -> int:
 async def test_sigterm_in_the_middle_of_fifty_streams_cuts_none(slow: Stack, name: str) -> None:
     statuses: list[int] = []
 
-    deltas = await streams_while(slow.url, lambda: statuses.append(restart(slow, name)))
+    deltas = await streams_while(slow, lambda: statuses.append(restart(slow, name)))
 
     assert deltas == [TOKENS] * STREAMS
     assert statuses == [0]
@@ -90,7 +94,7 @@ async def test_a_rolling_restart_of_pickers_and_routers_cuts_none(slow: Stack) -
     def roll() -> None:
         assert [restart(slow, name) for name in ("epp", "bbr")] == [0, 0]
 
-    assert await streams_while(slow.url, roll, ROLL_TOKENS) == [ROLL_TOKENS] * STREAMS
+    assert await streams_while(slow, roll) == [TOKENS] * STREAMS
 
 
 async def test_a_killed_picker_cuts_no_answer_in_flight(slow: Stack) -> None:
@@ -101,7 +105,7 @@ async def test_a_killed_picker_cuts_no_answer_in_flight(slow: Stack) -> None:
         slow.start(running.process)
         wait_until(lambda: completes(slow), 20)
 
-    assert await streams_while(slow.url, kill) == [TOKENS] * STREAMS
+    assert await streams_while(slow, kill) == [TOKENS] * STREAMS
 
 
 def test_the_first_answer_after_a_pickers_start_is_counted_with_its_tokens(slow: Stack) -> None:

@@ -185,6 +185,17 @@ async def test_a_held_answer_that_is_not_streamed_comes_when_the_test_lets_it(se
         assert asked.result().status == 200
 
 
+async def test_an_answer_that_is_no_longer_than_the_hold_passes(serve):
+    async with serve(*ADMIN) as server:
+        await put(server, hold={"after_tokens": 6})
+        async with server.http.post(f"{server.url}/v1/completions", json=STREAM) as response:
+            streamed = await response.read()
+        answered = await ask(server, max_tokens=6)
+
+    assert streamed.endswith(b"data: [DONE]\n\n")
+    assert answered.status == 200
+
+
 async def test_a_client_that_leaves_a_held_stream_leaves_nothing_behind(serve):
     async with serve(*ADMIN) as server:
         await put(server, hold={})

@@ -70,9 +70,12 @@ async def stream(exchange: Exchange, request: web.Request, response: web.StreamR
     opening = exchange.renderer.opening(exchange.choices)
     if opening:
         await response.write(opening)
-    exchange.limit = faults.truncate_after if faults.hold_after is None else faults.hold_after
+    is_held = _is_held(exchange, faults)
+    exchange.limit = faults.hold_after if is_held else faults.truncate_after
     exchange.attach(request.transport, chunked=chunked)
     exchange.flush()
+    if is_held:
+        await faults.released.wait()
     await _tokens_sent(exchange, faults)
     exchange.attach(None, chunked=False)
     if exchange.cut_after is not None and request.transport is not None:
@@ -82,10 +85,14 @@ async def stream(exchange: Exchange, request: web.Request, response: web.StreamR
     await response.write_eof()
 
 
+def _is_held(exchange: Exchange, faults: Delivery) -> bool:
+    """Whether the fault `hold` concerns this answer: shorter ones pass."""
+    after = faults.hold_after
+    return after is not None and any(len(choice.answer.tokens) > after for choice in exchange.choices)
+
+
 async def _tokens_sent(exchange: Exchange, faults: Delivery) -> None:
     """Wait until all tokens are made that the faults let through."""
-    if faults.hold_after is not None:
-        await faults.released.wait()
     if faults.token_seconds:
         await _drip(exchange, faults)
     exchange.limit = faults.truncate_after
@@ -116,7 +123,7 @@ async def whole(exchange: Exchange, request: web.Request, faults: Delivery, tran
     if faults.delay:
         await asyncio.sleep(faults.delay)
     await exchange.done.wait()
-    if faults.hold_after is not None:
+    if _is_held(exchange, faults):
         await faults.released.wait()
     if faults.token_seconds:
         await asyncio.sleep(faults.token_seconds * max(choice.ready for choice in exchange.choices))
