@@ -51,19 +51,16 @@ def view_of(
     now: float,
     *,
     blocks: tuple[int, ...] = (),
-    block_tokens: int = 0,
     session: str | None = None,
 ) -> SchedulingView:
     """All members of a pool as candidates."""
     members: Sequence = list(pool.roster.members.values())  # type: ignore[type-arg]  # only read here
     return SchedulingView(
-        request,
         [member.endpoint for member in members],
         Random(1),
-        block_tokens=block_tokens,
         _slots=[member.slot for member in members],
         _columns=pool.columns,
-        _placing=Placing(request, blocks, session, now),
+        _placing=Placing(request, blocks, session, now, {}),
     )
 
 

@@ -5,20 +5,19 @@ from prometheus_client import generate_latest
 from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement, Share
 from epp.domain import Endpoint, EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
-from epp.picking.observer import Decided
 from epp.telemetry.metrics import LABEL_LIMIT, OTHER, WORD_LIMIT, Bounded, Metrics
 from gateway.wire.errors import ErrorCode, Rejection
 
 POOL, ENDPOINT = PoolId("ns/a"), EndpointId("[::1]:8000")
 
 
-def placement(objective: str) -> Placement:
+def placement(objective: str = "") -> Placement:
     member = Member(0, Endpoint(ENDPOINT, "::1", 8000, "a"))
     return Placement(
         id=PickId("r-1"), pool=POOL, shares=(Share(member, 0),), model="qwen", target_model="qwen", objective=objective,
         fairness_id="me", priority=0, prompt_tokens=0, matched_tokens=0, block_tokens=0, blocks=(), new_from=0,
         session=None,
-        placed_at=0.0,
+        placed_at=0.0, notes={},
     )  # fmt: skip
 
 
@@ -28,7 +27,7 @@ def text(metrics: Metrics) -> str:
 
 def test_a_decision_counts_under_the_references_names() -> None:
     metrics = Metrics()
-    metrics.decided(Decided(POOL, ENDPOINT, "qwen", "qwen-v2", 2, 100, 40, 450))
+    metrics.placed(placement()._replace(target_model="qwen-v2", priority=2, prompt_tokens=100, matched_tokens=40), 450)
     shown = text(metrics)
     assert 'inference_objective_request_total{model_name="qwen",priority="2",target_model_name="qwen-v2"} 1.0' in shown
     assert (
@@ -95,7 +94,7 @@ def test_refusals_scrapes_ends_and_logs_are_counted() -> None:
 def test_models_that_clients_invent_share_one_series() -> None:
     metrics = Metrics()
     for number in range(3 * LABEL_LIMIT):
-        metrics.decided(Decided(POOL, ENDPOINT, f"model-{number}", "qwen", 0, 0, 0, 0))
+        metrics.placed(placement()._replace(model=f"model-{number}"), 0)
     series = [line for line in text(metrics).splitlines() if line.startswith("inference_objective_request_total{")]
     assert len(series) <= LABEL_LIMIT + 1
     assert any(f'model_name="{OTHER}"' in line for line in series)

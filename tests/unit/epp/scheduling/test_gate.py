@@ -31,7 +31,7 @@ def view(backlogs: list[float], matches: dict[int, int], *, prompt_tokens: int =
     blocks = tuple(range(1, prompt_tokens // 64 + 1))
     matched(pool, known, blocks, matches)
     request = InferenceRequest(model="m", canonical=b"x" * 4 * prompt_tokens)
-    return view_of(pool, request, NOW, blocks=blocks, block_tokens=64)
+    return view_of(pool, request, NOW, blocks=blocks)
 
 
 @pytest.mark.parametrize(

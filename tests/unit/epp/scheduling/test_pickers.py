@@ -5,14 +5,13 @@ from random import Random
 
 import pytest
 
-from epp.prompts.request import InferenceRequest
 from epp.scheduling.pickers import MaxScorePicker, RandomPicker, WeightedRandomPicker
 from epp.scheduling.plugin import Picker
 from epp.scheduling.view import SchedulingView
 
 
 def view(random: Random) -> SchedulingView:
-    return SchedulingView(InferenceRequest(model="m"), [], random)
+    return SchedulingView([], random)
 
 
 def shares(picker: Picker, scores: list[float], rounds: int = 3000) -> list[float]:

@@ -1,10 +1,11 @@
-"""What happens in a pool, as values that producers handle. Pure.
+"""What happens in a pool, as values that producers handle. Pure. The two of every request are tuples, which cost least.
 
 Events of other replicas come under their types in `epp.domain`: `PrefixLearned`, `PickPlaced`, `PickSettled`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement
@@ -50,16 +51,14 @@ class ModelsListed:
     models: tuple[ServedModel, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestPlaced:
+class RequestPlaced(NamedTuple):
     """A request goes to its endpoints. `placing` is what the decision was made from."""
 
     placement: Placement
     placing: Placing
 
 
-@dataclass(frozen=True, slots=True)
-class RequestSettled:
+class RequestSettled(NamedTuple):
     """A reservation was released."""
 
     placement: Placement

@@ -7,7 +7,6 @@ access-log entry usually comes after its end.
 
 from collections import OrderedDict
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from epp.datalayer.placement import Placement
@@ -25,20 +24,12 @@ UNREPORTED_EXPIRY_SECONDS: Final = 300.0
 SETTLED_LIMIT: Final = 4096
 
 
-@dataclass(slots=True)
-class _Live:
-    """A placement that is not settled, and when it last gave a sign of life."""
-
-    placement: Placement
-    seen_at: float
-    has_heartbeat: bool = False
-
-
 class Ledger:
     """All reservations of one picker, over all pools."""
 
     def __init__(self) -> None:
-        self._live: dict[PickId, _Live] = {}
+        self._live: dict[PickId, Placement] = {}
+        self._heartbeats: dict[PickId, float] = {}  # the last of each live placement that ever gave one
         self._settled: OrderedDict[PickId, Placement] = OrderedDict()
 
     def __len__(self) -> int:
@@ -46,21 +37,22 @@ class Ledger:
 
     def live(self) -> Iterator[Placement]:
         """What is in flight, oldest first."""
-        return (live.placement for live in self._live.values())
+        return iter(self._live.values())
 
     def reserve(self, placement: Placement) -> None:
         """Enter a placement."""
-        self._live[placement.id] = _Live(placement, placement.placed_at)
+        self._live[placement.id] = placement
 
     def release(self, pick_id: PickId) -> Placement | None:
         """Take a placement out. None if it was released before, or never entered."""
-        live = self._live.pop(pick_id, None)
-        if live is None:
+        placement = self._live.pop(pick_id, None)
+        if placement is None:
             return None
-        self._settled[pick_id] = live.placement.trimmed()
+        self._heartbeats.pop(pick_id, None)
+        self._settled[pick_id] = placement.trimmed()
         if len(self._settled) > SETTLED_LIMIT:
             self._settled.popitem(last=False)
-        return live.placement
+        return placement
 
     def report(self, pick_id: PickId) -> Placement | None:
         """A released placement whose access-log entry came: handed over once."""
@@ -68,15 +60,20 @@ class Ledger:
 
     def heartbeat(self, pick_id: PickId, now: float) -> None:
         """A request is alive."""
-        live = self._live.get(pick_id)
-        if live is not None:
-            live.seen_at, live.has_heartbeat = now, True
+        if pick_id in self._live:
+            self._heartbeats[pick_id] = now
 
     def overdue(self, now: float, held: Container[PickId]) -> list[PickId]:
         """Placements without a sign of life for too long, but for those whose transport holds them open."""
         return [
             pick_id
-            for pick_id, live in self._live.items()
-            if now - live.seen_at > (SILENT_SECONDS if live.has_heartbeat else UNREPORTED_EXPIRY_SECONDS)
-            and pick_id not in held
+            for pick_id, placement in self._live.items()
+            if now > self._ends_at(placement) and pick_id not in held
         ]
+
+    def _ends_at(self, placement: Placement) -> float:
+        """How long a placement lives without a further sign."""
+        heartbeat = self._heartbeats.get(placement.id)
+        if heartbeat is None:
+            return placement.placed_at + UNREPORTED_EXPIRY_SECONDS
+        return heartbeat + SILENT_SECONDS

@@ -1,6 +1,7 @@
 """What the picker reserved for one request: which endpoints carry what. Pure values."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from epp.datalayer.member import Member
 from epp.domain import PickId, PoolId
@@ -26,9 +27,8 @@ class Share:
         return self.prompt_tokens + self.answer_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """One request on its endpoints, the one that answers first.
+class Placement(NamedTuple):
+    """One request on its endpoints, the one that answers first. A tuple, which costs least to make.
 
     `notes` is where producers keep what they want back when the request is settled or reported, each under its name.
     """
@@ -48,7 +48,7 @@ class Placement:
     new_from: int  # blocks before this one were believed there already
     session: str | None
     placed_at: float
-    notes: dict[str, object] = field(default_factory=dict)
+    notes: dict[str, object]
 
     @property
     def primary(self) -> Member:
@@ -69,8 +69,7 @@ class Placement:
         )
         if is_small:
             return self
-        return replace(
-            self,
+        return self._replace(
             blocks=self.blocks[:SETTLED_BLOCKS_LIMIT],
             objective=self.objective[:SETTLED_WORD_LIMIT],
             fairness_id=self.fairness_id[:SETTLED_WORD_LIMIT],

@@ -17,7 +17,7 @@ from epp.datalayer.events import (
     TimePassed,
 )
 from epp.datalayer.member import Member
-from epp.datalayer.producer import Column, Producers
+from epp.datalayer.producer import Producers
 from epp.datalayer.report import Report
 from epp.datalayer.roster import Candidates, Roster, StandingObserver
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolSpec, ScrapeFault, ServedModel
@@ -29,17 +29,9 @@ class PoolState:
     def __init__(self, spec: PoolSpec, producers: Producers, observer: StandingObserver) -> None:
         self.spec = spec
         self.roster = Roster(observer)
-        self._producers = producers
+        self.columns = producers.columns  # what producers offer, by name
+        self.handle = producers.handle  # gives an event to the producers that handle it
         self._free_slots: list[int] = []
-
-    @property
-    def columns(self) -> dict[str, Column]:
-        """What producers offer, by name."""
-        return self._producers.columns
-
-    def handle(self, event: object, now: float) -> None:
-        """Give an event to the producers that handle it."""
-        self._producers.handle(event, now)
 
     def member(self, endpoint: EndpointId | None) -> Member | None:
         """The member of that id, if it is one."""

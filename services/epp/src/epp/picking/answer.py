@@ -1,12 +1,9 @@
 """What a transport gets for a placement: endpoints in order, headers, and the body if the model was rewritten. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from epp.config import SchedulerConfig
 from epp.datalayer.placement import Placement
-from epp.datalayer.placing import Placing
-from epp.datalayer.producer import Column
 from epp.domain import EndpointId, Pick, Request
 from epp.picking.explain import Notes, margin
 from epp.picking.place import targets_of
@@ -19,8 +16,7 @@ from gateway.wire import protocol
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """One request with the decision about it and what was reserved."""
 
     prepared: Prepared
@@ -39,12 +35,6 @@ class Placed:
 def is_for_models(request: Request) -> bool:
     """Whether a request is for the list of models, which the picker answers itself."""
     return request.method in ("GET", "HEAD") and request.path.partition("?")[0].rstrip("/").endswith("/v1/models")
-
-
-def primary_load(placing: Placing, placement: Placement, columns: Mapping[str, Column]) -> tuple[int, int]:
-    """Requests and tokens in flight at the endpoint that answers, before the placement is reserved."""
-    slots = (placement.primary.slot,)
-    return columns["in_flight"](placing, slots)[0], columns["in_flight_tokens"](placing, slots)[0]
 
 
 def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:

@@ -1,9 +1,11 @@
 """The log of decisions: every placement and refusal goes to the ring that people read, and to the observer. Pure."""
 
+from epp.datalayer.placement import Placement
+from epp.datalayer.producers.load import NOTE
 from epp.domain import PoolId, Request
 from epp.picking.answer import Placed, is_rewritten
 from epp.picking.explain import DecisionRecord, DecisionRing, LoadNote, Notes
-from epp.picking.observer import Decided, PickObserver
+from epp.picking.observer import PickObserver
 from epp.prompts.request import InferenceRequest
 from gateway.wire.errors import Rejection
 
@@ -19,12 +21,10 @@ class DecisionLog:
         self._ring = DecisionRing()
         self._failed: set[str] = set()  # plugins, since the configuration was read
 
-    def placed(self, placed: Placed, load: tuple[int, int]) -> None:
-        """A request got its endpoints; `load` are the requests and tokens that the first had in flight before."""
+    def placed(self, placed: Placed) -> None:
+        """A request got its endpoints, which carry it already."""
         prepared, placement = placed.prepared, placed.placement
-        first, request = placement.primary.id, prepared.request
-        requests, tokens = load
-        added = [share.tokens for share in placement.shares if share.member is placement.primary]
+        request = prepared.request
         record = DecisionRecord(
             at=placement.placed_at,
             request_id=request.headers.get(REQUEST_ID, ""),
@@ -38,21 +38,11 @@ class DecisionLog:
             candidates=placed.candidates,
             targets=placed.targets,
             margin=placed.margin,
-            ledger=LoadNote(first, requests, requests + len(added), tokens, tokens + sum(added)),
+            ledger=_load_note(placement),
             notes=placed.notes,
         )
         self._ring.add(record)
-        decided = Decided(
-            pool=placement.pool,
-            endpoint=first,
-            model=placement.model,
-            target_model=placement.target_model,
-            priority=placement.priority,
-            prompt_tokens=placement.prompt_tokens,
-            matched_tokens=placement.matched_tokens,
-            request_bytes=len(request.body),
-        )
-        self._observer.decided(decided)
+        self._observer.placed(placement, len(request.body))
         if is_rewritten(prepared):
             self._observer.rewritten(placement.pool, placement.model, placement.target_model)
 
@@ -103,3 +93,14 @@ class DecisionLog:
         """One decision by request id or pick id."""
         record = self._ring.find(request_id)
         return None if record is None else record.render(started_at)
+
+
+def _load_note(placement: Placement) -> LoadNote | None:
+    """What the endpoint that answers had in flight before and has after."""
+    before = placement.notes.get(NOTE)
+    if not isinstance(before, tuple):
+        return None
+    requests, tokens = before
+    primary = placement.primary
+    added = [share.tokens for share in placement.shares if share.member is primary]
+    return LoadNote(primary.id, requests, requests + len(added), tokens, tokens + sum(added))

@@ -6,8 +6,9 @@ filter removed and every score.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from epp.domain import EndpointId, PickId, PoolId
 from epp.scheduling.profile import NO_TRACE
@@ -72,8 +73,7 @@ class Notes:
         self.totals[profile] = ([endpoint.id for endpoint in view.endpoints], totals)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadNote:
+class LoadNote(NamedTuple):
     """An endpoint's reservations before and after the pick."""
 
     endpoint: EndpointId
@@ -83,8 +83,7 @@ class LoadNote:
     tokens_after: int
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRecord:
+class DecisionRecord(NamedTuple):
     """One decision or refusal."""
 
     at: float
@@ -146,7 +145,7 @@ class DecisionRing:
         request_id, rejection = record.request_id, record.rejection or ""
         if len(request_id) > WORDS_LIMIT or len(rejection) > WORDS_LIMIT:
             rejection = rejection[:WORDS_LIMIT]
-            record = replace(record, request_id=request_id[:WORDS_LIMIT], rejection=rejection or None)
+            record = record._replace(request_id=request_id[:WORDS_LIMIT], rejection=rejection or None)
         self._records.append(record)
 
     def latest(self, count: int) -> list[DecisionRecord]:

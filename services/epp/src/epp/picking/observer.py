@@ -5,7 +5,6 @@ or keep a reference to a body.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from epp.datalayer.placement import Placement
@@ -13,28 +12,11 @@ from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, SharedEven
 from gateway.wire.errors import Rejection
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A request got an endpoint. Model names are a client's words: bound them before labelling.
-
-    `matched_tokens` is what the prefix index expects to be cached there.
-    """
-
-    pool: PoolId
-    endpoint: EndpointId
-    model: str
-    target_model: str
-    priority: int
-    prompt_tokens: int
-    matched_tokens: int
-    request_bytes: int
-
-
 class PickObserver(Protocol):
     """Is called after each thing happened."""
 
-    def decided(self, decided: Decided) -> None:
-        """A request got an endpoint."""
+    def placed(self, placement: Placement, request_bytes: int) -> None:
+        """A request got an endpoint. Model names are a client's words: bound them before labelling."""
 
     def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
         """A request was refused."""
@@ -64,7 +46,7 @@ class PickObserver(Protocol):
 class NullObserver:
     """Counts nothing; for tests and benches."""
 
-    def decided(self, decided: Decided) -> None:
+    def placed(self, placement: Placement, request_bytes: int) -> None:
         """Ignore it."""
 
     def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:

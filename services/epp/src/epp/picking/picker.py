@@ -93,7 +93,8 @@ class Picker:
         parsed = parse(request, self._config)
         if isinstance(parsed, Rejection):
             return self.decisions.refuse(request, pool.spec.id, parsed, now)
-        prepared = prepare(request, parsed, self.pools.prepared_for(pool.spec), self._config, self._random)
+        size = self.pools.block_tokens(pool.spec.id)
+        prepared = prepare(request, parsed, pool.spec, self._config, self._random, block_tokens=size)
         return self._admit(prepared, waiter, now)
 
     def cancel(self, ticket: Ticket, now: float) -> None:
@@ -169,7 +170,7 @@ class Picker:
 
     def _admit(self, prepared: Prepared, waiter: Waiter, now: float) -> Verdict | Ticket:
         notes = Notes(failed_plugin=self.decisions.plugin_failed) if self._explains else None
-        waiting = Waiting(self._waiting.ticket(), prepared, waiter, notes or self._no_trace, notes, self._look)
+        waiting = Waiting(self._waiting.next_number(), prepared, waiter, notes or self._no_trace, notes, self._look)
         admission = self._gate.admit(waiting, now)
         if isinstance(admission, Rejection):
             return self._refuse(waiting, admission, now)
@@ -203,8 +204,8 @@ class Picker:
         placement = place.placement_of(self._next_id(), prepared, decision, pool, self._config)
         targets = place.targets_of(decision.primary)
         placed = answer.Placed(prepared, decision, placement, targets, len(found.view), waiting.notes)
-        self.decisions.placed(placed, answer.primary_load(found.placing, placement, pool.columns))
         self._settlement.reserve(placement, found.placing, pool)
+        self.decisions.placed(placed)
         return answer.pick(placed, self._config, explains=self._explains)
 
     def _refuse(self, waiting: Waiting, rejection: Rejection, now: float) -> Rejection:

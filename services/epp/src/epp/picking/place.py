@@ -37,16 +37,9 @@ def candidates_of(prepared: Prepared, pool: PoolState, now: float, random: Rando
     found = pool.candidates(now, random, request.subset)
     if not found.slots:
         return None
-    placing = Placing(prepared.parsed, prepared.blocks, prepared.session, now)
+    placing = Placing(prepared.parsed, prepared.blocks, prepared.session, now, {})
     view = SchedulingView(
-        prepared.parsed,
-        found.endpoints,
-        random,
-        fallbacks=request.fallbacks,
-        block_tokens=prepared.block_tokens,
-        _slots=found.slots,
-        _columns=pool.columns,
-        _placing=placing,
+        found.endpoints, random, request.fallbacks, _slots=found.slots, _columns=pool.columns, _placing=placing
     )
     return Candidacy(view, placing)
 
@@ -95,18 +88,19 @@ def placement_of(
         new_from=matched,
         session=prepared.session,
         placed_at=primary.view.now,
+        notes={},
     )
 
 
 def matched_by(result: ProfileResult) -> int:
     """Blocks of the prompt that the first endpoint of a choice is believed to hold."""
-    return int(result.view.matched_blocks[result.chosen[0]])
+    return int(result.view.figure("matched_blocks", result.chosen[0]))
 
 
 def targets_of(result: ProfileResult) -> tuple[EndpointId, ...]:
     """The endpoints that a profile chose, in order."""
     endpoints = result.view.endpoints
-    return tuple(endpoints[at].id for at in result.chosen)
+    return tuple([endpoints[at].id for at in result.chosen])
 
 
 def _shares(decision: Decision, pool: PoolState, uncached: int, answer: int) -> tuple[Share, ...]:

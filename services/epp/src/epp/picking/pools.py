@@ -21,7 +21,6 @@ from epp.domain import (
 )
 from epp.picking.observer import PickObserver
 from epp.picking.pool_report import describe_pool, list_models
-from epp.picking.prepare import PreparedFor
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 
@@ -100,10 +99,6 @@ class Pools:
     def block_tokens(self, pool: PoolId) -> int:
         """Tokens in a block of prompts of this pool."""
         return self._builtin[pool].prefixes.block_tokens
-
-    def prepared_for(self, spec: PoolSpec) -> PreparedFor:
-        """What requests of a pool are prepared for."""
-        return PreparedFor(spec, self.block_tokens(spec.id))
 
     def of(self, request: Request) -> PoolState | Rejection:
         """The pool that a request is for."""

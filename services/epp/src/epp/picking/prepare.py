@@ -5,8 +5,8 @@ The block size is a setting of the pool; no endpoint's state is read, so that a 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from random import Random
+from typing import NamedTuple
 
 from epp.config import SchedulerConfig
 from epp.datalayer.producers.prefix_index import chain, seed_of
@@ -22,8 +22,7 @@ from gateway.wire.errors import Rejection
 DEFAULT_FLOW = "default-flow"  # the fairness id of requests that name none, as upstream has it
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A request that may be placed at any time."""
 
     request: Request
@@ -44,24 +43,21 @@ class Prepared:
         return self.request.headers.get(protocol.FAIRNESS_ID, DEFAULT_FLOW)
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedFor:
-    """The pool of a request, by its objects and its block size."""
-
-    spec: PoolSpec
-    block_tokens: int
-
-
 def parse(request: Request, config: SchedulerConfig) -> InferenceRequest | Rejection:
     """Read the body."""
     return parsing.parse(request, is_opaque=config.is_opaque)
 
 
 def prepare(
-    request: Request, parsed: InferenceRequest, pool: PreparedFor, config: SchedulerConfig, random: Random
+    request: Request,
+    parsed: InferenceRequest,
+    spec: PoolSpec,
+    config: SchedulerConfig,
+    random: Random,
+    *,
+    block_tokens: int,
 ) -> Prepared:
     """Add what the pool's objects say about a request that was read; rewrites are drawn by weight."""
-    spec, block_tokens = pool.spec, pool.block_tokens
     priority = priority_of(request, parsed.model, spec)
     target = target_of(request, parsed.model, spec, random)
     if (priority, target) != (parsed.priority, parsed.target_model):
@@ -75,7 +71,7 @@ def with_blocks(prepared: Prepared, block_tokens: int, config: SchedulerConfig) 
     if prepared.block_tokens == block_tokens:
         return prepared
     blocks = blocks_of(prepared.parsed, block_tokens, config)
-    return replace(prepared, blocks=blocks, block_tokens=block_tokens)
+    return prepared._replace(blocks=blocks, block_tokens=block_tokens)
 
 
 def blocks_of(parsed: InferenceRequest, block_tokens: int, config: SchedulerConfig) -> tuple[int, ...]:

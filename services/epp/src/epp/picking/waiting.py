@@ -1,7 +1,7 @@
 """Requests that wait at the gate, by their tickets. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from epp.domain import PoolId, Ticket, Waiter
 from epp.picking.explain import Notes
@@ -10,11 +10,10 @@ from epp.scheduling.plugin import Trace
 from epp.scheduling.view import SchedulingView
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A prepared request before the gate, and who gets its verdict. `notes` are there where explaining is on."""
 
-    ticket: Ticket
+    number: int
     prepared: Prepared
     waiter: Waiter
     trace: Trace
@@ -24,6 +23,11 @@ class Waiting:
     def look(self, now: float) -> SchedulingView | None:
         """Its candidates at this moment."""
         return self.candidates(self, now)
+
+    @property
+    def ticket(self) -> Ticket:
+        """What its transport keeps while it waits."""
+        return Ticket(self.number)
 
     @property
     def pool(self) -> PoolId:
@@ -55,16 +59,16 @@ class WaitingRequests:
     """Tickets are numbered from one and never used again. The gate bounds how many wait."""
 
     def __init__(self) -> None:
-        self._tickets = 0
+        self._number = 0
         self._waiting: dict[Ticket, Waiting] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def ticket(self) -> Ticket:
-        """A new one."""
-        self._tickets += 1
-        return Ticket(self._tickets)
+    def next_number(self) -> int:
+        """The number of the next request."""
+        self._number += 1
+        return self._number
 
     def add(self, waiting: Waiting) -> None:
         """Keep a request until its verdict, or until it is cancelled."""

@@ -48,9 +48,9 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
         keep, narrower = kept
         trace.filtered(profile.name, name, view, keep)
         view = narrower
-        if not len(view):
+        if not len(view.endpoints):
             return None
-    totals = [0.0] * len(view)
+    totals = [0.0] * len(view.endpoints)
     for weighted in profile.scorers:
         scores = contained(trace, weighted.name, None, _score, weighted.scorer, view)
         if scores is None:
@@ -79,8 +79,8 @@ def _score(scorer: Scorer, view: SchedulingView) -> Sequence[float]:
 
 
 def _check(answers: int, view: SchedulingView) -> None:
-    if answers != len(view):
-        raise ValueError(f"expected {len(view)} answers, one for each candidate, got {answers}")
+    if answers != len(view.endpoints):
+        raise ValueError(f"expected {len(view.endpoints)} answers, one for each candidate, got {answers}")
 
 
 def _pick(picker: Picker, totals: Sequence[float], view: SchedulingView) -> Sequence[int]:

@@ -6,6 +6,7 @@ changed. A filter's result is a narrower view. Nothing here leads to what produc
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -16,25 +17,28 @@ from epp.domain import NO_LABELS, Endpoint, EngineMetrics, ServedModel
 from epp.prompts.request import InferenceRequest
 
 NO_COLUMNS: Mapping[str, Column] = MappingProxyType({})
-_NOTHING = Placing(InferenceRequest(model=None, headers=NO_LABELS), (), None, 0.0)
+_NOTHING = Placing(InferenceRequest(model=None, headers=NO_LABELS), (), None, 0.0, {})
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulingView:
     """The candidates of one decision."""
 
-    request: InferenceRequest
     endpoints: Sequence[Endpoint]  # with address and labels
     random: Random
     fallbacks: int = 0  # the next best to append to the choice, for the proxy's retries
     peer: Endpoint | None = None  # the other leg, where prefill and decode are split
-    block_tokens: int = 0
     _slots: Sequence[int] = ()
     _columns: Mapping[str, Column] = field(default_factory=lambda: NO_COLUMNS)
     _placing: Placing = _NOTHING
 
     def __len__(self) -> int:
         return len(self.endpoints)
+
+    @property
+    def request(self) -> InferenceRequest:
+        """What the client wants."""
+        return self._placing.request
 
     @property
     def now(self) -> float:
@@ -50,17 +54,19 @@ class SchedulingView:
         """The view of those that a filter kept."""
         if all(keep):
             return self
-        endpoints = [endpoint for endpoint, kept in zip(self.endpoints, keep, strict=True) if kept]
-        slots = [slot for slot, kept in zip(self._slots, keep, strict=True) if kept]
+        endpoints, slots = [*compress(self.endpoints, keep)], [*compress(self._slots, keep)]
         return SchedulingView(  # dataclasses.replace would take twice as long as the filter that asks for it
-            self.request, endpoints, self.random, self.fallbacks, self.peer, self.block_tokens, slots, self._columns,
-            self._placing,
+            endpoints, self.random, self.fallbacks, self.peer, slots, self._columns, self._placing,
         )  # fmt: skip
 
     def column(self, name: str) -> Sequence[Any]:
         """A producer's column; None for each candidate where nobody offers it."""
         column = self._columns.get(name)
         return [None] * len(self.endpoints) if column is None else column(self._placing, self._slots)
+
+    def figure(self, name: str, position: int) -> Any:
+        """One candidate's value of a column that exists."""
+        return self._columns[name](self._placing, (self._slots[position],))[0]
 
     @property
     def waiting(self) -> Sequence[float]:

@@ -15,7 +15,6 @@ from prometheus_client.registry import Collector
 
 from epp.datalayer.placement import Placement
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
-from epp.picking.observer import Decided
 from epp.prompts.writer import BYTES_PER_TOKEN
 from epp.telemetry.tally import Count, Distribution
 from gateway.service import logs
@@ -147,16 +146,16 @@ class Metrics:
 
     # The brain's observer.
 
-    def decided(self, decided: Decided) -> None:
+    def placed(self, placement: Placement, request_bytes: int) -> None:
         """A request got an endpoint."""
-        model, target = self._word(decided.model), self._word(decided.target_model)
-        address, _, port = self._endpoint(decided.endpoint).rpartition(":")
-        self._requests.add((model, target, str(decided.priority)))
-        self._attempts.add(("success", target, address, decided.pool.partition("/")[0], port))
-        if decided.prompt_tokens:
-            self._hit_ratio.observe(min(1.0, decided.matched_tokens / decided.prompt_tokens))
-            self._hit_bytes.observe(decided.matched_tokens * BYTES_PER_TOKEN)
-        self._request_bytes.observe(decided.request_bytes, (model, target))
+        model, target = self._word(placement.model), self._word(placement.target_model)
+        address, _, port = self._endpoint(placement.primary.id).rpartition(":")
+        self._requests.add((model, target, str(placement.priority)))
+        self._attempts.add(("success", target, address, placement.pool.partition("/")[0], port))
+        if placement.prompt_tokens:
+            self._hit_ratio.observe(min(1.0, placement.matched_tokens / placement.prompt_tokens))
+            self._hit_bytes.observe(placement.matched_tokens * BYTES_PER_TOKEN)
+        self._request_bytes.observe(request_bytes, (model, target))
 
     def rejected(self, pool: PoolId | None, rejection: Rejection) -> None:
         """A request was refused."""

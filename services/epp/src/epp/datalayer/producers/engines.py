@@ -1,9 +1,8 @@
 """What model servers report of themselves: the last scrape and the last model list of each. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from epp.datalayer.events import EndpointJoined, EndpointLeft, ModelsListed, Scraped
-from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
 from epp.domain import EngineMetrics, ServedModel
 
@@ -18,6 +17,7 @@ class EnginesProducer:
         self._metrics: dict[int, EngineMetrics] = {}
         self._scraped_at: dict[int, float] = {}
         self._models: dict[int, tuple[ServedModel, ...]] = {}
+        self._with_adapters: set[int] = set()  # slots whose last scrape reports anything of adapters
 
     def handles(self) -> Handlers:
         """Scrapes, model lists, and who is there."""
@@ -33,7 +33,7 @@ class EnginesProducer:
         return {
             "scraped": lambda _, slots: [self._metrics.get(slot) for slot in slots],
             "scraped_at": lambda _, slots: [self._scraped_at.get(slot) for slot in slots],
-            "has_adapters": self._has_adapters,
+            "has_adapters": lambda _, slots: [slot in self._with_adapters for slot in slots],
             "active_adapters": lambda _, slots: [self.metrics(slot).active_adapters for slot in slots],
             "waiting_adapters": lambda _, slots: [self.metrics(slot).waiting_adapters for slot in slots],
             "max_adapters": lambda _, slots: [self.metrics(slot).max_adapters for slot in slots],
@@ -69,18 +69,19 @@ class EnginesProducer:
         self._forget(event.member.slot)
 
     def _forget(self, slot: int) -> None:
+        self._with_adapters.discard(slot)
         for known in (self._metrics, self._scraped_at, self._models):
             known.pop(slot, None)
 
     def _scraped(self, event: Scraped, now: float) -> None:
-        self._metrics[event.member.slot] = event.metrics
-        self._scraped_at[event.member.slot] = now
+        slot, metrics = event.member.slot, event.metrics
+        self._metrics[slot] = metrics
+        self._scraped_at[slot] = now
+        if metrics.max_adapters or metrics.active_adapters or metrics.waiting_adapters:
+            self._with_adapters.add(slot)
+        else:
+            self._with_adapters.discard(slot)
 
     def _listed(self, event: ModelsListed, now: float) -> None:
         del now
         self._models[event.member.slot] = event.models
-
-    def _has_adapters(self, placing: Placing, slots: Sequence[int]) -> Sequence[bool]:
-        del placing
-        found = [self.metrics(slot) for slot in slots]
-        return [bool(each.max_adapters or each.active_adapters or each.waiting_adapters) for each in found]

@@ -12,13 +12,12 @@ metrics are stale or were never there, in-flight truth stands alone: both figure
 endpoint that does not speak compares as the worse of two), KV usage is the last one known.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from epp.domain import EngineMetrics
 
 
-@dataclass(frozen=True, slots=True)
-class Since:
+class Since(NamedTuple):
     """What this picker did to an endpoint since the scrape that its metrics come from."""
 
     picks: int = 0
@@ -27,8 +26,7 @@ class Since:
     finished_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """An estimate of now. `waiting` and `running` are requests, `kv_usage` is 0..1."""
 
     waiting: float
@@ -42,13 +40,19 @@ def load_now(metrics: EngineMetrics | None, is_fresh: bool, since: Since, in_fli
         return Load(in_flight, in_flight, 0.0)
     if not is_fresh:
         return Load(in_flight, in_flight, metrics.kv_usage or 0.0)
-    scraped_waiting, scraped_running = metrics.waiting or 0, metrics.running or 0
-    promoted = min(scraped_waiting, since.finishes)
-    waiting = scraped_waiting - promoted + since.picks
-    running = max(0, scraped_running - since.finishes + promoted)
-    running += max(0, in_flight - waiting - running)
+    # Comparisons rather than min and max: this runs with each placement and each settlement.
+    waiting, running = metrics.waiting or 0, metrics.running or 0
+    picks, finishes, picked_tokens, finished_tokens = since
+    promoted = min(waiting, finishes)
+    waiting += picks - promoted
+    running += promoted - finishes
+    if running < 0:
+        running = 0
+    missing = in_flight - waiting - running
+    if missing > 0:
+        running += missing
     usage = metrics.kv_usage or 0.0
-    capacity = (metrics.block_size or 0) * (metrics.block_count or 0)
-    if capacity:
-        usage += (since.picked_tokens - since.finished_tokens) / capacity
-    return Load(waiting, running, min(1.0, max(0.0, usage)))
+    if metrics.block_size and metrics.block_count:
+        usage += (picked_tokens - finished_tokens) / (metrics.block_size * metrics.block_count)
+        usage = 0.0 if usage < 0.0 else min(usage, 1.0)
+    return Load(waiting, running, usage)

@@ -6,8 +6,9 @@ Figures change with each event, never when they are read, so that a decision ove
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
+from epp.datalayer.aligned import Aligned
 from epp.datalayer.events import EndpointJoined, EndpointLeft, RequestPlaced, RequestSettled, Scraped
 from epp.datalayer.member import Member
 from epp.datalayer.placing import Placing
@@ -30,12 +31,12 @@ IDLE_INTERVAL: Final = 1.0
 _IDLE_SLOWDOWN: Final = 10.0
 # Events between two scrapes. More than this on one endpoint within a scrape interval is beyond any engine.
 _EVENTS_LIMIT: Final = 4096
+NOTE: Final = "load"  # requests and tokens in flight at the primary before the placement
 NOTHING_SINCE: Final = Since()
 NO_LOAD: Final = Load(0, 0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
+class _Event(NamedTuple):
     """A placement (then `placed_at` is `at`), or the end of one."""
 
     at: float
@@ -146,8 +147,7 @@ class LoadProducer:
     def __init__(self) -> None:
         self._loads: dict[int, EndpointLoad] = {}
         self._stale_at = float("inf")  # when the first of the fresh ones goes stale
-        self._slots: Sequence[int] = ()
-        self._aligned: Sequence[EndpointLoad] = ()
+        self._aligned = Aligned(self._loads)
 
     def handles(self) -> Handlers:
         """Placements, settlements, scrapes."""
@@ -183,13 +183,10 @@ class LoadProducer:
         return self._loads[slot].in_flight
 
     def _aligned_with(self, placing: Placing, slots: Sequence[int]) -> Sequence[EndpointLoad]:
-        """The loads of these slots, up to date. The last answer is kept, since columns are read one after another."""
+        """The loads of these slots, up to date."""
         if placing.now > self._stale_at:
             self._refresh(placing.now)
-        if slots is not self._slots:
-            loads = self._loads
-            self._slots, self._aligned = slots, [loads[slot] for slot in slots]
-        return self._aligned
+        return self._aligned.of(slots)
 
     def _refresh(self, now: float) -> None:
         """Metrics may have gone stale since they were read."""
@@ -203,12 +200,12 @@ class LoadProducer:
 
     def _joined(self, event: EndpointJoined, now: float) -> None:
         self._loads[event.member.slot] = EndpointLoad(event.member, now)
-        self._slots, self._aligned = (), ()
+        self._aligned.forget()
 
     def _left(self, event: EndpointLeft, now: float) -> None:
         del now
         self._loads.pop(event.member.slot, None)
-        self._slots, self._aligned = (), ()
+        self._aligned.forget()
 
     def _scraped(self, event: Scraped, now: float) -> None:
         load = self._loads[event.member.slot]
@@ -216,8 +213,11 @@ class LoadProducer:
         self._stale_at = min(self._stale_at, load.fresh_until)
 
     def _placed(self, event: RequestPlaced, now: float) -> None:
-        for share in event.placement.shares:
-            self._loads[share.member.slot].start(share.tokens, now)
+        placement = event.placement
+        primary = self._loads[placement.shares[0].member.slot]
+        placement.notes[NOTE] = (primary.in_flight, primary.in_flight_tokens)
+        for share in placement.shares:
+            self._loads[share.member.slot].start(share.prompt_tokens + share.answer_tokens, now)
 
     def _settled(self, event: RequestSettled, now: float) -> None:
         for share in event.placement.shares:

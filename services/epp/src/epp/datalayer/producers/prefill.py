@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from epp.datalayer.aligned import Aligned
 from epp.datalayer.events import EndpointJoined, EndpointLeft, RequestPlaced, RequestReported, Scraped
 from epp.datalayer.member import Member
 from epp.datalayer.placing import Placing
@@ -55,8 +56,7 @@ class PrefillProducer:
         self._load = load
         self._prior = tokens_per_second
         self._endpoints: dict[int, EndpointPrefill] = {}
-        self._slots: Sequence[int] = ()
-        self._aligned: Sequence[EndpointPrefill] = ()
+        self._aligned = Aligned(self._endpoints)
 
     def handles(self) -> Handlers:
         """Placements, scrapes, reports."""
@@ -78,28 +78,21 @@ class PrefillProducer:
 
     def _backlogs(self, placing: Placing, slots: Sequence[int]) -> Sequence[float]:
         now = placing.now
-        return [each.free_at - now if each.free_at > now else 0.0 for each in self._aligned_with(slots)]
+        return [each.free_at - now if each.free_at > now else 0.0 for each in self._aligned.of(slots)]
 
     def _speeds(self, placing: Placing, slots: Sequence[int]) -> Sequence[float]:
         del placing
-        return [each.speed.seconds_per_token for each in self._aligned_with(slots)]
-
-    def _aligned_with(self, slots: Sequence[int]) -> Sequence[EndpointPrefill]:
-        """The endpoints of these slots. The last answer is kept: several columns of one view follow in a row."""
-        if slots is not self._slots:
-            endpoints = self._endpoints
-            self._slots, self._aligned = slots, [endpoints[slot] for slot in slots]
-        return self._aligned
+        return [each.speed.seconds_per_token for each in self._aligned.of(slots)]
 
     def _joined(self, event: EndpointJoined, now: float) -> None:
         speed = SpeedEstimator(self._prior)
         self._endpoints[event.member.slot] = EndpointPrefill(event.member, speed, now, speed.seconds_per_token)
-        self._slots, self._aligned = (), ()
+        self._aligned.forget()
 
     def _left(self, event: EndpointLeft, now: float) -> None:
         del now
         self._endpoints.pop(event.member.slot, None)
-        self._slots, self._aligned = (), ()
+        self._aligned.forget()
 
     def _scraped(self, event: Scraped, now: float) -> None:
         metrics, slot = event.metrics, event.member.slot

@@ -171,7 +171,7 @@ class PrefixProducer:
             if is_cold:
                 self._cold += 1
                 self._last_cold[share.member.slot] = self._cold
-        placement.notes[NOTE] = stamps[0] if stamps else ()
+        placement.notes[NOTE] = tuple(stamps[0]) if stamps else ()
 
     def _settled(self, event: RequestSettled, now: float) -> None:
         del now
@@ -250,7 +250,7 @@ def _expected_tokens(report: Report) -> float:
 
 def _stamps(placement: Placement) -> Sequence[Stamp | None]:
     found = placement.notes.get(NOTE, ())
-    return found if isinstance(found, Sequence) else ()
+    return found if isinstance(found, tuple) else ()
 
 
 def _has_restarted(before: EngineMetrics, now: EngineMetrics) -> bool:
