@@ -1,4 +1,4 @@
-"""`/v1/chat/completions`: parsing, the chat template, and the two answer shapes. Pure."""
+"""`/v1/chat/completions`: parsing, and the two answer shapes. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +10,8 @@ from model_sim.api import calls, fields, logprobs, sse
 from model_sim.api.calls import Call, Choice, ServedModel, Tool, Tools
 from model_sim.api.errors import ApiError
 from model_sim.api.fields import Body
+from model_sim.api.template import template
 from model_sim.text.tokenizer import Tokenizer
-
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 def parse(body: Body, model: ServedModel, tokenizer: Tokenizer) -> Call:
@@ -24,7 +23,7 @@ def parse(body: Body, model: ServedModel, tokenizer: Tokenizer) -> Call:
     parameters = replace(calls.sampling(body), logprobs=_logprobs(body))
     tools = parse_tools(body)
     salt, transfer = calls.cache_salt(body), calls.kv_transfer(body)
-    prompt, last = template(messages, tools, body)
+    prompt, last = template(messages, fields.sequence(body, "tools"), body)
     return Call(
         model=model,
         prompts=(tokenizer.encode(prompt),),
@@ -45,66 +44,6 @@ def _logprobs(body: Body) -> int | None:
     if top and not wanted:
         raise ApiError("when using `top_logprobs`, `logprobs` must be set to true.", param="top_logprobs")
     return (top or 0) if wanted else None
-
-
-def template(messages: Sequence[Any], tools: Tools | None, body: Body) -> tuple[str, str]:
-    """The prompt as ChatML, and the last message's text (what `echo` answers)."""
-    parts = []
-    if tools is not None:
-        listed = orjson.dumps([tool.name for tool in tools.tools]).decode()
-        parts.append(f"<|im_start|>system\nTools: {listed}<|im_end|>\n")
-    last = ""
-    for position, message in enumerate(messages):
-        role, text = message_text(message, f"messages[{position}]")
-        parts.append(f"<|im_start|>{role}\n{text}<|im_end|>\n")
-        last = text
-    if fields.flag(body, "add_generation_prompt", default=True):
-        parts.append("<|im_start|>assistant\n")
-    return "".join(parts), last
-
-
-def message_text(message: object, place: str) -> tuple[str, str]:
-    """Role and text of one message; a part that is not text becomes a marker."""
-    if not isinstance(message, dict):
-        raise fields.wrong(place, "an object", message)
-    role = message.get("role")
-    if role not in ROLES:
-        raise fields.wrong(f"{place}.role", f"one of {', '.join(ROLES)}", role)
-    text = content_text(message.get("content"), f"{place}.content")
-    calls_made = message.get("tool_calls")
-    if isinstance(calls_made, list):
-        text += "".join(_tool_call_text(call, f"{place}.tool_calls") for call in calls_made)
-    return role, text
-
-
-def content_text(content: object, place: str) -> str:
-    """Text of a message's content: a string, or parts of which only text counts in full."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise fields.wrong(place, "a string or a list of parts", content)
-    texts = []
-    for position, part in enumerate(content):
-        if isinstance(part, str):
-            texts.append(part)
-        elif not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise fields.wrong(f"{place}[{position}]", "an object with a type", part)
-        elif isinstance(part.get("text"), str):
-            texts.append(part["text"])
-        elif part["type"] in ("text", "input_text", "output_text"):
-            raise fields.wrong(f"{place}[{position}].text", "a string", part.get("text"))
-        else:
-            texts.append(f"<{part['type']}>")
-    return "\n".join(texts)
-
-
-def _tool_call_text(call: object, place: str) -> str:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        raise fields.wrong(place, "objects with a function", call)
-    return f'{{"name": "{function.get("name")}", "arguments": {function.get("arguments")}}}'
 
 
 def parse_tools(body: Body) -> Tools | None:

@@ -9,8 +9,11 @@ import orjson
 from model_sim.api import calls, chat, fields, sse
 from model_sim.api.calls import Call, Choice, ServedModel, Tools
 from model_sim.api.fields import Body
+from model_sim.api.template import content_text, template
 from model_sim.text.tokenizer import Tokenizer
 
+# vLLM drops a block of the system prompt that begins like this: its value changes with every request.
+_BILLING = "x-anthropic-billing-header"
 _STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
@@ -20,7 +23,7 @@ def parse(body: Body, model: ServedModel, tokenizer: Tokenizer) -> Call:
     messages, tools = prompt_messages(body), _tools(body)
     stops = fields.sequence(body, "stop_sequences")
     parameters = calls.sampling({**body, "stop": stops, "n": None}, max_tokens_names=("max_tokens",))
-    prompt, last = chat.template(messages, tools, {})
+    prompt, last = template(messages, fields.sequence(body, "tools"), {})
     return Call(
         model=model,
         prompts=(tokenizer.encode(prompt),),
@@ -34,34 +37,68 @@ def parse(body: Body, model: ServedModel, tokenizer: Tokenizer) -> Call:
 
 
 def prompt_messages(body: Body) -> list[dict[str, Any]]:
-    """The conversation as chat messages."""
+    """The conversation as chat messages, as vLLM converts it."""
     given = fields.required(body, "messages")
     if not isinstance(given, list) or not given:
         raise fields.wrong("messages", "a list of at least one message", given)
     messages: list[dict[str, Any]] = []
-    system = chat.content_text(body.get("system"), "system")
+    system = _system(body.get("system"))
     if system:
         messages.append({"role": "system", "content": system})
     for position, message in enumerate(given):
         if not isinstance(message, dict):
             raise fields.wrong(f"messages[{position}]", "an object", message)
-        content = message.get("content")
-        if isinstance(content, list):
-            content = [_block(block) for block in content]
-        messages.append({"role": message.get("role"), "content": content})
+        content, role = message.get("content"), message.get("role")
+        if not isinstance(content, list):
+            messages.append({"role": role, "content": content})
+        elif role == "assistant":
+            messages.append(_answer(content))
+        else:
+            messages += _input(role, content)
     return messages
 
 
-def _block(block: object) -> object:
-    """Tool blocks as the text a model would read; `chat` renders all others."""
-    if not isinstance(block, dict):
-        return block
-    match block.get("type"):
-        case "tool_use":
-            return {"type": "text", "text": orjson.dumps([block.get("name"), block.get("input")]).decode()}
-        case "tool_result":
-            return {"type": "text", "text": chat.content_text(block.get("content"), "tool_result.content")}
-    return block
+def _system(system: object) -> str:
+    """The system prompt without the block that changes with every request of Claude Code."""
+    if isinstance(system, list):
+        return "".join(content_text([block], "system") for block in system if not _text_of(block).startswith(_BILLING))
+    return content_text(system, "system")
+
+
+def _text_of(block: object) -> str:
+    text = block.get("text") if isinstance(block, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def _answer(blocks: Sequence[object]) -> dict[str, Any]:
+    """Reasoning, text and tool calls of one answer."""
+    content: list[object] = []
+    message: dict[str, Any] = {"role": "assistant", "content": content}
+    for block in blocks:
+        kind = block.get("type") if isinstance(block, dict) else None
+        if isinstance(block, dict) and kind == "thinking":
+            message["reasoning"] = message.get("reasoning", "") + str(block.get("thinking") or "")
+        elif isinstance(block, dict) and kind == "tool_use":
+            function = {"name": block.get("name"), "arguments": block.get("input")}
+            message.setdefault("tool_calls", []).append({"function": function})
+        elif kind != "redacted_thinking":
+            content.append(block)
+    return message
+
+
+def _input(role: object, blocks: Sequence[object]) -> list[dict[str, Any]]:
+    """Results of tools, each a message of its own, then what else the message holds."""
+    messages: list[dict[str, Any]] = []
+    rest: list[object] = []
+    for block in blocks:
+        if isinstance(block, dict) and block.get("type") == "tool_result":
+            text = content_text(block.get("content"), "tool_result.content")
+            messages.append({"role": "tool", "content": text})
+        else:
+            rest.append(block)
+    if rest or not messages:
+        messages.append({"role": role, "content": rest})
+    return messages
 
 
 def _tools(body: Body) -> Tools | None:
@@ -86,7 +123,8 @@ def _tools(body: Body) -> Tools | None:
 
 def count_tokens(body: Body, tokenizer: Tokenizer) -> int:
     """`/v1/messages/count_tokens`."""
-    prompt, _ = chat.template(prompt_messages(body), _tools(body), {})
+    _tools(body)  # checked, and rendered from the body
+    prompt, _ = template(prompt_messages(body), fields.sequence(body, "tools"), {})
     return len(tokenizer.encode(prompt))
 
 

@@ -1,6 +1,6 @@
 """`/v1/responses`: OpenAI's newer shape, with named events when streamed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from model_sim.api import calls, chat, fields, sse
 from model_sim.api.calls import Call, Choice, ServedModel
 from model_sim.api.errors import ApiError
 from model_sim.api.fields import Body
+from model_sim.api.template import template
 from model_sim.text.answers import ToolCall
 from model_sim.text.tokenizer import Tokenizer
 
@@ -21,7 +22,7 @@ def parse(body: Body, model: ServedModel, tokenizer: Tokenizer) -> Call:
         raise ApiError("previous_response_id: no response is stored here", status=404, param="previous_response_id")
     parameters = calls.sampling(_sampling_body(body), max_tokens_names=("max_output_tokens",))
     tools = chat.parse_tools(body)
-    prompt, last = chat.template(messages, tools, {})
+    prompt, last = template(messages, fields.sequence(body, "tools"), {})
     return Call(
         model=model,
         prompts=(tokenizer.encode(prompt),),
@@ -56,7 +57,16 @@ def _messages(body: Body) -> list[dict[str, Any]]:
         return [*messages, {"role": "user", "content": given}]
     if not isinstance(given, list) or not given:
         raise fields.wrong("input", "a string or a list of items", given)
-    return messages + [_message(item, f"input[{position}]") for position, item in enumerate(given)]
+    for position, item in enumerate(given):
+        message = _message(item, f"input[{position}]")
+        before = messages[-1] if messages else {}
+        if message.get("role") == before.get("role") == "assistant" and not (message.keys() & before.keys() - {"role"}):
+            before.update(message)  # reasoning, text and calls of one answer, as in vLLM
+        elif message.get("role") == before.get("role") == "assistant" and message.keys() == {"role", "tool_calls"}:
+            before["tool_calls"] += message["tool_calls"]
+        else:
+            messages.append(message)
+    return messages
 
 
 def _message(item: object, place: str) -> dict[str, Any]:
@@ -71,9 +81,17 @@ def _message(item: object, place: str) -> dict[str, Any]:
         case "function_call_output":
             return {"role": "tool", "content": item.get("output")}
         case "reasoning":
-            return {"role": "assistant", "content": ""}
+            return {"role": "assistant", "reasoning": _reasoning(item)}
         case kind:
-            raise fields.wrong(f"{place}.type", "message, function_call or function_call_output", kind)
+            raise fields.wrong(f"{place}.type", "message, function_call, function_call_output or reasoning", kind)
+
+
+def _reasoning(item: Mapping[str, Any]) -> str:
+    """The first text of an item of reasoning, or of its summary."""
+    parts = item.get("content") or item.get("summary")
+    first = parts[0] if isinstance(parts, list) and parts else None
+    text = first.get("text") if isinstance(first, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 @dataclass(slots=True)
