@@ -12,18 +12,20 @@ import pytest
 from controlplane.options import Options, PickerTransport
 from controlplane.render import render
 from controlplane.xds.files import contents
+from gateway.kube.objects import ObjectName
 from gateway.kube.sources.files import load
 
 pytestmark = pytest.mark.envoy
 
 ADDRESSES = {"model-sim-a": ("10.0.0.1", "fd00::1"), "model-sim-b": ("10.0.0.2",), "epp": ("10.0.0.3", "10.0.0.4")}
-SETS = ["demo+demo-local", "demo+demo-compose", "everything", "seeds", "empty"]
+SETS = ["demo+demo-local", "demo+demo-compose", "everything", "seeds", "edges", "empty"]
 OPTIONS = [
     pytest.param(Options(), id="defaults"),
     pytest.param(Options(bbr=None, usage_extraction=False), id="bare"),
     pytest.param(Options(bbr=("bbr.example", 9004), listen_address="::", port_map={80: 8080}), id="named-bbr"),
     pytest.param(Options(picker=PickerTransport.HTTP), id="http"),
     pytest.param(Options(picker=PickerTransport.AUTO), id="auto"),
+    pytest.param(Options(default_picker=(ObjectName("default", "epp"), 9002)), id="default-picker"),
 ]
 
 
@@ -66,7 +68,8 @@ def _listeners(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
     listeners: list[dict[str, Any]] = json.loads(files["lds.json"])["resources"]
     for listener in listeners:
         del listener["@type"]
-        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        name = manager.pop("rds")["route_config_name"]
-        (manager["route_config"],) = _plain(files[f"rds/{name}.json"])
+        for chain in listener["filter_chains"]:
+            manager = chain["filters"][0]["typed_config"]
+            name = manager.pop("rds")["route_config_name"]
+            (manager["route_config"],) = _plain(files[f"rds/{name}.json"])
     return listeners

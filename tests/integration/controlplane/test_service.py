@@ -19,6 +19,7 @@ from gateway.kube.objects import ObjectName
 from tests.conftest import free_ports
 from tests.unit.controlplane.folders import published
 from tests.unit.controlplane.manifest_texts import gateway, pool, route, service, to_pool
+from tests.unit.controlplane.plan.test_listeners import https, secret
 
 HOST = "127.0.0.1"
 GOOD = "\n---\n".join((gateway(), route(to_pool()), pool(), service()))
@@ -137,6 +138,25 @@ def test_strict_writes_nothing_while_anything_is_wrong(tmp_path: Path, capsys: p
 
     assert ends == [(1, []), (1, ["cds.json"])]
     assert "spec.rules[0].filters" in capsys.readouterr().err
+
+
+def test_render_writes_private_keys_only_when_asked_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "all.yaml").write_text("\n---\n".join((gateway(https()), secret(), route(to_pool()), pool(), service())))
+    arguments = ["render", "--config-dir", str(source), "--output-dir", str(tmp_path / "out")]
+    found = []
+    for more in ([], ["--with-secrets"], []):
+        with pytest.raises(SystemExit) as end:
+            main([*arguments, *more])
+        assert end.value.code == 0
+        found.append("sds/secret_default_c.json" in published(tmp_path / "out"))
+
+    assert found == [False, True, True], "what is there stays"
+    with pytest.raises(SystemExit):
+        main(["status", "--config-dir", str(source)])
+    shown = capsys.readouterr()
+    assert "TUlJQg" not in shown.out + shown.err
 
 
 def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:

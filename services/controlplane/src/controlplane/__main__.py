@@ -12,6 +12,7 @@ from controlplane.options import Options, PickerTransport
 from controlplane.render import Rendered, render
 from controlplane.status.report import complaints, summary
 from controlplane.xds.files import FolderServer
+from controlplane.xds.resources import names
 from gateway.kube.objects import ObjectName
 from gateway.kube.resolution.base_models import base_models
 from gateway.kube.resolution.endpoints import hostnames
@@ -53,6 +54,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where Envoy's files go")
     for command in (once, run):
         command.add_argument("--strict", action="store_true", help="write nothing while any manifest has a problem")
+    once.add_argument("--with-secrets", action="store_true", help="write private keys, too; `run` always does")
     run.add_argument("--host", default="127.0.0.1", help="address of /healthz, /readyz, /metrics and /status")
     run.add_argument("--http-port", type=int, default=ports.METRICS, help=f"port of the same (default {ports.METRICS})")
     return parser.parse_args(argv)
@@ -174,7 +176,8 @@ async def _render_once(given: argparse.Namespace, loaded: Loaded) -> int:
     rendered = render(loaded.manifests, await _resolved(loaded, chosen), chosen)
     if _faults(rendered):
         return 1
-    await FolderServer(given.output_dir).serve(rendered.snapshot)
+    shown = rendered.snapshot if given.with_secrets else rendered.snapshot.without(names.SECRET_TYPE)
+    await FolderServer(given.output_dir).serve(shown)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from controlplane.plan import hosts
 from controlplane.plan.entries import Attachment
+from controlplane.plan.listeners import Listeners
 from controlplane.status.conditions import Condition, met, unmet
 from gateway.kube.objects import (
     GATEWAY_GROUP,
@@ -14,10 +15,10 @@ from gateway.kube.objects import (
     ParentRef,
 )
 
-SERVED_PROTOCOLS = ("HTTP",)
 
-
-def attach(manifests: Manifests, route: HTTPRoute, ref: ParentRef) -> tuple[list[Attachment], Condition]:
+def attach(
+    manifests: Manifests, listeners: Listeners, route: HTTPRoute, ref: ParentRef
+) -> tuple[list[Attachment], Condition]:
     """The listeners of one parent that serve a route, and its Accepted condition there."""
     gateway = manifests.gateways.get(ref.id)
     if gateway is None or ref.kind != "Gateway" or ref.group != GATEWAY_GROUP:
@@ -29,7 +30,8 @@ def attach(manifests: Manifests, route: HTTPRoute, ref: ParentRef) -> tuple[list
     ]
     if not named:
         return [], unmet("Accepted", "NoMatchingParent", f"{ref.id} has no such listener")
-    allowed = [listener for listener in named if _allows(manifests, gateway, listener, route)]
+    accepted = [listener for listener in named if listeners[ref.id, listener.name].accepted.is_true]
+    allowed = [listener for listener in accepted if _allows(manifests, gateway, listener, route)]
     if not allowed:
         return [], unmet("Accepted", "NotAllowedByListeners", f"no listener of {ref.id} allows it")
     found = []
@@ -43,7 +45,7 @@ def attach(manifests: Manifests, route: HTTPRoute, ref: ParentRef) -> tuple[list
 
 
 def _allows(manifests: Manifests, gateway: Gateway, listener: Listener, route: HTTPRoute) -> bool:
-    if listener.protocol not in SERVED_PROTOCOLS or (listener.route_kinds and "HTTPRoute" not in listener.route_kinds):
+    if listener.route_kinds and "HTTPRoute" not in listener.route_kinds:
         return False
     namespace = route.meta.id.namespace
     match listener.namespaces_from:

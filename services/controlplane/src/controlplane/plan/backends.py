@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from controlplane.plan.entries import Backend, ServicePortRef
+from controlplane.plan.grants import Referred, permitted
 from controlplane.plan.restrictions import Restrictions
 from controlplane.status.conditions import Condition, met, unmet
 from gateway.kube.objects import (
-    GATEWAY_GROUP,
     BackendRef,
     HTTPRoute,
     InferencePool,
@@ -72,7 +72,8 @@ def _target(manifests: Manifests, addresses: Addresses, route: HTTPRoute, ref: B
     """What a reference leads to, or why it leads nowhere."""
     if not (ref.is_pool or ref.is_service):
         return unmet("ResolvedRefs", "InvalidKind", f"{ref.kind} {ref.id} is no kind of backend")
-    if not _permitted(manifests, route, ref):
+    referred = Referred(ref.group, ref.kind, ref.id)
+    if not permitted(manifests, "HTTPRoute", route.meta.id.namespace, referred):
         return unmet("ResolvedRefs", "RefNotPermitted", f"no ReferenceGrant lets it refer to {ref.id}")
     if ref.is_service:
         is_known = ref.id in manifests.services or bool(service_endpoints(manifests, *ref.id, ref.port or 0, addresses))
@@ -82,19 +83,3 @@ def _target(manifests: Manifests, addresses: Addresses, route: HTTPRoute, ref: B
             return ServicePortRef(ref.id, ref.port or 0)
     pool = manifests.pools.get(ref.id) if ref.is_pool or ref.is_bare else None
     return pool or unmet("ResolvedRefs", "BackendNotFound", f"no {ref.kind} {ref.id}")
-
-
-def _permitted(manifests: Manifests, route: HTTPRoute, ref: BackendRef) -> bool:
-    if ref.id.namespace == route.meta.id.namespace:
-        return True
-    return any(
-        grant.meta.id.namespace == ref.id.namespace
-        and any(
-            (peer.group, peer.kind, peer.namespace) == (GATEWAY_GROUP, "HTTPRoute", route.meta.id.namespace)
-            for peer in grant.from_
-        )
-        and any(
-            peer.kind == ref.kind and peer.group == ref.group and peer.name in ("", ref.id.name) for peer in grant.to
-        )
-        for grant in manifests.grants.values()
-    )

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from controlplane.plan.attachment import SERVED_PROTOCOLS
 from controlplane.plan.entries import Attachment
+from controlplane.plan.listeners import Listeners, PlannedListener
 from controlplane.plan.pools import PlannedPool
 from controlplane.status.conditions import (
-    Condition,
     GatewayStatus,
     ListenerStatus,
     ParentStatus,
@@ -14,29 +13,31 @@ from controlplane.status.conditions import (
     met,
     unmet,
 )
-from gateway.kube.objects import Gateway, Listener, ObjectName
+from gateway.kube.objects import Gateway, ObjectName
 
 
-def gateway_status(gateway: Gateway, attachments: Sequence[Attachment]) -> GatewayStatus:
+def gateway_status(gateway: Gateway, planned: Listeners, attachments: Sequence[Attachment]) -> GatewayStatus:
     """What a Gateway serves."""
-    listeners = tuple(_listener_status(gateway, listener, attachments) for listener in gateway.listeners)
-    if any(listener.conditions[0].is_true for listener in listeners):
-        return GatewayStatus(gateway.meta.id, (met("Accepted", "Accepted"), met("Programmed", "Programmed")), listeners)
-    refused = unmet("Accepted", "ListenersNotValid", "no listener can be served")
-    return GatewayStatus(gateway.meta.id, (refused, unmet("Programmed", "Invalid")), listeners)
+    own = [planned[gateway.meta.id, listener.name] for listener in gateway.listeners]
+    listeners = tuple(_listener_status(item, attachments) for item in own)
+    if not any(item.accepted.is_true for item in own):
+        refused = unmet("Accepted", "ListenersNotValid", "no listener can be served")
+        return GatewayStatus(gateway.meta.id, (refused, unmet("Programmed", "Invalid")), listeners)
+    programmed = (
+        met("Programmed", "Programmed")
+        if any(item.is_served for item in own)
+        else unmet("Programmed", "Invalid", "no listener is served")
+    )
+    return GatewayStatus(gateway.meta.id, (met("Accepted", "Accepted"), programmed), listeners)
 
 
-def _listener_status(gateway: Gateway, listener: Listener, attachments: Sequence[Attachment]) -> ListenerStatus:
-    count = len({item.route.meta.id for item in attachments if item.gateway is gateway and item.listener is listener})
-    accepted, programmed = _served(listener)
-    return ListenerStatus(listener.name, count, (accepted, met("ResolvedRefs", "ResolvedRefs"), programmed))
-
-
-def _served(listener: Listener) -> tuple[Condition, Condition]:
-    if listener.protocol in SERVED_PROTOCOLS:
-        return met("Accepted", "Accepted"), met("Programmed", "Programmed")
-    message = f"protocol {listener.protocol} is not served; HTTP is"
-    return unmet("Accepted", "UnsupportedProtocol", message), unmet("Programmed", "Invalid")
+def _listener_status(planned: PlannedListener, attachments: Sequence[Attachment]) -> ListenerStatus:
+    attached = {
+        item.route.meta.id
+        for item in attachments
+        if item.gateway is planned.gateway and item.listener is planned.listener
+    }
+    return ListenerStatus(planned.listener.name, len(attached), planned.conditions)
 
 
 def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolStatus:

@@ -14,6 +14,7 @@ from controlplane.plan.backends import Backends, all_backends, resolved_refs, wa
 from controlplane.plan.conditions import gateway_status, pool_status, pool_warnings
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.lifting import Lifting, lifting
+from controlplane.plan.listeners import Listeners, TlsHost, planned_listeners, served, tls_hosts
 from controlplane.plan.pickers import Picker
 from controlplane.plan.pools import PlannedPool, parents, planned_pools
 from controlplane.plan.precedence import hosts_by_port
@@ -33,6 +34,7 @@ class Port:
     bound: int
     hosts: tuple[VirtualHost, ...]
     lifting: Lifting
+    tls: tuple[TlsHost, ...] = ()  # empty: plaintext
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,22 @@ class Plan:
 
 def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
     """Work out everything at once."""
+    listeners = planned_listeners(manifests, options)
     kept, policies = restrictions(manifests, options.handled_elsewhere)
     backends = all_backends(manifests, addresses, kept)
-    attachments, routes = _attached(manifests, backends, kept)
+    attachments, routes = _attached(manifests, listeners, backends, kept)
     pools = planned_pools(manifests, addresses, options)
     pickers = {item.pool.meta.id: item.picker for item in pools if item.picker is not None}
     bases = base_models(manifests).names
     ports = tuple(
-        Port(number, options.bound_port(number), hosts, lifting(hosts, pickers, bases, options))
-        for number, hosts in hosts_by_port(manifests, attachments, backends, kept)
+        Port(
+            number=number,
+            bound=options.bound_port(number),
+            hosts=hosts,
+            lifting=lifting(hosts, pickers, bases, options),
+            tls=tls_hosts(served(listeners)[number]),
+        )
+        for number, hosts in hosts_by_port(listeners, attachments, backends, kept)
     )
     reached = parents(attachments, backends)
     return Plan(
@@ -68,7 +77,9 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
         pools=pools,
         services=planned_services(_entries(ports), manifests, addresses),
         status=Status(
-            gateways=tuple(gateway_status(gateway, attachments) for _, gateway in sorted(manifests.gateways.items())),
+            gateways=tuple(
+                gateway_status(gateway, listeners, attachments) for _, gateway in sorted(manifests.gateways.items())
+            ),
             routes=routes,
             pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
             policies=policies,
@@ -79,7 +90,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
 
 
 def _attached(
-    manifests: Manifests, backends: Backends, kept: Restrictions
+    manifests: Manifests, listeners: Listeners, backends: Backends, kept: Restrictions
 ) -> tuple[list[Attachment], tuple[RouteStatus, ...]]:
     attachments: list[Attachment] = []
     statuses = []
@@ -87,7 +98,7 @@ def _attached(
         resolved = resolved_refs(backends, route)
         found = []
         for ref in route.parents:
-            served, accepted = attach(manifests, route, ref)
+            served, accepted = attach(manifests, listeners, route, ref)
             attachments.extend(served)
             first, *more = with_rules(accepted, route, ref, kept)
             found.append(ParentStatus(ref.id, ref.section_name, (first, resolved, *more)))

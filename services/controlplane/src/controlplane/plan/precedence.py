@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from controlplane.plan import hosts
-from controlplane.plan.attachment import SERVED_PROTOCOLS
 from controlplane.plan.backends import Backends
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
+from controlplane.plan.listeners import Listeners, served
 from controlplane.plan.restrictions import Restrictions
-from gateway.kube.objects import Listener, Manifests, PathType
+from gateway.kube.objects import Listener, PathType
 
 _PATH_ORDER: Final = {PathType.EXACT: 0, PathType.REGEX: 1, PathType.PREFIX: 2}
 
@@ -23,18 +23,24 @@ class _Attached:
 
 
 def hosts_by_port(
-    manifests: Manifests, attachments: Sequence[Attachment], backends: Backends, kept: Restrictions
+    listeners: Listeners, attachments: Sequence[Attachment], backends: Backends, kept: Restrictions
 ) -> tuple[tuple[int, tuple[VirtualHost, ...]], ...]:
-    """Listeners of several Gateways on one port share it: one Envoy serves them all."""
-    listeners: dict[int, list[Listener]] = {}
-    for gateway in manifests.gateways.values():
-        for listener in gateway.listeners:
-            if listener.protocol in SERVED_PROTOCOLS:
-                listeners.setdefault(listener.port, []).append(listener)
-    attached = [_Attached(item.listener, tuple(_entries(item, backends, kept))) for item in attachments]
+    """The hosts of every port that is served."""
+    attached = [
+        _Attached(item.listener, tuple(_entries(item, backends, kept)))
+        for item in attachments
+        if listeners[item.gateway.meta.id, item.listener.name].is_served
+    ]
     return tuple(
-        (port, tuple(_virtual_hosts(found, [item for item in attached if item.listener.port == port])))
-        for port, found in sorted(listeners.items())
+        (
+            port,
+            tuple(
+                _virtual_hosts(
+                    [item.listener for item in found], [each for each in attached if each.listener.port == port]
+                )
+            ),
+        )
+        for port, found in served(listeners).items()
     )
 
 

@@ -14,6 +14,12 @@ def complaints(status: Status) -> tuple[str, ...]:
     for kind, items in (("HTTPRoute", status.routes), ("InferencePool", status.pools)):
         for item in items:
             found += [(kind, item.id, condition) for parent in item.parents for condition in parent.conditions]
+    found += [
+        (f"Listener {listener.name} of Gateway", gateway.id, condition)
+        for gateway in status.gateways
+        for listener in gateway.listeners
+        for condition in listener.conditions
+    ]
     found += [(policy.kind, policy.id, policy.accepted) for policy in status.policies]
     lines = (
         f"{kind} {name}: {condition.type} is {str(condition.is_true).lower()}: {condition.reason}"

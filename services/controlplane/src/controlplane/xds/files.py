@@ -3,7 +3,7 @@
 Shell: files and time, one writer for each folder. Envoy reads a file when another is renamed onto its path, and says
 nothing back. Order and pauses therefore replace acknowledgements (make before break):
 
-    endpoints ▶ clusters, old and new ▶ pause while new ones warm ▶ routes ▶ listeners ▶ pause ▶ clusters, new only
+    secrets, endpoints ▶ clusters, old and new ▶ pause to warm new ones ▶ routes ▶ listeners ▶ pause ▶ new clusters only
 
 The folder is also what is left of an earlier process: it is read once, when the first snapshot comes, so that a restart
 keeps the old clusters until no route leads to them. After that nothing that was written is read again.
@@ -32,6 +32,11 @@ WARM_SECONDS: Final = 1.0
 # Envoy's workers take new routes within milliseconds; what is in flight on an old cluster keeps its connection.
 RELEASE_SECONDS: Final = 0.5
 
+# Private keys are for the owner and the group of the folder's files; whoever runs Envoy must be one of them.
+SECRETS: Final = f"{FOLDERS[names.SECRET_TYPE]}/"
+SECRET_MODE: Final = 0o640
+FILE_MODE: Final = 0o644
+
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -59,7 +64,7 @@ class FolderServer:
         written: dict[str, None] = {}
         for step in steps(old, snapshot):
             for name, content in step.write.items():
-                _replace(self._folder / name, content)
+                _replace(self._folder / name, content, SECRET_MODE if name.startswith(SECRETS) else FILE_MODE)
                 written[name] = None
             if step.pause:
                 await self._sleep(step.pause)
@@ -81,17 +86,17 @@ def contents(snapshot: Snapshot) -> dict[str, bytes]:
 
 def steps(old: Snapshot, new: Snapshot) -> tuple[Step, ...]:
     """How to get from one snapshot to the next. Pure; nothing is written that did not change."""
-    endpoints, routes = (new.changes_since(old, type_name) for type_name in (names.ENDPOINTS_TYPE, names.ROUTES_TYPE))
+    changes = {type_name: new.changes_since(old, type_name) for type_name in FOLDERS if type_name in new.versions}
     clusters = new.changes_since(old, names.CLUSTER_TYPE)
-    first = _each(names.ENDPOINTS_TYPE, endpoints.updated)
+    written = {type_name: _each(type_name, found.updated) for type_name, found in changes.items()}
+    first = written.get(names.SECRET_TYPE, {}) | written[names.ENDPOINTS_TYPE]
     if _differ(old, new, names.CLUSTER_TYPE):
         first.update(_with_old_clusters(old, new, clusters.removed))
-    second = _each(names.ROUTES_TYPE, routes.updated)
+    second = written[names.ROUTES_TYPE]
     if _differ(old, new, names.LISTENER_TYPE):
         second.update(_all(names.LISTENER_TYPE, new))
     is_live = names.LISTENER_TYPE in old.versions
-    removed = [path(names.ENDPOINTS_TYPE, name) for name in endpoints.removed]
-    removed += [path(names.ROUTES_TYPE, name) for name in routes.removed]
+    removed = [path(type_name, name) for type_name, found in changes.items() for name in found.removed]
     return (
         Step(first, WARM_SECONDS if clusters.updated and is_live else 0.0),
         Step(second, RELEASE_SECONDS if clusters.removed else 0.0),
@@ -153,9 +158,11 @@ def _response(version: str, resources: Iterable[Resource]) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_INDENT_2)
 
 
-def _replace(file: Path, content: bytes) -> None:
+def _replace(file: Path, content: bytes, mode: int) -> None:
     """By rename: Envoy ignores a file that is written in place, and never sees half of one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.new")
-    temporary.write_bytes(content)
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:
+        opened.write(content)
     os.replace(temporary, file)  # noqa: PTH105 - the point of this function

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from controlplane.options import Options, PickerTransport
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Plan, Port
-from controlplane.xds.resources import clusters, names, picker_clusters
+from controlplane.xds.resources import clusters, names, picker_clusters, secrets
 from controlplane.xds.resources.listeners import listener
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.routes import route_configuration
@@ -26,7 +26,9 @@ def snapshot(plan: Plan, options: Options) -> Snapshot:
     found = [cluster for cluster, _ in served]
     if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
         found.append(clusters.bbr_cluster(*options.bbr))
+    certificates = {each.id: each for port in plan.ports for host in port.tls for each in host.certificates}
     return snapshot_of({
+        names.SECRET_TYPE: [secrets.secret(each) for _, each in sorted(certificates.items())],
         names.ENDPOINTS_TYPE: [
             clusters.assignment(str(cluster["name"]), endpoints) for cluster, endpoints in served
         ],

@@ -45,6 +45,13 @@ class Snapshot:
         """The resources of a type."""
         return self.resources.get(type_name, ())
 
+    def without(self, type_name: str) -> "Snapshot":
+        """The same without a type, as if it had never been set."""
+        return Snapshot(
+            MappingProxyType({key: found for key, found in self.resources.items() if key != type_name}),
+            MappingProxyType({key: version for key, version in self.versions.items() if key != type_name}),
+        )
+
     def changes_since(self, older: "Snapshot", type_name: str) -> Changes:
         """What changed in a type. Without a change it costs one comparison of versions."""
         if older.versions.get(type_name) == self.versions.get(type_name):

@@ -1,7 +1,7 @@
 """Kubernetes' own kinds: Namespace, Service, EndpointSlice, Pod, ConfigMap. Pure values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -94,3 +94,12 @@ class ConfigMap:
     meta: Meta
     data: Mapping[str, str]
     models: ModelNames | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """`data` is decoded. It is no part of the object's text, so that no log shows it."""
+
+    meta: Meta
+    type: str
+    data: Mapping[str, bytes] = field(repr=False)

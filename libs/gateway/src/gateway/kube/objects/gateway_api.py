@@ -14,6 +14,24 @@ class NamespacesFrom(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateRef:
+    """An object that holds a certificate and its key."""
+
+    group: str
+    kind: str
+    id: ObjectName
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """`is_terminated`: here and not behind. `validates_clients`: by certificates of their own."""
+
+    is_terminated: bool
+    certificates: tuple[CertificateRef, ...]
+    validates_clients: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     name: str
     hostname: str  # empty: every host
@@ -22,6 +40,7 @@ class Listener:
     namespaces_from: NamespacesFrom
     namespace_selector: LabelSelector
     route_kinds: tuple[str, ...]  # empty: those of the protocol
+    tls: ListenerTls | None = None
 
 
 @dataclass(frozen=True, slots=True)

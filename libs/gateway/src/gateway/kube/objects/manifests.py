@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from gateway.kube.objects.core import ConfigMap, EndpointSlice, Namespace, Pod, Service
+from gateway.kube.objects.core import ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service
 from gateway.kube.objects.gateway_api import Gateway, HTTPRoute, ReferenceGrant
 from gateway.kube.objects.inference import InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool
 from gateway.kube.objects.istio import DestinationRule
@@ -26,6 +26,7 @@ Parsed = (
     | Pod
     | Service
     | ConfigMap
+    | Secret
     | DestinationRule
     | AccessPolicy
 )
@@ -47,6 +48,7 @@ class Manifests:
     pods: Mapping[ObjectName, Pod] = field(default_factory=dict)
     services: Mapping[ObjectName, Service] = field(default_factory=dict)
     config_maps: Mapping[ObjectName, ConfigMap] = field(default_factory=dict)
+    secrets: Mapping[ObjectName, Secret] = field(default_factory=dict)
     destination_rules: Mapping[ObjectName, DestinationRule] = field(default_factory=dict)
     policies: Mapping[ObjectName, AccessPolicy] = field(default_factory=dict)  # by a name that holds the kind
     slice_index: Labelled[EndpointSlice] = field(init=False, repr=False, compare=False)
@@ -74,6 +76,7 @@ _FIELDS: Final[Mapping[type, str]] = MappingProxyType({
     Pod: "pods",
     Service: "services",
     ConfigMap: "config_maps",
+    Secret: "secrets",
     DestinationRule: "destination_rules",
     AccessPolicy: "policies",
 })  # fmt: skip

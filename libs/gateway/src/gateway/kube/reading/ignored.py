@@ -42,7 +42,6 @@ IGNORED_KINDS: Final = frozenset(
         "ResourceQuota",
         "Role",
         "RoleBinding",
-        "Secret",
         "ServiceAccount",
         "ServiceMonitor",
         "StatefulSet",

@@ -30,6 +30,7 @@ from gateway.kube.reading.objectives import legacy_model, model_rewrite, objecti
 from gateway.kube.reading.pods import pod
 from gateway.kube.reading.pools import pool_v1, pool_v1alpha2
 from gateway.kube.reading.routes import http_route
+from gateway.kube.reading.secrets import secret
 from gateway.kube.reading.services import service
 from gateway.kube.reading.slices import endpoint_slice
 from gateway.schema.fields import Fields
@@ -38,6 +39,7 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     ("", "ConfigMap"): config_map,
     ("", "Namespace"): lambda meta, _top: Namespace(meta),
     ("", "Pod"): pod,
+    ("", "Secret"): secret,
     ("", "Service"): service,
     (DISCOVERY_GROUP, "EndpointSlice"): endpoint_slice,
     (GATEWAY_GROUP, "Gateway"): gateway,

@@ -7,7 +7,7 @@ from controlplane.options import Options
 from controlplane.plan.lifting import Lift
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Port
-from controlplane.xds.resources import cors, names, picker_filters, usage
+from controlplane.xds.resources import cors, names, picker_filters, secrets, usage
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.scripts import script
@@ -44,10 +44,27 @@ def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Option
         name=name,
         address={"socket_address": {"address": options.listen_address, "port_value": port.bound}},
         per_connection_buffer_limit_bytes=CONNECTION_BUFFER_BYTES,
-        filter_chains=[
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
+        **_chains(port, manager, options),
     )
+
+
+def _chains(port: Port, manager: Tree, options: Options) -> Tree:
+    """One chain of filters for plaintext; with TLS one for each server name, all with the same routes."""
+    filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
+    if not port.tls:
+        return {"filter_chains": [{"filters": filters}]}
+    inspector = typed("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector")
+    return {
+        "listener_filters": [{"name": "envoy.filters.listener.tls_inspector", "typed_config": inspector}],
+        "filter_chains": [
+            {
+                **({"filter_chain_match": {"server_names": [host.hostname]}} if host.hostname else {}),
+                "filters": filters,
+                "transport_socket": secrets.socket(host, options),
+            }
+            for host in port.tls
+        ],
+    }
 
 
 def _client_facing(options: Options) -> Tree:

@@ -62,6 +62,10 @@ def picker_http_cluster(picker: Picker) -> str:
     return f"epp-http_{picker.service.namespace}_{picker.service.name}_{picker.http_port}"
 
 
+def secret(secret: ObjectName) -> str:
+    return f"secret_{secret.namespace}_{secret.name}"
+
+
 def listener(port: int) -> str:
     return f"listener_{port}"
 

@@ -11,7 +11,7 @@ from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree
 
 # A type of which every resource is a file of its own, and the folder of those files.
-FOLDERS: Final = MappingProxyType({names.ENDPOINTS_TYPE: "eds", names.ROUTES_TYPE: "rds"})
+FOLDERS: Final = MappingProxyType({names.SECRET_TYPE: "sds", names.ENDPOINTS_TYPE: "eds", names.ROUTES_TYPE: "rds"})
 
 
 def path(type_name: str, name: str) -> str:

@@ -1,0 +1,85 @@
+"""HTTPS listeners on a real Envoy: certificates by server name, taken over anew when their Secret changes."""
+
+import asyncio
+import base64
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from controlplane.options import PickerTransport
+from tests.conftest import required
+from tests.contract.envoy.conftest import Bed, MakeBed
+from tests.contract.envoy.fakes import HOST
+
+pytestmark = [
+    pytest.mark.envoy,
+    pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"]),
+]
+
+LISTENER = "{name: %s, port: 80, protocol: HTTPS, hostname: %s, tls: {certificateRefs: [{name: %s}]}}"
+GATEWAY = (
+    "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gateway}\n"
+    f"spec: {{gatewayClassName: c, listeners: [{LISTENER % ('a', 'a.example', 'a')}, "
+    f"{LISTENER % ('w', repr('*.example.org'), 'w')}]}}\n"
+)
+
+
+def made(folder: Path, name: str, serial: int) -> tuple[bytes, bytes]:
+    """A self-signed certificate for a name, and its key."""
+    binary = shutil.which("openssl")
+    required("openssl", binary, install="apt-get install openssl")
+    key, chain = folder / f"{serial}.key", folder / f"{serial}.crt"
+    subprocess.run(
+        [
+            *(str(binary), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", str(key), "-out", str(chain), "-days", "2", "-subj", f"/CN={name}"),
+            *("-addext", f"subjectAltName=DNS:{name}", "-set_serial", str(serial)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return chain.read_bytes(), key.read_bytes()
+
+
+def secret(name: str, chain: bytes, key: bytes) -> str:
+    shown = {"tls.crt": base64.b64encode(chain).decode(), "tls.key": base64.b64encode(key).decode()}
+    return f"---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\ntype: kubernetes.io/tls\ndata: {shown}\n"
+
+
+async def served(bed: Bed, name: str, chain: bytes) -> int:
+    """The status of a request to a host whose certificate must be this one."""
+    context = ssl.create_default_context(cadata=chain.decode())
+    url = f"https://{HOST}:{bed.gateway.port}/v1/completions"
+    sent: Any = {"json": {"model": "open"}, "headers": {"host": name}, "ssl": context, "server_hostname": name}
+    async with aiohttp.ClientSession() as session, session.post(url, **sent) as answer:  # a connection of its own
+        return answer.status
+
+
+async def test_each_host_has_its_certificate_and_a_new_one_is_taken_over(make_bed: MakeBed, tmp_path: Path) -> None:
+    first, wild, second = (
+        made(tmp_path, name, serial) for serial, name in enumerate(("a.example", "*.example.org", "a.example"), 1)
+    )
+    async with make_bed(gateway=GATEWAY, secrets=secret("a", *first) + secret("w", *wild)) as bed:
+        bed.pick(bed.one)
+        assert await served(bed, "a.example", first[0]) == 200
+        assert await served(bed, "b.example.org", wild[0]) == 200
+        with pytest.raises(aiohttp.ClientError):
+            await served(bed, "other.example", first[0])
+
+        await bed.gateway.apply(secrets=secret("a", *second) + secret("w", *wild))
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    assert await served(bed, "a.example", second[0]) == 200
+                    break
+                except aiohttp.ClientConnectorCertificateError:
+                    await asyncio.sleep(0.05)
+        assert await served(bed, "b.example.org", wild[0]) == 200
+
+    mode = (tmp_path / "xds" / "sds" / "secret_default_a.json").stat().st_mode
+    assert mode & 0o007 == 0, "others may not read the key"
