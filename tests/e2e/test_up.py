@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
-from processes.plan import HOST
+from processes.plan import HOST, Ports
 from processes.sweep import members
 from tests.conftest import free_ports
 from tests.e2e.stack import wait_until
@@ -40,13 +41,13 @@ def up(root: Path, envoy_binary: Path) -> Iterator[subprocess.Popen[str]]:
 def announced(process: "subprocess.Popen[str]") -> str:
     """What was printed up to the line that says how to stop."""
     assert process.stdout is not None
-    said = []
+    printed = []
     for line in process.stdout:
-        said.append(line)
+        printed.append(line)
         if "make down" in line:
-            return "".join(said)
+            return "".join(printed)
     assert process.stderr is not None
-    raise AssertionError("".join(said) + process.stderr.read())
+    raise AssertionError("".join(printed) + process.stderr.read())
 
 
 def url_in(text: str) -> str:
@@ -80,6 +81,66 @@ def test_make_down_stops_it_from_another_terminal(up: "subprocess.Popen[str]", r
     assert (down.returncode, down.stdout.strip()) == (0, "stopped")
     assert up.wait(40) == 0
     assert members(root / ".run") == frozenset()
+
+
+@contextmanager
+def held_stream(url: str) -> Iterator[Iterator[str]]:
+    """The lines of a stream that does not end before `release`."""
+    body = chat("phi-4-mini-instruct", stream=True, max_tokens=20, ignore_eos=True)
+    servers = [f"http://{HOST}:{port}/admin/faults" for port in Ports().simulators]
+    for server in servers:
+        httpx.post(server, json={"hold": {"after_tokens": 2}}).raise_for_status()
+    with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as response:
+        lines = response.iter_lines()
+        next(lines)
+        yield lines
+
+
+def release() -> None:
+    """Let held streams go on. The stack may end as soon as the last one has."""
+    for port in Ports().simulators:
+        with suppress(httpx.ConnectError):
+            httpx.delete(f"http://{HOST}:{port}/admin/faults").raise_for_status()
+
+
+def test_make_down_lets_a_stream_finish_and_refuses_new_requests(up: "subprocess.Popen[str]", root: Path) -> None:
+    url = url_in(announced(up))
+    with (
+        held_stream(url) as lines,
+        subprocess.Popen([str(root / ".venv/bin/pointsman-down")], stdout=subprocess.PIPE, text=True) as down,
+    ):
+        wait_until(lambda: is_refused(url), 20)
+        assert down.poll() is None
+        release()
+        rest = list(lines)
+        printed, _ = down.communicate(timeout=60)
+
+    assert "data: [DONE]" in rest
+    assert printed.strip() == "stopped"
+    assert up.wait(40) == 0
+    assert members(root / ".run") == frozenset()
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_stream(up: "subprocess.Popen[str]", root: Path) -> None:
+    url = url_in(announced(up))
+    with held_stream(url) as lines:
+        up.send_signal(signal.SIGINT)
+        wait_until(lambda: is_refused(url), 20)
+        assert up.poll() is None
+        up.send_signal(signal.SIGINT)
+
+        assert up.wait(40) == 0
+        with pytest.raises(httpx.HTTPError):
+            list(lines)
+
+
+def is_refused(url: str) -> bool:
+    """Whether the gateway takes no new connection."""
+    try:
+        httpx.get(url, timeout=5)
+    except httpx.ConnectError:
+        return True
+    return False
 
 
 def test_a_crash_of_one_process_stops_all_and_says_which(up: "subprocess.Popen[str]", root: Path) -> None:

@@ -1,19 +1,41 @@
 """`make down`: stop the run of this checkout, from whichever terminal, also when its runner is long dead.
 
-The runner is a process of its run like the others, so that ending the run ends it too.
+The runner comes first, since it lets answers in flight finish; what is left of the run is ended after it.
 """
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
-from processes.sweep import sweep
+from processes.drain import DRAIN_SECONDS
+from processes.sweep import GRACE_SECONDS, members, sweep
+
+RUNNER_SECONDS = DRAIN_SECONDS + 2 * GRACE_SECONDS  # it drains, ends honcho, and sweeps
 
 
 def main() -> int:
-    """End every process of the run."""
-    ended = sweep(Path(__file__).resolve().parents[4] / ".run")
+    """End the runner, then every other process of the run."""
+    run = Path(__file__).resolve().parents[4] / ".run"
+    ended = sum((_end_runner(run), sweep(run)))
     print("stopped" if ended else "nothing was running")  # noqa: T201 - this is a command
     return 0
+
+
+def _end_runner(run: Path) -> int:
+    """Ask the runner to end, and wait; the number of runners there were."""
+    try:
+        runner = int((run / "lock").read_text())
+    except (OSError, ValueError):
+        return 0
+    if runner not in members(run):  # it is dead, and the number may be a stranger's
+        return 0
+    os.kill(runner, signal.SIGTERM)
+    deadline = time.monotonic() + RUNNER_SECONDS
+    while runner in members(run) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return 1
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 honcho starts the processes, gathers their output, and ends all of them when one ends; this module never starts a
 service itself. It adds what honcho lacks: checks before the start, readiness, one run at a time (a lock on the run's
-folder), and the end of processes that a killed runner left behind.
+folder), answers that are finished before the end, and the end of processes that a killed runner left behind.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from processes.drain import drain
 from processes.plan import HOST, Layout, Ports, Process, Settings, processes
 from processes.preflight import StartError, check
 from processes.sweep import RUN_VARIABLE, sweep
@@ -63,6 +64,8 @@ def _serve(settings: Settings) -> int:
             while runner.poll() is None and not stop.requested:
                 time.sleep(0.2)
         crashed = not stop.requested
+        if stop.requested:
+            drain(settings.ports, lambda: runner.poll() is not None or stop.is_hurried)
     finally:
         _end(runner)
         sweep(run)
@@ -100,15 +103,25 @@ def _command(process: Process) -> str:
 
 
 class _Stop:
-    """Whether a person (Ctrl-C) or `make down` (SIGTERM) requested the end."""
+    """Requests to end: a person's (Ctrl-C, twice in a hurry) or `make down`'s (SIGTERM)."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self._requests = 0
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._request)
 
+    @property
+    def requested(self) -> bool:
+        """Whether the run shall end."""
+        return self._requests > 0
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether it shall end without waiting for answers in flight."""
+        return self._requests > 1
+
     def _request(self, _number: int, _frame: FrameType | None) -> None:
-        self.requested = True
+        self._requests += 1
 
 
 def _wait_until_ready(settings: Settings, runner: "subprocess.Popen[bytes]", stop: _Stop) -> str | None:
@@ -185,7 +198,7 @@ Pointsman is up: {url}
   ports
 {listing}
   logs   {log}
-  stop   Ctrl-C here, or 'make down'
+  stop   Ctrl-C here, or 'make down'; a second Ctrl-C does not wait for answers in flight
 """
 
 
