@@ -1,4 +1,4 @@
-"""docs/plugins.md is what `epp plugins` prints."""
+"""docs/plugins.md begins with what `epp plugins` prints."""
 
 from pathlib import Path
 
@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_the_page_is_current() -> None:
-    assert (ROOT / "docs/plugins.md").read_text().strip() == describe_plugins().strip()
+    printed = (ROOT / "docs/plugins.md").read_text().partition("<!--")[0]
+    assert printed.strip() == describe_plugins().strip()
 
 
 def test_every_type_stands_on_it_with_a_sentence() -> None:

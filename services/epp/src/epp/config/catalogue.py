@@ -10,6 +10,7 @@ from typing import Any
 
 from epp.config import engines
 from epp.scheduling import filters, gate, handlers, pickers, producers, saturation, scorers, sessions
+from epp.scheduling.roles import Roles
 
 GIE = "inference.networking.x-k8s.io/v1alpha1"
 LLM_D = "llm-d.ai/v1alpha1"
@@ -31,6 +32,12 @@ class PluginType:
     part: str
     defaults: Mapping[str, Mapping[str, object]] = field(default_factory=lambda: NO_DEFAULTS)
     aliases: tuple[str, ...] = ()
+    reads_prefix: bool = False  # its answers depend on matches
+
+    @property
+    def roles(self) -> Roles:
+        """The roles that its part names."""
+        return frozenset(self.part.split(", "))
 
 
 # Both upstreams have this type, with different defaults.
@@ -45,7 +52,7 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "single-profile-handler": PluginType(handlers.SingleProfileHandler, "profile handler"),
     "header-profile-handler": PluginType(handlers.HeaderProfileHandler, "profile handler"),
     "disagg-profile-handler": PluginType(handlers.DisaggProfileHandler, "profile handler"),
-    "prefix-based-pd-decider": PluginType(handlers.PrefixBasedPdDecider, "decider"),
+    "prefix-based-pd-decider": PluginType(handlers.PrefixBasedPdDecider, "decider", reads_prefix=True),
     "always-disagg-pd-decider": PluginType(handlers.AlwaysDisaggPdDecider, "decider"),
     "always-disagg-multimodal-decider": PluginType(handlers.AlwaysDisaggMultimodalDecider, "decider"),
     "label-selector-filter": PluginType(filters.LabelSelectorFilter, "filter"),
@@ -53,8 +60,10 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "prefill-filter": PluginType(filters.PrefillFilter, "filter"),
     "encode-filter": PluginType(filters.EncodeFilter, "filter"),
     "utilization-filter": PluginType(filters.UtilizationFilter, "filter"),
-    "prefix-cache-affinity-filter": PluginType(filters.PrefixCacheAffinityFilter, "filter", _GIE_AFFINITY),
-    "affinity-gate": PluginType(gate.AffinityGate, "filter"),
+    "prefix-cache-affinity-filter": PluginType(
+        filters.PrefixCacheAffinityFilter, "filter", _GIE_AFFINITY, reads_prefix=True
+    ),
+    "affinity-gate": PluginType(gate.AffinityGate, "filter", reads_prefix=True),
     "session-affinity-filter": PluginType(sessions.SessionAffinityFilter, "filter"),
     "endpoint-attribute-filter": PluginType(filters.EndpointAttributeFilter, "filter"),
     "header-based-testing-filter": PluginType(filters.HeaderBasedTestingFilter, "filter"),
@@ -63,15 +72,15 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "probabilistic-admitter": PluginType(saturation.ProbabilisticAdmitter, "admitter"),
     "session-affinity-scorer": PluginType(sessions.SessionAffinityScorer, "scorer"),
     "queue-scorer": PluginType(scorers.QueueScorer, "scorer"),
-    "expected-ttft-scorer": PluginType(gate.ExpectedTTFTScorer, "scorer"),
+    "expected-ttft-scorer": PluginType(gate.ExpectedTTFTScorer, "scorer", reads_prefix=True),
     "running-requests-size-scorer": PluginType(scorers.RunningRequestsSizeScorer, "scorer"),
     "kv-cache-utilization-scorer": PluginType(scorers.KVCacheUtilizationScorer, "scorer"),
-    "prefix-cache-scorer": PluginType(scorers.PrefixCacheScorer, "scorer"),
+    "prefix-cache-scorer": PluginType(scorers.PrefixCacheScorer, "scorer", reads_prefix=True),
     "lora-affinity-scorer": PluginType(scorers.LoraAffinityScorer, "scorer"),
     "load-aware-scorer": PluginType(scorers.LoadAwareScorer, "scorer"),
     "active-request-scorer": PluginType(scorers.ActiveRequestScorer, "scorer"),
-    "token-load-scorer": PluginType(scorers.TokenLoadScorer, "scorer"),
-    "no-hit-lru-scorer": PluginType(scorers.NoHitLRUScorer, "scorer"),
+    "token-load-scorer": PluginType(scorers.TokenLoadScorer, "scorer", reads_prefix=True),
+    "no-hit-lru-scorer": PluginType(scorers.NoHitLRUScorer, "scorer", reads_prefix=True),
     "context-length-aware": PluginType(scorers.ContextLengthAware, "filter, scorer"),
     "header-label-affinity-scorer": PluginType(scorers.HeaderLabelAffinityScorer, "scorer"),
     "endpoint-attribute-scorer": PluginType(scorers.EndpointAttributeScorer, "scorer"),

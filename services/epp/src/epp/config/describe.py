@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from epp.config.catalogue import GIE, KNOWN_UPSTREAM, LLM_D, PARSERS, PLUGINS, POLICIES, PluginType
 from epp.config.decode import NO_DEFAULTS, key_of
-from epp.scheduling.plugin import Admitter, Decider, Filter, Picker, ProfileHandler, SaturationDetector, Scorer
+from epp.scheduling.roles import METHODS, roles_of
 from epp.scheduling.units import Quantity, Seconds
 
 _INTRODUCTION = """\
@@ -29,16 +29,6 @@ _TYPES: Mapping[Any, str] = types.MappingProxyType({
 })  # fmt: skip
 _ORDER = ("filter", "scorer", "picker", "profile handler", "decider", "producer", "source", "extractor",
           "saturation detector", "admitter")  # fmt: skip
-# What a plugin of the user's own is follows from the methods it has.
-_PARTS: Final[Mapping[str, type[Any]]] = types.MappingProxyType({
-    "filter": Filter,
-    "scorer": Scorer,
-    "picker": Picker,
-    "profile handler": ProfileHandler,
-    "decider": Decider,
-    "saturation detector": SaturationDetector,
-    "admitter": Admitter,
-})  # fmt: skip
 NO_PLUGINS: Final[Mapping[str, type[Any]]] = types.MappingProxyType({})
 
 
@@ -64,7 +54,7 @@ def describe_plugins(own: Mapping[str, type[Any]] = NO_PLUGINS) -> str:
 
 def _describe_own(name: str, plugin: type[Any]) -> list[str]:
     try:
-        parts = [part for part, protocol in _PARTS.items() if issubclass(plugin, protocol)]
+        parts = [role for role in METHODS if role in roles_of(plugin)]
         described = _describe(name, PluginType(plugin, ""))
     except Exception as error:  # noqa: BLE001 - what a package of the user's names may be anything
         return [f"\n### {name}\n", f"Cannot be used: {error}"]

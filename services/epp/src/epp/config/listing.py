@@ -1,23 +1,23 @@
 """The plugins that a configuration lists, and the references to them in its other sections. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, Named, PluginType
 from epp.config.decode import NO_DEFAULTS, Reference, decode, default
-from epp.scheduling.plugin import Admitter, Decider, Filter, Picker, ProfileHandler, SaturationDetector, Scorer
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer
+from epp.scheduling.roles import DECIDER, NO_ROLES, Roles, roles_of
 from gateway.schema.fields import fields_of
 from gateway.schema.values import Value
 from gateway.schema.wording import nearest
 
 OWN = "own"
+PluginClass = type[Any]
 
-# What a parameter that names another plugin may name, by the part it says.
-_PARTS: Mapping[str, type[Any]] = MappingProxyType({
-    "decider": Decider,
+# What a parameter that names another plugin may name, by the part it says: one type, or all of a role.
+_TYPES: Mapping[str, type[Any]] = MappingProxyType({
     "prefix producer": ApproxPrefixCacheProducer,
     "load producer": InflightLoadProducer,
 })  # fmt: skip
@@ -25,11 +25,14 @@ _PARTS: Mapping[str, type[Any]] = MappingProxyType({
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A plugin as the file lists it."""
+    """A plugin as the file lists it. Its roles say which protocol of `epp.scheduling.plugin` it follows."""
 
     name: str
     type: str
-    plugin: object
+    plugin: Any
+    cls: PluginClass
+    roles: Roles
+    reads_prefix: bool = False
     value: Value | None = None
 
 
@@ -67,9 +70,9 @@ class Listing:
         if name in self.by_name:
             value.problem(f"another plugin is named {name!r}, too; give one of them a name of its own")
             return
-        plugin = self._make(type_, written, parameters)
-        if plugin is not None:
-            self.by_name[name] = Listed(name, type_, plugin, value)
+        listed = self._make(type_, written, parameters)
+        if listed is not None:
+            self.by_name[name] = replace(listed, name=name, value=value)
 
     def find(self, value: Value) -> Listed | None:
         """The plugin that a reference names: a listed one, or a type of which none is listed."""
@@ -79,8 +82,7 @@ class Listing:
         if reference in self.by_name:
             return self.by_name[reference]
         if reference in self._valid_types():
-            plugin = self._make(reference, value, None)
-            return None if plugin is None else Listed(reference, reference, plugin)
+            return self._make(reference, value, None)
         value.problem(f"no plugin is named {reference!r}{nearest(reference, {*self.by_name, *self._valid_types()})}")
         return None
 
@@ -92,7 +94,7 @@ class Listing:
     def check_references(self) -> None:
         """Every parameter that names another plugin names one that plays the part."""
         for value, part in self.references:
-            listed = self.referred(value) if part == "decider" else self.find(value)
+            listed = self.referred(value) if part == DECIDER else self.find(value)
             if listed is not None and not _plays(listed, part):
                 value.problem(f"{listed.name!r} ({listed.type}) is no {part}")
 
@@ -106,9 +108,13 @@ class Listing:
         kind = PLUGINS[type_]
         return default(kind.plugin, kind.defaults.get(self._api_version, NO_DEFAULTS))
 
+    def with_role(self, role: str) -> list[Listed]:
+        """Those that play a role, in the order of the file."""
+        return [listed for listed in self.by_name.values() if role in listed.roles]
+
     def only(self, cls: type[Any]) -> Any:
         """The plugin of a class of which one is enough; a second is a problem."""
-        found = [listed for listed in self.by_name.values() if isinstance(listed.plugin, cls)]
+        found = [listed for listed in self.by_name.values() if listed.cls is cls]
         for extra in found[1:]:
             if extra.value is not None:
                 extra.value.problem(f"there is a {found[0].type!r} already; one serves all profiles")
@@ -117,12 +123,11 @@ class Listing:
     def _valid_types(self) -> set[str]:
         return {*self._types, *PARSERS, *POLICIES, *KNOWN_UPSTREAM}
 
-    def _make(self, type_: str, place: Value, parameters: Value | None) -> object | None:
+    def _make(self, type_: str, place: Value, parameters: Value | None) -> Listed | None:
         if type_ in KNOWN_UPSTREAM:
             place.note(f"{type_!r} is not here yet: {KNOWN_UPSTREAM[type_]}")
-            return Named()
-        if type_ in PARSERS or type_ in POLICIES:
-            return Named()
+        if type_ in KNOWN_UPSTREAM or type_ in PARSERS or type_ in POLICIES:
+            return Listed(type_, type_, Named(), Named, NO_ROLES)
         kind = self._types.get(type_)
         if kind is None:
             place.problem(f"unknown plugin type {type_!r}{nearest(type_, self._valid_types())}")
@@ -130,22 +135,23 @@ class Listing:
         if kind.part == OWN:
             return self._make_own(type_, kind.plugin, place, parameters)
         defaults = kind.defaults.get(self._api_version, NO_DEFAULTS)
-        made: object = decode(kind.plugin, parameters, self.references, defaults=defaults, place=place)
-        return made
+        made = decode(kind.plugin, parameters, self.references, defaults=defaults, place=place)
+        return None if made is None else Listed(type_, type_, made, kind.plugin, kind.roles, kind.reads_prefix)
 
-    def _make_own(self, type_: str, plugin: type[Any], place: Value, parameters: Value | None) -> object | None:
+    def _make_own(self, type_: str, plugin: type[Any], place: Value, parameters: Value | None) -> Listed | None:
         try:
             made: object = decode(plugin, parameters, self.references, place=place)
+            roles = roles_of(plugin)
         except Exception as error:  # noqa: BLE001 - a plugin of the user's own may raise anything
             place.problem(f"{type_!r} cannot be made: {error}")
             return None
-        if not isinstance(made, Filter | Scorer | Picker | Decider | SaturationDetector | Admitter | ProfileHandler):
+        if not roles:
             place.problem(f"{type_!r} plays no part: it has none of the methods keep, score, pick, decides, …")
             return None
-        return made
+        return Listed(type_, type_, made, plugin, roles, reads_prefix=True)
 
 
 def _plays(listed: Listed, part: str) -> bool:
     if listed.type in KNOWN_UPSTREAM:
         return True
-    return POLICIES.get(listed.type) == part or (part in _PARTS and isinstance(listed.plugin, _PARTS[part]))
+    return POLICIES.get(listed.type) == part or part in listed.roles or _TYPES.get(part) is listed.cls

@@ -14,12 +14,12 @@ from epp.config.datalayer import data_layer
 from epp.config.decode import decode
 from epp.config.flowcontrol import FlowControl
 from epp.config.listing import Listing
-from epp.config.producers import affinity_of, prefix_producer, session_ids, token_headers, uses_prefix
+from epp.config.producers import affinity_of, own_producers, prefix_producer, session_ids, token_headers, uses_prefix
 from epp.config.profiles import handler_of, profiles_of
 from epp.config.scheduler import SchedulerConfig
 from epp.config.selection import parsers_of, saturation_detector
-from epp.scheduling.plugin import Admitter
 from epp.scheduling.producers import InflightLoadProducer, SessionIdProducer
+from epp.scheduling.roles import ADMITTER
 from gateway.schema.fields import Fields, fields_of
 from gateway.schema.problems import Findings, ProblemsError
 from gateway.schema.wording import nearest
@@ -51,8 +51,9 @@ def _config(top: Fields, own: Mapping[str, type[Any]], findings: Findings) -> Sc
         listing.add(value)
     flow_control: FlowControl = decode(FlowControl, top.value("flowControl"), listing.references)
     listing.check_references()
-    profiles = profiles_of(top, listing)
-    affinity = affinity_of(profiles)
+    built = profiles_of(top, listing)
+    profiles = [each.profile for each in built]
+    affinity = affinity_of(built)
     layer = data_layer(top.value("dataLayer"), listing)
     handler, detector, parsers = (
         handler_of(top, listing, profiles),
@@ -65,19 +66,20 @@ def _config(top: Fields, own: Mapping[str, type[Any]], findings: Findings) -> Sc
         profiles={profile.name: profile for profile in profiles},
         handler=handler,
         prefix=prefix_producer(listing),
-        uses_prefix=uses_prefix(listing, profiles),
+        uses_prefix=uses_prefix(listing, built),
         load=listing.only(InflightLoadProducer) or InflightLoadProducer(),
         session=listing.only(SessionIdProducer) or session_ids(affinity),
         affinity=affinity,
-        token_headers=token_headers(profiles),
+        token_headers=token_headers(built),
         detector=detector,
-        admitters=tuple(each.plugin for each in listing.by_name.values() if isinstance(each.plugin, Admitter)),
+        admitters=tuple(each.plugin for each in listing.with_role(ADMITTER)),
         metrics=layer.metrics,
         extractor=layer.extractor,
         models=layer.models,
         parsers=parsers,
         gates=gates,
         flow_control=flow_control,
+        producers=own_producers(listing),
         plugins={name: listed.plugin for name, listed in listing.by_name.items()},
         warnings=tuple(str(note) for note in findings.notes),
     )

@@ -35,7 +35,7 @@ class SchedulerConfig:
     parsers: tuple[str, ...] = (DEFAULT_PARSER,)
     gates: frozenset[str] = frozenset()
     flow_control: FlowControl = field(default_factory=FlowControl)
-    producers: tuple[Callable[[PoolId], Producer], ...] = ()
+    producers: tuple[tuple[str, Callable[[PoolId], Producer]], ...] = ()  # of the user's own, by plugin
     plugins: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

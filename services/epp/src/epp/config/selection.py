@@ -4,6 +4,7 @@ from epp.config.catalogue import KNOWN_PARSERS, PARSERS
 from epp.config.listing import Listing, plugin_reference
 from epp.config.scheduler import DEFAULT_PARSER
 from epp.scheduling.plugin import SaturationDetector
+from epp.scheduling.roles import SATURATION_DETECTOR
 from gateway.schema.fields import Fields
 from gateway.schema.values import Value
 
@@ -16,15 +17,15 @@ def saturation_detector(top: Fields, listing: Listing) -> SaturationDetector | N
             continue
         reference = plugin_reference(value)
         listed = None if reference is None else listing.referred(reference)
-        if listed is not None and isinstance(listed.plugin, SaturationDetector):
-            return listed.plugin
+        if listed is not None and SATURATION_DETECTOR in listed.roles:
+            chosen: SaturationDetector = listed.plugin
+            return chosen
         if listed is not None and reference is not None:
             reference.problem(f"{listed.name!r} ({listed.type}) is no saturation detector")
     if "utilization-detector" in listing.by_name:
-        plugin = listing.by_name["utilization-detector"].plugin
-        return plugin if isinstance(plugin, SaturationDetector) else None
-    detector = listing.default("utilization-detector")
-    assert isinstance(detector, SaturationDetector)
+        listed = listing.by_name["utilization-detector"]
+        return listed.plugin if SATURATION_DETECTOR in listed.roles else None
+    detector: SaturationDetector = listing.default("utilization-detector")
     return detector
 
 

@@ -64,8 +64,8 @@ class Picker:
         explains: bool = False,
         gate: Gate | None = None,
     ) -> None:
-        self.pools = Pools(config, observer, default_pool)
         self.decisions = DecisionLog(observer)
+        self.pools = Pools(config, observer, self.decisions.plugin_failed, default_pool)
         self._config = config
         self._random = random
         self._replica = replica

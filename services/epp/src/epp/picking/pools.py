@@ -1,12 +1,12 @@
 """All pools: what discovery, scrapes and other replicas report goes in here. Pure; the picker owns it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 from epp.config import SchedulerConfig
 from epp.datalayer.builtin import Builtin, builtin
 from epp.datalayer.events import Configured, PrefixSettings
 from epp.datalayer.pool import PoolState
-from epp.datalayer.producer import Producer, Producers
+from epp.datalayer.producer import Producers
 from epp.domain import (
     EndpointId,
     EngineMetrics,
@@ -20,6 +20,7 @@ from epp.domain import (
     ServedModel,
 )
 from epp.picking.observer import PickObserver
+from epp.picking.own_producers import Failed, own_producers
 from epp.picking.pool_report import describe_pool, list_models
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
@@ -31,11 +32,14 @@ UNKNOWN_SCRAPE_SECONDS = 1.0
 class Pools:
     """Pools by id, each with its producers, under one configuration."""
 
-    def __init__(self, config: SchedulerConfig, observer: PickObserver, default_pool: PoolId | None = None) -> None:
+    def __init__(
+        self, config: SchedulerConfig, observer: PickObserver, failed: Failed, default_pool: PoolId | None = None
+    ) -> None:
         self.states: dict[PoolId, PoolState] = {}
         self._builtin: dict[PoolId, Builtin] = {}
         self._config = config
         self._observer = observer
+        self._failed = failed
         self._default_pool = default_pool
 
     def __len__(self) -> int:
@@ -121,7 +125,7 @@ class Pools:
 
     def _add(self, id_: PoolId, spec: PoolSpec, now: float) -> None:
         known = self._builtin[id_] = builtin()
-        own: Sequence[Producer] = [make(id_) for make in self._config.producers]
+        own = own_producers(self._config.producers, id_, self._failed)
         pool = PoolState(spec, Producers((*known.in_order(), *own)), _PoolObserver(id_, self._observer))
         self.states[id_] = pool
         pool.handle(configured(self._config), now)
@@ -142,9 +146,6 @@ class _PoolObserver:
     def returned(self, endpoint: EndpointId) -> None:
         """An avoided endpoint gets traffic again."""
         self._observer.returned(self._pool, endpoint)
-
-
-ProducerMaker = Callable[[PoolId], Producer]
 
 
 def configured(config: SchedulerConfig) -> Configured:

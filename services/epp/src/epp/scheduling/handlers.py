@@ -123,16 +123,10 @@ class DisaggProfileHandler:
             return "a prefill decider has no say with stageOrder prefill-first"
         return None
 
-    def bind(self, plugins: Mapping[str, object]) -> "DisaggProfileHandler":
-        """Itself with the deciders of those names; a name that is none was reported when it was read."""
-
-        def decider(name: str) -> Decider | None:
-            found = plugins.get(name)
-            return found if isinstance(found, Decider) else None
-
-        return replace(
-            self, prefill_decider=decider(self.deciders.prefill), encode_decider=decider(self.deciders.encode)
-        )
+    def bind(self, deciders: Mapping[str, Decider]) -> "DisaggProfileHandler":
+        """The same with the deciders of those names; a name that is none was reported when it was read."""
+        find = deciders.get
+        return replace(self, prefill_decider=find(self.deciders.prefill), encode_decider=find(self.deciders.encode))
 
 
 def _decides(decider: Decider, decode: ProfileResult) -> bool:

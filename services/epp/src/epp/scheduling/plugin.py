@@ -1,20 +1,21 @@
 """What a plugin is. Pure.
 
 A plugin is a frozen value whose fields are its parameters; it keeps no state, so the same view gives the same answer.
-Which parts it can play follows from the methods it has: `keep` makes a filter, `score` a scorer, and so on. The first
-line of its docstring is what `epp plugins` prints.
+Its roles follow from the methods it has (`roles`): `keep` makes a filter, `score` a scorer, and so on. What has state
+is a producer: one for each pool, made by a plugin. The first line of a plugin's docstring is what `epp plugins` prints.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
+from epp.datalayer.producer import Producer
+from epp.domain import PoolId
 from epp.scheduling.view import SchedulingView
 from gateway.wire.errors import Rejection
 
 
-@runtime_checkable
 class Filter(Protocol):
     """Keeps some candidates."""
 
@@ -22,7 +23,6 @@ class Filter(Protocol):
         """One answer per candidate."""
 
 
-@runtime_checkable
 class Scorer(Protocol):
     """Rates candidates."""
 
@@ -30,7 +30,6 @@ class Scorer(Protocol):
         """One figure per candidate, 0 worst to 1 best; anything outside is clamped."""
 
 
-@runtime_checkable
 class Picker(Protocol):
     """Chooses by score."""
 
@@ -38,7 +37,6 @@ class Picker(Protocol):
         """Positions of the chosen candidates, first choice first, at least one."""
 
 
-@runtime_checkable
 class Decider(Protocol):
     """Says whether a request is worth a leg of its own."""
 
@@ -46,7 +44,6 @@ class Decider(Protocol):
         """Asked with the candidate that was chosen for decoding."""
 
 
-@runtime_checkable
 class SaturationDetector(Protocol):
     """Measures how full a pool is."""
 
@@ -54,7 +51,6 @@ class SaturationDetector(Protocol):
         """1.0 and above is saturated."""
 
 
-@runtime_checkable
 class Admitter(Protocol):
     """May refuse a request."""
 
@@ -62,7 +58,6 @@ class Admitter(Protocol):
         """False makes the answer 429."""
 
 
-@runtime_checkable
 class ProfileHandler(Protocol):
     """Chooses which profiles run, and what their results mean."""
 
@@ -71,6 +66,13 @@ class ProfileHandler(Protocol):
 
     def check(self, profiles: Sequence[str]) -> str | None:
         """What is wrong with these profiles for this handler; None if nothing."""
+
+
+class ProducerPlugin(Protocol):
+    """Brings a producer."""
+
+    def producer(self, pool: PoolId) -> Producer:
+        """A new producer for one pool; its columns are read by their names, with `view.column`."""
 
 
 class Trace(Protocol):
