@@ -269,14 +269,21 @@ def test_the_api_version_chooses_between_different_defaults() -> None:
     plugins = f"kind: EndpointPickerConfig\nplugins: [{listed}]\n"
     gie = parse_config(f"apiVersion: {GIE}\n{plugins}", "x")
     llm_d = parse_config(f"apiVersion: {LLM_D}\n{plugins}", "x")
-    assert (gie.prefix.block_tokens(16), gie.prefix.max_blocks(16)) == (16, 256)
-    assert (llm_d.prefix.block_tokens(16), llm_d.prefix.max_blocks(64)) == (64, 2048)
+    assert (gie.prefix.block_tokens(16), gie.prefix.max_blocks(16)) == (16, 16_384)
+    assert (llm_d.prefix.block_tokens(16), llm_d.prefix.max_blocks(64)) == (64, 16_384)
     affinity = [config.plugins["prefix-cache-affinity-filter"] for config in (gie, llm_d)]
     assert all(isinstance(each, PrefixCacheAffinityFilter) for each in affinity)
     assert [each.max_ttft_penalty_ms for each in affinity if isinstance(each, PrefixCacheAffinityFilter)] == [
         5000,
         18000,
     ]
+
+
+def test_lines_of_an_operator_leave_the_prompt() -> None:
+    config = parse_config(
+        HEAD + 'plugins: [{type: approx-prefix-cache-producer, parameters: {volatileLines: ["Current time:"]}}]\n', "x"
+    )
+    assert config.prefix.volatile_lines == ("Current time:",)
 
 
 def test_prefix_parameters_on_the_scorer_are_honoured() -> None:

@@ -25,6 +25,7 @@ def problems(text: str) -> list[str]:
         ("plugins:\n- type: max-score-picker\n  parameters:\n    maxNumOfEndpoints: two\n", "epp.yaml:6: plugins[0].parameters.maxNumOfEndpoints: expected a whole number, got 'two'"),
         ("plugins:\n- {type: max-score-picker, parameters: {maxNumOfEndpoints: 0}}\n", "epp.yaml:4: plugins[0].parameters.maxNumOfEndpoints: expected at least 1, got 0"),
         ("plugins:\n- {type: queue-scorer}\n- {type: queue-scorer}\n", "epp.yaml:5: plugins[1]: another plugin is named 'queue-scorer', too; give one of them a name of its own"),
+        ("plugins:\n- {type: approx-prefix-cache-producer, parameters: {volatileLines: [x]}}\n", "epp.yaml:4: plugins[0].parameters: volatileLines: the beginning of a line has 3 to 200 characters, all of one line"),
         ("featureGates: [flowControll]\n", "epp.yaml:3: featureGates[0]: unknown feature gate 'flowControll'; did you mean 'flowControl'?"),
         ("featureGates: [flowControl=maybe]\n", "epp.yaml:3: featureGates[0]: expected flowControl=true or flowControl=false, got 'maybe'"),
         ("plugins: [{type: queue-scorer}]\nschedulingProfiles:\n- name: default\n  plugins:\n  - {pluginRef: kueue-scorer}\n", "epp.yaml:7: schedulingProfiles[0].plugins[0].pluginRef: no plugin is named 'kueue-scorer'; did you mean 'queue-scorer'?"),

@@ -41,7 +41,7 @@ class PluginType:
 
 
 # Both upstreams have this type, with different defaults.
-_GIE_PREFIX = {"max_prefix_blocks_to_match": 256, "max_prefix_tokens_to_match": 0, "minimum_block_tokens": 1}
+_GIE_PREFIX = {"max_prefix_blocks_to_match": 16_384, "max_prefix_tokens_to_match": 0, "minimum_block_tokens": 1}
 _GIE_ONLY = MappingProxyType({GIE: MappingProxyType(_GIE_PREFIX)})
 
 _GIE_AFFINITY = MappingProxyType({

@@ -4,7 +4,6 @@ A transport's request becomes a prompt with its pool, priority, objective, rewri
 The block size is a setting of the pool; no endpoint's state is read, so that a request may wait and lose nothing.
 """
 
-from collections.abc import Mapping
 from random import Random
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ from epp.picking.objectives import priority_of, target_of
 from epp.prompts import parsing
 from epp.prompts.request import InferenceRequest
 from epp.prompts.writer import BYTES_PER_TOKEN
-from epp.scheduling.sessions import SESSION_HEADER
 from gateway.wire import protocol
 from gateway.wire.errors import Rejection
 
@@ -45,7 +43,7 @@ class Prepared(NamedTuple):
 
 def parse(request: Request, config: SchedulerConfig) -> InferenceRequest | Rejection:
     """Read the body."""
-    return parsing.parse(request, is_opaque=config.is_opaque)
+    return parsing.parse(request, is_opaque=config.is_opaque, volatile_lines=config.prefix.volatile_lines)
 
 
 def prepare(
@@ -63,7 +61,7 @@ def prepare(
     if (priority, target) != (parsed.priority, parsed.target_model):
         parsed = parsed.routed(priority, target)
     blocks = blocks_of(parsed, block_tokens, config)
-    return Prepared(request, parsed, spec, blocks, block_tokens, session_of(parsed.headers, config))
+    return Prepared(request, parsed, spec, blocks, block_tokens, session_of(parsed, config))
 
 
 def with_blocks(prepared: Prepared, block_tokens: int, config: SchedulerConfig) -> Prepared:
@@ -83,9 +81,15 @@ def blocks_of(parsed: InferenceRequest, block_tokens: int, config: SchedulerConf
     return chain(parsed.canonical, seed, block_tokens * BYTES_PER_TOKEN, most)
 
 
-def session_of(headers: Mapping[str, str], config: SchedulerConfig) -> str | None:
-    """The session id to bind by; None where sessions are not bound by id."""
+def session_of(parsed: InferenceRequest, config: SchedulerConfig) -> str | None:
+    """The session id to bind by; None where sessions are not bound by id.
+
+    Where the configuration does not say which header holds it, it is what the client sends without being asked.
+    """
     affinity, producer = config.affinity, config.session
     if affinity is None or affinity.strategy != "session_id":
         return None
-    return headers.get(SESSION_HEADER) if producer is None else producer.session(headers)
+    if producer is not None:
+        return producer.session(parsed.headers)
+    found = parsed.session()
+    return None if found is None else found.id

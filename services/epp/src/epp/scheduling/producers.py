@@ -6,6 +6,7 @@ The picker and the scraper act on them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from epp.prompts.volatile import problem
 from epp.scheduling.plugin import parameter
 
 SESSION_HEADER = "x-session-id"
@@ -21,7 +22,7 @@ class ApproxPrefixCacheProducer:
     block_size_tokens: int = parameter(16, "tokens per block, where the engine does not say", unit="tokens", minimum=1)
     max_prefix_blocks_to_match: int = parameter(2048, "longer prompts match by their start", unit="blocks", minimum=1)
     max_prefix_tokens_to_match: int = parameter(
-        131_072, "wins over the limit in blocks; 0 is none", unit="tokens", minimum=0
+        1_048_576, "wins over the limit in blocks; 0 is none; no engine has a longer context", unit="tokens", minimum=0
     )
     lru_capacity_per_server: int = parameter(
         31_250, "blocks an endpoint holds, where the engine does not say or autoTune is off", unit="blocks", minimum=1
@@ -31,6 +32,14 @@ class ApproxPrefixCacheProducer:
     minimum_block_tokens: int = parameter(
         64, "smaller blocks cost time and memory without finding more", unit="tokens", minimum=1
     )
+    volatile_lines: tuple[str, ...] = parameter(
+        (), "beginnings of lines that are no part of a prompt, beside Claude Code's billing line; compared literally"
+    )
+
+    def problem(self) -> str | None:
+        """Lists of lines are bounded: each is one search through every prompt."""
+        found = problem(self.volatile_lines)
+        return None if found is None else f"volatileLines: {found}"
 
     def block_tokens(self, scraped: int | None) -> int:
         """Tokens per block, given what the engine says."""
@@ -83,7 +92,7 @@ class TokenProducer:
     def warning(self) -> str | None:
         """Upstream's estimate has settings for media."""
         plain = self.estimate in (None, "nothing")
-        return None if plain else "the settings of estimate have no effect: media count as a few tokens"
+        return None if plain else "the settings of estimate have no effect: media count by size and family"
 
 
 @dataclass(frozen=True, slots=True)

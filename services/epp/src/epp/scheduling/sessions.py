@@ -59,7 +59,9 @@ class SessionSource:
 class SessionIdConfig:
     """How sessions are known by their ids."""
 
-    sources: tuple[SessionSource, ...] = parameter((), "headers tried in order; without any, x-session-id")
+    sources: tuple[SessionSource, ...] = parameter(
+        (), "headers tried in order; without any, what clients send (docs/scheduling.md)"
+    )
     eviction_ttl_seconds: float = parameter(300.0, "how long an unused session stays bound", unit="seconds", above=0)
     eviction_sweep_seconds: float = parameter(10.0, "ignored: sessions expire every second", ignored=True)
 
