@@ -176,13 +176,13 @@ async def test_a_held_answer_that_is_not_streamed_comes_when_the_test_lets_it(se
     async with serve(*ADMIN) as server:
         await put(server, hold={})
         async with asyncio.TaskGroup() as tasks:
-            asked = tasks.create_task(ask(server))
+            answering = tasks.create_task(ask(server))
             await asyncio.sleep(0.2)
-            assert not asked.done()
+            assert not answering.done()
             async with server.http.delete(f"{server.url}/admin/faults"):
                 pass
 
-        assert asked.result().status == 200
+        assert answering.result().status == 200
 
 
 async def test_an_answer_that_is_no_longer_than_the_hold_passes(serve):
@@ -258,16 +258,16 @@ async def test_a_frozen_engine_answers_health_and_metrics_and_counts_no_step(ser
         await put(server, frozen=True)
         before = await get("/metrics")
         async with asyncio.TaskGroup() as tasks:
-            asked = tasks.create_task(ask(server))
+            answering = tasks.create_task(ask(server))
             await asyncio.sleep(0.3)
             await get("/health")
             after = await get("/metrics")
-            assert not asked.done()
+            assert not answering.done()
             await put(server, frozen=None)
 
         assert engines(before) == engines(after)
         assert "vllm:iteration_tokens_total_count" in before
-        assert asked.result().status == 200
+        assert answering.result().status == 200
         assert server.is_empty()
 
 

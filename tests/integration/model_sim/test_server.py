@@ -97,12 +97,12 @@ async def test_usage_in_streams_only_when_asked_or_forced(serve):
             plain = await events(response)
         options = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
         async with server.http.post(f"{server.url}/v1/chat/completions", json={**stream, **options}) as response:
-            asked = await events(response)
+            requested = await events(response)
         async with forced.http.post(f"{forced.url}/v1/chat/completions", json=stream) as response:
             always = await events(response)
 
     assert all("usage" not in event for event in plain)
-    assert [event["usage"]["completion_tokens"] for event in asked][-2:] == [8, 8]
+    assert [event["usage"]["completion_tokens"] for event in requested][-2:] == [8, 8]
     assert always[-1]["usage"]["completion_tokens"] == 8
 
 
@@ -412,8 +412,12 @@ async def test_a_follow_up_finds_the_conversation_in_the_cache(serve):
     async with serve("--enable-prompt-tokens-details", "--block-size", "4") as server:
         question = {"role": "user", "content": "Tell me about queues and what they are for."}
         first = await server.chat(messages=[question], max_tokens=60)
-        said = first["choices"][0]["message"]
-        follow_up = [question, {"role": "assistant", "content": said["content"]}, {"role": "user", "content": "More."}]
+        answer = first["choices"][0]["message"]
+        follow_up = [
+            question,
+            {"role": "assistant", "content": answer["content"]},
+            {"role": "user", "content": "More."},
+        ]
         second = await server.chat(messages=follow_up)
 
         cached = second["usage"]["prompt_tokens_details"]["cached_tokens"]

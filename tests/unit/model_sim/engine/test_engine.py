@@ -290,7 +290,7 @@ def test_aborting_a_waiting_or_unknown_request_is_immediate_or_nothing():
     sim.submit(request("b"), 0.0)
     sim.step(0.0)
     sim.abort("b", 0.001)
-    sim.abort("never heard of", 0.001)
+    sim.abort("unknown", 0.001)
 
     assert sim.snapshot().waiting == 0
     assert ends(sim.step(FOREVER))["a"].output_tokens == 3

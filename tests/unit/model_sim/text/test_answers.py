@@ -21,10 +21,10 @@ def say(seed: int = 0, **sampling: Any) -> answers.Answer:
 
 
 def test_natural_answers_end_with_a_sentence_and_vary_in_length() -> None:
-    said = [say(seed) for seed in range(200)]
-    lengths = sorted(len(answer.tokens) for answer in said)
+    many = [say(seed) for seed in range(200)]
+    lengths = sorted(len(answer.tokens) for answer in many)
 
-    assert all(answer.finish_reason == "stop" and answer.text.endswith(".") for answer in said)
+    assert all(answer.finish_reason == "stop" and answer.text.endswith(".") for answer in many)
     assert 100 < lengths[100] < 180
     assert lengths[-1] > 2 * lengths[100]
 

@@ -14,7 +14,9 @@ from model_sim.text.tokenizer import Tokenizer
 MAX_CHOICES = 64
 """`n` times the number of prompts: more would be a client's mistake or an attack."""
 MAX_LOGPROBS = 20
+"""vLLM's default for `--max-logprobs`."""
 MAX_STOP_STRINGS = 64
+"""Each one is searched for in the whole answer."""
 
 
 _RANGES = (

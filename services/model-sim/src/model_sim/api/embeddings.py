@@ -13,6 +13,7 @@ from model_sim.text.tokenizer import Tokenizer
 
 DEFAULT_DIMENSIONS = 384
 MAX_DIMENSIONS = 16384
+"""Above any embedding model; each dimension is a number in the answer."""
 
 
 def embed(body: Body, tokenizer: Tokenizer, max_model_len: int) -> tuple[list[dict[str, Any]], int]:

@@ -18,6 +18,7 @@ Body = Mapping[str, Any]
 SHOWN_CHARACTERS = 60
 """An error quotes no more than this of a client's value."""
 MAX_INTEGER = 2**63 - 1
+"""The engine's counters and vLLM's are 64-bit."""
 MAX_DIGITS = 64
 """Text longer than this is no number that a request needs, and long ones are slow to convert."""
 _TRUE = frozenset(("true", "1", "on", "t", "y", "yes"))

@@ -23,6 +23,7 @@ MAX_DATA_PARALLEL_SIZE = 64
 MAX_FLEET = 1000
 """Servers of one process, each with a port of its own."""
 DEFAULT_MAX_MODEL_LEN = 131072
+"""The context of the models that the profiles stand for."""
 
 
 @dataclass(frozen=True, slots=True)

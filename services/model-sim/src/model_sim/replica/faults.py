@@ -28,9 +28,11 @@ from model_sim.exposition.vllm import OVERRIDABLE
 
 METRICS_MODES = ("slow", "stale", "malformed", "error")
 MAX_DELAY_SECONDS = 3600.0
+"""An hour: longer than any test or time limit."""
 MIN_SPEED = 0.001
 """A thousandth of the profile's speed: slower than any engine that still works."""
 MAX_SPEED = 1000.0
+"""Faster than any answer can be sent."""
 PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "error": ("status", "retry_after", "message"),
     "reset": (),

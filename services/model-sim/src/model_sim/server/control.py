@@ -15,6 +15,7 @@ from model_sim.server import replies
 from model_sim.server.replies import SIMULATOR
 
 UNLOAD_POLL_SECONDS = 0.005
+"""About one step of an engine: a request leaves when a step ends."""
 
 
 def add_routes(router: web.UrlDispatcher, settings: Settings) -> None:

@@ -16,6 +16,7 @@ SIMULATOR = web.AppKey("simulator", Simulator)
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A prompt of a million tokens is 5 MB; images come inline. Beyond this: 413."""
 MAX_REQUEST_ID_LENGTH = 256
+"""Ids are echoed and kept for each choice; a longer one is replaced."""
 JSON = {"Content-Type": "application/json"}
 
 

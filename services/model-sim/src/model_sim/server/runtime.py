@@ -17,6 +17,7 @@ from model_sim.text.corpus import Corpus
 from model_sim.text.tokenizer import BuiltinTokenizer, Tokenizer
 
 DRAIN_POLL_SECONDS = 0.02
+"""Short beside an answer, and rare enough to cost nothing."""
 BACKLOG = 1024
 """A load test opens hundreds of connections at once."""
 
