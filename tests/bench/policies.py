@@ -66,7 +66,7 @@ def _pointsman(config: SchedulerConfig) -> PolicyMaker:
 
 def policies() -> Mapping[str, PolicyMaker]:
     """All that are compared, ours last."""
-    path = ROOT / "config" / "demo" / "epp.yaml"
+    path = ROOT / "config" / "examples" / "queue-kv-prefix.yaml"
     return {
         "round-robin": lambda profile, workload, engines, seed: RoundRobin(engines),
         "least-request": lambda profile, workload, engines, seed: LeastRequest(engines, Random(f"least {seed}")),

@@ -74,7 +74,7 @@ class Setting:
 
 def plans() -> Mapping[str, Plan]:
     """The same four as in the lab."""
-    seed = (ROOT / "config" / "demo" / "epp.yaml").read_text(encoding="utf-8")
+    seed = (ROOT / "config" / "examples" / "queue-kv-prefix.yaml").read_text(encoding="utf-8")
     return {
         "round-robin": Plan(OBEDIENT_TEXT, is_told=True),
         "least-request": Plan(seed, has_picker=False),

@@ -47,17 +47,17 @@ def port_of(pod: str, stack: Stack) -> int:
 
 
 @pytest.mark.usefixtures("honest_metrics")
-@pytest.mark.parametrize(("usage", "stays"), [(0.4, True), (0.65, False)])
-def test_a_prefix_holds_its_server_until_it_is_0_6_fuller_than_the_others(
-    client: httpx.Client, processes: Stack, usage: float, stays: bool
+@pytest.mark.parametrize(("waiting", "stays"), [(10, True), (400, False)])
+def test_a_prefix_holds_its_server_until_waiting_there_costs_more_than_the_cache_saves(
+    client: httpx.Client, processes: Stack, waiting: int, stays: bool
 ) -> None:
-    """Weights 2/2/3 with the longest queue: 3 for the prefix against 2 for the queue and 2 × usage for the cache."""
-    prefix = f"A shared preface for usage {usage}. " + "Consider the following with care. " * 80
+    """The affinity gate: 2 ms a request there against 50 ms and what some 700 tokens of prefill take."""
+    prefix = f"A shared preface for {waiting}. " + "Consider the following with care. " * 80
     first = client.post("/v1/chat/completions", json=chat(QWEN, prefix + "One?")).headers["x-inference-pod"]
     assert client.post("/v1/chat/completions", json=chat(QWEN, prefix + "Two?")).headers["x-inference-pod"] == first
 
-    override_metrics(processes, port_of(first, processes), num_requests_waiting=10, kv_cache_usage_perc=usage)
-    wait_until(lambda: any(abs(endpoint["kv_usage"] - usage) < 0.01 for endpoint in endpoints(processes)), 10)
+    override_metrics(processes, port_of(first, processes), num_requests_waiting=waiting, kv_cache_usage_perc=0.4)
+    wait_until(lambda: any(abs(endpoint["kv_usage"] - 0.4) < 0.01 for endpoint in endpoints(processes)), 10)
     then = client.post("/v1/chat/completions", json=chat(QWEN, prefix + "Three?")).headers["x-inference-pod"]
 
     assert (then == first) is stays

@@ -106,8 +106,12 @@ def test_published_examples_load(text: str) -> None:
     assert parse_config(text, "example").profiles
 
 
-def test_the_demo_configuration_loads_without_warnings() -> None:
-    config = parse_config((ROOT / "config/demo/epp.yaml").read_text(), "epp.yaml")
+def test_the_demo_shows_the_default_policy() -> None:
+    assert parse_config((ROOT / "config/demo/epp.yaml").read_text(), "epp.yaml") == default_config()
+
+
+def test_the_example_with_upstreams_weights_loads_without_warnings() -> None:
+    config = parse_config((ROOT / "config/examples/queue-kv-prefix.yaml").read_text(), "epp.yaml")
     assert config.warnings == ()
     weights = {scorer.name: scorer.weight for scorer in config.profiles["default"].scorers}
     assert weights == {"queue-scorer": 2, "kv-cache-utilization-scorer": 2, "prefix-cache-scorer": 3}
