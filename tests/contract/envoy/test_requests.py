@@ -420,10 +420,8 @@ async def test_bytes_that_are_no_http_get_an_error_in_shape(bed: Bed) -> None:
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 80_000 + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.0\r\nhost: a\r\n\r\n", 426),
         (b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n", 400),
         (b"GET /%00 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n", 403),
     ):
         answered, body = await raw(bed, sent)
 
@@ -432,6 +430,37 @@ async def test_bytes_that_are_no_http_get_an_error_in_shape(bed: Bed) -> None:
     answered, body = await raw(bed, b"OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
     assert (answered, json.loads(body)["error"]["code"]) == (404, "route_not_found")
     assert bed.orders.pools == []
+
+
+@pytest.mark.parametrize("token", [b"TLS/1.2", b"h2c", b"websocket"])
+async def test_an_upgrade_is_ignored(bed: Bed, token: bytes) -> None:
+    bed.pick(bed.one)
+    body = b'{"model": "open"}'
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: a\r\nconnection: upgrade, close\r\nupgrade: " + token
+    head += b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+
+    assert (await raw(bed, head + body))[0] == 200
+
+
+async def test_http_1_0_is_served_on_loopback_unless_it_is_switched_off(make_bed: MakeBed) -> None:
+    request = b"GET / HTTP/1.0\r\nhost: a\r\n\r\n"
+    async with make_bed() as bed:
+        answered, body = await raw(bed, request)
+        assert (answered, json.loads(body)["error"]["code"]) == (404, "route_not_found")
+    async with make_bed(Options(http10=False)) as bed:
+        answered, body = await raw(bed, request)
+        assert (answered, json.loads(body)["error"]["code"]) == (426, "invalid_request")
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
+async def test_as_many_requests_are_retried_as_a_server_had(bed: Bed) -> None:
+    """A retry is held until its answer ends: more of them at once than any small constant."""
+    bed.one.gap = 0.3
+    bed.pick(bed.dead, bed.one)
+    async with asyncio.TaskGroup() as group:
+        sent = [group.create_task(bed.ask(body=b'{"model": "open", "stream": true}')) for _ in range(100)]
+
+    assert {task.result().status for task in sent} == {200}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,11 @@ from gateway.kube.objects import ObjectName
 from gateway.wire import ports, protocol
 
 
+def is_loopback(address: str) -> bool:
+    """Whether only this host can connect to an address."""
+    return address == "localhost" or address.startswith("127.") or address == "::1"
+
+
 class PickerTransport(StrEnum):
     """How Envoy asks the endpoint picker. AUTO takes HTTP wherever a route needs nothing that only ext_proc can do."""
 
@@ -34,6 +39,9 @@ class Options:
     body_limit: int = protocol.BODY_LIMIT_BYTES
     """Bytes of a request body. A JSON answer that is surely no larger is read for usage, others pass unread."""
 
+    http10: bool | None = None
+    """Whether requests of HTTP/1.0 are served, as nginx sends them by default; None: where only this host connects."""
+
     stream_idle_timeout: float = 900.0
     """Seconds without a byte in either direction. A non-streamed answer is silent until it is whole."""
 
@@ -52,6 +60,11 @@ class Options:
 
     handled_elsewhere: frozenset[str] = frozenset()
     """Kinds of policies that something else in front of this gateway or behind it enforces."""
+
+    @property
+    def serves_http10(self) -> bool:
+        """Whether requests of HTTP/1.0 are served."""
+        return is_loopback(self.listen_address) if self.http10 is None else self.http10
 
     @property
     def services(self) -> tuple[ObjectName, ...]:

@@ -15,6 +15,9 @@ from controlplane.xds.resources.upstream import NO_PANIC, RAISED_LIMIT, grpc, ht
 from gateway.kube.objects import FailureMode
 
 CONNECT_TIMEOUT: Final = "1s"
+# A retry counts until its answer ends, which may be minutes. So as many may be open as there are requests: a server
+# that dies costs each of its requests one retry, however many it had.
+RETRY_BUDGET: Final[Tree] = {"budget_percent": {"value": 100.0}, "min_retry_concurrency": 64}
 _RESOLVED: Final[Tree] = {
     "type": "STRICT_DNS",
     "dns_refresh_rate": "1s",
@@ -28,7 +31,7 @@ _SERVING: Final[Tree] = {
                 "max_connections": RAISED_LIMIT,
                 "max_pending_requests": RAISED_LIMIT,
                 "max_requests": RAISED_LIMIT,
-                "max_retries": 64,
+                "retry_budget": RETRY_BUDGET,
             }
         ]
     },

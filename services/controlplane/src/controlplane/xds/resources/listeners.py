@@ -79,6 +79,11 @@ def _client_facing(options: Options) -> Tree:
         "always_set_request_id_in_response": True,
         "preserve_external_request_id": True,  # a client's own id is what it asks about later; nothing is keyed by it
         "common_http_protocol_options": {"idle_timeout": "3600s"},
+        # RFC 9110 §7.8: a server may ignore Upgrade. Clients offer TLS or h2c with plain requests, and mean no tunnel.
+        "http_protocol_options": {
+            "ignore_http_11_upgrade": [{"safe_regex": {"regex": ".*"}}],
+            **({"accept_http_10": True} if options.serves_http10 else {}),
+        },
         "http2_protocol_options": {
             "max_concurrent_streams": 1000,
             "initial_stream_window_size": 1024 * 1024,

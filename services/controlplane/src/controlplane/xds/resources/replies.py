@@ -25,7 +25,6 @@ _INVALID: Final = (
     ("low_version", 426),
     ("missing_host_header", 400),
     ("path_normalization_failed", 400),
-    ("upgrade_failed", 403),
     ("request_header_timeout", 408),
 )
 
