@@ -76,6 +76,8 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add("--stream-idle-timeout", type=float, default=DEFAULT.stream_idle_timeout, metavar="SECONDS",
         help="without a byte either way (default 900)")  # fmt: skip
     add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
+    add("--picker-tls", choices=("plaintext", "tls"), default="plaintext",
+        help="to a picker without a DestinationRule; `tls` verifies no certificate (default plaintext)")  # fmt: skip
     add("--picker-http-port", type=int, default=DEFAULT.picker_http_port, help="of the picker's HTTP transport")
     add("--picker-timeout", type=float, default=DEFAULT.picker_timeout, metavar="SECONDS",
         help="until a silent picker counts as failed (default 2)")  # fmt: skip
@@ -94,6 +96,7 @@ def options(given: argparse.Namespace) -> Options:
         http10=None if given.http10 is None else given.http10 == "on",
         stream_idle_timeout=given.stream_idle_timeout,
         picker=PickerTransport(given.picker),
+        picker_tls=given.picker_tls == "tls",
         default_picker=given.default_picker,
         handled_elsewhere=frozenset(given.handled_elsewhere),
         picker_http_port=given.picker_http_port,

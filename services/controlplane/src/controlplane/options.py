@@ -46,6 +46,9 @@ class Options:
     """Seconds without a byte in either direction. A non-streamed answer is silent until it is whole."""
 
     picker: PickerTransport = PickerTransport.EXT_PROC
+    picker_tls: bool = False
+    """Whether a picker that no DestinationRule is for is reached by TLS, without verifying its certificate."""
+
     default_picker: tuple[ObjectName, int] | None = None
     """Service and port of the picker of pools that name none; None: Envoy balances them."""
 

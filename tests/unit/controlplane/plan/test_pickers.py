@@ -156,3 +156,27 @@ def test_a_default_picker_that_is_nowhere_is_a_fault_of_each_pool_that_needs_it(
 
     assert isinstance(result, Condition)
     assert result.reason == "InvalidExtensionRef"
+
+
+RULE = (
+    "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: d}\n"
+    "spec: {host: epp, trafficPolicy: {tls: {mode: %s, insecureSkipVerify: true}}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "by_default", "security", "is_tls"),
+    [
+        ((), False, "plaintext: --picker-tls plaintext", False),
+        ((), True, "unverified TLS: --picker-tls tls", True),
+        ((RULE % "SIMPLE",), False, "unverified TLS: DestinationRule default/d", True),
+        ((RULE % "DISABLE",), True, "plaintext: DestinationRule default/d", False),
+    ],
+)
+def test_tls_to_the_picker_is_a_rules_or_an_options_choice(
+    tmp_path: Path, texts: tuple[str, ...], by_default: bool, security: str, is_tls: bool
+) -> None:
+    found = render(manifests(tmp_path, pool(), service(), *texts), {}, Options(picker_tls=by_default))
+
+    assert found.status.pools[0].picker_security == security
+    assert (b"UpstreamTlsContext" in contents(found.snapshot)["cds.json"]) == is_tls

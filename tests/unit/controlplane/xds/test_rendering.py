@@ -225,3 +225,13 @@ def test_only_a_listener_whose_rules_want_it_has_the_cors_filter(tmp_path: Path)
         "access-control-request-method",
         ":method",
     ]
+
+
+def test_a_match_on_another_name_of_the_model_header_is_one_on_the_model(tmp_path: Path) -> None:
+    aliased = to_pool("/v1", headers="[{name: X-Gateway-Inference-Model, value: m}]")
+    found, plain = (
+        contents(rendered(tmp_path, gateway(), route(text), pool(), service()).snapshot)
+        for text in (aliased, to_pool("/v1", headers=MODEL))
+    )
+
+    assert found == plain

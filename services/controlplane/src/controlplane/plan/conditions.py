@@ -50,6 +50,7 @@ def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolSta
         endpoints=len(planned.endpoints),
         picker=picker.transport.value if picker else "",
         picker_reason=picker.reason if picker else "",
+        picker_security=picker.security if picker else "",
         parents=tuple(ParentStatus(gateway, "", (accepted, resolved)) for gateway in gateways),
     )
 

@@ -6,11 +6,20 @@ from typing import Final, NamedTuple
 
 from controlplane.options import Options, PickerTransport
 from controlplane.status.conditions import Condition, unmet
-from gateway.kube.objects import DestinationRule, InferencePool, Manifests, ObjectName
+from gateway.kube.objects import DestinationRule, InferencePool, Manifests, ObjectName, TlsMode, TlsSettings
 from gateway.kube.resolution.endpoints import Addresses, HostPort, service_endpoints, service_hostname
 
 # Envoy AI Gateway's own picker, by the name that its examples refer to: the default picker does its work here.
 AI_GATEWAY_PICKER: Final = "envoy-ai-gateway"
+UNVERIFIED: Final = TlsSettings(
+    mode=TlsMode.SIMPLE,
+    insecure_skip_verify=True,
+    sni="",
+    ca_certificates="",
+    client_certificate="",
+    private_key="",
+    subject_alt_names=(),
+)
 TRANSPORT_ANNOTATION = "pointsman.dev/picker"
 HTTP_PORT_ANNOTATION = "pointsman.dev/picker-http-port"
 
@@ -24,6 +33,8 @@ class Picker:
     port: int
     endpoints: tuple[HostPort, ...]
     rule: DestinationRule | None
+    tls: TlsSettings | None  # None: plaintext
+    security: str  # how it is reached over gRPC and why, for people
     transport: PickerTransport
     reason: str
     http_port: int
@@ -54,11 +65,14 @@ def picker(
         return unmet("ResolvedRefs", "InvalidExtensionRef", f"Service {service} is an ExternalName")
     rule = next(_rules(manifests, service), None)
     transport, reason = _transport(pool, manifests, options)
+    tls, security = _security(rule, options)
     return Picker(
         service=service,
         port=port,
         endpoints=endpoints,
         rule=rule,
+        tls=tls,
+        security=security,
         transport=transport,
         reason=reason,
         http_port=_http_port(pool, options),
@@ -82,6 +96,18 @@ def _reference(pool: InferencePool, options: Options) -> _Reference | Condition 
     if ref.kind != "Service" or ref.group:
         return unmet("ResolvedRefs", "InvalidExtensionRef", f"{ref.kind} {service} is no Service")
     return _Reference(service, ref.port, is_default=False)
+
+
+def _security(rule: DestinationRule | None, options: Options) -> tuple[TlsSettings | None, str]:
+    if rule is not None and rule.tls is not None:
+        source = f"DestinationRule {rule.meta.id}"
+        if rule.tls.mode is TlsMode.DISABLE:
+            return None, f"plaintext: {source}"
+        verified = "unverified TLS" if rule.tls.insecure_skip_verify else "verified TLS"
+        return rule.tls, f"{verified}: {source}"
+    if options.picker_tls:
+        return UNVERIFIED, "unverified TLS: --picker-tls tls"
+    return None, "plaintext: --picker-tls plaintext"
 
 
 def _transport(pool: InferencePool, manifests: Manifests, options: Options) -> tuple[PickerTransport, str]:

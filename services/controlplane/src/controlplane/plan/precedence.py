@@ -1,7 +1,7 @@
 """The hosts of each port, and the order in which rules are tried on a host, by the Gateway API. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from controlplane.plan import hosts
@@ -9,7 +9,8 @@ from controlplane.plan.backends import Backends
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.listeners import Listeners, served
 from controlplane.plan.restrictions import Restrictions
-from gateway.kube.objects import Listener, PathType
+from gateway.kube.objects import Listener, PathType, RouteMatch
+from gateway.wire import protocol
 
 _PATH_ORDER: Final = {PathType.EXACT: 0, PathType.REGEX: 1, PathType.PREFIX: 2}
 
@@ -72,11 +73,22 @@ def _entries(attachment: Attachment, backends: Backends, kept: Restrictions) -> 
                     rule_index=rule_index,
                     match_index=match_index,
                     hostname=hostname,
-                    match=match,
+                    match=_by_model(match),
                     rule=rule,
                     backends=backends[route.meta.id, rule_index],
                     is_restricted=bool(restriction),
                 )
+
+
+def _by_model(match: RouteMatch) -> RouteMatch:
+    """A match on the model under any of its header's names is one on the header that is lifted."""
+    if not any(header.name in protocol.MODEL_NAME_ALIASES for header in match.headers):
+        return match
+    named = (
+        replace(header, name=protocol.MODEL_NAME) if header.name in protocol.MODEL_NAME_ALIASES else header
+        for header in match.headers
+    )
+    return replace(match, headers=tuple(dict.fromkeys(named)))
 
 
 def _precedence(entry: Entry) -> tuple[object, ...]:

@@ -68,12 +68,14 @@ class RouteStatus:
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """`picker` is the transport taken and `picker_reason` why; both are empty for a pool without a picker."""
+    """`picker` is the transport taken and `picker_reason` why, `picker_security` whether by TLS and why; all are empty
+    for a pool without a picker."""
 
     id: ObjectName
     endpoints: int
     picker: str
     picker_reason: str
+    picker_security: str
     parents: tuple[ParentStatus, ...]
 
 

@@ -63,6 +63,7 @@ def tree(status: Status) -> dict[str, object]:
                 "endpoints": pool.endpoints,
                 "picker": pool.picker,
                 "pickerReason": pool.picker_reason,
+                "pickerSecurity": pool.picker_security,
                 "parents": _parents(pool.parents),
             }
             for pool in status.pools

@@ -16,7 +16,7 @@ def picker_cluster(picker: Picker, options: Options) -> Tree:
     rule = picker.rule
     limit = (rule.max_requests if rule else None) or RAISED_LIMIT
     timeout = (rule.connect_timeout if rule else None) or 0.5
-    socket = tls(rule.tls, picker.hostname) if rule and rule.tls else None
+    socket = tls(picker.tls, picker.hostname) if picker.tls else None
     return names.resource(
         names.CLUSTER_TYPE,
         **by_eds(names.picker_cluster(picker), options),

@@ -3,15 +3,13 @@
 from typing import Final
 
 from controlplane.xds.resources.names import Tree, typed
-from gateway.kube.objects import TlsMode, TlsSettings
+from gateway.kube.objects import TlsSettings
 
 SYSTEM_CA: Final = "/etc/ssl/certs/ca-certificates.crt"
 
 
-def tls(settings: TlsSettings, hostname: str) -> Tree | None:
-    """The socket, or None for plaintext. `insecureSkipVerify` accepts the self-signed certificate that pickers have."""
-    if settings.mode is TlsMode.DISABLE:
-        return None
+def tls(settings: TlsSettings, hostname: str) -> Tree:
+    """The socket. `insecureSkipVerify` accepts the self-signed certificate that pickers have."""
     if settings.insecure_skip_verify:
         validation: Tree = {"trust_chain_verification": "ACCEPT_UNTRUSTED"}
     else:
