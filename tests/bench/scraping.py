@@ -23,7 +23,8 @@ from epp.config.engines import BUILT_IN
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
-from epp.scraping.scraper import Scraper, Source
+from epp.scraping.endpoints import Access
+from epp.scraping.scraper import Scraper
 
 POOL = PoolId("bench/pool")
 ENDPOINTS = 100
@@ -114,7 +115,7 @@ async def measure(ports: list[int], interval: float, seconds: float) -> dict[str
     endpoints = tuple(Endpoint(EndpointId(f"127.0.0.1:{port}"), "127.0.0.1", port, str(port)) for port in ports)
     pools = {POOL: PoolSpec(POOL, endpoints)}
     brain = SteadyBrain(pools, interval)
-    scraper = Scraper(brain, brain, monotonic, Source(lambda _: BUILT_IN["vllm"]), Random(1))
+    scraper = Scraper(brain, brain, monotonic, Access(lambda _: BUILT_IN["vllm"]), Random(1))
     scraper.replace_pools(pools)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(scraper.run())

@@ -22,8 +22,9 @@ from epp.discovery import Discovery, Pools
 from epp.domain import PoolId, SharedEvent
 from epp.picking.observer import Journal
 from epp.picking.picker import Picker
+from epp.scraping.endpoints import Access
 from epp.scraping.keyed_models import KeyedModels
-from epp.scraping.scraper import Scraper, Source
+from epp.scraping.scraper import Scraper
 from epp.sharing.stream import Apply, SharedStream
 from epp.telemetry.metrics import Metrics
 from epp.transports.accesslog import NAMESPACES, FeedbackIntake, LogSight
@@ -160,10 +161,10 @@ def shared_stream(options: Options, apply: Apply, metrics: Metrics) -> SharedStr
     return SharedStream(options.redis_url, options.replica, apply, metrics) if options.redis_url else None
 
 
-def scrape_source(config: SchedulerConfig) -> Source:
+def scrape_source(config: SchedulerConfig) -> Access:
     """How the configuration wants endpoints to be asked."""
     extractor, mappings = config.extractor, config.extractor.mappings()
-    return Source(
+    return Access(
         engine_of=lambda labels: mappings[extractor.engine_of(labels)],
         metrics_path=config.metrics.path,
         metrics_port=config.metrics.port,

@@ -1,39 +1,32 @@
 """Keeps the picker's knowledge of each endpoint fresh: /metrics as often as the picker wants it, /v1/models every 2 s.
 
-A shell. A scrape runs in callbacks of timers and of its connection; only opening a connection takes a task. So a slow
-or dead endpoint delays nobody, and nothing wakes for an endpoint that is not due.
-At most MAX_SCRAPES answers are awaited at a time, and MAX_RETRIES of endpoints that failed before, so that those never
-hold up the others; each scrape has a time limit.
+A shell: sockets, timers and logs around `schedule`, which says what is due. A scrape runs in callbacks of timers and of
+its connection; only opening a connection takes a task. So a slow or dead endpoint delays nobody, and nothing wakes for
+an endpoint that is not due. Each scrape has a time limit.
 """
 
 import asyncio
-import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-import orjson
-
-from epp.config.engines import EngineMapping
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
 from epp.scraping import exposition
+from epp.scraping.endpoints import Access, Place, tls
 from epp.scraping.http_client import Answer, Connection, connect
+from epp.scraping.schedule.models import read_models
+from epp.scraping.schedule.slots import MAX_RETRIES, Slots, until_next, until_slot
+from epp.scraping.schedule.target import HTTP_OK, ScrapeTarget, Step
 from gateway.service import logs
 from gateway.service.clock import Clock
 
 log = logs.get(__name__)
 
 TIMEOUT_SECONDS = 1.0
-MAX_SCRAPES = 256  # answers in flight; each holds a socket buffer and, briefly, one body
-MAX_RETRIES = 64  # of them at a time; with more failing endpoints than that, each is asked less often
-MAX_MODELS = 1000  # of one endpoint's list; more is no list of adapters
-LOCKED_STATUS = (401, 403)
-# A failing endpoint is asked this often: soon enough to notice its return, too rarely to cost anything.
-FAILING_INTERVAL_SECONDS = 1.0
 
 
-class Brain(Protocol):
+class ScrapeSink(Protocol):
     """The part of the picker that scraping feeds."""
 
     def scraped(self, pool: PoolId, endpoint: EndpointId, found: EngineMetrics | ScrapeFault, now: float) -> None:
@@ -46,7 +39,7 @@ class Brain(Protocol):
         """Seconds until the next scrape."""
 
 
-class Observer(Protocol):
+class ScrapeMetrics(Protocol):
     """What an operator counts."""
 
     def scrape_succeeded(self, pool: PoolId) -> None:
@@ -56,94 +49,54 @@ class Observer(Protocol):
         """A scrape brought nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """How the endpoints of this process are asked."""
-
-    engine_of: Callable[[Mapping[str, str]], EngineMapping]  # by an endpoint's labels
-    metrics_path: str = "/metrics"
-    metrics_port: int = 0  # 0: the endpoint's own
-    models_path: str = "/v1/models"
-    models_seconds: float = 2.0
-    is_https: bool = False
-    verifies: bool = False
-    models_https: bool = False
-    models_verifies: bool = False
-
-    @property
-    def place(self) -> tuple[int, bool, bool]:
-        """Where connections for metrics lead, and how."""
-        return (self.metrics_port, self.is_https, self.verifies)
-
-    def is_one_place(self, endpoint: Endpoint) -> bool:
-        """Whether the connection for metrics also leads to the list of models."""
-        is_same_scheme = self.is_https == self.models_https
-        is_as_strict = not self.is_https or self.verifies == self.models_verifies
-        return is_same_scheme and is_as_strict and self.metrics_port in (0, endpoint.port)
-
-
 @dataclass(slots=True, eq=False)
-class _Target:
-    """One endpoint of one pool while it is scraped."""
+class _Link:
+    """A target with what the shell holds for it."""
 
-    pool: PoolId
-    endpoint: Endpoint
+    target: ScrapeTarget
     connection: Connection | None = None
-    place: tuple[int, bool, bool] | None = None  # where that leads
-    fault: ScrapeFault | None = None
-    models_at: float = 0.0
-    models_seen: bytes = b""
-    is_silent_of_models: bool = False  # the last time it was asked
-    is_locked: bool = False  # it lists its models to clients with a key only
-    is_asked_apart: bool = False  # for its models, beside the scrapes
+    place: Place | None = None  # where that leads
     timer: asyncio.TimerHandle | None = None  # the next scrape, or the time limit of this one
-    generation: int = 0  # an answer belongs to one scrape
-    is_waiting: bool = False
-    is_retry: bool = False  # the scrape that is waited for comes after a failed one
-    is_asking_models: bool = False
-    is_gone: bool = False
 
 
 class Scraper:
-    """Run `run`; tell it of pools by `replace_pools`."""
+    """Run `run`; `replace_pools` says who is scraped."""
 
-    def __init__(self, brain: Brain, observer: Observer, clock: Clock, source: Source, random: Random) -> None:
-        self._brain = brain
-        self._observer = observer
+    def __init__(self, sink: ScrapeSink, metrics: ScrapeMetrics, clock: Clock, access: Access, random: Random) -> None:
+        self._sink = sink
+        self._metrics = metrics
         self._clock = clock
-        self._source = source
         self._random = random
-        self._context = _tls(source.is_https, source.verifies)
-        self._models_context = _tls(source.models_https, source.models_verifies)
+        self._slots = Slots()
         self._models_slots = asyncio.Semaphore(MAX_RETRIES)
-        self._targets: dict[tuple[PoolId, EndpointId], _Target] = {}
-        self._in_flight = {False: 0, True: 0}  # scrapes, retries
+        self._links: dict[tuple[PoolId, EndpointId], _Link] = {}
         self._group: asyncio.TaskGroup | None = None
+        self.reconfigure(access)
 
-    def reconfigure(self, source: Source) -> None:
+    def reconfigure(self, access: Access) -> None:
         """Ask differently from the next scrape on."""
-        self._source = source
-        self._context = _tls(source.is_https, source.verifies)
-        self._models_context = _tls(source.models_https, source.models_verifies)
+        self._access = access
+        self._context = tls(is_https=access.is_https, verifies=access.verifies)
+        self._models_context = tls(is_https=access.models_https, verifies=access.models_verifies)
 
     def replace_pools(self, pools: Mapping[PoolId, PoolSpec]) -> None:
         """Scrape exactly these from now on."""
         wanted = {(spec.id, endpoint.id): endpoint for spec in pools.values() for endpoint in spec.endpoints}
-        for key in self._targets.keys() - wanted.keys():
-            self._drop(self._targets.pop(key))
+        for key in self._links.keys() - wanted.keys():
+            self._drop(self._links.pop(key))
         for key, endpoint in wanted.items():
-            if key in self._targets:
-                self._targets[key].endpoint = endpoint
+            if key in self._links:
+                self._links[key].target.endpoint = endpoint
             else:
-                self._targets[key] = _Target(key[0], endpoint)
-                self._schedule(self._targets[key], 0.0)
+                self._links[key] = _Link(ScrapeTarget(key[0], endpoint))
+                self._schedule(self._links[key], 0.0)
 
     def locked(self, pools: Collection[PoolId] | None) -> list[Endpoint]:
         """The endpoints of these pools, or of all, that list their models to clients with a key only; by address."""
         found = [
-            target.endpoint
-            for (pool, _), target in self._targets.items()
-            if target.is_locked and (pools is None or pool in pools)
+            link.target.endpoint
+            for (pool, _), link in self._links.items()
+            if link.target.is_locked and (pools is None or pool in pools)
         ]
         return sorted(found, key=lambda endpoint: endpoint.id)
 
@@ -152,227 +105,183 @@ class Scraper:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS), self._models_slots:
                 connection = await connect(endpoint.address, endpoint.port, endpoint.id, self._models_context)
-                answer = await connection.fetch(self._source.models_path, authorization=authorization)
+                answer = await connection.fetch(self._access.models_path, authorization=authorization)
         except OSError:  # a time limit is one, too
             return ()
-        return () if answer is None or answer.status != 200 else read_models(answer.body) or ()
+        return () if answer is None or answer.status != HTTP_OK else read_models(answer.body) or ()
 
     async def run(self) -> None:
         """Scrape until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                for target in self._targets.values():
-                    self._schedule(target, 0.0)
+                for link in self._links.values():
+                    self._schedule(link, 0.0)
                 try:
                     await asyncio.Event().wait()
                 finally:
                     self._group = None  # which takes no more tasks
         finally:
-            for target in self._targets.values():
-                self._drop(target)
+            for link in self._links.values():
+                self._drop(link)
 
-    def _schedule(self, target: _Target, delay: float) -> None:
-        if self._group is not None and not target.is_gone:
-            target.timer = asyncio.get_running_loop().call_later(delay, self._start, target)
+    def _schedule(self, link: _Link, delay: float) -> None:
+        if self._group is not None and link.target.step is not Step.GONE:
+            link.timer = asyncio.get_running_loop().call_later(delay, self._start, link)
 
-    def _start(self, target: _Target) -> None:
+    def _start(self, link: _Link) -> None:
+        target = link.target
         if self._group is None:
             return
-        target.is_retry = target.fault is not None
-        if self._in_flight[target.is_retry] >= (MAX_RETRIES if target.is_retry else MAX_SCRAPES):
-            self._schedule(target, 0.01 + 0.02 * self._random.random())
+        if not self._slots.take(target):
+            self._schedule(link, until_slot(self._random))
             return
-        target.is_waiting = True
-        target.generation += 1
-        self._in_flight[target.is_retry] += 1
-        target.timer = asyncio.get_running_loop().call_later(TIMEOUT_SECONDS, self._expire, target)
-        if target.connection is not None and target.connection.is_open and target.place == self._source.place:
-            self._ask(target, target.connection)
+        number = target.begin()
+        link.timer = asyncio.get_running_loop().call_later(TIMEOUT_SECONDS, self._expire, link)
+        if link.connection is not None and link.connection.is_open and link.place == self._access.place:
+            self._ask(link, link.connection)
         else:
-            self._group.create_task(self._connect(target, target.generation))
+            self._group.create_task(self._connect(link, number))
 
-    async def _connect(self, target: _Target, generation: int) -> None:
-        endpoint, place = target.endpoint, self._source.place
-        port = self._source.metrics_port or endpoint.port
-        if target.connection is not None:
-            target.connection.abort()
+    async def _connect(self, link: _Link, number: int) -> None:
+        target, place = link.target, self._access.place
+        endpoint = target.endpoint
+        if link.connection is not None:
+            link.connection.abort()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
+                port = self._access.port(endpoint)
                 connection = await connect(endpoint.address, port, endpoint.id, self._context)
         except TimeoutError:
-            return  # the scrape's own time limit has said so
+            return  # the scrape's own time limit has ended it
         except OSError:
-            if target.is_waiting and target.generation == generation:
-                self._observe(target, ScrapeFault.REFUSED)
+            if target.is_current(number):
+                self._observe(link, ScrapeFault.REFUSED)
             return
-        if not target.is_waiting or target.generation != generation:
+        if not target.is_current(number):
             connection.abort()
             return
-        target.connection, target.place = connection, place
-        self._ask(target, connection)
+        link.connection, link.place = connection, place
+        self._ask(link, connection)
 
-    def _ask(self, target: _Target, connection: Connection) -> None:
-        generation = target.generation
+    def _ask(self, link: _Link, connection: Connection) -> None:
+        number = link.target.round
 
         def answered(answer: Answer | None) -> None:
-            if target.is_waiting and target.generation == generation:
-                self._observe(target, self._read(target, answer))
+            if link.target.is_current(number):
+                self._observe(link, self._read(link.target, answer))
 
-        connection.get(self._source.metrics_path, answered)
+        connection.get(self._access.metrics_path, answered)
 
-    def _read(self, target: _Target, answer: Answer | None) -> EngineMetrics | ScrapeFault:
+    def _read(self, target: ScrapeTarget, answer: Answer | None) -> EngineMetrics | ScrapeFault:
         if answer is None:
             return ScrapeFault.REFUSED
         if answer.is_cut:
             return ScrapeFault.TOO_LARGE
-        if answer.status != 200:
+        if answer.status != HTTP_OK:
             return ScrapeFault.STATUS
         try:
-            return exposition.parse(answer.body, self._source.engine_of(target.endpoint.labels))
+            return exposition.parse(answer.body, self._access.engine_of(target.endpoint.labels))
         except exposition.MalformedError:
             return ScrapeFault.MALFORMED
 
-    def _expire(self, target: _Target) -> None:
-        connection, target.connection = target.connection, None
-        if target.is_asking_models:
-            self._finish(target)
+    def _expire(self, link: _Link) -> None:
+        connection, link.connection = link.connection, None
+        if link.target.step is Step.LISTING:
+            self._finish(link)
         else:
-            self._observe(target, ScrapeFault.TIMEOUT)
+            self._observe(link, ScrapeFault.TIMEOUT)
         if connection is not None:
             connection.abort()
 
-    def _observe(self, target: _Target, found: EngineMetrics | ScrapeFault) -> None:
-        now = self._clock()
-        self._brain.scraped(target.pool, target.endpoint.id, found, now)
-        if isinstance(found, ScrapeFault):
-            self._failed(target, found)
-            self._finish(target)
+    def _observe(self, link: _Link, found: EngineMetrics | ScrapeFault) -> None:
+        target, now = link.target, self._clock()
+        self._sink.scraped(target.pool, target.endpoint.id, found, now)
+        self._report(target, found)
+        if not self._access.models_path or not target.are_models_due(now, self._access.models_seconds):
+            self._finish(link)
             return
-        self._succeeded(target)
-        if not self._source.models_path or now < target.models_at or target.is_asked_apart:
-            self._finish(target)
-            return
-        target.models_at = now + self._source.models_seconds
-        connection = target.connection
-        if connection is not None and connection.is_open and self._source.is_one_place(target.endpoint):
-            target.is_asking_models = True
-            self._ask_models(target, connection)
+        connection = link.connection
+        if connection is not None and connection.is_open and self._access.is_one_place(target.endpoint):
+            target.list_models()
+            self._ask_models(link, connection)
         else:
-            self._finish(target)
+            self._finish(link)
             self._ask_models_apart(target)
 
-    def _finish(self, target: _Target) -> None:
-        """This scrape is over; the next one is due when the picker says."""
-        self._release(target)
-        now = self._clock()
-        if target.fault is not None:
-            delay = FAILING_INTERVAL_SECONDS * (0.75 + 0.5 * self._random.random())
-        else:
-            delay = self._brain.scrape_interval(target.pool, target.endpoint.id, now)
-        self._schedule(target, delay)
-
-    def _release(self, target: _Target) -> None:
-        if target.timer is not None:
-            target.timer.cancel()
-        if target.is_waiting:
-            self._in_flight[target.is_retry] -= 1
-        target.is_waiting = target.is_asking_models = False
-
-    def _failed(self, target: _Target, fault: ScrapeFault) -> None:
-        self._observer.scrape_failed(target.pool, fault)
-        if target.fault is not fault:  # said once for each change, counted always
-            log.warning("endpoint cannot be scraped", pool=target.pool, endpoint=target.endpoint.id, fault=fault.value)
-        target.fault = fault
-        target.models_at = 0.0
-
-    def _succeeded(self, target: _Target) -> None:
-        self._observer.scrape_succeeded(target.pool)
-        if target.fault is not None:
+    def _report(self, target: ScrapeTarget, found: EngineMetrics | ScrapeFault) -> None:
+        """Count a scrape; log a change."""
+        has_changed = target.scraped(found)
+        if isinstance(found, ScrapeFault):
+            self._metrics.scrape_failed(target.pool, found)
+            if has_changed:
+                where = {"pool": target.pool, "endpoint": target.endpoint.id}
+                log.warning("endpoint cannot be scraped", fault=found.value, **where)
+            return
+        self._metrics.scrape_succeeded(target.pool)
+        if has_changed:
             log.info("endpoint can be scraped again", pool=target.pool, endpoint=target.endpoint.id)
-        target.fault = None
 
-    def _ask_models(self, target: _Target, connection: Connection) -> None:
-        generation = target.generation
+    def _finish(self, link: _Link) -> None:
+        """This round is over; the next one is due when the picker says."""
+        target = link.target
+        self._release(link)
+        interval = self._sink.scrape_interval(target.pool, target.endpoint.id, self._clock())
+        self._schedule(link, until_next(target, interval, self._random))
+
+    def _release(self, link: _Link) -> None:
+        if link.timer is not None:
+            link.timer.cancel()
+        if link.target.is_busy:
+            self._slots.give_back(link.target)
+        link.target.end()
+
+    def _ask_models(self, link: _Link, connection: Connection) -> None:
+        target, number = link.target, link.target.round
 
         def listed(answer: Answer | None) -> None:
-            if not target.is_waiting or target.generation != generation:
+            if not target.is_current(number):
                 return
-            self._finish(target)
+            self._finish(link)
             if answer is None:  # a server that closes after each answer has done so meanwhile
                 self._ask_models_apart(target)
             else:
                 self._learn_models(target, answer)
 
-        connection.get(self._source.models_path, listed)
+        connection.get(self._access.models_path, listed)
 
-    def _ask_models_apart(self, target: _Target) -> None:
+    def _ask_models_apart(self, target: ScrapeTarget) -> None:
         """Over a connection of its own, which no scrape waits for."""
         if self._group is not None:
-            target.is_asked_apart = True
+            target.is_listing_apart = True
             self._group.create_task(self._fetch_models(target))
 
-    async def _fetch_models(self, target: _Target) -> None:
+    async def _fetch_models(self, target: ScrapeTarget) -> None:
         endpoint, answer = target.endpoint, None
         try:
             async with self._models_slots, asyncio.timeout(TIMEOUT_SECONDS):
                 connection = await connect(endpoint.address, endpoint.port, endpoint.id, self._models_context)
-                answer = await connection.fetch(self._source.models_path)
+                answer = await connection.fetch(self._access.models_path)
         except OSError:  # a time limit is one, too
             pass
         finally:
-            target.is_asked_apart = False
-        if not target.is_gone:
+            target.is_listing_apart = False
+        if target.step is not Step.GONE:
             self._learn_models(target, answer)
 
-    def _learn_models(self, target: _Target, answer: Answer | None) -> None:
-        is_silent = answer is None or answer.status != 200
-        if is_silent and not target.is_silent_of_models:
-            status = None if answer is None else answer.status
+    def _learn_models(self, target: ScrapeTarget, answer: Answer | None) -> None:
+        status, body = (None, b"") if answer is None else (answer.status, answer.body)
+        was_silent = target.is_silent_of_models
+        is_new = target.models_answered(status, body)
+        if target.is_silent_of_models and not was_silent:
             log.warning("models cannot be listed", pool=target.pool, endpoint=target.endpoint.id, status=status)
-        target.is_silent_of_models = is_silent
-        target.is_locked = answer is not None and answer.status in LOCKED_STATUS
-        if answer is None or is_silent or answer.body == target.models_seen:
-            return
-        models = read_models(answer.body)
+        models = read_models(body) if is_new else None
         if models is not None:
-            target.models_seen = answer.body
-            self._brain.models_listed(target.pool, target.endpoint.id, models, self._clock())
+            target.models_seen = body
+            self._sink.models_listed(target.pool, target.endpoint.id, models, self._clock())
 
-    def _drop(self, target: _Target) -> None:
-        self._release(target)
-        target.is_gone = True
-        if target.connection is not None:
-            target.connection.abort()
-
-
-def read_models(body: bytes) -> tuple[ServedModel, ...] | None:
-    """The items of a /v1/models answer; None when it is none."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    items = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(items, list):
-        return None
-    return tuple(ServedModel(item["id"], item) for item in items[:MAX_MODELS] if _is_model(item))
-
-
-def _is_model(item: object) -> bool:
-    """Whether it names a model, and can be written as it was read: a deeper nesting can be read than written."""
-    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
-        return False
-    try:
-        orjson.dumps({"data": [item]})
-    except orjson.JSONEncodeError:
-        return False
-    return True
-
-
-def _tls(is_https: bool, verifies: bool) -> ssl.SSLContext | None:
-    if not is_https:
-        return None
-    context = ssl.create_default_context()
-    if not verifies:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
+    def _drop(self, link: _Link) -> None:
+        self._release(link)
+        link.target.leave()
+        if link.connection is not None:
+            link.connection.abort()

@@ -14,9 +14,10 @@ from epp.config.engines import BUILT_IN
 from epp.domain import PoolId, Reply, Request, Ticket, Verdict
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
+from epp.scraping.endpoints import Access
 from epp.scraping.keyed_models import MAX_LISTS, KeyedModels
-from epp.scraping.scraper import TIMEOUT_SECONDS, Scraper, Source
-from tests.integration.epp.scrape.test_scraper import (
+from epp.scraping.scraper import TIMEOUT_SECONDS, Scraper
+from tests.integration.epp.scraping.test_scraper import (
     METRICS,
     POOL,
     Counts,
@@ -75,7 +76,7 @@ async def keyed(server: LockedServer) -> AsyncIterator[KeyedModels]:
     """A picker that scrapes the server and was refused its list."""
     picker = Picker(parse_config(CONFIG, "test"), random=Random(1), replica="r", observer=NullObserver())
     async with server.listening() as where, asyncio.TaskGroup() as tasks:
-        watched = Scraper(picker, Counts(), time.monotonic, Source(lambda _: BUILT_IN["vllm"]), Random(1))
+        watched = Scraper(picker, Counts(), time.monotonic, Access(lambda _: BUILT_IN["vllm"]), Random(1))
         made = KeyedModels(picker, watched, time.monotonic)
         picker.replace_pools(pools(where), time.monotonic())
         watched.replace_pools(pools(where))

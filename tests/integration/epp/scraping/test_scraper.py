@@ -19,8 +19,12 @@ import structlog.testing
 from epp.config.engines import BUILT_IN
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
 from epp.scraping import scraper as scrape
+from epp.scraping.endpoints import Access
 from epp.scraping.http_client import ANSWER_LIMIT_BYTES
-from epp.scraping.scraper import Scraper, Source, read_models
+from epp.scraping.schedule import slots
+from epp.scraping.schedule.models import read_models
+from epp.scraping.schedule.slots import MAX_RETRIES
+from epp.scraping.scraper import Scraper
 from tests.conftest import free_ports, required
 
 POOL = PoolId("default/a")
@@ -147,7 +151,7 @@ def pools(*endpoints: Endpoint) -> dict[PoolId, PoolSpec]:
 
 
 def scraper(brain: Brain, counts: Counts) -> Scraper:
-    return Scraper(brain, counts, time.monotonic, Source(lambda _: BUILT_IN["vllm"]), random.Random(1))
+    return Scraper(brain, counts, time.monotonic, Access(lambda _: BUILT_IN["vllm"]), random.Random(1))
 
 
 @asynccontextmanager
@@ -216,18 +220,18 @@ def black_hole() -> Iterator[Endpoint]:
 
 async def test_many_endpoints_that_take_no_connection_delay_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scrape, "TIMEOUT_SECONDS", 0.2)
-    monkeypatch.setattr(scrape, "FAILING_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(slots, "FAILING_INTERVAL_SECONDS", 0.01)
     brain, counts, server, newcomer = Brain(), Counts(), ModelServer(), ModelServer()
     watched = scraper(brain, counts)
     async with server.listening() as first, newcomer.listening() as second:
         with contextlib.ExitStack() as stack:
-            holes = [stack.enter_context(black_hole()) for _ in range(2 * scrape.MAX_RETRIES)]
+            holes = [stack.enter_context(black_hole()) for _ in range(2 * MAX_RETRIES)]
             watched.replace_pools(pools(*holes, first))
             async with scraping(watched):
-                await until(lambda: len(counts.faults) >= 3 * scrape.MAX_RETRIES)
+                await until(lambda: len(counts.faults) >= 3 * MAX_RETRIES)
                 watched.replace_pools(pools(*holes, first, second))
                 await until(lambda: second.id in brain.seen)
-                assert len(asyncio.all_tasks()) < 2 * scrape.MAX_RETRIES
+                assert len(asyncio.all_tasks()) < 2 * MAX_RETRIES
     for where in (first, second):
         assert all(isinstance(found, EngineMetrics) for found in brain.seen[where.id])
 
@@ -241,7 +245,7 @@ async def huge(request: bytes, writer: asyncio.StreamWriter) -> None:
 
 
 async def test_a_fault_is_said_once_for_each_change_and_counted_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "FAILING_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(slots, "FAILING_INTERVAL_SECONDS", 0.01)
     server, brain, counts = ModelServer(), Brain(), Counts()
     server.answer = huge
     watched = scraper(brain, counts)
@@ -336,7 +340,7 @@ async def test_models_are_asked_where_requests_go_when_metrics_are_told_on_anoth
 
     exporter.answer = only_metrics
     async with engine.listening() as where, exporter.listening() as metrics:
-        source = Source(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port)
+        source = Access(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port)
         watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
         watched.replace_pools(pools(where))
         async with scraping(watched):
@@ -348,7 +352,7 @@ async def test_models_are_asked_where_requests_go_when_metrics_are_told_on_anoth
 async def test_models_are_asked_by_their_own_scheme(tmp_path: Path) -> None:
     engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
     async with engine.listening(context=certified(tmp_path)) as where, exporter.listening() as metrics:
-        source = Source(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_https=True)
+        source = Access(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_https=True)
         watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
         watched.replace_pools(pools(where))
         async with scraping(watched):
@@ -360,7 +364,7 @@ async def test_a_certificate_nobody_vouches_for_lists_no_models_where_it_is_veri
     engine, exporter, brain = ModelServer(), ModelServer(), Brain()
     with structlog.testing.capture_logs() as said:
         async with engine.listening(context=certified(tmp_path)) as where, exporter.listening() as metrics:
-            source = Source(
+            source = Access(
                 lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01, models_https=True,
                 models_verifies=True,
             )  # fmt: skip
@@ -376,7 +380,7 @@ async def test_models_that_are_never_listed_hold_up_no_scrape() -> None:
     engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
     engine.answer = silent
     async with engine.listening() as where, exporter.listening() as metrics:
-        source = Source(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01)
+        source = Access(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01)
         watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
         watched.replace_pools(pools(where))
         async with scraping(watched):
@@ -409,7 +413,7 @@ async def test_another_port_counts_from_the_next_scrape_on() -> None:
         watched.replace_pools(pools(where))
         async with scraping(watched):
             await until(lambda: len(brain.seen.get(where.id, [])) >= 3)
-            watched.reconfigure(Source(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port))
+            watched.reconfigure(Access(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port))
             await until(lambda: exporter.connections == 1)
 
 

@@ -1,0 +1,96 @@
+"""One endpoint of one pool while it is scraped: a state machine over answers and time. Pure.
+
+    IDLE ──begin──▶ SCRAPING ──scraped: models are due──▶ LISTING ──end──▶ IDLE
+                       └──────────scraped, end──────────────────────────────▲
+    any ──leave──▶ GONE
+
+An answer belongs to one round, by its number: what comes for an earlier round, or after the end of its own, is stale.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+from epp.domain import Endpoint, EngineMetrics, PoolId, ScrapeFault
+
+LOCKED_STATUS: Final = (401, 403)
+HTTP_OK: Final = 200
+
+
+class Step(Enum):
+    """What an endpoint is asked now."""
+
+    IDLE = auto()
+    SCRAPING = auto()
+    LISTING = auto()
+    GONE = auto()
+
+
+class ScrapeTarget:
+    """Its owner asks, and tells it what came."""
+
+    __slots__ = ("endpoint", "fault", "is_listing_apart", "is_locked", "is_retry", "is_silent_of_models", "models_at",
+                 "models_seen", "pool", "round", "step")  # fmt: skip
+
+    def __init__(self, pool: PoolId, endpoint: Endpoint) -> None:
+        self.pool = pool
+        self.endpoint = endpoint
+        self.step = Step.IDLE
+        self.round = 0
+        self.fault: ScrapeFault | None = None  # of the last scrape
+        self.is_retry = False  # this round comes after a failed one
+        self.models_at = 0.0  # when its models are due
+        self.models_seen = b""
+        self.is_silent_of_models = False  # the last time it was asked
+        self.is_locked = False  # it lists its models to clients with a key only
+        self.is_listing_apart = False  # over a connection of its own, beside the scrapes
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is awaited."""
+        return self.step in (Step.SCRAPING, Step.LISTING)
+
+    def is_current(self, number: int) -> bool:
+        """Whether an answer of this round still counts."""
+        return self.is_busy and self.round == number
+
+    def begin(self) -> int:
+        """A scrape starts; the number of its round."""
+        if self.step is not Step.IDLE:
+            raise RuntimeError(f"a scrape began in step {self.step.name}")
+        self.step = Step.SCRAPING
+        self.round += 1
+        return self.round
+
+    def scraped(self, found: EngineMetrics | ScrapeFault) -> bool:
+        """What a scrape gave; whether the endpoint turned from good to bad, from bad to good, or to another fault."""
+        fault = found if isinstance(found, ScrapeFault) else None
+        has_changed, self.fault = fault is not self.fault, fault
+        if fault is not None:
+            self.models_at = 0.0
+        return has_changed
+
+    def are_models_due(self, now: float, seconds: float) -> bool:
+        """Whether its models are to be listed after this scrape; the next time is `seconds` later."""
+        if self.fault is not None or now < self.models_at or self.is_listing_apart:
+            return False
+        self.models_at = now + seconds
+        return True
+
+    def list_models(self) -> None:
+        """The same connection is asked for the models now."""
+        self.step = Step.LISTING
+
+    def end(self) -> None:
+        """This round is over."""
+        if self.step is not Step.GONE:
+            self.step = Step.IDLE
+
+    def leave(self) -> None:
+        """It is scraped no more."""
+        self.step = Step.GONE
+
+    def models_answered(self, status: int | None, body: bytes) -> bool:
+        """An answer to the question for models, None without one; whether its body is worth reading."""
+        self.is_silent_of_models = status != HTTP_OK
+        self.is_locked = status in LOCKED_STATUS
+        return not self.is_silent_of_models and body != self.models_seen
