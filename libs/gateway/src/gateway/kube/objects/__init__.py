@@ -62,6 +62,9 @@ from gateway.kube.objects.istio import (
     TlsMode,
     TlsSettings,
 )
+from gateway.kube.objects.kaito import (
+    Workspace,
+)
 from gateway.kube.objects.labelled import (
     Labelled,
 )
@@ -78,6 +81,7 @@ from gateway.kube.objects.meta import (
     INFERENCE_GROUP,
     INFERENCE_X_GROUP,
     ISTIO_GROUP,
+    KAITO_GROUP,
     LLM_D_GROUP,
     LabelSelector,
     Meta,
@@ -96,6 +100,7 @@ __all__ = [
     "INFERENCE_GROUP",
     "INFERENCE_X_GROUP",
     "ISTIO_GROUP",
+    "KAITO_GROUP",
     "LLM_D_GROUP",
     "PICKER_PORT_DEFAULT",
     "SERVICE_NAME_LABEL",
@@ -157,6 +162,7 @@ __all__ = [
     "TlsSettings",
     "UnservedFilter",
     "ValueMatch",
+    "Workspace",
     "key_of",
     "manifests_of",
 ]

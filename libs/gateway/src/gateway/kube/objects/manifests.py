@@ -9,6 +9,7 @@ from gateway.kube.objects.core import ConfigMap, EndpointSlice, Namespace, Pod, 
 from gateway.kube.objects.gateway_api import Gateway, HTTPRoute, ReferenceGrant
 from gateway.kube.objects.inference import InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool
 from gateway.kube.objects.istio import DestinationRule
+from gateway.kube.objects.kaito import Workspace
 from gateway.kube.objects.labelled import Labelled
 from gateway.kube.objects.meta import ObjectKey, ObjectName
 from gateway.kube.objects.policies import AccessPolicy
@@ -29,6 +30,7 @@ Parsed = (
     | Secret
     | DestinationRule
     | AccessPolicy
+    | Workspace
 )
 
 
@@ -51,6 +53,7 @@ class Manifests:
     secrets: Mapping[ObjectName, Secret] = field(default_factory=dict)
     destination_rules: Mapping[ObjectName, DestinationRule] = field(default_factory=dict)
     policies: Mapping[ObjectName, AccessPolicy] = field(default_factory=dict)  # by a name that holds the kind
+    workspaces: Mapping[ObjectName, Workspace] = field(default_factory=dict)
     slice_index: Labelled[EndpointSlice] = field(init=False, repr=False, compare=False)
     pod_index: Labelled[Pod] = field(init=False, repr=False, compare=False)
 
@@ -79,6 +82,7 @@ _FIELDS: Final[Mapping[type, str]] = MappingProxyType({
     Secret: "secrets",
     DestinationRule: "destination_rules",
     AccessPolicy: "policies",
+    Workspace: "workspaces",
 })  # fmt: skip
 
 

@@ -11,6 +11,7 @@ INFERENCE_GROUP: Final = "inference.networking.k8s.io"
 INFERENCE_X_GROUP: Final = "inference.networking.x-k8s.io"
 LLM_D_GROUP: Final = "llm-d.ai"  # objectives and rewrites have moved there
 DISCOVERY_GROUP: Final = "discovery.k8s.io"
+KAITO_GROUP: Final = "kaito.sh"
 ISTIO_GROUP: Final = "networking.istio.io"
 DEFAULT_NAMESPACE: Final = "default"
 

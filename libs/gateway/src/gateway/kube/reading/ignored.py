@@ -48,6 +48,5 @@ IGNORED_KINDS: Final = frozenset(
         "StorageClass",
         "Telemetry",
         "ValidatingWebhookConfiguration",
-        "Workspace",
     ]
 )

@@ -14,6 +14,7 @@ from gateway.kube.objects import (
     INFERENCE_GROUP,
     INFERENCE_X_GROUP,
     ISTIO_GROUP,
+    KAITO_GROUP,
     LLM_D_GROUP,
     Meta,
     Namespace,
@@ -33,6 +34,7 @@ from gateway.kube.reading.routes import http_route
 from gateway.kube.reading.secrets import secret
 from gateway.kube.reading.services import service
 from gateway.kube.reading.slices import endpoint_slice
+from gateway.kube.reading.workspaces import workspace
 from gateway.schema.fields import Fields
 
 READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]] = MappingProxyType({
@@ -53,6 +55,7 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     (LLM_D_GROUP, "InferenceObjective"): objective,
     (LLM_D_GROUP, "InferenceModelRewrite"): model_rewrite,
     (ISTIO_GROUP, "DestinationRule"): destination_rule,
+    (KAITO_GROUP, "Workspace"): workspace,
     **policies.READERS,
 })  # fmt: skip
 

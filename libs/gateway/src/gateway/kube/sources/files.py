@@ -6,11 +6,12 @@ the folders costs one `stat` for each file, an edit the parsing of the files tha
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.kube.reading.contents import Contents, entries
+from gateway.kube.resolution.kaito import with_workspaces
 from gateway.kube.resolution.merging import Loaded, merged
 from gateway.schema.problems import Place, Problem
 from gateway.schema.yamltext import Pause, no_pause
@@ -127,4 +128,6 @@ def _refused(file: str, message: str) -> Contents:
 def load(dirs: Sequence[Path]) -> Loaded:
     """Read folders once."""
     loaded = FolderReader(dirs).read()
-    return Loaded(merged(()).manifests) if loaded is None else loaded
+    if loaded is None:
+        return Loaded(merged(()).manifests)
+    return replace(loaded, manifests=with_workspaces(loaded.manifests))
