@@ -650,3 +650,34 @@ async def test_a_filter_that_is_not_supported_costs_its_rule_alone(make_bed: Mak
 
         assert (good.status, bad.status) == (200, 500)
         assert bad.error["message"] == "The route has a filter that is not supported."
+
+
+SPLIT = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: llm}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - matches: [{headers: [{name: x-gateway-inference-model, value: m}]}]
+    backendRefs: [{name: open, weight: 90}, {name: closed, weight: 10}]
+"""
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
+async def test_a_split_by_weight_holds(make_bed: MakeBed) -> None:
+    """As an article writes it: by a header that its BBR sets, to backends without a kind."""
+    async with make_bed(route=SPLIT) as bed:
+        bed.pick(bed.one)
+
+        async def some() -> None:
+            for _ in range(100):
+                assert (await bed.ask("m")).status == 200
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(some())
+
+        share = bed.orders.pools.count("default/open") / len(bed.orders.pools)
+        assert len(bed.orders.pools) == 2000
+        assert abs(share - 0.9) < 0.03

@@ -231,6 +231,28 @@ def test_check_says_what_there_is_and_what_two_claim(tmp_path: Path, capsys: pyt
     assert "data: 'shared' already belongs to 'a'" in shown.err
 
 
+NAMELESS = "names no kind, which means a Service; there is none, so InferencePool"
+
+
+@pytest.mark.parametrize(
+    ("name", "warnings"),
+    [
+        ("article", ["spec.selector: the API v1 wants", "spec.extensionRef: the API v1 calls it", NAMELESS, NAMELESS]),
+        ("kaito", []),
+    ],
+)
+def test_published_manifests_pass_as_they_are_with_every_deviation_explained(
+    name: str, warnings: list[str], root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["check", "--config-dir", str(root / "tests/data/manifests" / name)])
+
+    notes = capsys.readouterr().err.splitlines()
+    assert end.value.code == 0
+    assert len(notes) == len(warnings), notes
+    assert all(warning in note for warning, note in zip(warnings, notes, strict=True))
+
+
 @pytest.mark.parametrize("overlay", ["demo-local", "demo-compose"])
 def test_the_demo_is_right_and_its_status_is_good(overlay: str, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folders = ["--config-dir", str(root / "config/demo"), "--config-dir", str(root / "config" / overlay)]

@@ -91,6 +91,11 @@ def test_merge_keys_and_anchors_are_followed() -> None:
             id="syntax",
         ),
         pytest.param("kind: X", "a.yaml:1: apiVersion: required", id="no-version"),
+        pytest.param(
+            "rules: []",
+            "a.yaml:1: a fragment with rules, and no object: apiVersion, kind and metadata are missing around it",
+            id="fragment",
+        ),
         pytest.param("apiVersion: v1\nkind: 3", "a.yaml:2: kind: expected a string, got 3", id="kind-number"),
         pytest.param("- 1", "a.yaml:1: expected an object with apiVersion and kind, got a list", id="list"),
         pytest.param("a: !!python/name:os.system x", "could not determine a constructor", id="tag"),

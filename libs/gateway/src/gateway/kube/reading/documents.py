@@ -63,6 +63,9 @@ def _objects(data: object, origin: Origin, findings: Findings) -> Iterator[Docum
     if not isinstance(data, Mapping):
         findings.problems.append(origin.problem("", f"expected an object with apiVersion and kind, got {what(data)}"))
         return
+    if not data.keys() & {"apiVersion", "kind"}:
+        findings.problems.append(origin.problem("", _fragment(data)))
+        return
     top = Fields(Value(data, "", origin, findings))
     api_version, kind = top.text("apiVersion", required=True), top.text("kind", required=True)
     if not api_version or not kind:
@@ -79,6 +82,11 @@ def _objects(data: object, origin: Origin, findings: Findings) -> Iterator[Docum
     named = Origin(origin.source, origin.lines, f"{kind} {name}", origin.prefix)
     value = Value(data, "", named, Findings())
     yield Document(value, api_version, kind, _meta(Fields(value), api_version))
+
+
+def _fragment(data: Mapping[str, object]) -> str:
+    shown = ", ".join(str(key) for key in list(data)[:3])
+    return f"a fragment with {shown}, and no object: apiVersion, kind and metadata are missing around it"
 
 
 def _meta(top: Fields, api_version: str) -> Meta:
