@@ -36,7 +36,7 @@ class Options:
     usage_extraction: bool = True
     """Whether Envoy reads token usage from answers."""
 
-    body_limit: int = protocol.BODY_LIMIT_BYTES
+    body_limit: int = protocol.DEFAULT_BODY_LIMIT_BYTES
     """Bytes of a request body. A JSON answer that is surely no larger is read for usage, others pass unread."""
 
     http10: bool | None = None

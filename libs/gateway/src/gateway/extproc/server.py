@@ -19,7 +19,7 @@ from gateway.extproc.codec import Codec, UnknownMessageError
 from gateway.extproc.conversation import Conversation, Open, ServerMetrics
 from gateway.extproc.protocol.exchange import ProtocolViolation
 from gateway.extproc.protocol.messages import Reply
-from gateway.service import logs
+from gateway.service import lifecycle, logs
 from gateway.service.clock import Clock
 from gateway.wire.protocol import BODY_LIMIT_BYTES, EXT_PROC_SERVICE
 
@@ -27,6 +27,9 @@ log = logs.get(__name__)
 
 # A whole body is one message, with some room for its frame and the headers around it.
 MESSAGE_LIMIT_BYTES = BODY_LIMIT_BYTES + 1024 * 1024
+# Reading a larger message takes long enough for the other streams to notice: 5 ms or more.
+LARGE_MESSAGE_BYTES = 1024 * 1024
+LONGEST_PAUSE_SECONDS = 0.1
 # An open stream means that its request lives, so a proxy whose host vanished must not leave one behind. A silent
 # connection is pinged this often, and closed without an answer for the second time: half a minute in all, as long as
 # three heartbeats of the access log. A proxy of any make answers pings by itself, whatever its load.
@@ -131,6 +134,7 @@ class ExternalProcessor:
         self._calls: dict[int, _Call] = {}
         self._is_draining = False
         self._is_idle = asyncio.Event()
+        self._large_turn = asyncio.Lock()
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register under Envoy's service name; messages stay bytes, the codec works on them."""
@@ -178,9 +182,23 @@ class ExternalProcessor:
         decode, send = self._codec.decode, call.outbox.send
         conversation, clock = call.conversation, self._clock
         while (message := await read()) is not grpc.aio.EOF:
-            await send(conversation.receive(decode(message), clock()))
+            if len(message) <= LARGE_MESSAGE_BYTES:
+                replies = conversation.receive(decode(message), clock())
+            else:
+                replies = await self._in_turn(lambda large: conversation.receive(decode(large), clock()), message)
+            del message  # a large one is not kept while its answer is written
+            await send(replies)
             if self._is_over(call):
                 return
+
+    async def _in_turn(self, receive: Callable[[bytes], Sequence[Reply]], message: bytes) -> Sequence[Reply]:
+        """Have one large message read at a time, and leave as much time to the other streams after each."""
+        async with self._large_turn:
+            began = self._clock()
+            with lifecycle.without_collector():
+                replies = receive(message)
+            await asyncio.sleep(min(self._clock() - began, LONGEST_PAUSE_SECONDS))
+        return replies
 
     def _is_over(self, call: _Call) -> bool:
         conversation = call.conversation

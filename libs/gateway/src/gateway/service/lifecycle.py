@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import uvloop
@@ -59,3 +59,13 @@ def tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Have no collection while many objects are made that are soon gone: it would walk them again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

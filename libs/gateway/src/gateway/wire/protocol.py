@@ -102,6 +102,8 @@ HEALTH_READINESS: Final = "readiness"
 HEALTH_CHARTS: Final = "inference-extension"
 HEALTH_SERVICES: Final = ("", EXT_PROC_SERVICE, HEALTH_READINESS, HEALTH_CHARTS)
 
-# Request bodies above this are refused with 413, by Envoy first and by the services too. A 128k-token prompt is about
-# half a MiB of text; 64 MiB leaves room for images in base64.
+# Request bodies above this are refused with 413 by Envoy, unless an operator chose another limit. A prompt of a million
+# tokens is 4 MiB of text; the rest is room for pictures in base64.
+DEFAULT_BODY_LIMIT_BYTES: Final = 16 * 1024 * 1024
+# The largest limit that can be chosen: the services refuse bodies above it themselves.
 BODY_LIMIT_BYTES: Final = 64 * 1024 * 1024
