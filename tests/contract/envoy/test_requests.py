@@ -11,6 +11,7 @@ import pytest
 
 from controlplane.options import Options, PickerTransport
 from gateway.extproc.protocol.messages import ImmediateReply, refuse
+from gateway.kube.objects import ObjectName
 from gateway.wire import errors
 from gateway.wire.protocol import HEARTBEAT_SECONDS
 from tests.conftest import free_ports, required
@@ -681,3 +682,49 @@ async def test_a_split_by_weight_holds(make_bed: MakeBed) -> None:
         share = bed.orders.pools.count("default/open") / len(bed.orders.pools)
         assert len(bed.orders.pools) == 2000
         assert abs(share - 0.9) < 0.03
+
+
+AI_ROUTE = """
+apiVersion: aigateway.envoyproxy.io/v1alpha1
+kind: AIGatewayRoute
+metadata: {name: llm}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gateway}]
+  rules:
+  - matches: [{headers: [{type: Exact, name: x-target-inference-extension, value: "yes"}]}]
+    backendRefs: [{name: bound, kind: InferencePool}]
+  - matches: [{headers: [{type: Exact, name: x-target-inference-extension, value: "no"}]}]
+    backendRefs: [{name: mine}]
+---
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferencePool
+metadata: {name: bound}
+spec: {selector: {app: mine}}
+---
+apiVersion: aigateway.envoyproxy.io/v1alpha1
+kind: AIServiceBackend
+metadata: {name: mine, labels: {app: mine}}
+spec:
+  schema: {name: OpenAI}
+  backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: addresses}
+"""
+ADDRESSES = """
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: addresses}
+spec: {endpoints: [{ip: {address: 127.0.0.1, port: %d}}]}
+"""
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
+async def test_rules_of_envoy_ai_gateway_go_through_the_picker_and_around_it(make_bed: MakeBed) -> None:
+    options = Options(default_picker=(ObjectName("default", "epp"), 9002))
+    async with make_bed(options, route=AI_ROUTE) as bed:
+        await bed.gateway.apply(addresses=ADDRESSES % bed.two.port)
+        bed.pick(bed.two)
+        answers = [await bed.ask("m", headers={"x-target-inference-extension": value}) for value in ("yes", "no", "x")]
+
+        assert [answer.status for answer in answers] == [200, 200, 404]
+        assert [answer.server for answer in answers[:2]] == ["two", "two"]
+        assert bed.orders.pools == ["default/bound"]

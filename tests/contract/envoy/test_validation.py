@@ -18,7 +18,17 @@ from gateway.kube.sources.files import load
 pytestmark = pytest.mark.envoy
 
 ADDRESSES = {"model-sim-a": ("10.0.0.1", "fd00::1"), "model-sim-b": ("10.0.0.2",), "epp": ("10.0.0.3", "10.0.0.4")}
-SETS = ["demo+demo-local", "demo+demo-compose", "everything", "seeds", "edges", "article", "kaito", "empty"]
+SETS = [
+    "demo+demo-local",
+    "demo+demo-compose",
+    "everything",
+    "seeds",
+    "edges",
+    "article",
+    "kaito",
+    "ai-gateway",
+    "empty",
+]
 OPTIONS = [
     pytest.param(Options(), id="defaults"),
     pytest.param(Options(bbr=None, usage_extraction=False), id="bare"),

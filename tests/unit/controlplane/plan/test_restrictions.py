@@ -123,3 +123,23 @@ def test_a_rule_that_two_gateways_of_a_port_serve_is_restricted_by_either(tmp_pa
     found = manifests(tmp_path, gateway(), gateway(name="h"), both, pool(), service(), policy(target("Gateway", "h")))
 
     assert refused(render(found, {}, Options())) == {"/a"}
+
+
+@pytest.mark.parametrize(
+    ("target_kind", "target_name", "values"),
+    [
+        ("AIServiceBackend", "my-ai-service-backend", ["no", "yes"]),
+        ("AIGatewayRoute", "inference-extension-example", ["no", "yes"]),
+        ("InferencePool", "inference-extension-example-pool", ["yes"]),
+    ],
+)
+def test_backends_and_routes_of_envoy_ai_gateway_are_kept_too(
+    root: Path, tmp_path: Path, target_kind: str, target_name: str, values: list[str]
+) -> None:
+    written = (root / "tests/data/manifests/ai-gateway/all.yaml").read_text()
+    found = manifests(tmp_path, written, policy(target(target_kind, target_name)))
+
+    files = contents(render(found, {}, Options()).snapshot)
+    (config,) = json.loads(files[routes_file(files)])["resources"]
+    kept = [item for item in config["virtual_hosts"][0]["routes"] if item["name"] in ("restricted", "invalid-backend")]
+    assert sorted(item["match"]["headers"][0]["string_match"]["exact"] for item in kept) == values

@@ -15,6 +15,7 @@ from gateway.kube.objects import (
     PolicyTarget,
     Service,
 )
+from gateway.kube.resolution.ai_gateway import service_name
 from gateway.kube.resolution.endpoints import pool_pods, pool_slices
 
 MESH_NAMESPACE: Final = "istio-system"  # a policy here that selects nothing is for every namespace
@@ -69,6 +70,12 @@ def _targeted(policy: AccessPolicy, manifests: Manifests) -> Iterator[_Key]:
 
 def _resolved(policy: AccessPolicy, target: PolicyTarget, manifests: Manifests) -> Iterator[_Key]:
     namespace = policy.meta.id.namespace
+    if target.kind == "AIServiceBackend" and target.labels is None:
+        yield from _ai_backend(ObjectName(namespace, target.name), manifests)
+        return
+    if target.kind == "AIGatewayRoute" and target.labels is None:
+        yield "HTTPRoute", ObjectName(namespace, target.name), ""
+        return
     if target.kind == "GatewayClass":
         for name, gateway in manifests.gateways.items():
             if gateway.class_name == target.name or target.labels is not None:
@@ -82,6 +89,19 @@ def _resolved(policy: AccessPolicy, target: PolicyTarget, manifests: Manifests) 
     for name, found in _of_kind(target.kind, manifests).items():
         if name.namespace == namespace and target.labels.matches(found.meta.labels):
             yield target.kind, name, ""
+
+
+def _ai_backend(name: ObjectName, manifests: Manifests) -> Iterator[_Key]:
+    """Whatever leads to a backend of Envoy AI Gateway."""
+    yield "Service", service_name(name), ""
+    found = manifests.ai_backends.get(name)
+    if found is None:
+        return
+    if found.backend.is_pool:
+        yield "InferencePool", found.backend.id, ""
+    for pool in manifests.pools.values():
+        if pool.meta.id.namespace == name.namespace and pool.selector.matches(found.meta.labels):
+            yield "InferencePool", pool.meta.id, ""
 
 
 def _of_kind(kind: str, manifests: Manifests) -> Mapping[ObjectName, Gateway | HTTPRoute | InferencePool | Service]:

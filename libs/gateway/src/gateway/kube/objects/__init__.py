@@ -3,6 +3,12 @@
 What a field means is said here; whether it was written correctly is checked by `reading`.
 """
 
+from gateway.kube.objects.ai_gateway import (
+    AIGatewayRoute,
+    AIServiceBackend,
+    Backend,
+    BackendEndpoint,
+)
 from gateway.kube.objects.core import (
     SERVICE_NAME_LABEL,
     AddressType,
@@ -104,8 +110,12 @@ __all__ = [
     "LLM_D_GROUP",
     "PICKER_PORT_DEFAULT",
     "SERVICE_NAME_LABEL",
+    "AIGatewayRoute",
+    "AIServiceBackend",
     "AccessPolicy",
     "AddressType",
+    "Backend",
+    "BackendEndpoint",
     "BackendRef",
     "CertificateRef",
     "ConfigMap",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from gateway.kube.objects.ai_gateway import AIGatewayRoute, AIServiceBackend, Backend
 from gateway.kube.objects.core import ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service
 from gateway.kube.objects.gateway_api import Gateway, HTTPRoute, ReferenceGrant
 from gateway.kube.objects.inference import InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool
@@ -31,6 +32,9 @@ Parsed = (
     | DestinationRule
     | AccessPolicy
     | Workspace
+    | AIGatewayRoute
+    | AIServiceBackend
+    | Backend
 )
 
 
@@ -54,6 +58,9 @@ class Manifests:
     destination_rules: Mapping[ObjectName, DestinationRule] = field(default_factory=dict)
     policies: Mapping[ObjectName, AccessPolicy] = field(default_factory=dict)  # by a name that holds the kind
     workspaces: Mapping[ObjectName, Workspace] = field(default_factory=dict)
+    ai_routes: Mapping[ObjectName, AIGatewayRoute] = field(default_factory=dict)
+    ai_backends: Mapping[ObjectName, AIServiceBackend] = field(default_factory=dict)
+    backends: Mapping[ObjectName, Backend] = field(default_factory=dict)
     slice_index: Labelled[EndpointSlice] = field(init=False, repr=False, compare=False)
     pod_index: Labelled[Pod] = field(init=False, repr=False, compare=False)
 
@@ -83,6 +90,9 @@ _FIELDS: Final[Mapping[type, str]] = MappingProxyType({
     DestinationRule: "destination_rules",
     AccessPolicy: "policies",
     Workspace: "workspaces",
+    AIGatewayRoute: "ai_routes",
+    AIServiceBackend: "ai_backends",
+    Backend: "backends",
 })  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def http_route(meta: Meta, top: Fields) -> HTTPRoute:
     for index, name in enumerate(hostnames):
         if not spelling.is_hostname(name, wildcard=True):
             spec.problem(f"hostnames[{index}]", f"not a host name: {what(name)}")
-    parents = tuple(_parent(meta, item) for item in spec.children("parentRefs", 32))
+    parents = tuple(parent_ref(meta, item) for item in spec.children("parentRefs", 32))
     spec.ignored("useDefaultGateways", "without effect here")
     written = spec.children("rules", 16)
     rules = tuple(_rule(meta, item) for item in written) if spec.has("rules") else (_default_rule(),)
@@ -66,7 +66,7 @@ def _default_rule() -> RouteRule:
     return RouteRule("", (RouteMatch(),), (), (), Timeouts())
 
 
-def _parent(meta: Meta, item: Fields) -> ParentRef:
+def parent_ref(meta: Meta, item: Fields) -> ParentRef:
     parent = ParentRef(
         group=item.text("group", GATEWAY_GROUP),
         kind=item.text("kind", "Gateway"),
@@ -87,7 +87,7 @@ def _rule(meta: Meta, item: Fields) -> RouteRule:
         matches=tuple(_match(match) for match in item.children("matches", 64)) or (RouteMatch(),),
         filters=_filters(meta, item),
         backends=tuple(_backend(meta, ref, with_filters=True) for ref in item.children("backendRefs", 16)),
-        timeouts=_timeouts(timeouts) if timeouts else Timeouts(),
+        timeouts=timeouts_of(timeouts) if timeouts else Timeouts(),
     )
     kinds = {type(found) for found in rule.filters}
     if Redirect in kinds and rule.backends:
@@ -109,7 +109,7 @@ def _check_prefix_modifiers(item: Fields, rule: RouteRule) -> None:
         item.problem("filters", "ReplacePrefixMatch needs every match of the rule to be a PathPrefix")
 
 
-def _timeouts(item: Fields) -> Timeouts:
+def timeouts_of(item: Fields) -> Timeouts:
     timeouts = Timeouts(item.duration("request"), item.duration("backendRequest"))
     item.done()
     if timeouts.request and timeouts.backend_request and timeouts.backend_request > timeouts.request:
@@ -121,8 +121,8 @@ def _match(item: Fields) -> RouteMatch:
     path = item.child("path")
     match = RouteMatch(
         path=_path(path) if path else PathMatch(),
-        headers=_value_matches(item, "headers"),
-        query=_value_matches(item, "queryParams"),
+        headers=value_matches(item, "headers"),
+        query=value_matches(item, "queryParams"),
         method=item.choice("method", _METHODS, ""),
     )
     item.done()
@@ -144,7 +144,7 @@ def _path(item: Fields) -> PathMatch:
     return PathMatch(kind, value)
 
 
-def _value_matches(item: Fields, key: str) -> tuple[ValueMatch, ...]:
+def value_matches(item: Fields, key: str) -> tuple[ValueMatch, ...]:
     """The first of several entries with one name counts, as the API says."""
     found: dict[str, ValueMatch] = {}
     for match in item.children(key, 16):

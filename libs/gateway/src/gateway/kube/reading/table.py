@@ -20,7 +20,7 @@ from gateway.kube.objects import (
     Namespace,
     Parsed,
 )
-from gateway.kube.reading import policies
+from gateway.kube.reading import ai_gateway, policies
 from gateway.kube.reading.config_maps import config_map
 from gateway.kube.reading.destination_rules import destination_rule
 from gateway.kube.reading.documents import Document, check_name
@@ -56,6 +56,9 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     (LLM_D_GROUP, "InferenceModelRewrite"): model_rewrite,
     (ISTIO_GROUP, "DestinationRule"): destination_rule,
     (KAITO_GROUP, "Workspace"): workspace,
+    (ai_gateway.AI_GATEWAY_GROUP, "AIGatewayRoute"): ai_gateway.ai_route,
+    (ai_gateway.AI_GATEWAY_GROUP, "AIServiceBackend"): ai_gateway.ai_backend,
+    (ai_gateway.ENVOY_GATEWAY_GROUP, "Backend"): ai_gateway.backend,
     **policies.READERS,
 })  # fmt: skip
 

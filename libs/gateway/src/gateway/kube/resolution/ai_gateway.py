@@ -1,0 +1,98 @@
+"""What Envoy AI Gateway's objects amount to in the kinds that everything else knows. Pure.
+
+An AIGatewayRoute is the HTTPRoute of its name, unless there is one. The endpoints of an AIServiceBackend are
+EndpointSlices with the labels of the AIServiceBackend. So a route reaches them as those of a Service, and a pool whose
+selector matches the labels has them as its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from gateway.kube.objects import (
+    SERVICE_NAME_LABEL,
+    AddressType,
+    AIServiceBackend,
+    BackendEndpoint,
+    BackendRef,
+    EndpointSlice,
+    HTTPRoute,
+    Manifests,
+    Meta,
+    ObjectName,
+    Parsed,
+    Service,
+    ServicePort,
+    SliceEndpoint,
+    SlicePort,
+    manifests_of,
+)
+from gateway.schema.spelling import ip_version
+
+PORT: Final = 80  # of the Service that stands for a backend; its endpoints have their own
+
+
+def with_ai_gateway(manifests: Manifests) -> Manifests:
+    """The same objects with those that Envoy AI Gateway's stand for."""
+    if not manifests.ai_routes and not manifests.ai_backends:
+        return manifests
+    present = (each for by_name in manifests.by_kind() for each in by_name.values())
+    return manifests_of((*present, *_routes(manifests), *_services(manifests)))
+
+
+def _routes(manifests: Manifests) -> Iterator[HTTPRoute]:
+    for name, found in manifests.ai_routes.items():
+        if name not in manifests.routes:
+            rules = tuple(
+                replace(rule, backends=tuple(_reached(ref, manifests) for ref in rule.backends))
+                for rule in found.route.rules
+            )
+            yield replace(found.route, rules=rules)
+
+
+def _reached(ref: BackendRef, manifests: Manifests) -> BackendRef:
+    """What a reference to an AIServiceBackend leads to."""
+    if ref.kind != "AIServiceBackend":
+        return ref
+    found = manifests.ai_backends.get(ref.id)
+    if found is not None and found.backend.is_pool:
+        return replace(ref, group=found.backend.group, kind="InferencePool", id=found.backend.id)
+    return replace(ref, group="", kind="Service", id=service_name(ref.id), port=PORT)
+
+
+def service_name(backend: ObjectName) -> ObjectName:
+    """A name that no Service can have, since those hold no dot."""
+    return ObjectName(backend.namespace, f"{backend.name}.aiservicebackend")
+
+
+def _services(manifests: Manifests) -> Iterator[Parsed]:
+    for name, found in manifests.ai_backends.items():
+        if found.backend.is_pool:
+            continue
+        service = service_name(name)
+        meta = Meta(id=service, labels={}, annotations={}, created="", place=found.meta.place)
+        yield Service(meta, "ClusterIP", (ServicePort("", PORT, None, ""),))
+        for index, piece in enumerate(_pieces(found, manifests)):
+            labels: Mapping[str, str] = {**found.meta.labels, SERVICE_NAME_LABEL: service.name}
+            own = replace(meta, id=ObjectName(name.namespace, f"{service.name}-{index}"), labels=labels)
+            yield replace(piece, meta=own)
+
+
+def _pieces(found: AIServiceBackend, manifests: Manifests) -> Iterator[EndpointSlice]:
+    backend = manifests.backends.get(found.backend.id) if found.backend.kind == "Backend" else None
+    if backend is not None:
+        yield from (_piece(found.meta, endpoint) for endpoint in backend.endpoints)
+    elif found.backend.is_service:
+        namespace, name = found.backend.id
+        yield from manifests.slice_index.select(namespace, {SERVICE_NAME_LABEL: name})
+
+
+def _piece(meta: Meta, endpoint: BackendEndpoint) -> EndpointSlice:
+    version = None if endpoint.is_name else ip_version(endpoint.host)
+    kind = {4: AddressType.IPV4, 6: AddressType.IPV6}.get(version or 0, AddressType.FQDN)
+    return EndpointSlice(
+        meta=meta,
+        address_type=kind,
+        endpoints=(SliceEndpoint((endpoint.host,), ready=True, name=""),),
+        ports=(SlicePort("", endpoint.port),),
+    )
