@@ -23,10 +23,12 @@ def write_chat(to: Writer, body: JsonObject) -> None:
 
 def part_of(message: object) -> Part:
     """Who speaks."""
-    role = message.get("role") if isinstance(message, dict) else "user" if isinstance(message, str) else None
+    if not isinstance(message, dict):
+        return Part.USER if isinstance(message, str) else Part.OTHER
+    role = message.get("role")
     if role == "user":
         return Part.USER
-    return Part.SYSTEM if isinstance(role, str) and role in SYSTEM_ROLES else Part.OTHER
+    return Part.SYSTEM if role in ("system", "developer") else Part.OTHER
 
 
 def write_message(to: Writer, message: object, place: Place, shows_reasoning: bool) -> None:
@@ -37,17 +39,21 @@ def write_message(to: Writer, message: object, place: Place, shows_reasoning: bo
         return
     if not isinstance(message, dict):
         raise wrong_kind(place, "an object", message)
-    role = check_role(message.get("role"), place)
+    role, content = message.get("role"), message.get("content")
+    if role == "user" and isinstance(content, str) and len(message) == 2:  # most of a transcript, without a detour
+        to.turn("user")
+        to.text(content)
+        return
+    role = check_role(role, place)
     is_system = role in SYSTEM_ROLES
     to.turn("system" if is_system else role)
-    content = message.get("content")
     if len(message) > 2:
         _write_before(to, message, shows_reasoning=shows_reasoning)
-    if isinstance(content, str) and not is_system:
-        to.text(content)
-    else:
+    if isinstance(content, str):
+        (to.system_text if is_system else to.text)(content)
+    elif content is not None:
         write_content(to, content, (*place, "content"), is_system=is_system)
-    if len(message) > 2 or content is None:
+    if "tool_calls" in message or "function_call" in message:
         _write_calls(to, message, place)
 
 

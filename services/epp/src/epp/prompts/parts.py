@@ -25,15 +25,15 @@ def write_parts(to: Writer, parts: Sequence[object], place: Place, *, is_system:
     to.take(parts, place[0])
     write_text = to.system_text if is_system else to.text
     for index, part in enumerate(parts):
-        if isinstance(part, str):
+        if isinstance(part, dict):
+            if isinstance(text := part.get("text"), str):
+                write_text(text)
+            else:
+                _write_other(to, part, (*place, index))
+        elif isinstance(part, str):
             write_text(part)
-            continue
-        if not isinstance(part, dict):
-            raise wrong_kind((*place, index), "an object", part)
-        if isinstance(text := part.get("text"), str):
-            write_text(text)
         else:
-            _write_other(to, part, (*place, index))
+            raise wrong_kind((*place, index), "an object", part)
 
 
 def _write_other(to: Writer, part: Mapping[str, object], place: Place) -> None:

@@ -98,7 +98,7 @@ class Writer:
         """A tool call of an answer. Templates render arguments anew, so that blanks between them do not count."""
         self.pieces += (TOOL, text_of(name), FIELD)
         if isinstance(arguments, str):
-            self.pieces.append(_compact(arguments.encode()))
+            self.pieces.append(_compact(arguments.encode()) if " " in arguments else arguments.encode())
         elif arguments is not None:
             self.pieces.append(_compact(dump(arguments, place)))
         if self.family.has_call_ids:
