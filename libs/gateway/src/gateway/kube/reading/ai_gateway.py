@@ -101,7 +101,7 @@ def ai_backend(meta: Meta, top: Fields) -> AIServiceBackend:
             spec.problem(key, "not supported")
     schema, ref = _schema(spec), spec.child("backendRef", required=True)
     spec.done()
-    backend = BackendRef("", "Service", ObjectName("", ""), None, 1, ())
+    backend = BackendRef("", "Service", ObjectName("", ""), port=None, weight=1, filters=())
     if ref is not None:
         kind = ref.text("kind", "Service")
         backend = BackendRef(

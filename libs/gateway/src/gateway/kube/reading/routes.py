@@ -255,7 +255,8 @@ def _cors(body: Fields) -> Cors:
         if method not in (*_METHODS[1:], "*"):
             body.problem(f"allowMethods[{index}]", f"expected one of {', '.join(_METHODS[1:])}, *, got {what(method)}")
     max_age = body.integer("maxAge", 1, 2**31 - 1, 5) or 5
-    return Cors(origins, methods, headers, exposed, max_age, body.boolean("allowCredentials", default=False))
+    credentials = body.boolean("allowCredentials", default=False)
+    return Cors(origins, methods, headers, exposed, max_age=max_age, credentials=credentials)
 
 
 def _mirror(meta: Meta, body: Fields) -> Mirror:
