@@ -54,7 +54,7 @@ def ids() -> bytes:
 def keys() -> bytes:
     """Many different keys."""
     members = b",".join(b'"k%d":1' % number for number in range(1_300_000))
-    return filled(b"")[:-3] + b"{" + members + b"}]}"
+    return b'{"model":"bench","messages":[{"role":"user","content":"x"}],"tools":[{' + members + b"}]}"
 
 
 KINDS: Mapping[str, Callable[[], bytes]] = {
