@@ -70,7 +70,7 @@ def candidate(
     """An endpoint with fresh metrics."""
     endpoint = Endpoint(EndpointId(name), name, 8000, name, labels)
     metrics = EngineMetrics(
-        waiting, running, kv_usage, frozenset(active_adapters), frozenset(waiting_adapters), max_adapters
+        waiting, running, kv_usage, frozenset(active_adapters), frozenset(waiting_adapters), max_adapters=max_adapters
     )
     return Candidate(endpoint, metrics)
 
@@ -101,7 +101,7 @@ def decide(
         picker.scraped(POOL, each.endpoint.id, each.metrics, SCRAPED_AT)
     verdict: object = None
     for document in (*before, body):
-        request = Request(POOL, "POST", path, headers, orjson.dumps(document), None, fallbacks)
+        request = Request(POOL, "POST", path, headers, orjson.dumps(document), fallbacks=fallbacks)
         verdict = picker.submit(request, NOBODY, DECIDED_AT)
     return _decided(picker, verdict)
 

@@ -11,6 +11,7 @@ calls `next` until it gives nothing, whenever room may have come, and places wha
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Protocol
 
 from epp.config import SchedulerConfig
@@ -112,10 +113,10 @@ class OpenGate:
         if view is None:
             return Admission.ADMITTED  # placing says that there is no endpoint
         trace = applicant.trace
-        if detector is not None and contained(trace, _type(detector), False, _is_saturated, detector, view):
+        if detector is not None and _sheds(detector, view, trace):
             return refusals.saturated("the pool is saturated and this request is sheddable")
         for admitter in self._admitters:
-            if not contained(trace, _type(admitter), True, _admits, admitter, view):
+            if not contained(trace, _type(admitter), partial(_admits, admitter, view), otherwise=True):
                 return refusals.saturated("the pool is too busy to admit this request")
         return Admission.ADMITTED
 
@@ -126,6 +127,10 @@ class OpenGate:
         """Nothing waits here."""
         del now
         return None
+
+
+def _sheds(detector: SaturationDetector, view: SchedulingView, trace: Trace) -> bool:
+    return contained(trace, _type(detector), partial(_is_saturated, detector, view), otherwise=False)
 
 
 def _is_saturated(detector: SaturationDetector, view: SchedulingView) -> bool:

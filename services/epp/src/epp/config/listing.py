@@ -136,7 +136,11 @@ class Listing:
             return self._make_own(type_, kind.plugin, place, parameters)
         defaults = kind.defaults.get(self._api_version, NO_DEFAULTS)
         made = decode(kind.plugin, parameters, self.references, defaults=defaults, place=place)
-        return None if made is None else Listed(type_, type_, made, kind.plugin, kind.roles, kind.reads_prefix)
+        return (
+            None
+            if made is None
+            else Listed(type_, type_, made, kind.plugin, kind.roles, reads_prefix=kind.reads_prefix)
+        )
 
     def _make_own(self, type_: str, plugin: type[Any], place: Value, parameters: Value | None) -> Listed | None:
         try:

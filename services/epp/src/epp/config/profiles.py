@@ -122,7 +122,9 @@ def _default_profile(listing: Listing) -> Built:
     if not listing.by_name:
         for type_, weight in _UPSTREAM_DEFAULT:
             kind = PLUGINS[type_]
-            listed = Listed(type_, type_, listing.default(type_), kind.plugin, kind.roles, kind.reads_prefix)
+            listed = Listed(
+                type_, type_, listing.default(type_), kind.plugin, kind.roles, reads_prefix=kind.reads_prefix
+            )
             builder.add(listed, weight, None, second)
     return builder.build(listing)
 

@@ -37,4 +37,4 @@ def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) 
     """A new set."""
     engines, load = EnginesProducer(), LoadProducer()
     prefill = PrefillProducer(load, prefill_tokens_per_second)
-    return Builtin(engines, load, prefill, PrefixProducer(engines), SessionProducer(), OthersProducer())
+    return Builtin(engines, load, prefill, PrefixProducer(engines), SessionProducer(), others=OthersProducer())

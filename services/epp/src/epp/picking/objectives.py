@@ -12,8 +12,8 @@ def with_known_names(request: Request) -> Request:
     headers = request.headers
     if headers.keys().isdisjoint(protocol.CLIENT_HEADER_ALIASES):
         return request
-    said = {name: headers[alias] for alias, name in protocol.CLIENT_HEADER_ALIASES.items() if alias in headers}
-    return replace(request, headers={**headers, **said})
+    known = {name: headers[alias] for alias, name in protocol.CLIENT_HEADER_ALIASES.items() if alias in headers}
+    return replace(request, headers={**headers, **known})
 
 
 def priority_of(door: Request, model: str | None, pool: PoolSpec) -> int:

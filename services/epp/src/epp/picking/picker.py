@@ -170,7 +170,8 @@ class Picker:
 
     def _admit(self, prepared: Prepared, waiter: Waiter, now: float) -> Verdict | Ticket:
         notes = Notes(failed_plugin=self.decisions.plugin_failed) if self._explains else None
-        waiting = Waiting(self._waiting.next_number(), prepared, waiter, notes or self._no_trace, notes, self._look)
+        number, trace = self._waiting.next_number(), notes or self._no_trace
+        waiting = Waiting(number, prepared, waiter, trace, notes, candidates=self._look)
         admission = self._gate.admit(waiting, now)
         if isinstance(admission, Rejection):
             return self._refuse(waiting, admission, now)
@@ -203,7 +204,7 @@ class Picker:
             return self._refuse(waiting, decision, now)
         placement = place.placement_of(self._next_id(), prepared, decision, pool, self._config)
         targets = place.targets_of(decision.primary)
-        placed = answer.Placed(prepared, decision, placement, targets, len(found.view), waiting.notes)
+        placed = answer.Placed(prepared, decision, placement, targets, candidates=len(found.view), notes=waiting.notes)
         self._settlement.reserve(placement, found.placing, pool)
         self.decisions.placed(placed)
         return answer.pick(placed, self._config, explains=self._explains)

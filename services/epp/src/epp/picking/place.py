@@ -5,6 +5,7 @@ Nothing awaits within it, and everything that is learned from it is known before
 """
 
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
@@ -53,7 +54,8 @@ def none_ready(prepared: Prepared) -> Rejection:
 
 def decide(config: SchedulerConfig, view: SchedulingView, trace: Trace) -> Decision | Rejection:
     """Run the profiles: whom they choose, or why nobody is."""
-    return contained(trace, type(config.handler).__name__, _HANDLER_FAILED, _run, config, view, trace)
+    run = partial(_run, config, view, trace)
+    return contained(trace, type(config.handler).__name__, run, otherwise=_HANDLER_FAILED)
 
 
 def _run(config: SchedulerConfig, view: SchedulingView, trace: Trace) -> Decision | Rejection:

@@ -61,7 +61,7 @@ def prepare(
     if (priority, target) != (parsed.priority, parsed.target_model):
         parsed = parsed.routed(priority, target)
     blocks = blocks_of(parsed, block_tokens, config)
-    return Prepared(request, parsed, spec, blocks, block_tokens, session_of(parsed, config))
+    return Prepared(request, parsed, spec, blocks, block_tokens, session=session_of(parsed, config))
 
 
 def with_blocks(prepared: Prepared, block_tokens: int, config: SchedulerConfig) -> Prepared:

@@ -2,22 +2,18 @@
 
 from collections.abc import Callable
 from traceback import format_exception_only, walk_tb
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from epp.scheduling.plugin import Trace
 
-Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 Otherwise = TypeVar("Otherwise")
 
 
-def contained(
-    trace: Trace, plugin: str, otherwise: Otherwise, ask: Callable[Parameters, Answer],
-    *args: Parameters.args, **kwargs: Parameters.kwargs,
-) -> Answer | Otherwise:  # fmt: skip
-    """What the plugin answers; `otherwise` where it raises, of which the trace is told."""
+def contained(trace: Trace, plugin: str, call: Callable[[], Answer], *, otherwise: Otherwise) -> Answer | Otherwise:
+    """What a call of a plugin answers; `otherwise` if it raises, which the trace notes under the plugin's name."""
     try:
-        return ask(*args, **kwargs)
+        return call()
     except Exception as error:  # noqa: BLE001 - nothing is known of what somebody's plugin raises
         trace.failed(plugin, in_words(error))
         return otherwise

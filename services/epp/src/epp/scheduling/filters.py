@@ -26,7 +26,7 @@ _PREFILL_ROLES = frozenset({"prefill", "encode-prefill", "prefill-decode", "both
 _ENCODE_ROLES = frozenset({"encode", "encode-prefill", "encode-prefill-decode"})
 
 
-def or_all(keep: list[bool], is_wanted: bool = True) -> list[bool]:
+def or_all(keep: list[bool], *, is_wanted: bool = True) -> list[bool]:
     """All, where nobody would be left."""
     return [True] * len(keep) if is_wanted and not any(keep) else keep
 
@@ -114,7 +114,7 @@ class UtilizationFilter:
         for condition in self.conditions:
             values = view.attribute(condition.metric)
             keep = [kept and condition.holds(value) for kept, value in zip(keep, values, strict=True)]
-        return or_all(keep, self.fallback_on_empty)
+        return or_all(keep, is_wanted=self.fallback_on_empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ class EndpointAttributeFilter:
             without if value is None else threshold is None or threshold.holds(value)
             for value in view.attribute(self.attribute)
         ]
-        return or_all(keep, self.fallback_on_empty)
+        return or_all(keep, is_wanted=self.fallback_on_empty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from epp.scheduling.containing import contained
@@ -99,7 +100,7 @@ class DisaggProfileHandler:
         encode = self._encode(profiles, decode, beside, trace)
         decider, name = self.prefill_decider, self.deciders.prefill
         is_apart = self.stage_order == "prefill-first" or (
-            decider is not None and contained(trace, name, False, _decides, decider, decode)
+            decider is not None and contained(trace, name, partial(_decides, decider, decode), otherwise=False)
         )
         profile = profiles.get(self.profiles.prefill)
         prefill = run_profile(profile, beside, trace) if is_apart and profile is not None else None
@@ -111,7 +112,8 @@ class DisaggProfileHandler:
         profile = profiles.get(self.profiles.encode)
         if profile is None or self.encode_decider is None:
             return None
-        if not contained(trace, self.deciders.encode, False, _decides, self.encode_decider, decode):
+        decides = partial(_decides, self.encode_decider, decode)
+        if not contained(trace, self.deciders.encode, decides, otherwise=False):
             return None
         return run_profile(profile, view, trace)
 

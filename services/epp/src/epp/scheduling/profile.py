@@ -1,6 +1,7 @@
 """Runs one profile: filters in order, scorers summed by weight, the picker. Pure."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from heapq import nlargest
 from operator import index
 
@@ -42,7 +43,7 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
     total is chosen.
     """
     for name, filter_ in profile.filters:
-        kept = contained(trace, name, None, _keep, filter_, view)
+        kept = contained(trace, name, partial(_keep, filter_, view), otherwise=None)
         if kept is None:
             continue
         keep, narrower = kept
@@ -52,7 +53,7 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
             return None
     totals = [0.0] * len(view.endpoints)
     for weighted in profile.scorers:
-        scores = contained(trace, weighted.name, None, _score, weighted.scorer, view)
+        scores = contained(trace, weighted.name, partial(_score, weighted.scorer, view), otherwise=None)
         if scores is None:
             continue
         trace.scored(profile.name, weighted.name, weighted.weight, view, scores)
@@ -60,7 +61,8 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
             continue
         weight = weighted.weight
         totals = [total + weight * score for total, score in zip(totals, scores, strict=True)]
-    picked = contained(trace, type(profile.picker).__name__, (), _pick, profile.picker, totals, view)
+    picks = partial(_pick, profile.picker, totals, view)
+    picked = contained(trace, type(profile.picker).__name__, picks, otherwise=())
     chosen = with_fallbacks(picked, totals, view)
     trace.picked(profile.name, view, totals, chosen)
     return ProfileResult(view, totals, chosen)

@@ -56,7 +56,8 @@ class SchedulingView:
             return self
         endpoints, slots = [*compress(self.endpoints, keep)], [*compress(self._slots, keep)]
         return SchedulingView(  # dataclasses.replace would take twice as long as the filter that asks for it
-            endpoints, self.random, self.fallbacks, self.peer, slots, self._columns, self._placing,
+            endpoints, self.random, self.fallbacks, self.peer,
+            _slots=slots, _columns=self._columns, _placing=self._placing,
         )  # fmt: skip
 
     def column(self, name: str) -> Sequence[Any]:

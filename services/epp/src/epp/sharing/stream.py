@@ -38,7 +38,7 @@ _BEGIN = "0-0"
 FAILURES = (exceptions.RedisError, OSError, TimeoutError)
 
 
-class Observer(Protocol):
+class SharingMetrics(Protocol):
     """What an operator counts."""
 
     def shared(self, direction: str, events: int) -> None:
@@ -54,11 +54,11 @@ Apply = Callable[[SharedEvent], None]
 class SharedStream:
     """A Journal. Run `run` beside the brain."""
 
-    def __init__(self, url: str, replica: str, apply: Apply, observer: Observer) -> None:
+    def __init__(self, url: str, replica: str, apply: Apply, metrics: SharingMetrics) -> None:
         self._url = url
         self._replica = replica.encode()
         self._apply = apply
-        self._observer = observer
+        self._metrics = metrics
         self._outbox = Outbox()
         self._filled = asyncio.Event()
         self._last = ""  # the last message read
@@ -71,7 +71,7 @@ class SharedStream:
 
     def _drop(self, events: int) -> None:
         if events:
-            self._observer.dropped(events)
+            self._metrics.dropped(events)
 
     async def run(self) -> None:
         """Write and read until cancelled."""
@@ -115,7 +115,7 @@ class SharedStream:
                 except FAILURES:  # perhaps it was written nevertheless: hearing it twice does no harm
                     self._drop(self._outbox.put_back(frames))
                     raise
-                self._observer.shared("out", len(frames))
+                self._metrics.shared("out", len(frames))
             self._filled.clear()
 
     async def _read(self, redis: Redis) -> None:
@@ -145,11 +145,11 @@ class SharedStream:
             events = codec.decode(fields.get(_EVENTS, b""))
         except codec.MalformedError as error:
             log.debug("a shared message cannot be read", reason=str(error))
-            self._observer.dropped(1)
+            self._metrics.dropped(1)
             return
         for event in events:
             self._apply(event)
-        self._observer.shared("in", len(events))
+        self._metrics.shared("in", len(events))
 
 
 def connect(url: str) -> Redis:

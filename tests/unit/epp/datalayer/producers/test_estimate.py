@@ -29,19 +29,19 @@ def scraped(waiting: int, running: int, usage: float = 0.0) -> EngineMetrics:
 def test_a_fresh_scrape_is_carried_forward(
     metrics: EngineMetrics, since: Since, in_flight: int, expected: Load
 ) -> None:
-    found = load_now(metrics, True, since, in_flight)
+    found = load_now(metrics, since, in_flight, is_fresh=True)
     assert (found.waiting, found.running, found.kv_usage) == pytest.approx(
         (expected.waiting, expected.running, expected.kv_usage)
     )
 
 
 def test_stale_metrics_leave_what_is_in_flight() -> None:
-    assert load_now(scraped(50, 9, 0.7), False, Since(picks=1), 3) == Load(3, 3, 0.7)
+    assert load_now(scraped(50, 9, 0.7), Since(picks=1), 3, is_fresh=False) == Load(3, 3, 0.7)
 
 
 def test_without_any_metrics_only_what_is_in_flight_is_known() -> None:
-    assert load_now(None, False, Since(picks=2), 2) == Load(2, 2, 0.0)
+    assert load_now(None, Since(picks=2), 2, is_fresh=False) == Load(2, 2, 0.0)
 
 
 def test_an_absent_family_counts_as_nothing_not_as_an_error() -> None:
-    assert load_now(EngineMetrics(), True, Since(), 0) == Load(0, 0, 0.0)
+    assert load_now(EngineMetrics(), Since(), 0, is_fresh=True) == Load(0, 0, 0.0)

@@ -34,7 +34,7 @@ class Load(NamedTuple):
     kv_usage: float
 
 
-def load_now(metrics: EngineMetrics | None, is_fresh: bool, since: Since, in_flight: int) -> Load:
+def load_now(metrics: EngineMetrics | None, since: Since, in_flight: int, *, is_fresh: bool) -> Load:
     """Combine a scrape with what happened since; see the module's text for the rule."""
     if metrics is None:
         return Load(in_flight, in_flight, 0.0)

@@ -119,7 +119,7 @@ class EndpointLoad:
 
     def estimate(self, now: float) -> None:
         """Bring the figures to this time."""
-        self.load = load = load_now(self.metrics, now <= self.fresh_until, self.since, self.in_flight)
+        self.load = load = load_now(self.metrics, self.since, self.in_flight, is_fresh=now <= self.fresh_until)
         self.total = load.waiting + load.running
 
     def _horizon(self) -> float:
