@@ -281,3 +281,15 @@ def test_an_order_that_no_proxy_may_send_is_a_violation(events: list[Event]) -> 
 def test_a_decision_that_nobody_asked_for_is_a_violation() -> None:
     with pytest.raises(ProtocolViolation, match="IDLE"):
         Exchange().decided(Proceed(CHANGE))
+
+
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.BUFFERED_PARTIAL])
+def test_trailers_without_a_body_are_refused_where_no_reply_could_carry_the_decision(mode: BodyMode) -> None:
+    exchange, steps = start(mode)
+    assert steps == [HeadersReply(REQUEST)]
+
+    (reply,) = exchange.receive(TrailersReceived(REQUEST))
+
+    assert isinstance(reply, ImmediateReply)
+    assert reply.status == 400
+    assert exchange.is_closed

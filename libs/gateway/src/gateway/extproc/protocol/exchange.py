@@ -41,6 +41,7 @@ from gateway.extproc.protocol.messages import (
 )
 from gateway.extproc.protocol.transitions import Decision, Flow, Message, Move, ProtocolViolation
 from gateway.wire import refusals
+from gateway.wire.errors import Rejection
 from gateway.wire.protocol import BODY_LIMIT_BYTES
 
 # Envoy advises at most 64 KB per streamed body reply; the reference uses the same figure.
@@ -205,9 +206,7 @@ class Exchange:
             return []
         self._size += len(event.data)
         if self._size > self._limit:
-            self._move(Move.OVERFLOW)
-            self._chunks = []
-            return [refuse(refusals.too_large(self._limit))]
+            return self._break_off(refusals.too_large(self._limit))
         self._chunks.append(event.data)
         if not is_last:
             return []
@@ -218,7 +217,18 @@ class Exchange:
         self._advance_request(Message.TRAILERS, "request trailers")
         if self._decision is Decision.DECIDED:
             return [TrailersReply(REQUEST)]
-        return self._decide(self._body()) if self._decision is Decision.IDLE else []
+        if self._decision is not Decision.IDLE:
+            return []
+        if self._modes.request_body in _BUFFERED:
+            # The headers are answered and no body will come, so nothing is left that could carry the decision.
+            return self._break_off(refusals.invalid("the request has trailers and no body"))
+        return self._decide(self._body())
+
+    def _break_off(self, rejection: Rejection) -> list[Step]:
+        """Refuse the request before anything is decided about it."""
+        self._move(Move.BREAK_OFF)
+        self._chunks = []
+        return [refuse(rejection)]
 
     def _body(self) -> bytes:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)

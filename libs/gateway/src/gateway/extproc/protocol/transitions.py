@@ -11,7 +11,7 @@ decision. A move that a table does not have is a `ProtocolViolation`.
                IDLE        BODY ▶ OPEN, LAST_BODY ▶ COMPLETE, TRAILERS ▶ TRAILED
                OPEN        BODY ▶ OPEN, LAST_BODY ▶ COMPLETE, TRAILERS ▶ TRAILED
 
-    decision   IDLE        COMPLETE ▶ DECIDING, OVERFLOW ▶ CLOSED, OBSERVE ▶ OBSERVING
+    decision   IDLE        COMPLETE ▶ DECIDING, BREAK_OFF ▶ CLOSED, OBSERVE ▶ OBSERVING
                DECIDING    PROCEED ▶ DECIDED, REFUSE ▶ CLOSED, WAIT ▶ WAITING
                WAITING     PROCEED ▶ DECIDED, REFUSE ▶ CLOSED
 
@@ -61,7 +61,7 @@ class Move(IntEnum):
     WAIT = auto()
     PROCEED = auto()
     REFUSE = auto()
-    OVERFLOW = auto()
+    BREAK_OFF = auto()
 
 
 _OPEN = {Message.BODY: Flow.OPEN, Message.LAST_BODY: Flow.COMPLETE, Message.TRAILERS: Flow.TRAILED}
@@ -83,7 +83,7 @@ DECISION: Mapping[Decision, Mapping[Move, Decision]] = {
     Decision.IDLE: {
         Move.OBSERVE: Decision.OBSERVING,
         Move.COMPLETE: Decision.DECIDING,
-        Move.OVERFLOW: Decision.CLOSED,
+        Move.BREAK_OFF: Decision.CLOSED,
     },
     Decision.DECIDING: {
         Move.WAIT: Decision.WAITING,
