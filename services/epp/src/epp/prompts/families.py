@@ -2,8 +2,9 @@
 
 A row says where the template puts what stands beside the messages, and how many tokens a picture takes. The order
 counts: two requests share tokens up to the first place at which their prompts differ. `Source` of each row: the
-template that it was read from, in vLLM's `examples/` unless it says otherwise. A model of no known family gets the
-commonest answer.
+template that it describes, in vLLM's `examples/` unless it says otherwise. The rows of gpt-oss, Qwen 2.5 and Hermes,
+Llama 4, GLM-4.5, Granite, SmolLM and InternVL, and the tokens of pictures and sound, were written without the template
+at hand. A model of no known family gets the commonest answer.
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from gateway.wire import protocol
 _EXT_PROC: Final = "envoy.extensions.filters.http.ext_proc.v3"
 _EXT_AUTHZ: Final = "envoy.extensions.filters.http.ext_authz.v3"
 # What is sent over the HTTP transport beside method, path and body. By ext_proc every header is.
-_ASKED_HEADERS: Final = (
+_PICKER_HEADERS: Final = (
     {"exact": "content-type"},
     {"exact": "traceparent"},
     {"prefix": "x-"},
@@ -121,7 +121,7 @@ def _ext_authz(picker: Picker, options: Options) -> Tree:
             status_on_error={"code": "ServiceUnavailable"},
             clear_route_cache=True,
             with_request_body={"max_request_bytes": options.body_limit},
-            allowed_headers={"patterns": list(_ASKED_HEADERS)},
+            allowed_headers={"patterns": list(_PICKER_HEADERS)},
         ),
     }
 
