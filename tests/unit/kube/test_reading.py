@@ -172,8 +172,8 @@ def test_a_pool_may_have_no_port_and_no_picker() -> None:
 def test_a_wrong_pool_names_every_mistake(spec: str, expected: list[str]) -> None:
     _, problems, _ = read_one(POOL + f"spec: {spec}\n")
 
-    said = "\n".join(problems)
-    assert all(part in said for part in expected), said
+    printed = "\n".join(problems)
+    assert all(part in printed for part in expected), printed
     assert all(problem.startswith("f.yaml:4: spec") for problem in problems)
 
 

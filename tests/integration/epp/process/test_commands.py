@@ -64,9 +64,9 @@ def refusal(*arguments: str) -> str:
     ("request_id", "words"), [("html", "no picker answers"), ("garbage", "no picker answers"), ("unknown", "404")]
 )
 def test_explain_says_in_one_line_that_a_stranger_answered(stranger: str, request_id: str, words: str) -> None:
-    said = refusal("explain", request_id, "--url", stranger)
-    assert words in said
-    assert "\n" not in said
+    message_text = refusal("explain", request_id, "--url", stranger)
+    assert words in message_text
+    assert "\n" not in message_text
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "127.0.0.1:9090", "http://127.0.0.1:port", "http://[::1"])

@@ -29,9 +29,9 @@ class Counts:
 
 class Replica:
     def __init__(self, url: str, name: str) -> None:
-        self.heard: list[SharedEvent] = []
+        self.received_events: list[SharedEvent] = []
         self.counts = Counts()
-        self.stream = SharedStream(url, name, self.heard.append, self.counts)
+        self.stream = SharedStream(url, name, self.received_events.append, self.counts)
 
 
 @asynccontextmanager
@@ -58,9 +58,9 @@ async def connected(*replicas: Replica) -> None:
     for replica in replicas:
         hello = PrefixLearned(PoolId("hello"), EndpointId("x"), ())
         replica.stream.record(hello)
-    await until(lambda: all(len(replica.heard) >= len(replicas) - 1 for replica in replicas))
+    await until(lambda: all(len(replica.received_events) >= len(replicas) - 1 for replica in replicas))
     for replica in replicas:
-        replica.heard.clear()
+        replica.received_events.clear()
 
 
 async def test_what_one_replica_learns_every_other_knows_and_it_does_not_hear_itself(redis_server) -> None:
@@ -68,9 +68,9 @@ async def test_what_one_replica_learns_every_other_knows_and_it_does_not_hear_it
     async with running(a, b, c):
         await connected(a, b, c)
         a.stream.record(EVENT)
-        await until(lambda: bool(b.heard and c.heard))
-        assert b.heard == c.heard == [EVENT]
-        assert a.heard == []
+        await until(lambda: bool(b.received_events and c.received_events))
+        assert b.received_events == c.received_events == [EVENT]
+        assert a.received_events == []
 
 
 async def test_the_others_know_within_a_tenth_of_a_second(redis_server) -> None:
@@ -80,7 +80,7 @@ async def test_the_others_know_within_a_tenth_of_a_second(redis_server) -> None:
         delays: list[float] = []
         for number in range(20):
             a.stream.record(PrefixLearned(PoolId("p"), EndpointId("e"), (number,)))
-            delays.append(await until(lambda: len(b.heard) > len(delays)))
+            delays.append(await until(lambda: len(b.received_events) > len(delays)))
     assert sorted(delays)[10] < 0.1
 
 
@@ -93,8 +93,8 @@ async def test_forwarded_feedback_arrives_whole(redis_server) -> None:
     async with running(a, b):
         await connected(a, b)
         a.stream.record(FeedbackForwarded(feedback))
-        await until(lambda: bool(b.heard))
-    assert b.heard == [FeedbackForwarded(feedback)]
+        await until(lambda: bool(b.received_events))
+    assert b.received_events == [FeedbackForwarded(feedback)]
 
 
 async def test_a_replica_that_starts_later_hears_what_was_shared_just_before(redis_server) -> None:
@@ -103,8 +103,8 @@ async def test_a_replica_that_starts_later_hears_what_was_shared_just_before(red
         a.stream.record(EVENT)
         await until(lambda: a.counts.moved["out"] == 1)
         async with running(b):
-            await until(lambda: b.heard == [EVENT])
-            assert b.heard == [EVENT]
+            await until(lambda: b.received_events == [EVENT])
+            assert b.received_events == [EVENT]
 
 
 async def test_redis_gone_costs_knowledge_only_and_its_return_brings_sharing_back(redis_server) -> None:
@@ -117,10 +117,10 @@ async def test_redis_gone_costs_knowledge_only_and_its_return_brings_sharing_bac
         assert a.counts.lost == 10_000
         await asyncio.sleep(0.2)
         await redis_server.start()  # empty: the stream begins anew
-        await until(lambda: b.heard[-1:] == [PrefixLearned(PoolId("p"), EndpointId("e"), (19_999,))])
+        await until(lambda: b.received_events[-1:] == [PrefixLearned(PoolId("p"), EndpointId("e"), (19_999,))])
         a.stream.record(EVENT)
-        await until(lambda: b.heard[-1] == EVENT)
-        assert b.heard[-1] == EVENT
+        await until(lambda: b.received_events[-1] == EVENT)
+        assert b.received_events[-1] == EVENT
 
 
 async def test_without_redis_at_all_nothing_fails() -> None:
@@ -128,7 +128,7 @@ async def test_without_redis_at_all_nothing_fails() -> None:
     async with running(a):
         a.stream.record(EVENT)
         await asyncio.sleep(0.3)
-    assert a.heard == []
+    assert a.received_events == []
 
 
 async def test_a_message_of_another_version_is_skipped(redis_server) -> None:
@@ -141,8 +141,8 @@ async def test_a_message_of_another_version_is_skipped(redis_server) -> None:
             await redis.xadd("pointsman:shared:1", {b"r": b"z", b"e": b"\xff\xff"})
             await redis.xadd("pointsman:shared:1", {b"other": b"fields"})
         a.stream.record(EVENT)
-        await until(lambda: bool(b.heard))
-        assert b.heard == [EVENT]
+        await until(lambda: bool(b.received_events))
+        assert b.received_events == [EVENT]
 
 
 async def test_a_redis_that_hangs_delays_nobody_and_loses_nothing_that_fits(redis_server) -> None:
@@ -157,8 +157,9 @@ async def test_a_redis_that_hangs_delays_nobody_and_loses_nothing_that_fits(redi
                     await asyncio.sleep(0)
             assert time.monotonic() - started < 5  # the time of encoding, not that of a network
             await asyncio.sleep(0.2)
-            assert b.heard == []
+            assert b.received_events == []
         await until(
-            lambda: len({event.blocks for event in b.heard if isinstance(event, PrefixLearned)}) == 5_000, seconds=20
+            lambda: len({event.blocks for event in b.received_events if isinstance(event, PrefixLearned)}) == 5_000,
+            seconds=20,
         )
     assert a.counts.lost == 0

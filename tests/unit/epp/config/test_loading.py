@@ -368,11 +368,11 @@ def test_a_configured_engine_replaces_the_built_in_one_whole() -> None:
 
 
 def test_the_built_in_engines_are_upstreams() -> None:
-    told = {
+    explained = {
         name: [found.family if found else None for found in (engine.waiting, engine.running, engine.kv_usage)]
         for name, engine in parse_config(HEAD, "x").extractor.mappings().items()
     }
-    assert told == {
+    assert explained == {
         "vllm": ["vllm:num_requests_waiting", "vllm:num_requests_running", "vllm:kv_cache_usage_perc"],
         "sglang": ["sglang:num_queue_reqs", "sglang:num_running_reqs", "sglang:token_usage"],
         "trtllm-serve": ["trtllm_num_requests_waiting", "trtllm_num_requests_running", "trtllm_kv_cache_utilization"],

@@ -51,8 +51,8 @@ def test_a_bad_one_is_reported_once_and_the_one_in_force_stays(
     applied = Applied(file)
     file.write_bytes(wrong)
     assert [applied.look(), applied.look()] == [["queue-scorer"], ["queue-scorer"]]
-    said = capsys.readouterr()
-    assert (said.out + said.err).count("the one in force stays") == 1
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("the one in force stays") == 1
     file.write_text(listing("random-picker"))
     assert applied.look() == ["random-picker"]
 
@@ -86,8 +86,8 @@ def test_a_deleted_file_leaves_the_one_in_force_until_it_is_back(
     applied = Applied(file)
     file.unlink()
     assert [applied.look(), applied.look()] == [["queue-scorer"], ["queue-scorer"]]
-    said = capsys.readouterr()
-    assert (said.out + said.err).count("No such file") == 1
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("No such file") == 1
     file.write_text(listing("random-picker"))
     assert applied.look() == ["random-picker"]
 

@@ -45,40 +45,42 @@ def ask(made: Picker, request_id: str, **headers: str) -> Pick:
 def test_a_decision_tells_candidates_scores_choice_and_ledger() -> None:
     made = picker()
     pick = ask(made, "one")
-    told = made.decisions.explain("one")
-    assert told is not None
-    assert told == made.decisions.explain(pick.id)
-    assert told["targets"] == list(pick.targets)
-    assert told["candidates"] == 3
-    assert told["candidate_endpoints"] == ["10.0.0.0:8000", "10.0.0.1:8000", "10.0.0.2:8000"]
-    assert {note["plugin"] for note in told["scores"]} == {  # type: ignore[attr-defined]
+    explained = made.decisions.explain("one")
+    assert explained is not None
+    assert explained == made.decisions.explain(pick.id)
+    assert explained["targets"] == list(pick.targets)
+    assert explained["candidates"] == 3
+    assert explained["candidate_endpoints"] == ["10.0.0.0:8000", "10.0.0.1:8000", "10.0.0.2:8000"]
+    assert {note["plugin"] for note in explained["scores"]} == {  # type: ignore[attr-defined]
         "prefix-cache-scorer", "lora-affinity-scorer", "queue-scorer", "kv-cache-utilization-scorer",
     }  # fmt: skip
-    assert told["ledger"] == {
+    assert explained["ledger"] == {
         "endpoint": pick.targets[0],
         "before": {"requests": 0, "tokens": 0},
         "after": {"requests": 1, "tokens": len(SECRET * 100) // 4},
     }
-    assert told["filters"] == [{"profile": "default", "plugin": "affinity-gate", "removed": [], "removed_count": 0}]
+    assert explained["filters"] == [
+        {"profile": "default", "plugin": "affinity-gate", "removed": [], "removed_count": 0}
+    ]
 
 
 def test_a_decision_tells_its_time_by_the_clock_on_the_wall() -> None:
     made = picker()
     ask(made, "one")
     started_at = 1_767_225_600.25 - 1.0  # so that the decision, at 1.0, is a quarter second into 2026
-    told = made.decisions.explain("one", started_at)
-    assert told is not None
-    assert told["at"] == "2026-01-01T00:00:00.250+00:00"
-    assert [record["at"] for record in made.decisions.latest(1, started_at)] == [told["at"]]
+    explained = made.decisions.explain("one", started_at)
+    assert explained is not None
+    assert explained["at"] == "2026-01-01T00:00:00.250+00:00"
+    assert [record["at"] for record in made.decisions.latest(1, started_at)] == [explained["at"]]
 
 
 def test_candidates_are_told_up_to_a_bound_and_counted_beyond() -> None:
     made = picker(endpoints=CANDIDATES_LIMIT + 1)
     ask(made, "one")
-    told = made.decisions.explain("one")
-    assert told is not None
-    assert told["candidates"] == CANDIDATES_LIMIT + 1
-    listed = told["candidate_endpoints"]
+    explained = made.decisions.explain("one")
+    assert explained is not None
+    assert explained["candidates"] == CANDIDATES_LIMIT + 1
+    listed = explained["candidate_endpoints"]
     assert isinstance(listed, list)
     assert len(listed) == CANDIDATES_LIMIT
 
@@ -92,19 +94,19 @@ def test_no_body_is_kept() -> None:
 def test_without_explaining_a_decision_is_kept_without_scores() -> None:
     made = picker(explains=False)
     ask(made, "one")
-    told = made.decisions.explain("one")
-    assert told is not None
-    assert "scores" not in told
-    assert told["candidates"] == 3
-    assert "candidate_endpoints" not in told
+    explained = made.decisions.explain("one")
+    assert explained is not None
+    assert "scores" not in explained
+    assert explained["candidates"] == 3
+    assert "candidate_endpoints" not in explained
 
 
 def test_refusals_are_kept_with_their_reason() -> None:
     made = picker(endpoints=0)
     made.submit(Request(POOL, "POST", "/v1/completions", {"x-request-id": "no"}, b"{}"), NOBODY, 1.0)
-    told = made.decisions.explain("no")
-    assert told is not None
-    assert str(told["rejection"]).startswith("400 invalid_request")
+    explained = made.decisions.explain("no")
+    assert explained is not None
+    assert str(explained["rejection"]).startswith("400 invalid_request")
 
 
 def test_the_newest_come_first_and_the_ring_is_bounded() -> None:
@@ -121,9 +123,9 @@ def test_a_long_request_id_is_cut_and_still_found() -> None:
     made = picker(explains=False)
     identity = "x" * 60_000
     pick = ask(made, identity)
-    told = made.decisions.explain(identity)
-    assert told is not None
-    assert (told["pick_id"], told["request_id"]) == (pick.id, identity[:WORDS_LIMIT])
+    explained = made.decisions.explain(identity)
+    assert explained is not None
+    assert (explained["pick_id"], explained["request_id"]) == (pick.id, identity[:WORDS_LIMIT])
 
 
 @pytest.mark.parametrize(("explains", "asked", "expected"), [(True, "true", 2), (True, "", 0), (False, "true", 0)])

@@ -118,8 +118,10 @@ def test_media_are_encoded_where_the_encode_profile_says() -> None:
 
 def test_media_may_be_encoded_at_several_endpoints() -> None:
     text = ENCODED.replace("maxNumOfEndpoints: 1", "maxNumOfEndpoints: 2")
-    told = legs(decide(text, pods("decode", "encode", "encode", "decode"), SEEN, path=CHAT))["x-encoder-hosts-ports"]
-    assert sorted(told.split(",")) == ["encode-1", "encode-2"]
+    explained = legs(decide(text, pods("decode", "encode", "encode", "decode"), SEEN, path=CHAT))[
+        "x-encoder-hosts-ports"
+    ]
+    assert sorted(explained.split(",")) == ["encode-1", "encode-2"]
 
 
 def test_what_the_proxy_would_walk_is_no_further_encoder() -> None:
