@@ -11,6 +11,7 @@ from typing import Protocol
 import orjson
 from aiohttp import web
 
+from controlplane.memo import Memo
 from controlplane.metrics import Metrics
 from controlplane.options import Options
 from controlplane.render import Rendered, render
@@ -62,6 +63,7 @@ class ControlPlane:
         self._server = server
         self._metrics = metrics
         self._options = options
+        self._memo = Memo()
         self.view = View()
 
     async def follow(self) -> None:
@@ -71,7 +73,9 @@ class ControlPlane:
             if not snapshot.is_usable:
                 self.view = replace(self.view, problems=snapshot.problems, notes=snapshot.notes)
                 continue
-            rendered = await asyncio.to_thread(render, snapshot.manifests, snapshot.addresses, self._options)
+            rendered = await asyncio.to_thread(
+                render, snapshot.manifests, snapshot.addresses, self._options, self._memo
+            )
             await self._serve(rendered)
             self.view = View(
                 published=self.view.published or not rendered.faults,

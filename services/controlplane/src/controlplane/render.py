@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from controlplane.memo import Memo
 from controlplane.options import Options
 from controlplane.plan.planning import plan
 from controlplane.status.conditions import Status
@@ -21,8 +22,10 @@ class Rendered:
     faults: tuple[str, ...] = ()
 
 
-def render(manifests: Manifests, addresses: Addresses, options: Options) -> Rendered:
-    """Plan, write resources, check them."""
-    planned = plan(manifests, addresses, options)
-    found = snapshot(planned, options)
-    return Rendered(found, planned.status, faults(found))
+def render(manifests: Manifests, addresses: Addresses, options: Options, memo: Memo | None = None) -> Rendered:
+    """Plan, write resources, check them. With the memo of the rendering before, only what has changed is made anew."""
+    memo = memo or Memo()
+    memo.begin()
+    planned = plan(manifests, addresses, options, memo)
+    found = snapshot(planned, options, memo)
+    return Rendered(found, planned.status, faults(found, memo))

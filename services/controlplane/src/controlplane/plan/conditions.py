@@ -35,7 +35,7 @@ def _listener_status(planned: PlannedListener, attachments: Sequence[Attachment]
     attached = {
         item.route.meta.id
         for item in attachments
-        if item.gateway is planned.gateway and item.listener is planned.listener
+        if (item.gateway.meta.id, item.listener.name) == (planned.gateway.meta.id, planned.listener.name)
     }
     return ListenerStatus(planned.listener.name, len(attached), planned.conditions)
 

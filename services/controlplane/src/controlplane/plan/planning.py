@@ -7,6 +7,7 @@ Extension, and nothing of Envoy.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from controlplane.memo import Memo
 from controlplane.options import Options
 from controlplane.plan.acceptance import with_rules
 from controlplane.plan.attachment import attach
@@ -52,12 +53,14 @@ class Plan:
         return {item.pool.meta.id: item.picker for item in self.pools if item.picker is not None}
 
 
-def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
-    """Work out everything at once."""
+def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Memo | None = None) -> Plan:
+    """Work out everything at once. What follows from thousands of routes has its place in the memo."""
+    memo = memo or Memo()
     listeners = planned_listeners(manifests, options)
     kept, policies = restrictions(manifests, options.handled_elsewhere)
     backends = all_backends(manifests, addresses, kept)
-    attachments, routes = _attached(manifests, listeners, backends, kept)
+    attached_to = manifests.only("gateways", "namespaces", "routes")
+    attachments, routes = memo.result(_attached, _attached, attached_to, listeners, backends, kept)
     pools = planned_pools(manifests, addresses, options)
     pickers = {item.pool.meta.id: item.picker for item in pools if item.picker is not None}
     bases = base_models(manifests).names
@@ -69,9 +72,9 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options) -> Plan:
             lifting=lifting(hosts, pickers, bases, options),
             tls=tls_hosts(served(listeners)[number]),
         )
-        for number, hosts in hosts_by_port(listeners, attachments, backends, kept)
+        for number, hosts in memo.result(hosts_by_port, hosts_by_port, listeners, attachments, backends, kept)
     )
-    reached = parents(attachments, backends)
+    reached = memo.result(parents, parents, attachments, backends)
     return Plan(
         ports=ports,
         pools=pools,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from controlplane.memo import Memo
 from controlplane.xds.resources import names
 from controlplane.xds.snapshot import Body, Resource, Snapshot
 
@@ -19,9 +20,9 @@ _REFERRING: Final = (names.LISTENER_TYPE, names.ROUTES_TYPE, names.CLUSTER_TYPE)
 Reference = tuple[str, str]  # the type and the name of what is named
 
 
-def faults(snapshot: Snapshot) -> tuple[str, ...]:
+def faults(snapshot: Snapshot, memo: Memo | None = None) -> tuple[str, ...]:
     """Everything that is wrong, in lines for people; nothing for a whole snapshot."""
-    return (*_duplicates(snapshot), *_shared_addresses(snapshot), *_missing(snapshot))
+    return (*_duplicates(snapshot), *_shared_addresses(snapshot), *_missing(snapshot, memo or Memo()))
 
 
 def _duplicates(snapshot: Snapshot) -> Iterator[str]:
@@ -40,21 +41,21 @@ def _shared_addresses(snapshot: Snapshot) -> Iterator[str]:
             yield f"Listener {item.name} binds the address of {first}"
 
 
-def _missing(snapshot: Snapshot) -> Iterator[str]:
+def _missing(snapshot: Snapshot, memo: Memo) -> Iterator[str]:
     there = {(type_name, item.name) for type_name, found in snapshot.resources.items() for item in found}
     there.add((names.CLUSTER_TYPE, names.ABSENT_CLUSTER))
     for type_name in _REFERRING:
         for item in snapshot.of(type_name):
-            for wanted in dict.fromkeys(references(type_name, item)):
+            for wanted in memo.result((references, type_name, item.name), references, type_name, item):
                 if wanted not in there:
                     yield f"{_kind(type_name)} {item.name} names {_kind(wanted[0])} {wanted[1]}, which is missing"
 
 
-def references(type_name: str, resource: Resource) -> Iterator[Reference]:
-    """Everything that a resource names, in the order in which it stands there."""
-    if type_name == names.CLUSTER_TYPE and resource.body.get("type") == "EDS":
-        yield names.ENDPOINTS_TYPE, resource.name
-    yield from _named(resource.body)
+def references(type_name: str, resource: Resource) -> tuple[Reference, ...]:
+    """Everything that a resource names, once, in the order in which it stands there."""
+    is_eds = type_name == names.CLUSTER_TYPE and resource.body.get("type") == "EDS"
+    own = [(names.ENDPOINTS_TYPE, resource.name)] if is_eds else []
+    return tuple(dict.fromkeys((*own, *_named(resource.body))))
 
 
 def _named(value: object) -> Iterator[Reference]:

@@ -1,7 +1,9 @@
 """A plan becomes a snapshot: the resources of all types, in a fixed order. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVarTuple
 
+from controlplane.memo import Memo
 from controlplane.options import Options, PickerTransport
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Plan, Port
@@ -10,45 +12,61 @@ from controlplane.xds.resources.listeners import listener
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.routes import route_configuration
 from controlplane.xds.resources.scope import Scope
-from controlplane.xds.snapshot import Snapshot, snapshot_of
+from controlplane.xds.snapshot import Resource, Snapshot, collected, resource_of
 from gateway.kube.objects import ObjectName
 from gateway.kube.resolution.endpoints import HostPort
 
-_Cluster = tuple[Tree, Sequence[HostPort]]
+Inputs = TypeVarTuple("Inputs")
+
+_Cluster = tuple[Resource, Sequence[HostPort]]
 
 
-def snapshot(plan: Plan, options: Options) -> Snapshot:
-    """Everything that Envoy is to have for a plan."""
+def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot:
+    """Everything that Envoy is to have for a plan. Each resource has its place in the memo."""
+    made = _Resources(memo or Memo())
     pickers = plan.pickers
-    served = list(_clusters(plan, pickers.values(), options))
+    served = list(_clusters(plan, pickers.values(), options, made))
     scopes = [(port, _scope(port, pickers, options)) for port in plan.ports]
     distinct = _distinct(pickers.values())
     found = [cluster for cluster, _ in served]
     if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
-        found.append(clusters.bbr_cluster(*options.bbr))
+        found.append(made.of(names.BBR_CLUSTER, clusters.bbr_cluster, *options.bbr))
     certificates = {each.id: each for port in plan.ports for host in port.tls for each in host.certificates}
-    return snapshot_of({
-        names.SECRET_TYPE: [secrets.secret(each) for _, each in sorted(certificates.items())],
+    return collected({
+        names.SECRET_TYPE: [made.of(each.id, secrets.secret, each) for _, each in sorted(certificates.items())],
         names.ENDPOINTS_TYPE: [
-            clusters.assignment(str(cluster["name"]), endpoints) for cluster, endpoints in served
+            made.of(cluster.name, clusters.assignment, cluster.name, endpoints) for cluster, endpoints in served
         ],
         names.CLUSTER_TYPE: found,
-        names.ROUTES_TYPE: [route_configuration(port, scope) for port, scope in scopes],
-        names.LISTENER_TYPE: [listener(port, scope.name, distinct, options) for port, scope in scopes],
+        names.ROUTES_TYPE: [made.of(port.number, route_configuration, port, scope) for port, scope in scopes],
+        names.LISTENER_TYPE: [
+            made.of(port.number, listener, port, scope.name, distinct, options) for port, scope in scopes
+        ],
     })  # fmt: skip
 
 
-def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options) -> Iterator[_Cluster]:
+class _Resources:
+    """Makes resources, each anew only where what it is written from has changed."""
+
+    def __init__(self, memo: Memo) -> None:
+        self._memo = memo
+
+    def of(self, key: Hashable, write: Callable[[*Inputs], Tree], *inputs: *Inputs) -> Resource:
+        """What `write` makes of the inputs. `key` tells it from others of the same writer."""
+        return self._memo.result((write, key), lambda *given: resource_of(write(*given)), *inputs)
+
+
+def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options, made: _Resources) -> Iterator[_Cluster]:
     """Every cluster that has an assignment of its own, with its endpoints."""
     for pool in plan.pools:
-        yield clusters.pool_cluster(pool, options), pool.endpoints
+        yield made.of(pool.pool.meta.id, clusters.pool_cluster, pool, options), pool.endpoints
     for service in plan.services:
-        yield clusters.service_cluster(service, options), service.endpoints
-    for picker in {names.picker_cluster(item): item for item in pickers}.values():
-        yield picker_clusters.picker_cluster(picker, options), picker.endpoints
+        yield made.of(service.ref, clusters.service_cluster, service, options), service.endpoints
+    for name, picker in {names.picker_cluster(item): item for item in pickers}.items():
+        yield made.of(name, picker_clusters.picker_cluster, picker, options), picker.endpoints
     by_http = (item for item in pickers if item.transport is PickerTransport.HTTP)
-    for picker in {names.picker_http_cluster(item): item for item in by_http}.values():
-        yield picker_clusters.picker_http_cluster(picker, options), picker.http_endpoints
+    for name, picker in {names.picker_http_cluster(item): item for item in by_http}.items():
+        yield made.of(name, picker_clusters.picker_http_cluster, picker, options), picker.http_endpoints
 
 
 def _scope(port: Port, pickers: Mapping[ObjectName, Picker], options: Options) -> Scope:

@@ -65,12 +65,18 @@ class Snapshot:
 
 
 def snapshot_of(bodies: Mapping[str, Iterable[Body]]) -> Snapshot:
+    """A snapshot of these bodies by type."""
+    return collected({type_name: [resource_of(body) for body in found] for type_name, found in bodies.items()})
+
+
+def collected(resources: Mapping[str, Iterable[Resource]]) -> Snapshot:
     """A snapshot of these resources by type. A name that a type has twice is kept twice, for the check to find."""
-    listed = {type_name: [(body, orjson.dumps(body)) for body in found] for type_name, found in bodies.items()}
-    return Snapshot(
-        MappingProxyType({type_name: tuple(_resource(*each) for each in found) for type_name, found in listed.items()}),
-        MappingProxyType({type_name: _version(text for _, text in found) for type_name, found in listed.items()}),
-    )
+    listed = {type_name: tuple(found) for type_name, found in resources.items()}
+    versions = {
+        type_name: _version(f"{item.name} {item.version}".encode() for item in found)
+        for type_name, found in listed.items()
+    }
+    return Snapshot(MappingProxyType(listed), MappingProxyType(versions))
 
 
 def name_of(body: Body) -> str:
@@ -78,9 +84,10 @@ def name_of(body: Body) -> str:
     return str(body.get("name") or body.get("cluster_name"))
 
 
-def _resource(body: Body, text: bytes) -> Resource:
-    return Resource(name_of(body), _version((text,)), body)
+def resource_of(body: Body) -> Resource:
+    """A body with its name and version."""
+    return Resource(name_of(body), _version((orjson.dumps(body),)), body)
 
 
 def _version(texts: Iterable[bytes]) -> str:
-    return hashlib.blake2b(b"[" + b",".join(texts) + b"]", digest_size=VERSION_BYTES).hexdigest()
+    return hashlib.blake2b(b",".join(texts), digest_size=VERSION_BYTES).hexdigest()

@@ -68,6 +68,10 @@ class Manifests:
         object.__setattr__(self, "slice_index", Labelled(self.slices.values()))
         object.__setattr__(self, "pod_index", Labelled(self.pods.values()))
 
+    def only(self, *kinds: str) -> "Manifests":
+        """The objects of these kinds alone, named as the fields are: what a function gets that may read no other."""
+        return Manifests(**{kind: getattr(self, kind) for kind in kinds})
+
     def by_kind(self) -> Iterator[Mapping[ObjectName, "Parsed"]]:
         """The objects of each kind, in a fixed order of kinds."""
         return (getattr(self, name) for name in _FIELDS.values())

@@ -1,0 +1,30 @@
+"""An edit makes anew what depends on it, and nothing else."""
+
+from pathlib import Path
+
+from controlplane.memo import Memo
+from controlplane.options import Options
+from controlplane.render import Rendered, render
+from tests.unit.controlplane.manifest_texts import gateway, manifests, pool, route, service, to_pool
+
+ENDPOINT = (
+    "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a, labels: {app: p}}\n"
+    "addressType: IPv4\nendpoints: [{addresses: ['10.0.0.1']}]\nports: [{name: http, port: %d}]\n"
+)
+
+
+def test_a_change_of_one_endpoint_makes_one_resource_and_its_cluster_anew(tmp_path: Path) -> None:
+    memo = Memo()
+
+    def rendered(port: int) -> Rendered:
+        routes = (route(to_pool()), route(to_pool(pool="q"), name="s"))
+        found = manifests(tmp_path, gateway(), *routes, pool(), pool("q"), service(), ENDPOINT % port)
+        return render(found, {}, Options(), memo)
+
+    before, after = rendered(1).snapshot, rendered(2).snapshot
+
+    kept = {id(item.body) for found in before.resources.values() for item in found}
+    made = [item.name for found in after.resources.values() for item in found if id(item.body) not in kept]
+    assert made == ["pool_default_p", "pool_default_p"], "its assignment, and its cluster of the same version"
+    changed = [kind for kind, version in after.versions.items() if before.versions[kind] != version]
+    assert [kind.rpartition(".")[2] for kind in changed] == ["ClusterLoadAssignment"]
