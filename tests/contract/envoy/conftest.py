@@ -1,5 +1,6 @@
 """A gateway with two pools, one picker and two model servers, fresh for each test."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -89,6 +90,17 @@ class Bed:
         async with self.gateway.session.request(method, self.gateway.url + path, data=data, headers=sent) as answer:
             seen = {key.lower(): value for key, value in answer.headers.items()}
             return Answer(answer.status, seen, await answer.read())
+
+
+async def raw(bed: Bed, sent: bytes) -> tuple[int, bytes]:
+    """Status and body of what these bytes are answered with, until Envoy closes the connection."""
+    reader, writer = await asyncio.open_connection(HOST, bed.gateway.port)
+    writer.write(sent)
+    async with asyncio.timeout(20):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return int(head.split()[1]), body
 
 
 MakeBed = Callable[..., AbstractAsyncContextManager[Bed]]

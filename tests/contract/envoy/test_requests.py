@@ -15,7 +15,7 @@ from gateway.kube.objects import ObjectName
 from gateway.wire import errors
 from gateway.wire.protocol import HEARTBEAT_SECONDS
 from tests.conftest import free_ports, required
-from tests.contract.envoy.conftest import ROUTE, Bed, MakeBed
+from tests.contract.envoy.conftest import ROUTE, Bed, MakeBed, raw
 from tests.contract.envoy.fakes import HOST, ModelServer, start_picker
 from tests.contract.envoy.gateway_under_test import pool, slice_of
 
@@ -405,17 +405,6 @@ spec:
     assert (answer.status, answer.error["code"]) == (504, "upstream_timeout")
 
 
-async def raw(bed: Bed, sent: bytes) -> tuple[int, bytes]:
-    """Status and body of what these bytes are answered with, until Envoy closes the connection."""
-    reader, writer = await asyncio.open_connection(HOST, bed.gateway.port)
-    writer.write(sent)
-    async with asyncio.timeout(20):
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    writer.close()
-    await writer.wait_closed()
-    return int(head.split()[1]), body
-
-
 async def test_bytes_that_are_no_http_get_an_error_in_shape(bed: Bed) -> None:
     for sent, status in (
         (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n", 400),
@@ -536,9 +525,7 @@ async def test_one_listener_can_ask_through_both_doors(make_bed: MakeBed) -> Non
     assert by_http == [True, False]
 
 
-@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
-async def test_adapters_are_routed_by_their_base_model_without_a_router(make_bed: MakeBed) -> None:
-    route = """
+BY_BASE_MODEL = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {name: llm}
@@ -553,11 +540,25 @@ kind: ConfigMap
 metadata: {name: adapters, labels: {inference.networking.k8s.io/bbr-managed: "true"}}
 data: {baseModel: Org/base.1, adapters: "[one, two]"}
 """
-    async with make_bed(route=route) as bed:
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
+async def test_adapters_are_routed_by_their_base_model_without_a_router(make_bed: MakeBed) -> None:
+    async with make_bed(route=BY_BASE_MODEL) as bed:
         bed.pick(bed.two)
         found = {model: (await bed.ask(model)).status for model in ("Org/base.1", "one", "two", "Org/baseX1", "three")}
 
     assert found == {"Org/base.1": 200, "one": 200, "two": 200, "Org/baseX1": 404, "three": 404}
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
+async def test_a_base_model_may_have_a_hundred_adapters_without_a_router(make_bed: MakeBed) -> None:
+    adapters = ", ".join(f"team-{number}-of-a-large-company" for number in range(100))
+    route = BY_BASE_MODEL.replace("[one, two]", f"[{adapters}]")
+    async with make_bed(route=route) as bed:
+        bed.pick(bed.two)
+
+        assert (await bed.ask("team-99-of-a-large-company")).status == 200
 
 
 @pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])

@@ -72,6 +72,8 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     bbr.add_argument("--no-bbr", dest="bbr_address", action="store_const", const=None, help="render none")
     add("--usage-extraction", choices=("on", "off"), default="on", help="let Envoy read token usage from answers")
     add("--body-limit", type=positive, default=DEFAULT.body_limit, metavar="BYTES", help="of a request; over it 413")
+    add("--client-explanations", choices=("on", "off"), default="off",
+        help="let clients ask with x-pointsman-explain why an endpoint was picked (default off)")  # fmt: skip
     add("--http10", choices=("on", "off"), help="serve HTTP/1.0 (default: on where --listen-address is loopback)")
     add("--stream-idle-timeout", type=float, default=DEFAULT.stream_idle_timeout, metavar="SECONDS",
         help="without a byte either way (default 900)")  # fmt: skip
@@ -93,6 +95,7 @@ def options(given: argparse.Namespace) -> Options:
         bbr=given.bbr_address,
         usage_extraction=given.usage_extraction == "on",
         body_limit=given.body_limit,
+        client_explanations=given.client_explanations == "on",
         http10=None if given.http10 is None else given.http10 == "on",
         stream_idle_timeout=given.stream_idle_timeout,
         picker=PickerTransport(given.picker),

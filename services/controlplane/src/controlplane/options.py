@@ -42,6 +42,9 @@ class Options:
     http10: bool | None = None
     """Whether requests of HTTP/1.0 are served, as nginx sends them by default; None: where only this host connects."""
 
+    client_explanations: bool = False
+    """Whether clients may ask a picker why it chose (`x-pointsman-explain`): the answer tells of the fleet."""
+
     stream_idle_timeout: float = 900.0
     """Seconds without a byte in either direction. A non-streamed answer is silent until it is whole."""
 

@@ -85,6 +85,7 @@ ENCODE_ENDPOINTS: Final = "x-encoder-hosts-ports"
 # The proxy beside a model server connects to these addresses; a picker writes them and a client may not.
 SIDECAR_HEADERS: Final = (
     PREFILL_ENDPOINT,
+    "x-prefiller-url",  # its older name
     ENCODE_ENDPOINTS,
     "x-data-parallel-host-port",
     "x-kv-cache-source-host-port",

@@ -9,6 +9,7 @@ from controlplane.plan.entries import VirtualHost
 from controlplane.plan.lifting import Lift, by_model_header
 from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters
+from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.rules import absent, pool_filters
 from controlplane.xds.resources.scope import Scope
@@ -44,8 +45,9 @@ def _misses_on(path: PathMatch, host: VirtualHost, scope: Scope) -> Iterator[Tre
         picker, _ = _pools_by_picker(host, scope)[0]
         checked |= picker_filters.on_miss(picker, scope.options)
     settings = {"typed_per_filter_config": checked} if checked else {}
-    yield {**absent(names.MODEL_NOT_FOUND, {**matches.path(path), "headers": [model]}, "NOT_FOUND"), **settings}
-    yield {**absent(names.MODEL_MISSING, {**matches.path(path), "headers": [post]}, "NOT_FOUND"), **settings}
+    for name, header in ((names.MODEL_NOT_FOUND, model), (names.MODEL_MISSING, post)):
+        wanted = closed({**matches.path(path), "headers": [header]}, path)
+        yield {**absent(name, wanted, "NOT_FOUND"), **settings}
 
 
 def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tuple[ObjectName, ...]]]:

@@ -7,7 +7,7 @@ from controlplane.options import Options
 from controlplane.plan.lifting import Lift
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Port
-from controlplane.xds.resources import cors, names, picker_filters, secrets, usage
+from controlplane.xds.resources import client_headers, cors, names, picker_filters, secrets, usage
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.scripts import script
@@ -20,9 +20,6 @@ BBR_TIMEOUT_SECONDS: Final = 5.0  # parses up to 64 MiB; there is no request wit
 ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
 # Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
 NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
-# Also as some servers that know no dashes spell them.
-_CONTROL_HEADERS: Final = protocol.CONTROL_HEADER_PREFIX.replace("-", "[-_]") + ".*"
-_PRIVATE_PREFIX: Final = "x-pointsman-client-"  # where allowed control headers wait while the others are stripped
 
 
 def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Options) -> Tree:
@@ -33,7 +30,7 @@ def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Option
         stat_prefix=name,
         rds={"route_config_name": routes, "config_source": config_source(names.ROUTES_TYPE, routes, options)},
         **_client_facing(options),
-        early_header_mutation_extensions=[_strip_control_headers()],
+        early_header_mutation_extensions=[client_headers.stripping(options)],
         http_filters=_http_filters(port, pickers, options),
         local_reply_config=local_reply_config(),
         access_log=[_picker_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})],
@@ -72,7 +69,10 @@ def _client_facing(options: Options) -> Tree:
     return {
         "use_remote_address": True,
         "internal_address_config": {"cidr_ranges": [NOBODY]},
+        # A path means the same to a route and to the server behind it.
         "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
         "stream_idle_timeout": seconds(options.stream_idle_timeout),
         "request_headers_timeout": "10s",
         "drain_timeout": "30s",
@@ -89,34 +89,6 @@ def _client_facing(options: Options) -> Tree:
             "initial_stream_window_size": 1024 * 1024,
             "initial_connection_window_size": 16 * 1024 * 1024,
         },
-    }
-
-
-def _strip_control_headers() -> Tree:
-    """Only three control headers may come from a client. Envoy's regular expressions cannot say "all but these", so
-    the three step aside under private names, everything with the prefix goes, and they step back."""
-    allowed = [(name, _PRIVATE_PREFIX + name) for name in protocol.CLIENT_CONTROL_HEADERS]
-    mutations: list[Tree] = [{"remove": aside} for _, aside in allowed]
-    mutations += [_copy(name, aside) for name, aside in allowed]
-    mutations.append({"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _CONTROL_HEADERS}}}})
-    mutations += [{"remove": name} for name in protocol.SIDECAR_HEADERS]  # a model server would go where they say
-    mutations += [_copy(aside, name) for name, aside in allowed]
-    mutations += [{"remove": aside} for _, aside in allowed]
-    return {
-        "name": "envoy.http.early_header_mutation.header_mutation",
-        "typed_config": typed(
-            "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=mutations
-        ),
-    }
-
-
-def _copy(source: str, target: str) -> Tree:
-    return {
-        "append": {
-            "header": {"key": target, "value": f"%REQ({source})%"},
-            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            "keep_empty_value": False,
-        }
     }
 
 

@@ -64,7 +64,7 @@ def _refused() -> list[Tree]:
             _details(".endsWith('headers_too_large')"), 431, ErrorCode.INVALID_REQUEST, "The headers are too large."
         ),
         _mapper(_details(".startsWith('http')"), 400, ErrorCode.INVALID_REQUEST, invalid),
-        *(_mapper(_details(f"== '{why}'"), status, ErrorCode.INVALID_REQUEST, invalid) for why, status in _INVALID),
+        *(_mapper(_invalid(why, status), status, ErrorCode.INVALID_REQUEST, invalid) for why, status in _INVALID),
         _mapper(_details("== 'absolute_path_rejected'"), 404, ErrorCode.ROUTE_NOT_FOUND, "The path is none."),
     ]
 
@@ -122,6 +122,11 @@ def _details(condition: str) -> Tree:
     """By Envoy's response code details. In those of a picker's or router's reply stands its error code."""
     space = " " if condition.startswith("=") else ""
     return _cel(f"response.code_details{space}{condition}")
+
+
+def _invalid(why: str, status: int) -> Tree:
+    """The redirect to a normalised path has the details of a path that cannot be normalised."""
+    return _cel(f"response.code_details == '{why}' && response.code == {status}")
 
 
 def _route(name: str) -> Tree:

@@ -6,6 +6,7 @@ from typing import Final
 from controlplane.plan.entries import Backend, Entry
 from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import cors, modifiers, names, picker_filters, usage
+from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.matches import match
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.scope import Scope
@@ -42,7 +43,7 @@ def _route(entry: Entry, wanted: RouteMatch, scope: Scope) -> Tree:
         return absent(names.RESTRICTED, match(wanted), "INTERNAL_SERVER_ERROR")
     if entry.is_refused:
         return absent(names.INVALID_FILTER, match(wanted), "INTERNAL_SERVER_ERROR")
-    found: Tree = {"name": entry.name, "match": match(wanted), **modifiers.headers(entry.rule.filters)}
+    found: Tree = {"name": entry.name, "match": _match(entry, wanted), **modifiers.headers(entry.rule.filters)}
     redirect = next((item for item in entry.rule.filters if isinstance(item, Redirect)), None)
     if redirect is not None:
         return {**found, "redirect": modifiers.redirect(redirect, entry.match.path)}
@@ -61,6 +62,11 @@ def _route(entry: Entry, wanted: RouteMatch, scope: Scope) -> Tree:
         "clusters": [{**_share(backend, scope), "weight": backend.weight} for backend in weighted]
     }
     return {**found, "route": action}
+
+
+def _match(entry: Entry, wanted: RouteMatch) -> Tree:
+    leads_to_pool = any(isinstance(backend.target, InferencePool) for backend in entry.backends)
+    return closed(match(wanted), wanted.path) if leads_to_pool else match(wanted)
 
 
 def _share(backend: Backend, scope: Scope) -> Tree:
