@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from epp.config import default_config, parse_config
-from epp.config.catalogue import GIE, KNOWN_UPSTREAM, LLM_D, PARSERS, PLUGINS, POLICIES
+from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES
 from epp.config.engines import MetricSelector, selector
+from epp.config.spellings import GIE, LLM_D
 from epp.scheduling.filters import PrefixCacheAffinityFilter
 from epp.scheduling.handlers import DisaggProfileHandler, HeaderProfileHandler, SingleProfileHandler
 from epp.scheduling.pickers import MaxScorePicker, RandomPicker
@@ -136,6 +137,7 @@ def test_values_arrive_as_written() -> None:
 
 # What has no default, upstream neither.
 REQUIRED = {
+    "by-label": "{label: zone, validValues: [a]}",
     "utilization-filter": "{conditions: [{metric: waiting-queue, maxValue: 5}]}",
     "header-label-affinity-scorer": "{headerName: x-zone, labelKey: zone}",
     "endpoint-attribute-filter":
@@ -313,7 +315,7 @@ def test_handlers_for_several_profiles() -> None:
     assert config.uses_prefix
     header = parse_config(HEAD + "plugins: [{type: header-profile-handler}]\n" + profiles, "x")
     assert isinstance(header.handler, HeaderProfileHandler)
-    upstream_only = parse_config(HEAD + "plugins: [{type: pd-profile-handler}]\n" + profiles, "x")
+    upstream_only = parse_config(HEAD + "plugins: [{type: data-parallel-profile-handler}]\n" + profiles, "x")
     assert isinstance(upstream_only.handler, HeaderProfileHandler)
 
 

@@ -3,7 +3,7 @@
 import orjson
 
 from epp.config import parse_config
-from epp.config.catalogue import LLM_D
+from epp.config.spellings import LLM_D
 from epp.domain import Request
 from epp.picking.prepare import session_of
 from epp.prompts.parsing import parse

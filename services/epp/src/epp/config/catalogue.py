@@ -9,12 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from epp.config import engines
-from epp.scheduling import filters, gate, handlers, pickers, producers, saturation, scorers, sessions
+from epp.config.spellings import GIE, LLM_D
+from epp.scheduling import filters, former, gate, handlers, pickers, producers, saturation, scorers, sessions
 from epp.scheduling.roles import Roles
-
-GIE = "inference.networking.x-k8s.io/v1alpha1"
-LLM_D = "llm-d.ai/v1alpha1"
-API_VERSIONS = (GIE, LLM_D)
 
 NO_DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType({})
 
@@ -31,7 +28,6 @@ class PluginType:
     plugin: type[Any]
     part: str
     defaults: Mapping[str, Mapping[str, object]] = field(default_factory=lambda: NO_DEFAULTS)
-    aliases: tuple[str, ...] = ()
     reads_prefix: bool = False  # its answers depend on matches
 
     @property
@@ -52,10 +48,13 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "single-profile-handler": PluginType(handlers.SingleProfileHandler, "profile handler"),
     "header-profile-handler": PluginType(handlers.HeaderProfileHandler, "profile handler"),
     "disagg-profile-handler": PluginType(handlers.DisaggProfileHandler, "profile handler"),
+    "pd-profile-handler": PluginType(former.PdProfileHandler, "profile handler"),
     "prefix-based-pd-decider": PluginType(handlers.PrefixBasedPdDecider, "decider", reads_prefix=True),
     "always-disagg-pd-decider": PluginType(handlers.AlwaysDisaggPdDecider, "decider"),
     "always-disagg-multimodal-decider": PluginType(handlers.AlwaysDisaggMultimodalDecider, "decider"),
     "label-selector-filter": PluginType(filters.LabelSelectorFilter, "filter"),
+    "by-label": PluginType(former.ByLabelFilter, "filter"),
+    "low-queue-filter": PluginType(former.LowQueueFilter, "filter"),
     "decode-filter": PluginType(filters.DecodeFilter, "filter"),
     "prefill-filter": PluginType(filters.PrefillFilter, "filter"),
     "encode-filter": PluginType(filters.EncodeFilter, "filter"),
@@ -89,7 +88,7 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "weighted-random-picker": PluginType(pickers.WeightedRandomPicker, "picker"),
     "approx-prefix-cache-producer": PluginType(producers.ApproxPrefixCacheProducer, "producer", _GIE_ONLY),
     "inflight-load-producer": PluginType(producers.InflightLoadProducer, "producer"),
-    "token-producer": PluginType(producers.TokenProducer, "producer", aliases=("tokenizer",)),
+    "token-producer": PluginType(producers.TokenProducer, "producer"),
     "session-id-producer": PluginType(producers.SessionIdProducer, "producer"),
     "metrics-data-source": PluginType(engines.MetricsDataSource, "source"),
     "core-metrics-extractor": PluginType(
@@ -116,17 +115,21 @@ POLICIES: Mapping[str, str] = MappingProxyType({
 # Types of upstream that are not here yet. They load; the text says what is then missing.
 KNOWN_UPSTREAM: Mapping[str, str] = MappingProxyType({
     # Handlers
-    "pd-profile-handler": "only the decode profile runs; use disagg-profile-handler",
     "data-parallel-profile-handler": "ranks are not addressed through one port; list each rank as an endpoint",
+    "slo-aware-profile-handler": "only the default profile runs: latency is not predicted",
     "disagg-headers-handler": "disagg-profile-handler writes the prefill header itself",
     "prefill-header-handler": "disagg-profile-handler writes the prefill header itself",
     # Filters and scorers
-    "by-label": "keeps everybody; use label-selector-filter",
-    "by-label-selector": "keeps everybody; use label-selector-filter",
+    "decision-tree-filter": "keeps everybody: filters are not nested; scorers rate queue, cache and adapters",
+    "least-queue-filter": "keeps everybody; queue-scorer prefers the shortest queue",
+    "least-kv-cache-filter": "keeps everybody; kv-cache-utilization-scorer prefers the emptiest cache",
+    "lora-affinity-filter": "keeps everybody; lora-affinity-scorer prefers where the adapter is",
     "multicluster-session-affinity-filter": "keeps everybody: one cluster's endpoints are known",
     "slo-headroom-tier-filter": "keeps everybody: latency is not predicted",
     "topology-affinity-filter": "keeps everybody: node topology is not known",
     "topology-affinity-scorer": "topology is not scored",
+    "predicted-latency-scorer": "latency is not predicted; it is not scored",
+    "slo-aware-routing": "latency is not predicted; it is not scored",
     "latency-scorer": "predicted latency is not scored",
     "precise-prefix-cache-scorer": "cache events are not read; prefix-cache-scorer learns from picks",
     "mm-embeddings-cache-scorer": "cached media embeddings are not scored",
@@ -171,11 +174,14 @@ KNOWN_UPSTREAM: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 # Of those, the parsers and the profile handlers.
 KNOWN_PARSERS = frozenset({"vllmgrpc-parser", "vertexai-parser"})
-KNOWN_HANDLERS = frozenset({"pd-profile-handler", "data-parallel-profile-handler", "disagg-headers-handler"})
+KNOWN_HANDLERS = frozenset({
+    "data-parallel-profile-handler", "disagg-headers-handler", "slo-aware-profile-handler",
+})  # fmt: skip
 
 GATES: Mapping[str, str] = MappingProxyType({
     "flowControl": "requests do not wait here: sheddable ones are refused while the pool is saturated",
     "dataLayer": "",
+    "prepareDataPlugins": "",
     "enableLegacyMetrics": "",
     "haPopulateNonLeaderDatastore": "",
 })  # fmt: skip

@@ -6,8 +6,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Final
 
-from epp.config.catalogue import GIE, KNOWN_UPSTREAM, LLM_D, PARSERS, PLUGINS, POLICIES, PluginType
+from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, PluginType
 from epp.config.decode import NO_DEFAULTS, key_of
+from epp.config.spellings import GIE, LLM_D, RENAMED
 from epp.scheduling.roles import METHODS, roles_of
 from epp.scheduling.units import Quantity, Seconds
 
@@ -43,6 +44,8 @@ def describe_plugins(own: Mapping[str, type[Any]] = NO_PLUGINS) -> str:
     lines.append("\n## Names only\n\nThey load and select; settings of theirs are not looked at.\n")
     lines += [f"- `{name}` (parser)" for name in sorted(PARSERS)]
     lines += [f"- `{name}` ({part})" for name, part in sorted(POLICIES.items())]
+    lines.append("\n## Earlier names\n\nOf the same types, in earlier releases.\n")
+    lines += [f"- `{former}`: `{name}`" for former, name in sorted(RENAMED.items())]
     lines.append("\n## Known upstream, not here yet\n\nThey load with a warning that says what is then missing.\n")
     lines += [f"- `{name}`: {effect}" for name, effect in sorted(KNOWN_UPSTREAM.items())]
     if own:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from epp.domain import NO_LABELS
 from epp.scheduling.plugin import parameter
@@ -15,6 +16,8 @@ _LABEL = re.compile(r"""\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*(?:"([^"]*)"|'([^']*)'
 SHORTEST_INTERVAL = 0.05  # seconds; upstream's tick
 ENGINE_LABEL = "inference.networking.k8s.io/engine-type"
 ENGINE_LABEL_LLM_D = "llm-d.ai/engine-type"
+_WHY_NO_FILES = "ignored: the system's authorities are trusted, no certificate is presented"
+_WHY_FLAT = "earlier spelling of the same in engineConfigs, for the default engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +154,36 @@ class CoreMetricsExtractor:
     default_engine: str = parameter("vllm", "the engine of endpoints without that label")
     engine_configs: tuple[EngineConfig, ...] = parameter((), "further engines, or other families for a built-in one")
     custom_metrics: object = parameter(None, "ignored: no plugin here reads them", ignored=True)
+    queued_requests_spec: str = parameter("", _WHY_FLAT)
+    running_requests_spec: str = parameter("", _WHY_FLAT)
+    kv_usage_spec: str = parameter("", _WHY_FLAT, key="kvUsageSpec")
+    lora_spec: str = parameter("", _WHY_FLAT)
+    cache_info_spec: str = parameter("", _WHY_FLAT)
 
     def problem(self) -> str | None:
-        """The default engine must exist."""
-        if self.default_engine not in self.mappings():
-            return f"unknown defaultEngine {self.default_engine!r}; known: {', '.join(sorted(self.mappings()))}"
+        """The default engine must exist, and every selector be one."""
+        for text in self._specs().values():
+            if text and selector(text) is None:
+                return f"{text!r} is not a metric selector like family{{label=value}}"
+        known = {*BUILT_IN, *(engine.name for engine in self.engine_configs)}
+        if self.default_engine not in known:
+            return f"unknown defaultEngine {self.default_engine!r}; known: {', '.join(sorted(known))}"
         return None
 
     def mappings(self) -> Mapping[str, EngineMapping]:
         """All engines by name."""
-        return {**BUILT_IN, **{engine.name: engine.mapping() for engine in self.engine_configs}}
+        engines = {**BUILT_IN, **{engine.name: engine.mapping() for engine in self.engine_configs}}
+        found: dict[str, Any] = {figure: selector(text) for figure, text in self._specs().items() if text}
+        if found:
+            engines[self.default_engine] = replace(engines[self.default_engine], **found)
+        return engines
+
+    def _specs(self) -> Mapping[str, str]:
+        """What is written flat, by the figure of an `EngineMapping`."""
+        return {
+            "waiting": self.queued_requests_spec, "running": self.running_requests_spec, "kv_usage": self.kv_usage_spec,
+            "lora": self.lora_spec, "cache_info": self.cache_info_spec,
+        }  # fmt: skip
 
     def engine_of(self, labels: Mapping[str, str]) -> str:
         """The engine of an endpoint; an unknown one counts as the default."""
@@ -175,6 +198,9 @@ class MetricsDataSource:
     scheme: str = parameter("http", "how the endpoint is asked", choices=("http", "https"))
     path: str = parameter("/metrics", "where the endpoint reports its load")
     insecure_skip_verify: bool = parameter(True, "with https, do not verify the endpoint's certificate")
+    ca_cert_path: str = parameter("", _WHY_NO_FILES, ignored=True)
+    client_cert_path: str = parameter("", _WHY_NO_FILES, ignored=True)
+    client_key_path: str = parameter("", _WHY_NO_FILES, ignored=True)
     port: int = parameter(0, "another port than the endpoint's own; 0 is the endpoint's", minimum=0, maximum=65_535)
     interval: Seconds | None = parameter(
         None, "a fixed interval; without one it adapts from 50 ms busy to 1 s idle", minimum=SHORTEST_INTERVAL
@@ -188,6 +214,9 @@ class ModelsDataSource:
     scheme: str = parameter("http", "how the endpoint is asked, on its own port", choices=("http", "https"))
     path: str = parameter("/v1/models", "where the endpoint lists its models")
     insecure_skip_verify: bool = parameter(True, "with https, do not verify the endpoint's certificate")
+    ca_cert_path: str = parameter("", _WHY_NO_FILES, ignored=True)
+    client_cert_path: str = parameter("", _WHY_NO_FILES, ignored=True)
+    client_key_path: str = parameter("", _WHY_NO_FILES, ignored=True)
     interval: Seconds = parameter(
         Seconds(2.0), "how often, since adapters come and go", unit="seconds", minimum=SHORTEST_INTERVAL
     )

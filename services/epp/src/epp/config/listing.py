@@ -7,6 +7,7 @@ from typing import Any
 
 from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, Named, PluginType
 from epp.config.decode import NO_DEFAULTS, Reference, decode, default
+from epp.config.spellings import RENAMED
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer
 from epp.scheduling.roles import DECIDER, NO_ROLES, Roles, roles_of
 from gateway.schema.fields import fields_of
@@ -52,7 +53,6 @@ class Listing:
     def __init__(self, api_version: str, own: Mapping[str, type[Any]]) -> None:
         self._api_version = api_version
         self._types: dict[str, PluginType] = {**PLUGINS, **{name: PluginType(cls, OWN) for name, cls in own.items()}}
-        self._types.update({alias: kind for kind in PLUGINS.values() for alias in kind.aliases})
         self.by_name: dict[str, Listed] = {}
         self.references: list[Reference] = []  # parameters that name another plugin, and the part it must play
 
@@ -121,9 +121,10 @@ class Listing:
         return found[0].plugin if found else None
 
     def _valid_types(self) -> set[str]:
-        return {*self._types, *PARSERS, *POLICIES, *KNOWN_UPSTREAM}
+        return {*self._types, *RENAMED, *PARSERS, *POLICIES, *KNOWN_UPSTREAM}
 
-    def _make(self, type_: str, place: Value, parameters: Value | None) -> Listed | None:
+    def _make(self, written: str, place: Value, parameters: Value | None) -> Listed | None:
+        type_ = RENAMED.get(written, written)
         if type_ in KNOWN_UPSTREAM:
             place.note(f"{type_!r} is not here yet: {KNOWN_UPSTREAM[type_]}")
         if type_ in KNOWN_UPSTREAM or type_ in PARSERS or type_ in POLICIES:
@@ -136,11 +137,8 @@ class Listing:
             return self._make_own(type_, kind.plugin, place, parameters)
         defaults = kind.defaults.get(self._api_version, NO_DEFAULTS)
         made = decode(kind.plugin, parameters, self.references, defaults=defaults, place=place)
-        return (
-            None
-            if made is None
-            else Listed(type_, type_, made, kind.plugin, kind.roles, reads_prefix=kind.reads_prefix)
-        )
+        plugin = made.modern() if hasattr(made, "modern") else made
+        return Listed(written, type_, plugin, type(plugin), kind.roles, reads_prefix=kind.reads_prefix)
 
     def _make_own(self, type_: str, plugin: type[Any], place: Value, parameters: Value | None) -> Listed | None:
         try:

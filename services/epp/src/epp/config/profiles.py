@@ -13,7 +13,7 @@ from epp.config.listing import Listed, Listing
 from epp.scheduling.handlers import DisaggProfileHandler, HeaderProfileHandler, SingleProfileHandler
 from epp.scheduling.pickers import MaxScorePicker
 from epp.scheduling.plugin import Filter, Picker, Profile, ProfileHandler, WeightedScorer
-from epp.scheduling.roles import DECIDER, FILTER, PICKER, PROFILE_HANDLER, SCORER
+from epp.scheduling.roles import DECIDER, FILTER, PICKER, PRODUCER, PROFILE_HANDLER, SCORER
 from gateway.schema.fields import Fields, fields_of
 from gateway.schema.values import Value
 
@@ -26,6 +26,7 @@ _UPSTREAM_DEFAULT: Final = (
 
 
 _PARTS_OF_PROFILES: Final = frozenset((FILTER, SCORER, PICKER))
+_ELSEWHERE: Final = frozenset((PRODUCER,))  # serves every profile; some releases' examples list it in one
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _add(builder: _Builder, item: Fields, listing: Listing) -> None:
     if reference is None or listed is None:
         return
     second = f"profile {builder.name!r} has a picker already"
-    if listed.cls is Named:
+    if listed.cls is Named or (listed.roles == _ELSEWHERE and listed.type in PLUGINS):
         reference.note(f"{listed.name!r} takes no part in profile {builder.name!r}")
     elif not builder.add(listed, 1.0 if weight is None else weight, reference, second):
         reference.problem(f"{listed.name!r} ({listed.type}) is no filter, scorer or picker")
@@ -155,7 +156,8 @@ def _bound(listed: Listed, listing: Listing) -> ProfileHandler:
 def _substitute(profiles: Sequence[str], listing: Listing) -> ProfileHandler:
     """Without a handler of ours: the only profile, or for upstream's others the one that decodes."""
     if len(profiles) > 1 and any(listed.type in KNOWN_HANDLERS for listed in listing.by_name.values()):
-        return HeaderProfileHandler(default_profile="decode" if "decode" in profiles else profiles[0])
+        usual = next((name for name in ("decode", "default") if name in profiles), profiles[0])
+        return HeaderProfileHandler(default_profile=usual)
     return SingleProfileHandler()
 
 

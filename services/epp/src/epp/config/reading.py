@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from epp.config.catalogue import API_VERSIONS, GATES
+from epp.config.catalogue import GATES
 from epp.config.datalayer import data_layer
 from epp.config.decode import decode
 from epp.config.flowcontrol import FlowControl
@@ -18,10 +18,12 @@ from epp.config.producers import affinity_of, own_producers, prefix_producer, se
 from epp.config.profiles import handler_of, profiles_of
 from epp.config.scheduler import SchedulerConfig
 from epp.config.selection import parsers_of, saturation_detector
+from epp.config.spellings import API_VERSIONS, GIE
 from epp.scheduling.producers import InflightLoadProducer, SessionIdProducer
 from epp.scheduling.roles import ADMITTER
 from gateway.schema.fields import Fields, fields_of
 from gateway.schema.problems import Findings, ProblemsError
+from gateway.schema.values import Value
 from gateway.schema.wording import nearest
 from gateway.schema.yamltext import one
 
@@ -54,7 +56,7 @@ def _config(top: Fields, own: Mapping[str, type[Any]], findings: Findings) -> Sc
     built = profiles_of(top, listing)
     profiles = [each.profile for each in built]
     affinity = affinity_of(built)
-    layer = data_layer(top.value("dataLayer"), listing)
+    layer = data_layer(_data_layer_section(top), listing)
     handler, detector, parsers = (
         handler_of(top, listing, profiles),
         saturation_detector(top, listing),
@@ -86,15 +88,23 @@ def _config(top: Fields, own: Mapping[str, type[Any]], findings: Findings) -> Sc
 
 
 def _api_version(top: Fields) -> str:
-    """Kind and version of the document; the first version where it has none of ours."""
-    kind, version = top.text("kind", required=True), top.text("apiVersion", required=True)
+    """The kind is checked; the version whose defaults hold, by any spelling that a release had."""
+    kind, version = top.text("kind", required=True), top.text("apiVersion")
     if kind not in ("", KIND):
         top.problem("kind", f"expected {KIND}, got {kind!r}{nearest(kind, [KIND])}")
-    if version in API_VERSIONS:
-        return version
-    if version:
+    if not version:
+        top.at("apiVersion").note(f"missing; read as {GIE}")
+    elif version not in API_VERSIONS:
         top.problem("apiVersion", f"unknown apiVersion {version!r}; valid: {', '.join(API_VERSIONS)}")
-    return API_VERSIONS[0]
+    return API_VERSIONS.get(version, GIE)
+
+
+def _data_layer_section(top: Fields) -> Value | None:
+    """`dataLayer`; earlier releases named it `data`."""
+    former, today = top.value("data"), top.value("dataLayer")
+    if former is not None and today is not None:
+        former.problem("dataLayer is there, too; data is its earlier name")
+    return today or former
 
 
 def _gates(top: Fields) -> frozenset[str]:

@@ -1,10 +1,14 @@
 """The sections that select a plugin by reference: the saturation detector and the parsers. Pure."""
 
+from collections.abc import Mapping
+
 from epp.config.catalogue import KNOWN_PARSERS, PARSERS
+from epp.config.decode import decode
 from epp.config.listing import Listing, plugin_reference
 from epp.config.scheduler import DEFAULT_PARSER
 from epp.scheduling.plugin import SaturationDetector
 from epp.scheduling.roles import SATURATION_DETECTOR
+from epp.scheduling.saturation import UtilizationDetector
 from gateway.schema.fields import Fields
 from gateway.schema.values import Value
 
@@ -15,6 +19,9 @@ def saturation_detector(top: Fields, listing: Listing) -> SaturationDetector | N
     for value in (top.value("saturationDetector"), None if flow is None else flow.member("saturationDetector")):
         if value is None or value.is_nothing:
             continue
+        if _is_inline(value):
+            inline: SaturationDetector = decode(UtilizationDetector, value, listing.references)
+            return inline
         reference = plugin_reference(value)
         listed = None if reference is None else listing.referred(reference)
         if listed is not None and SATURATION_DETECTOR in listed.roles:
@@ -27,6 +34,11 @@ def saturation_detector(top: Fields, listing: Listing) -> SaturationDetector | N
         return listed.plugin if SATURATION_DETECTOR in listed.roles else None
     detector: SaturationDetector = listing.default("utilization-detector")
     return detector
+
+
+def _is_inline(value: Value) -> bool:
+    """Whether a section holds the thresholds themselves, as it did before detectors were plugins."""
+    return isinstance(value.data, Mapping) and "pluginRef" not in value.data
 
 
 def parsers_of(top: Fields, listing: Listing) -> tuple[str, ...]:

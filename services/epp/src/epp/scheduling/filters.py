@@ -103,6 +103,9 @@ class UtilizationFilter:
 
     conditions: tuple[UtilizationCondition, ...] = parameter((), "bounds that must hold, all of them")
     fallback_on_empty: bool = parameter(False, "keep all where none is within")
+    in_flight_load_producer_name: str = parameter(
+        "inflight-load-producer", "which producer counts active requests", reference="load producer"
+    )
 
     def problem(self) -> str | None:
         """Without a condition it has nothing to do."""
@@ -143,6 +146,7 @@ class PrefixCacheAffinityFilter:
     in_flight_load_producer_name: str = parameter(
         "inflight-load-producer", "which producer counts the tokens", reference="load producer"
     )
+    latency_prediction_info_producer_name: str = parameter("", "ignored: nothing is predicted", ignored=True)
 
     def warning(self) -> str | None:
         """Nothing is predicted here."""

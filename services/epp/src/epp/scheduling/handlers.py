@@ -86,6 +86,15 @@ class DisaggProfileHandler:
     )  # fmt: skip
     profiles: DisaggProfiles = parameter(DisaggProfiles(), "names of the profiles")
     deciders: DisaggDeciders = parameter(DisaggDeciders(), "names of the deciders")
+    decode_profile: str = parameter("", "earlier spelling of profiles.decode")
+    prefill_profile: str = parameter("", "earlier spelling of profiles.prefill")
+    encode_profile: str = parameter("", "earlier spelling of profiles.encode")
+    prefill_decider_plugin_name: str = parameter("", "earlier spelling of deciders.prefill", reference="decider")
+    encode_decider_plugin_name: str = parameter("", "earlier spelling of deciders.encode", reference="decider")
+    decider_plugin_name: str = parameter("", "earlier spelling of deciders.prefill", reference="decider")
+    prefix_plugin_type: str = parameter("", "ignored: one prefix index serves all", ignored=True)
+    prefix_plugin_name: str = parameter("", "ignored: one prefix index serves all", ignored=True)
+    primary_port: object = parameter(None, "ignored: list each rank as an endpoint of its own", ignored=True)
     prefill_decider: Decider | None = None  # bound to `deciders` when the configuration is read
     encode_decider: Decider | None = None
 
@@ -125,10 +134,30 @@ class DisaggProfileHandler:
             return "a prefill decider has no say with stageOrder prefill-first"
         return None
 
+    def modern(self) -> "DisaggProfileHandler":
+        """The same in today's spelling; where both are written, today's holds."""
+        profiles, deciders, usual = self.profiles, self.deciders, DisaggProfiles()
+        return replace(
+            self,
+            profiles=DisaggProfiles(
+                _written(profiles.decode, usual.decode, self.decode_profile),
+                _written(profiles.prefill, usual.prefill, self.prefill_profile),
+                _written(profiles.encode, usual.encode, self.encode_profile),
+            ),
+            deciders=DisaggDeciders(
+                deciders.prefill or self.prefill_decider_plugin_name or self.decider_plugin_name,
+                deciders.encode or self.encode_decider_plugin_name,
+            ),
+        )
+
     def bind(self, deciders: Mapping[str, Decider]) -> "DisaggProfileHandler":
         """The same with the deciders of those names; a name that is none was reported when it was read."""
-        find = deciders.get
-        return replace(self, prefill_decider=find(self.deciders.prefill), encode_decider=find(self.deciders.encode))
+        prefill = deciders.get(self.deciders.prefill, self.prefill_decider)
+        return replace(self, prefill_decider=prefill, encode_decider=deciders.get(self.deciders.encode))
+
+
+def _written(name: str, usual: str, former: str) -> str:
+    return former or name if name == usual else name
 
 
 def _decides(decider: Decider, decode: ProfileResult) -> bool:

@@ -87,6 +87,7 @@ class TokenProducer:
     estimate: object = parameter(None, "the only way here; takes no settings")
     model_name: object = parameter(None, "ignored: no tokenizer is loaded", ignored=True)
     vllm: object = parameter(None, "ignored: tokens are estimated, no render server is asked", ignored=True)
+    uds_tokenizer_config: object = parameter(None, "ignored: tokens are estimated, no tokenizer is asked", ignored=True)
     uds: object = parameter(None, "ignored: tokens are estimated, no tokenizer is asked", ignored=True)
 
     def warning(self) -> str | None:

@@ -85,6 +85,9 @@ class ConcurrencyDetector:
         1_000_000, "tokens in flight an endpoint has room for", unit="tokens", above=0
     )
     headroom: float = parameter(0.0, "as a filter, how far above the limit an endpoint is kept", minimum=0)
+    in_flight_load_producer_name: str = parameter(
+        "inflight-load-producer", "which producer counts what is in flight", reference="load producer"
+    )
 
     def warning(self) -> str | None:
         """Upstream's word of caution."""

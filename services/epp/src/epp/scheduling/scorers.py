@@ -10,6 +10,7 @@ from epp.scheduling.labels import in_range
 from epp.scheduling.plugin import parameter
 from epp.scheduling.view import ATTRIBUTES, SchedulingView
 
+_WHY_NO_EVENTS = "ignored: cache events are not read; matches come from picks"
 _WHY_PRODUCERS = "the producer's, where older configurations have it; the producer's own setting wins"
 
 
@@ -67,6 +68,11 @@ class PrefixCacheScorer:
     max_prefix_blocks_to_match: int | None = parameter(None, _WHY_PRODUCERS, unit="blocks", minimum=1)
     max_prefix_tokens_to_match: int | None = parameter(None, _WHY_PRODUCERS, unit="tokens", minimum=0)
     lru_capacity_per_server: int | None = parameter(None, _WHY_PRODUCERS, unit="blocks", minimum=1)
+    mode: str = parameter("", _WHY_NO_EVENTS, ignored=True)
+    indexer_config: object = parameter(None, _WHY_NO_EVENTS, ignored=True)
+    kv_events_config: object = parameter(None, _WHY_NO_EVENTS, ignored=True)
+    token_processor_config: object = parameter(None, _WHY_NO_EVENTS, ignored=True)
+    kv_cache_redis_addr: str = parameter("", _WHY_NO_EVENTS, ignored=True)
 
     def of_the_producer(self) -> dict[str, object]:
         """Those of the parameters that belong to the producer."""

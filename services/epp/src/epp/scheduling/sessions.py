@@ -102,11 +102,16 @@ class SessionAffinityFilter:
     eviction_ttl_seconds: float = parameter(300.0, "as sessionIdConfig.evictionTtlSeconds", unit="seconds", above=0)
     eviction_sweep_seconds: float = parameter(10.0, "ignored: sessions expire every second", ignored=True)
     profile_name: str = parameter("", "ignored: a session binds to the primary profile's endpoint", ignored=True)
+    header_name: str = parameter("", "earlier spelling of encodedEndpointHeaderConfig.header")
+
+    def problem(self) -> str | None:
+        """The header of the earlier spelling is judged as that of today's."""
+        return EncodedEndpointHeaderConfig(self.header_name).problem()
 
     @property
     def token_header(self) -> str:
         """Where the token stands, in lower case."""
-        return token_header(self.encoded_endpoint_header_config)
+        return token_header(self.encoded_endpoint_header_config or EncodedEndpointHeaderConfig(self.header_name))
 
     def keep(self, view: SchedulingView) -> Sequence[bool]:
         """The bound one, else all."""
@@ -124,11 +129,16 @@ class SessionAffinityScorer:
     eviction_ttl_seconds: float = parameter(300.0, "as sessionIdConfig.evictionTtlSeconds", unit="seconds", above=0)
     eviction_sweep_seconds: float = parameter(10.0, "ignored: sessions expire every second", ignored=True)
     profile_name: str = parameter("", "ignored: a session binds to the primary profile's endpoint", ignored=True)
+    header_name: str = parameter("", "earlier spelling of encodedEndpointHeaderConfig.header")
+
+    def problem(self) -> str | None:
+        """The header of the earlier spelling is judged as that of today's."""
+        return EncodedEndpointHeaderConfig(self.header_name).problem()
 
     @property
     def token_header(self) -> str:
         """Where the token stands, in lower case."""
-        return token_header(self.encoded_endpoint_header_config)
+        return token_header(self.encoded_endpoint_header_config or EncodedEndpointHeaderConfig(self.header_name))
 
     def score(self, view: SchedulingView) -> Sequence[float]:
         """1 for the bound one, 0 for others."""
