@@ -254,3 +254,12 @@ async def _left(making: AbstractAsyncContextManager[Bed]) -> None:
 
 async def _asked(bed: Bed, body: bytes) -> None:
     await bed.ask(body=body, headers=JSON)
+
+
+async def test_the_server_finds_the_model_under_both_names(bed: Bed) -> None:
+    bed.pick(bed.one)
+
+    seen = (await bed.ask("open")).json["headers"]
+
+    assert isinstance(seen, dict)
+    assert (seen["x-gateway-model-name"], seen["x-gateway-inference-model"]) == ("open", "open")

@@ -2,9 +2,7 @@
 
 import asyncio
 import base64
-import shutil
 import ssl
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import aiohttp
 import pytest
 
 from controlplane.options import PickerTransport
-from tests.conftest import required
+from tests.certificates import self_signed
 from tests.contract.envoy.conftest import Bed, MakeBed
 from tests.contract.envoy.fakes import HOST
 
@@ -31,18 +29,7 @@ GATEWAY = (
 
 def made(folder: Path, name: str, serial: int) -> tuple[bytes, bytes]:
     """A self-signed certificate for a name, and its key."""
-    binary = shutil.which("openssl")
-    required("openssl", binary, install="apt-get install openssl")
-    key, chain = folder / f"{serial}.key", folder / f"{serial}.crt"
-    subprocess.run(
-        [
-            *(str(binary), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-keyout", str(key), "-out", str(chain), "-days", "2", "-subj", f"/CN={name}"),
-            *("-addext", f"subjectAltName=DNS:{name}", "-set_serial", str(serial)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    chain, key = self_signed(folder, name, serial)
     return chain.read_bytes(), key.read_bytes()
 
 

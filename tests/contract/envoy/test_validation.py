@@ -26,7 +26,10 @@ SETS = [
     "edges",
     "article",
     "kaito",
+    "kaito+kaito-by-path",
     "ai-gateway",
+    "ai-gateway-full",
+    "istio",
     "empty",
 ]
 OPTIONS = [
@@ -42,7 +45,7 @@ OPTIONS = [
 def folders(root: Path, name: str) -> list[Path]:
     if name.startswith("demo"):
         return [root / "config" / part for part in name.split("+")]
-    return [root / "tests" / "data" / "manifests" / name]
+    return [root / "tests" / "data" / "manifests" / part for part in name.split("+")]
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -83,7 +83,8 @@ async def test_it_routes_follows_edits_and_ends_with_status_0(tmp_path: Path) ->
     manifest.write_text(MAP.format(base="qwen"))
     async with router(tmp_path) as running:
         assert await running.headers(b'{"model":"food"}') == {
-            "x-gateway-model-name": "food", "x-gateway-base-model-name": "qwen",
+            "x-gateway-model-name": "food", "x-gateway-inference-model": "food",
+            "x-gateway-base-model-name": "qwen",
         }  # fmt: skip
         manifest.write_text(MAP.format(base="phi"))
         while (await running.headers(b'{"model":"food"}'))["x-gateway-base-model-name"] != "phi":

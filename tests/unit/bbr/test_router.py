@@ -22,7 +22,7 @@ from gateway.wire.models import MODEL_LIMIT, is_json
 
 REQUEST = Direction.REQUEST
 JSON = {"content-type": "application/json"}
-MODEL, BASE = "x-gateway-model-name", "x-gateway-base-model-name"
+MODEL, OTHER, BASE = "x-gateway-model-name", "x-gateway-inference-model", "x-gateway-base-model-name"
 NAMES = {"qwen": "qwen", "food-review": "qwen"}
 
 
@@ -52,24 +52,24 @@ def set_headers(reply) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("model", "base"), [("qwen", "qwen"), ("food-review", "qwen")])
-def test_a_known_model_brings_both_headers_and_a_new_choice_of_route(model: str, base: str) -> None:
+def test_a_known_model_brings_all_headers_and_a_new_choice_of_route(model: str, base: str) -> None:
     first, reply = route(orjson.dumps({"model": model, "prompt": "x"}))
     assert first == HeadersReply(REQUEST)
     assert isinstance(reply, BodyReply)
     assert reply.body is None
-    assert set_headers(reply) == {MODEL: model, BASE: base}
+    assert set_headers(reply) == {MODEL: model, OTHER: model, BASE: base}
     assert reply.mutation.clear_route_cache
 
 
-def test_an_unknown_model_brings_its_name_only() -> None:
-    assert set_headers(route(b'{"model":"foo"}')[-1]) == {MODEL: "foo"}
+def test_an_unknown_model_brings_no_base() -> None:
+    assert set_headers(route(b'{"model":"foo"}')[-1]) == {MODEL: "foo", OTHER: "foo"}
 
 
 def test_streaming_holds_the_headers_and_sends_the_body_on_unchanged() -> None:
     body = b'{"model": "food-review",  "prompt": "kept as it is"}'
     reply, chunk = route(body, mode=BodyMode.FULL_DUPLEX_STREAMED)
     assert isinstance(reply, HeadersReply)
-    assert set_headers(reply) == {MODEL: "food-review", BASE: "qwen"}
+    assert set_headers(reply) == {MODEL: "food-review", OTHER: "food-review", BASE: "qwen"}
     assert chunk == ChunkReply(REQUEST, body, end_of_stream=True)
 
 

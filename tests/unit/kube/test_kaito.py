@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gateway.kube.objects import FailureMode, ObjectName
+from gateway.kube.resolution.base_models import base_models
 from gateway.kube.resolution.endpoints import pool_endpoints
 from gateway.kube.sources.files import load
 
@@ -15,6 +16,17 @@ resource:
   labelSelector: {matchLabels: {apps: phi-4-mini}}
 inference:
   preset: {name: phi-4-mini-instruct}
+"""
+INFERENCE_SET = """
+apiVersion: kaito.sh/v1alpha1
+kind: InferenceSet
+metadata: {name: phi}
+spec:
+  replicas: 2
+  labelSelector: {matchLabels: {apps: phi}}
+  template:
+    inference: {preset: {accessMode: public, name: phi-4-mini-instruct}}
+    resource: {instanceType: Standard_NC24ads_A100_v4}
 """
 SLICE = """
 ---
@@ -63,3 +75,37 @@ def test_a_workspace_with_a_template_yields_its_pool_too(tmp_path: Path) -> None
     (tmp_path / "a.yaml").write_text(text)
 
     assert list(load([tmp_path]).manifests.pools) == [NAME]
+
+
+def test_a_workspace_names_its_model_and_adapters(tmp_path: Path) -> None:
+    adapter = "  adapters: [{source: {name: adapter-phi, image: registry.example/adapter:1}, strength: '0.9'}]\n"
+    (tmp_path / "a.yaml").write_text(WORKSPACE.rstrip() + f"\n{adapter}")
+
+    names = base_models(load([tmp_path]).manifests).names
+
+    assert names == {"phi-4-mini-instruct": "phi-4-mini-instruct", "adapter-phi": "phi-4-mini-instruct"}
+
+
+def test_only_the_leaders_of_numbered_pods_are_endpoints(tmp_path: Path) -> None:
+    label = "kaito.sh/workspace: workspace-phi-4-mini"
+    numbered = "".join(
+        SLICE.replace(label, f"{label}, apps.kubernetes.io/pod-index: '{index}'")
+        .replace("name: w", f"name: w{index}")
+        .replace("10.0.0.1", f"10.0.0.{index + 1}")
+        for index in range(2)
+    )
+    (tmp_path / "a.yaml").write_text(WORKSPACE + numbered)
+    manifests = load([tmp_path]).manifests
+
+    assert [str(item) for item in pool_endpoints(manifests.pools[NAME], manifests, {})] == ["10.0.0.1:5000"]
+
+
+def test_an_inference_set_yields_one_pool_of_all_its_workspaces(tmp_path: Path) -> None:
+    owned = SLICE.replace("kaito.sh/workspace: workspace-phi-4-mini", "inferenceset.kaito.sh/created-by: phi")
+    (tmp_path / "a.yaml").write_text(INFERENCE_SET + owned)
+    loaded = load([tmp_path])
+
+    assert (loaded.problems, loaded.notes) == ((), ())
+    pool = loaded.manifests.pools[ObjectName("default", "phi-inferencepool")]
+    assert [str(item) for item in pool_endpoints(pool, loaded.manifests, {})] == ["10.0.0.1:5000"]
+    assert base_models(loaded.manifests).names == {"phi-4-mini-instruct": "phi-4-mini-instruct"}

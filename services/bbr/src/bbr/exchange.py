@@ -1,6 +1,7 @@
 """The body-based router's conversation: the `model` of a JSON body becomes headers that a route can match on. Pure.
 
-    model is a string        x-gateway-model-name, and x-gateway-base-model-name when the base is known
+    model is a string        x-gateway-model-name and its other name x-gateway-inference-model, and
+                             x-gateway-base-model-name when the base is known
     no model, no JSON body   the request goes on without them
     malformed JSON, JSON that is no object, a model that is no string or no name: 400, but only for JSON content types
     more structure than any prompt has: 413, likewise
@@ -21,7 +22,9 @@ from gateway.wire import refusals
 from gateway.wire.bodies import refusal_of_structure
 from gateway.wire.errors import Rejection
 from gateway.wire.models import is_json, is_model_name
-from gateway.wire.protocol import BASE_MODEL_NAME, MODEL_NAME
+from gateway.wire.protocol import BASE_MODEL_NAME, INFERENCE_MODEL, MODEL_NAME
+
+_NAMES = (MODEL_NAME, INFERENCE_MODEL, BASE_MODEL_NAME)
 
 
 class Reading(Enum):
@@ -111,8 +114,9 @@ class RouterConversation:
 
 
 def _mutation(lifted: Lifted, base: str | None, headers: Mapping[str, str]) -> Mutation:
-    found = ((MODEL_NAME, lifted.model), (BASE_MODEL_NAME, base)) if lifted.model else ()
+    model = lifted.model
+    found = ((MODEL_NAME, model), (INFERENCE_MODEL, model), (BASE_MODEL_NAME, base)) if model else ()
     set_headers = tuple((name, value) for name, value in found if value is not None)
     written = {name for name, _ in set_headers}
-    removed = tuple(name for name in (MODEL_NAME, BASE_MODEL_NAME) if name in headers and name not in written)
+    removed = tuple(name for name in _NAMES if name in headers and name not in written)
     return Mutation(set_headers, removed, clear_route_cache=True)

@@ -13,7 +13,10 @@ def constants(name: str) -> dict[str, str]:
 
 
 def test_the_model_is_lifted_into_the_header_that_routes_match() -> None:
-    assert constants("model_lift") == {"HEADER": protocol.MODEL_NAME}
+    assert constants("model_lift") == {
+        "HEADER": protocol.MODEL_NAME,
+        "OTHER_NAME": protocol.INFERENCE_MODEL,
+    }
 
 
 def test_usage_is_written_where_the_picker_reads_it() -> None:

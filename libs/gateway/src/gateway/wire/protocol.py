@@ -19,8 +19,9 @@ SUBSET_NAMESPACE: Final = "envoy.lb.subset_hint"
 # Body-based router.
 MODEL_NAME: Final = "x-gateway-model-name"
 BASE_MODEL_NAME: Final = "x-gateway-base-model-name"
+INFERENCE_MODEL: Final = "x-gateway-inference-model"  # as a published article calls it; set beside MODEL_NAME
 # Other names under which published routes match the model.
-MODEL_NAME_ALIASES: Final = ("x-gateway-inference-model", "x-ai-eg-model")
+MODEL_NAME_ALIASES: Final = (INFERENCE_MODEL, "x-ai-eg-model")
 BBR_MANAGED_LABEL: Final = "inference.networking.k8s.io/bbr-managed"
 
 # The only `x-gateway-*` headers that a client may send; every other one is stripped before any filter runs.

@@ -69,6 +69,7 @@ from gateway.kube.objects.istio import (
     TlsSettings,
 )
 from gateway.kube.objects.kaito import (
+    InferenceSet,
     Workspace,
 )
 from gateway.kube.objects.labelled import (
@@ -133,6 +134,7 @@ __all__ = [
     "InferenceModelRewrite",
     "InferenceObjective",
     "InferencePool",
+    "InferenceSet",
     "LabelSelector",
     "Labelled",
     "Listener",

@@ -10,7 +10,7 @@ from gateway.kube.objects.core import ConfigMap, EndpointSlice, Namespace, Pod, 
 from gateway.kube.objects.gateway_api import Gateway, HTTPRoute, ReferenceGrant
 from gateway.kube.objects.inference import InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool
 from gateway.kube.objects.istio import DestinationRule
-from gateway.kube.objects.kaito import Workspace
+from gateway.kube.objects.kaito import InferenceSet, Workspace
 from gateway.kube.objects.labelled import Labelled
 from gateway.kube.objects.meta import ObjectKey, ObjectName
 from gateway.kube.objects.policies import AccessPolicy
@@ -32,6 +32,7 @@ Parsed = (
     | DestinationRule
     | AccessPolicy
     | Workspace
+    | InferenceSet
     | AIGatewayRoute
     | AIServiceBackend
     | Backend
@@ -58,6 +59,7 @@ class Manifests:
     destination_rules: Mapping[ObjectName, DestinationRule] = field(default_factory=dict)
     policies: Mapping[ObjectName, AccessPolicy] = field(default_factory=dict)  # by a name that holds the kind
     workspaces: Mapping[ObjectName, Workspace] = field(default_factory=dict)
+    inference_sets: Mapping[ObjectName, InferenceSet] = field(default_factory=dict)
     ai_routes: Mapping[ObjectName, AIGatewayRoute] = field(default_factory=dict)
     ai_backends: Mapping[ObjectName, AIServiceBackend] = field(default_factory=dict)
     backends: Mapping[ObjectName, Backend] = field(default_factory=dict)
@@ -94,6 +96,7 @@ _FIELDS: Final[Mapping[type, str]] = MappingProxyType({
     DestinationRule: "destination_rules",
     AccessPolicy: "policies",
     Workspace: "workspaces",
+    InferenceSet: "inference_sets",
     AIGatewayRoute: "ai_routes",
     AIServiceBackend: "ai_backends",
     Backend: "backends",

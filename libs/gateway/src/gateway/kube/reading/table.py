@@ -34,7 +34,7 @@ from gateway.kube.reading.routes import http_route
 from gateway.kube.reading.secrets import secret
 from gateway.kube.reading.services import service
 from gateway.kube.reading.slices import endpoint_slice
-from gateway.kube.reading.workspaces import workspace
+from gateway.kube.reading.workspaces import inference_set, workspace
 from gateway.schema.fields import Fields
 
 READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]] = MappingProxyType({
@@ -55,6 +55,7 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     (LLM_D_GROUP, "InferenceObjective"): objective,
     (LLM_D_GROUP, "InferenceModelRewrite"): model_rewrite,
     (ISTIO_GROUP, "DestinationRule"): destination_rule,
+    (KAITO_GROUP, "InferenceSet"): inference_set,
     (KAITO_GROUP, "Workspace"): workspace,
     (ai_gateway.AI_GATEWAY_GROUP, "AIGatewayRoute"): ai_gateway.ai_route,
     (ai_gateway.AI_GATEWAY_GROUP, "AIServiceBackend"): ai_gateway.ai_backend,

@@ -62,14 +62,16 @@ def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tupl
 
 
 def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
-    """GET /v1/models, answered by the picker that most of the host's pools share; nothing where a route serves it."""
+    """GET /v1/models, answered for all pools of the host by the picker that most of them share: pickers that follow the
+    same objects know every pool. Nothing where a route serves it."""
     shared = _pools_by_picker(host, scope)
     if not shared or any(_serves_models(entry.match) for entry in host.entries):
         return
     allowed = cors.on_host(host)
     if allowed is not None:
         yield cors.preflight(names.MODELS, cors.exact(MODELS_PATH), allowed)
-    yield cors.with_settings(_models(*shared[0], scope), allowed)
+    pools = sorted(pool for _, found in shared for pool in found)
+    yield cors.with_settings(_models(shared[0][0], pools, scope), allowed)
 
 
 def _models(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:

@@ -16,6 +16,7 @@ from gateway.wire.protocol import (
     CONTROL_HEADER_PREFIX,
     DESTINATION_ENDPOINT,
     DESTINATION_SUBSET,
+    INFERENCE_MODEL,
     LB_NAMESPACE,
     MODEL_NAME,
     PICK_ID,
@@ -25,7 +26,7 @@ from gateway.wire.protocol import (
 
 JSON_HEADERS = (("content-type", "application/json"),)
 # Control headers that may go on to the model server: those of clients, and those of the body-based router.
-_HARMLESS = frozenset((*CLIENT_CONTROL_HEADERS, MODEL_NAME, BASE_MODEL_NAME))
+_HARMLESS = frozenset((*CLIENT_CONTROL_HEADERS, MODEL_NAME, INFERENCE_MODEL, BASE_MODEL_NAME))
 
 
 def of_verdict(verdict: Verdict, headers: Mapping[str, str]) -> Proceed | ImmediateReply:

@@ -13,7 +13,15 @@ from epp.domain import Pick, Reply, Verdict
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 from gateway.wire.models import is_model_name
-from gateway.wire.protocol import BASE_MODEL_NAME, DESTINATION_ENDPOINT, MODEL_NAME, PICK_ID, VERDICT, VERDICT_MESSAGE
+from gateway.wire.protocol import (
+    BASE_MODEL_NAME,
+    DESTINATION_ENDPOINT,
+    INFERENCE_MODEL,
+    MODEL_NAME,
+    PICK_ID,
+    VERDICT,
+    VERDICT_MESSAGE,
+)
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -59,7 +67,7 @@ def model_lines(model: str, base: str | None) -> str:
     become another one gets no header, and stays as Envoy itself found it."""
     if model != model.strip(" "):
         return ""
-    line = f"{MODEL_NAME}: {model}\r\n"
+    line = f"{MODEL_NAME}: {model}\r\n{INFERENCE_MODEL}: {model}\r\n"
     return line if base is None else f"{line}{BASE_MODEL_NAME}: {base}\r\n"
 
 

@@ -3,6 +3,7 @@
 -- What is not plainly a name gives no header, and whoever parses the body says what is wrong with it. Of several models
 -- it is the last, as for a parser.
 local HEADER = "x-gateway-model-name"
+local OTHER_NAME = "x-gateway-inference-model"
 local LONGEST_NAME = 12288 -- bytes between the quotes: 1024 characters, each escaped twice
 local LONGEST_KEY = 30 -- "model" with each letter escaped
 local LARGE = 1048576 -- bytes of a body whose copy is given back at once
@@ -137,6 +138,7 @@ function envoy_on_request(handle)
   local name = size > 0 and model_of(body:getBytes(0, size))
   if name then
     handle:headers():replace(HEADER, name)
+    handle:headers():replace(OTHER_NAME, name)
   end
   if size > LARGE then
     collectgarbage()
