@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 from gateway.wire.errors import Rejection
 
@@ -120,8 +120,7 @@ class Request:
     fallbacks: int = 0  # further endpoints that the proxy would walk, at least
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
+class Pick(NamedTuple):
     """Send the request to `targets[0]`, and on failure to the next, in order.
 
     `headers` are set on the request towards the model server, the destination not among them. `body` is None unless

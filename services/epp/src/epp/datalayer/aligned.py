@@ -27,11 +27,8 @@ class Aligned(Generic[Record]):
         """One record for each slot."""
         if slots is self._recent_slots:
             return self._recent
-        if slots is self._earlier_slots:
-            found = self._earlier
-        else:
-            records = self._records
-            found = [records[slot] for slot in slots]
+        is_earlier = slots is self._earlier_slots
+        found = self._earlier if is_earlier else [*map(self._records.__getitem__, slots)]
         self._earlier_slots, self._earlier = self._recent_slots, self._recent
         self._recent_slots, self._recent = slots, found
         return found

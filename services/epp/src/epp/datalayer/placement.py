@@ -1,6 +1,5 @@
 """What the picker reserved for one request: which endpoints carry what. Pure values."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from epp.datalayer.member import Member
@@ -12,8 +11,7 @@ SETTLED_BLOCKS_LIMIT = 512
 SETTLED_WORD_LIMIT = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """What one endpoint carries of a request, in tokens."""
 
     member: Member

@@ -40,14 +40,9 @@ def is_for_models(request: Request) -> bool:
 def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
     """The verdict."""
     prepared, placement = placed.prepared, placed.placement
+    headers, explain = _request_headers(placed.decision), _response_headers(placed, config, explains=explains)
     return Pick(
-        placement.id,
-        placement.pool,
-        placed.targets,
-        headers=_request_headers(placed.decision),
-        body=_rewritten(prepared),
-        explain=_response_headers(placed, config, explains=explains),
-        model=prepared.parsed.model,
+        placement.id, placement.pool, placed.targets, headers, _rewritten(prepared), explain, prepared.parsed.model
     )
 
 
@@ -74,7 +69,9 @@ def _request_headers(decision: Decision) -> Headers:
 
 def _response_headers(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Headers:
     first = placed.placement.primary.id
-    headers: Headers = tuple((name, token_of(first)) for name in config.token_headers)
+    headers: Headers = ()
+    if config.token_headers:
+        headers = tuple((name, token_of(first)) for name in config.token_headers)
     if explains and placed.prepared.request.headers.get(protocol.EXPLAIN) == "true":
         headers += ((protocol.EXPLAIN_ENDPOINT, first), (protocol.EXPLAIN_MARGIN, f"{placed.margin:.4f}"))
     return headers

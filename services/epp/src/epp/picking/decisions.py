@@ -26,21 +26,10 @@ class DecisionLog:
         prepared, placement = placed.prepared, placed.placement
         request = prepared.request
         record = DecisionRecord(
-            at=placement.placed_at,
-            request_id=request.headers.get(REQUEST_ID, ""),
-            pick_id=placement.id,
-            pool=placement.pool,
-            model=placement.model,
-            target_model=placement.target_model,
-            priority=placement.priority,
-            prompt_tokens=placement.prompt_tokens,
-            matched_tokens=placement.matched_tokens,
-            candidates=placed.candidates,
-            targets=placed.targets,
-            margin=placed.margin,
-            ledger=_load_note(placement),
-            notes=placed.notes,
-        )
+            placement.placed_at, request.headers.get(REQUEST_ID, ""), placement.id, placement.pool, placement.model,
+            placement.target_model, placement.priority, placement.prompt_tokens, placement.matched_tokens,
+            placed.candidates, placed.targets, placed.margin, ledger=_load_note(placement), notes=placed.notes,
+        )  # fmt: skip
         self._ring.add(record)
         self._observer.placed(placement, len(request.body))
         if is_rewritten(prepared):
@@ -100,7 +89,8 @@ def _load_note(placement: Placement) -> LoadNote | None:
     before = placement.notes.get(NOTE)
     if not isinstance(before, tuple):
         return None
-    requests, tokens = before
-    primary = placement.primary
-    added = [share.tokens for share in placement.shares if share.member is primary]
+    (requests, tokens), primary, shares = before, placement.primary, placement.shares
+    if len(shares) == 1:
+        return LoadNote(primary.id, requests, requests + 1, tokens, tokens + shares[0].tokens)
+    added = [share.tokens for share in shares if share.member is primary]
     return LoadNote(primary.id, requests, requests + len(added), tokens, tokens + sum(added))

@@ -31,14 +31,19 @@ class Prepared(NamedTuple):
     session: str | None
 
     @property
-    def objective(self) -> str:
-        """As the request named it, empty where it named none."""
-        return self.request.headers.get(protocol.OBJECTIVE, "")
-
-    @property
     def fairness_id(self) -> str:
         """Whose requests it counts among."""
-        return self.request.headers.get(protocol.FAIRNESS_ID, DEFAULT_FLOW)
+        return fairness_id_of(self.request)
+
+
+def objective_of(request: Request) -> str:
+    """As the request names it, empty where it names none."""
+    return request.headers.get(protocol.OBJECTIVE, "")
+
+
+def fairness_id_of(request: Request) -> str:
+    """Whose requests it counts among."""
+    return request.headers.get(protocol.FAIRNESS_ID, DEFAULT_FLOW)
 
 
 def parse(request: Request, config: SchedulerConfig) -> InferenceRequest | Rejection:

@@ -1,24 +1,28 @@
 """`/v1/chat/completions`: the messages of a request as its template renders them. Pure."""
 
-from collections.abc import Mapping
-
 from epp.prompts.conversation import SYSTEM_ROLES, Part, Shape, write_conversation
 from epp.prompts.invalid import Place, wrong_kind
 from epp.prompts.parts import write_content
 from epp.prompts.writer import JsonObject, Writer, check_role, filled_list
 
+_PARTS = {"system": Part.SYSTEM, "developer": Part.SYSTEM, "user": Part.USER}
 _FLAGS = ("add_generation_prompt", "continue_final_message", "add_special_tokens")
 
 
 def write_chat(to: Writer, body: JsonObject) -> None:
     """The whole request."""
+    if not body.keys().isdisjoint(_FLAGS):
+        _check_flags(body)
+    messages = filled_list(body, "messages")
+    to.take(messages, "messages")
+    write_conversation(to, body, messages, _SHAPE, body.get("reasoning_effort"))
+
+
+def _check_flags(body: JsonObject) -> None:
     for flag in _FLAGS:
         value = body.get(flag)
         if value is not None and not isinstance(value, bool):
             raise wrong_kind((flag,), "true or false", value)
-    messages = filled_list(body, "messages")
-    to.take(messages, "messages")
-    write_conversation(to, body, messages, _SHAPE, body.get("reasoning_effort"))
 
 
 def part_of(message: object) -> Part:
@@ -26,39 +30,26 @@ def part_of(message: object) -> Part:
     if not isinstance(message, dict):
         return Part.USER if isinstance(message, str) else Part.OTHER
     role = message.get("role")
-    if role == "user":
-        return Part.USER
-    return Part.SYSTEM if role in ("system", "developer") else Part.OTHER
+    return _PARTS.get(role, Part.OTHER) if isinstance(role, str) else Part.OTHER
 
 
-def write_message(to: Writer, message: object, place: Place, shows_reasoning: bool) -> None:
+def write_message(to: Writer, message: JsonObject, place: Place) -> None:
     """One message: reasoning, content, tool calls."""
-    if isinstance(message, str):
-        to.turn("")
-        to.text(message)
-        return
-    if not isinstance(message, dict):
-        raise wrong_kind(place, "an object", message)
-    role, content = message.get("role"), message.get("content")
-    if role == "user" and isinstance(content, str) and len(message) == 2:  # most of a transcript, without a detour
-        to.turn("user")
-        to.text(content)
-        return
-    role = check_role(role, place)
+    role, content = check_role(message.get("role"), place), message.get("content")
     is_system = role in SYSTEM_ROLES
     to.turn("system" if is_system else role)
     if len(message) > 2:
-        _write_before(to, message, shows_reasoning=shows_reasoning)
+        _write_before(to, message)
     if isinstance(content, str):
         (to.system_text if is_system else to.text)(content)
     elif content is not None:
         write_content(to, content, (*place, "content"), is_system=is_system)
-    if "tool_calls" in message or "function_call" in message:
+    if len(message) > 2:
         _write_calls(to, message, place)
 
 
-def _write_before(to: Writer, message: Mapping[str, object], *, shows_reasoning: bool) -> None:
-    if shows_reasoning:
+def _write_before(to: Writer, message: JsonObject) -> None:
+    if to.shows_reasoning:
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         if isinstance(reasoning, str):
             to.field("reasoning", reasoning)
@@ -68,7 +59,7 @@ def _write_before(to: Writer, message: Mapping[str, object], *, shows_reasoning:
         to.field("id", call_id)
 
 
-def _write_calls(to: Writer, message: Mapping[str, object], place: Place) -> None:
+def _write_calls(to: Writer, message: JsonObject, place: Place) -> None:
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         to.take(calls, place[0])

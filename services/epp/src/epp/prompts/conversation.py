@@ -9,12 +9,13 @@
 `tool_choice`, `response_format`, `parallel_tool_calls`, sampling and metadata make no tokens and are not written.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from epp.prompts.families import Reasoning, ToolsAt
-from epp.prompts.invalid import Place
+from epp.prompts.families import Family, Reasoning, ToolsAt
+from epp.prompts.invalid import Place, wrong_kind
 from epp.prompts.writer import TURN, JsonObject, Writer
 
 SYSTEM_ROLES = frozenset(("system", "developer"))  # templates without the newer role take it for the older
@@ -30,55 +31,74 @@ class Part(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How one API writes its turns. `write` gets the turn, its place, and whether its reasoning is rendered."""
+    """How one API writes its turns. `write` gets a turn that is an object, and its place."""
 
     param: str
     part_of: Callable[[object], Part]
-    write: Callable[[Writer, object, Place, bool], None]
+    write: Callable[[Writer, JsonObject, Place], None]
 
 
 def write_conversation(to: Writer, body: JsonObject, turns: Sequence[object], shape: Shape, effort: object) -> None:
     """Write a whole conversation. A system prompt that stands beside the turns is already in `to.pieces`."""
-    family, tools = to.family, body.get("tools")
+    tools_at, tools = to.family.tools, body.get("tools")
+    parts = [*map(shape.part_of, turns)]
     beside, to.pieces = to.pieces, []  # the system prompt beside the turns
     _write_beginning(to, body, effort)
-    if tools is not None and family.tools is ToolsAt.BEFORE_SYSTEM:
+    if tools is not None and tools_at is ToolsAt.BEFORE_SYSTEM:
         to.tools(tools, ("tools",))
     to.pieces += beside
-    at = _write_system(to, turns, shape)
-    if tools is not None and family.tools is ToolsAt.AFTER_SYSTEM:
+    at = _leading_system(parts)
+    for index in range(at):
+        _write_turn(to, turns[index], shape, index)
+    if tools is not None and tools_at is ToolsAt.AFTER_SYSTEM:
         to.tools(tools, ("tools",))
     if (documents := body.get("documents")) is not None:
         to.argument("documents", documents)
-    last_user, reasoning = _last_user(to, turns, shape), family.reasoning
-    is_recent = reasoning is Reasoning.AFTER_LAST_USER
+    last_user = _last_user(parts, to.family)
+    first_shown = _first_shown(to.family, last_user)
     for index in range(at, len(turns)):
-        if index == last_user and tools is not None and family.tools is ToolsAt.LAST_USER:
+        if index == last_user and tools is not None and tools_at is ToolsAt.LAST_USER:
             to.tools(tools, ("tools",))
-        turn = turns[index]
-        shape.write(to, turn, (shape.param, index), reasoning is Reasoning.ALL or (is_recent and index > last_user))
-        if not to.opening and shape.part_of(turn) is Part.USER:
+        to.shows_reasoning = index >= first_shown
+        _write_turn(to, turns[index], shape, index)
+        if not to.opening and parts[index] is Part.USER:
             to.mark_opening()
     _write_end(to, body, effort)
 
 
-def _write_system(to: Writer, turns: Sequence[object], shape: Shape) -> int:
-    """The turns of the system prompt at the start; how many there are."""
+def _write_turn(to: Writer, turn: object, shape: Shape, index: int) -> None:
+    if isinstance(turn, dict):
+        shape.write(to, turn, (shape.param, index))
+    elif isinstance(turn, str):
+        to.turn("")
+        to.text(turn)
+    else:
+        raise wrong_kind((shape.param, index), "an object", turn)
+
+
+def _leading_system(parts: Sequence[Part]) -> int:
+    """How many turns of the system prompt stand at the start."""
     at = 0
-    while at < len(turns) and shape.part_of(turns[at]) is Part.SYSTEM:
-        shape.write(to, turns[at], (shape.param, at), False)
+    while at < len(parts) and parts[at] is Part.SYSTEM:
         at += 1
     return at
 
 
-def _last_user(to: Writer, turns: Sequence[object], shape: Shape) -> int:
-    family = to.family
+def _last_user(parts: Sequence[Part], family: Family) -> int:
+    """The last turn of the user, as far as the family's template looks for it; -1 for none."""
     if family.reasoning is not Reasoning.AFTER_LAST_USER and family.tools is not ToolsAt.LAST_USER:
         return -1
-    for index in range(len(turns) - 1, -1, -1):
-        if shape.part_of(turns[index]) is Part.USER:
-            return index
-    return -1
+    at = len(parts) - 1
+    while at >= 0 and parts[at] is not Part.USER:
+        at -= 1
+    return at
+
+
+def _first_shown(family: Family, last_user: int) -> float:
+    """The first turn whose reasoning is rendered again."""
+    if family.reasoning is Reasoning.AFTER_LAST_USER:
+        return last_user + 1
+    return 0 if family.reasoning is Reasoning.ALL else math.inf
 
 
 def _write_beginning(to: Writer, body: JsonObject, effort: object) -> None:
@@ -91,12 +111,15 @@ def _write_beginning(to: Writer, body: JsonObject, effort: object) -> None:
 
 
 def _write_end(to: Writer, body: JsonObject, effort: object) -> None:
-    ends = {}
-    if effort is not None and not to.family.has_effort_first:
-        ends["effort"] = effort
-    if not to.family.has_arguments_first and (arguments := body.get("chat_template_kwargs")) is not None:
-        ends["chat_template_kwargs"] = arguments
-    if ends:
-        to.pieces.append(TURN)
-        for name, value in ends.items():
-            to.argument(name, value)
+    family, arguments = to.family, body.get("chat_template_kwargs")
+    if family.has_effort_first:
+        effort = None
+    if family.has_arguments_first:
+        arguments = None
+    if effort is None and arguments is None:
+        return
+    to.pieces.append(TURN)
+    if effort is not None:
+        to.argument("effort", effort)
+    if arguments is not None:
+        to.argument("chat_template_kwargs", arguments)

@@ -58,13 +58,7 @@ def _is_result(block: object) -> bool:
     return isinstance(block, dict) and block.get("type") == "tool_result"
 
 
-def _write_message(to: Writer, message: object, place: Place, shows_reasoning: bool) -> None:
-    if isinstance(message, str):
-        to.turn("")
-        to.text(message)
-        return
-    if not isinstance(message, dict):
-        raise wrong_kind(place, "an object", message)
+def _write_message(to: Writer, message: JsonObject, place: Place) -> None:
     role = check_role(message.get("role"), place)
     if role == "system":
         return
@@ -75,12 +69,12 @@ def _write_message(to: Writer, message: object, place: Place, shows_reasoning: b
             raise wrong_kind((*place, "content"), "a string or a list", content)
         to.text(content or "")
     elif role == "assistant":
-        _write_answer(to, content, place, shows_reasoning=shows_reasoning)
+        _write_answer(to, content, place)
     else:
         _write_input(to, role, content, place)
 
 
-def _write_answer(to: Writer, blocks: Sequence[object], place: Place, *, shows_reasoning: bool) -> None:
+def _write_answer(to: Writer, blocks: Sequence[object], place: Place) -> None:
     """Reasoning, text and tool calls of one answer."""
     to.turn("assistant")
     rest: list[object] = []
@@ -88,7 +82,7 @@ def _write_answer(to: Writer, blocks: Sequence[object], place: Place, *, shows_r
         kind = block.get("type") if isinstance(block, dict) else None
         if kind != "thinking":
             rest.append(block)
-        elif shows_reasoning and isinstance(block, dict) and isinstance(text := block.get("thinking"), str):
+        elif to.shows_reasoning and isinstance(block, dict) and isinstance(text := block.get("thinking"), str):
             to.field("reasoning", text)
     write_parts(to, rest, (*place, "content"))
 

@@ -83,20 +83,10 @@ def _read(request: Request, api: Api, volatile_lines: Sequence[str]) -> Inferenc
     salt = body.get("cache_salt")
     if salt is not None and not isinstance(salt, str):
         raise wrong_kind(("cache_salt",), "a string", salt)
-    return InferenceRequest(
-        model=model,
-        target_model=model or "",
-        api=api,
-        canonical=writer.canonical(),
-        cache_salt=salt or "",
-        is_streaming=body.get("stream") is True,
-        has_media=writer.has_media,
-        max_tokens=_max_tokens(body),
-        headers=request.headers,
-        media_tokens=writer.media_tokens,
-        named_session=session_of(request.headers, body),
-        opening=writer.opening,
-    )
+    return InferenceRequest(  # by position, which takes half the time
+        model, model or "", api, writer.canonical(), salt or "", body.get("stream") is True, writer.has_media,
+        _max_tokens(body), 0, request.headers, writer.media_tokens, session_of(request.headers, body), writer.opening,
+    )  # fmt: skip
 
 
 def _check_name(name: str | None, param: str) -> None:

@@ -4,10 +4,8 @@ As vLLM converts them: an answer's reasoning, text and tool calls are items of t
 states, times and encrypted content of items make no tokens.
 """
 
-from collections.abc import Mapping
-
 from epp.prompts.conversation import SYSTEM_ROLES, Part, Shape, write_conversation
-from epp.prompts.invalid import Place, wrong_kind
+from epp.prompts.invalid import Place
 from epp.prompts.parts import write_content
 from epp.prompts.writer import JsonObject, Writer, check_role, dump, filled_list
 
@@ -50,13 +48,7 @@ def _part_of(item: object) -> Part:
     return Part.SYSTEM if isinstance(role, str) and role in SYSTEM_ROLES else Part.OTHER
 
 
-def _write_item(to: Writer, item: object, place: Place, shows_reasoning: bool) -> None:
-    if isinstance(item, str):
-        to.turn("")
-        to.text(item)
-        return
-    if not isinstance(item, dict):
-        raise wrong_kind(place, "an object", item)
+def _write_item(to: Writer, item: JsonObject, place: Place) -> None:
     kind = item.get("type")
     match kind:
         case None | "message":
@@ -68,7 +60,7 @@ def _write_item(to: Writer, item: object, place: Place, shows_reasoning: bool) -
             _answer(to)
             to.call(item.get("name"), item.get("input"), item.get("call_id"), place)
         case "reasoning":
-            _write_reasoning(to, item, shows_reasoning=shows_reasoning)
+            _write_reasoning(to, item)
         case str() if kind in _OUTPUTS:
             to.turn("tool")
             if to.family.has_call_ids and isinstance(call_id := item.get("call_id"), str):
@@ -82,7 +74,7 @@ def _write_item(to: Writer, item: object, place: Place, shows_reasoning: bool) -
             to.pieces.append(to.unknown(item, place))
 
 
-def _write_message(to: Writer, item: Mapping[str, object], place: Place) -> None:
+def _write_message(to: Writer, item: JsonObject, place: Place) -> None:
     role = check_role(item.get("role"), place)
     is_system = role in SYSTEM_ROLES
     if role == "assistant":
@@ -92,10 +84,10 @@ def _write_message(to: Writer, item: Mapping[str, object], place: Place) -> None
     write_content(to, item.get("content"), (*place, "content"), is_system=is_system)
 
 
-def _write_reasoning(to: Writer, item: Mapping[str, object], *, shows_reasoning: bool) -> None:
+def _write_reasoning(to: Writer, item: JsonObject) -> None:
     """The text of the first part: of the reasoning itself, or else of its summary."""
     _answer(to)
-    if not shows_reasoning:
+    if not to.shows_reasoning:
         return
     parts = item.get("content") or item.get("summary")
     first = parts[0] if isinstance(parts, list) and parts else None

@@ -45,6 +45,7 @@ class Writer:
         "opening",
         "pieces",
         "role",
+        "shows_reasoning",
     )
 
     def __init__(self, family: Family, volatile: Sequence[str] = ()) -> None:
@@ -53,6 +54,7 @@ class Writer:
         self.has_media = False
         self.media_tokens = 0
         self.role = ""  # of the turn that is open
+        self.shows_reasoning = False  # whether the template renders the reasoning of the turn that is open
         self.opening = 0  # bytes up to the end of the first user turn
         self._count = 0
         self._volatile = volatile

@@ -16,6 +16,7 @@ requests ahead of the idlest endpoint: a hot prefix spreads before it queues.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import add
 
 from epp.scheduling.plugin import parameter
 from epp.scheduling.view import SchedulingView
@@ -28,7 +29,7 @@ _WHY_PRODUCER = "which producer tells the matches"
 def expected_waits(view: SchedulingView, request_cost_ms: float) -> list[float]:
     """Seconds until an endpoint would begin with this request."""
     cost = request_cost_ms / 1000
-    return [backlog + requests * cost for backlog, requests in zip(view.backlog, view.total, strict=True)]
+    return [*map(add, view.backlog, map(cost.__mul__, view.total))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,12 @@ class AffinityGate:
         limit = min(waits) + self.slack_ms / 1000
         if max(waits) <= limit:
             return [True] * len(waits)
+        matches = view.matched_tokens
+        if not any(matches):
+            return [wait <= limit for wait in waits]
         return [
             wait <= limit + self.patience * matched * speed
-            for wait, matched, speed in zip(waits, view.matched_tokens, view.seconds_per_token, strict=True)
+            for wait, matched, speed in zip(waits, matches, view.seconds_per_token, strict=True)
         ]
 
 

@@ -8,7 +8,7 @@ is a producer: one for each pool, made by a plugin. The first line of a plugin's
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from epp.datalayer.producer import Producer
 from epp.domain import PoolId
@@ -91,8 +91,7 @@ class Trace(Protocol):
         """A plugin raised, or answered for others than the candidates; the decision goes on as if it were not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class WeightedScorer:
+class WeightedScorer(NamedTuple):
     """A scorer under its configured name."""
 
     name: str
@@ -110,17 +109,17 @@ class Profile:
     picker: Picker
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileResult:
-    """What one profile chose: the view after its filters, totals per candidate, positions in order."""
+class ProfileResult(NamedTuple):
+    """What one profile chose: the view after its filters, totals per candidate, positions in order. A tuple, as
+    `Decision` is, which costs least to make.
+    """
 
     view: SchedulingView
     totals: Sequence[float]
     chosen: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The primary profile's result, and where it exists the prefill leg's."""
 
     primary: ProfileResult

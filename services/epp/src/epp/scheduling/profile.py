@@ -1,12 +1,11 @@
 """Runs one profile: filters in order, scorers summed by weight, the picker. Pure."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from heapq import nlargest
-from operator import index
+from operator import add, index
 
-from epp.scheduling.containing import contained
-from epp.scheduling.plugin import Filter, Picker, Profile, ProfileResult, Scorer, Trace
+from epp.scheduling.containing import in_words
+from epp.scheduling.plugin import Filter, Picker, Profile, ProfileResult, Trace
 from epp.scheduling.view import SchedulingView
 
 # A sum of others, decimals or a numeric package's, is of their type: totals, and whoever reads them, know only these.
@@ -43,52 +42,55 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
     total is chosen.
     """
     for name, filter_ in profile.filters:
-        kept = contained(trace, name, partial(_keep, filter_, view), otherwise=None)
-        if kept is None:
-            continue
-        keep, narrower = kept
-        trace.filtered(profile.name, name, view, keep)
-        view = narrower
-        if not len(view.endpoints):
+        view = _filtered(profile.name, name, filter_, view, trace)
+        if not view.endpoints:
             return None
-    totals = [0.0] * len(view.endpoints)
-    for weighted in profile.scorers:
-        scores = contained(trace, weighted.name, partial(_score, weighted.scorer, view), otherwise=None)
-        if scores is None:
+    count = len(view.endpoints)
+    totals = [0.0] * count
+    for name, scorer, weight in profile.scorers:
+        try:
+            scores = scorer.score(view)
+            if len(scores) != count:
+                raise _wrong_count(len(scores), view)
+            scores = clamped(scores)
+        except Exception as error:  # noqa: BLE001 - nothing is known of what somebody's plugin raises
+            trace.failed(name, in_words(error))
             continue
-        trace.scored(profile.name, weighted.name, weighted.weight, view, scores)
-        if not any(scores):
-            continue
-        weight = weighted.weight
-        totals = [total + weight * score for total, score in zip(totals, scores, strict=True)]
-    picks = partial(_pick, profile.picker, totals, view)
-    picked = contained(trace, type(profile.picker).__name__, picks, otherwise=())
-    chosen = with_fallbacks(picked, totals, view)
+        trace.scored(profile.name, name, weight, view, scores)
+        if any(scores):
+            totals = [*map(add, totals, map(float(weight).__mul__, scores))]
+    chosen = with_fallbacks(_picked(profile.picker, totals, view, trace), totals, view)
     trace.picked(profile.name, view, totals, chosen)
     return ProfileResult(view, totals, chosen)
 
 
-def _keep(filter_: Filter, view: SchedulingView) -> tuple[Sequence[bool], SchedulingView]:
-    keep = filter_.keep(view)
-    _check(len(keep), view)
-    return keep, view.narrowed(keep)
+def _filtered(profile: str, name: str, filter_: Filter, view: SchedulingView, trace: Trace) -> SchedulingView:
+    """The view of those that a filter keeps."""
+    try:
+        keep = filter_.keep(view)
+        if len(keep) != len(view.endpoints):
+            raise _wrong_count(len(keep), view)
+        narrower = view.narrowed(keep)
+    except Exception as error:  # noqa: BLE001 - as above
+        trace.failed(name, in_words(error))
+        return view
+    trace.filtered(profile, name, view, keep)
+    return narrower
 
 
-def _score(scorer: Scorer, view: SchedulingView) -> Sequence[float]:
-    scores = scorer.score(view)
-    _check(len(scores), view)
-    return clamped(scores)
+def _wrong_count(answers: int, view: SchedulingView) -> ValueError:
+    return ValueError(f"expected {len(view.endpoints)} answers, one for each candidate, got {answers}")
 
 
-def _check(answers: int, view: SchedulingView) -> None:
-    if answers != len(view.endpoints):
-        raise ValueError(f"expected {len(view.endpoints)} answers, one for each candidate, got {answers}")
-
-
-def _pick(picker: Picker, totals: Sequence[float], view: SchedulingView) -> Sequence[int]:
-    chosen = [*map(index, picker.pick(totals, view))]
-    if not chosen or min(chosen) < 0 or max(chosen) >= len(totals) or len(set(chosen)) < len(chosen):
-        raise ValueError(f"expected positions below {len(totals)}, each once, got {chosen!r}")
+def _picked(picker: Picker, totals: Sequence[float], view: SchedulingView, trace: Trace) -> Sequence[int]:
+    """A picker's choice; nothing where it fails."""
+    try:
+        chosen = [*map(index, picker.pick(totals, view))]
+        if not chosen or min(chosen) < 0 or max(chosen) >= len(totals) or len(set(chosen)) < len(chosen):
+            raise ValueError(f"expected positions below {len(totals)}, each once, got {chosen!r}")
+    except Exception as error:  # noqa: BLE001 - as above
+        trace.failed(type(picker).__name__, in_words(error))
+        return ()
     return chosen
 
 

@@ -20,6 +20,9 @@ DEFAULT_CAPACITY_BLOCKS = 31_250
 LARGEST_CAPACITY_BLOCKS = 1_000_000
 # Stamps without a chain that may stand in an endpoint's order before it is cleared of them.
 _ORDER_SLACK = 64
+# Blocks of one prompt bear few different stamps, one for each turn that touched a part of it: up to so many, counting
+# each costs less than a table of all.
+_FEW_STAMPS = 8
 
 
 def chain(canonical: bytes, seed: bytes, block_bytes: int, max_blocks: int) -> tuple[int, ...]:
@@ -58,7 +61,9 @@ class _Holding:
         self.chains[stamp] = blocks
         self.touched[stamp] = len(blocks)
         self.order.append(stamp)
-        for old, count in Counter(before).items():
+        olds = set(before)
+        counts = Counter(before) if len(olds) > _FEW_STAMPS else {old: before.count(old) for old in olds}
+        for old, count in counts.items():
             if old is not None:
                 self._fade(old, count)
         if len(self.order) > 2 * len(self.chains) + _ORDER_SLACK:
