@@ -66,6 +66,23 @@ def test_a_slow_metrics_port_is_no_outage_while_requests_are_answered() -> None:
     assert where(standing, 20.0) is Standing.GOOD
 
 
+def test_a_server_that_served_thousands_and_hangs_now_is_out_after_five_failures() -> None:
+    standing = pool()
+    for step in range(2000):
+        serve(standing, step / 100, sick=Signal.ANSWERED)
+    assert serve(standing, 20.0, sick=Signal.SILENT, rounds=4) == []
+    assert serve(standing, 20.0, sick=Signal.SILENT) == ["requests get no first byte"]
+
+
+def test_a_burst_of_failing_requests_at_all_servers_ejects_nobody_however_much_they_served_before() -> None:
+    standing = pool()
+    for step in range(2000):
+        serve(standing, step / 100, sick=Signal.ANSWERED)
+    for _ in range(30):
+        for endpoint in (SICK, *WELL):
+            assert standing.observe(endpoint, Signal.BROKEN, 20.0) is None
+
+
 def test_a_client_whose_requests_fail_everywhere_ejects_nobody() -> None:
     standing = pool()
     for second in range(60):

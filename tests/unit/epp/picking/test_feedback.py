@@ -1,13 +1,10 @@
 """What comes back from requests: releases, heartbeats, corrections, speed, ejection."""
 
-from dataclasses import replace
 from random import Random
 
-import orjson
 import pytest
 
 from epp.config import default_config, parse_config
-from epp.datalayer.health import FAILURES_TO_EJECT, FIRST_EJECTION_SECONDS, RETURN_SECONDS, SCRAPE_TIMEOUTS_TO_EJECT
 from epp.datalayer.ledger import (
     LATE_SECONDS,
     MISSED_HEARTBEATS,
@@ -15,9 +12,7 @@ from epp.datalayer.ledger import (
     UNREPORTED_EXPIRY_SECONDS,
 )
 from epp.datalayer.placement import SETTLED_WORD_LIMIT, Placement
-from epp.datalayer.report import CONNECT_FAILURES
 from epp.domain import (
-    Endpoint,
     EndpointId,
     EngineMetrics,
     Feedback,
@@ -31,68 +26,24 @@ from epp.domain import (
     PoolSpec,
     PrefixLearned,
     Request,
-    ScrapeFault,
-    SharedEvent,
 )
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.testing import NOBODY
 from gateway.wire.protocol import HEARTBEAT_SECONDS
-
-POOL = PoolId("default/pool")
-IDS = [EndpointId(f"10.0.0.{number}:8000") for number in range(1, 4)]
-BLOCK_BYTES = 64 * 4
-
-
-class Events:
-    """A journal and observer that remembers."""
-
-    def __init__(self) -> None:
-        self.journal: list[SharedEvent] = []
-
-    def record(self, event: SharedEvent) -> None:
-        self.journal.append(event)
-
-
-def picker(events: Events | None = None, replica: str = "r", endpoints: int = 3) -> Picker:
-    made = Picker(default_config(), random=Random(1), replica=replica, observer=NullObserver(), journal=events)
-    made.replace_pools({POOL: spec(endpoints)}, 0.0)
-    scrape(made, 0.5)
-    return made
-
-
-def spec(endpoints: int = 3) -> PoolSpec:
-    return PoolSpec(POOL, tuple(Endpoint(id_, id_.split(":")[0], 8000, id_) for id_ in IDS[:endpoints]))
-
-
-def scrape(made: Picker, now: float, *, started_at: float = 1.0, only: EndpointId | None = None) -> None:
-    for id_ in IDS:
-        if only in (None, id_):
-            metrics = EngineMetrics(0, 0, 0.0, block_size=16, block_count=10_000, started_at=started_at)
-            made.scraped(POOL, id_, metrics, now)
-
-
-def ask(made: Picker, text: str = "x" * 4 * BLOCK_BYTES, now: float = 1.0) -> Pick:
-    body = orjson.dumps({"model": "m", "prompt": text})
-    verdict = made.submit(Request(POOL, "POST", "/v1/completions", {}, body), NOBODY, now)
-    assert isinstance(verdict, Pick)
-    return verdict
-
-
-def final(pick: Pick, **more: object) -> Feedback:
-    told = Feedback(pick.id, POOL, True, pick.targets[0], 200, (), 1, 0.1, 1.0)
-    return replace(told, **more)  # type: ignore[arg-type]
-
-
-def endpoints(made: Picker, now: float = 1.0) -> dict[str, dict[str, object]]:
-    (pool,) = made.pools.describe(now)
-    listed = pool["endpoints"]
-    assert isinstance(listed, list)
-    return {endpoint["endpoint"]: endpoint for endpoint in listed}
-
-
-def in_flight(made: Picker) -> int:
-    return sum(int(str(endpoint["in_flight"])) for endpoint in endpoints(made).values())
+from tests.unit.epp.picking.driven import (
+    BLOCK_BYTES,
+    IDS,
+    POOL,
+    Events,
+    ask,
+    endpoints,
+    final,
+    in_flight,
+    picker,
+    scrape,
+    spec,
+)
 
 
 def test_either_signal_releases_and_the_second_changes_nothing() -> None:
@@ -243,157 +194,11 @@ def test_prefill_speed_is_measured_from_first_tokens(miscounted_at: int | None) 
     assert endpoint["prefill_tokens_per_second"] == pytest.approx(4000, rel=0.2)
 
 
-def test_an_endpoint_that_cannot_be_reached_is_avoided_and_returns_gradually() -> None:
-    made = picker()
-    bad, other = IDS[0], IDS[1]
-    failed = 0
-    while endpoints(made)[bad]["standing"] == "good":
-        pick = ask(made, f"{failed}y" * 4000)
-        made.settle(pick.id, Outcome.ENDED, 1.0)
-        if pick.targets[0] == bad:
-            made.observe(final(pick, served=other, attempts=2), 1.0)
-            failed += 1
-    assert failed == FAILURES_TO_EJECT
-    assert all(ask(made, str(number) * 4000, 1.1).targets[0] != bad for number in range(50))
-    later = 1.0 + FIRST_EJECTION_SECONDS + 0.5 * RETURN_SECONDS
-    scrape(made, later)
-    back = sum(ask(made, str(number) * 4000, later).targets[0] == bad for number in range(300))
-    assert 0 < back < 300 / 3
-
-
-def fail(made: Picker, times: int, **said: object) -> None:
-    """Requests that end as said, at the only endpoint."""
-    for number in range(times):
-        pick = ask(made, f"{number}f" * 4000)
-        made.settle(pick.id, Outcome.ENDED, 1.0)
-        made.observe(final(pick, **said), 1.0)
-
-
-REFUSED = {"status": 503, "flags": ("no_healthy_upstream",), "attempts": 2, "ttft_seconds": None}
-
-
-@pytest.mark.parametrize("flag", sorted(CONNECT_FAILURES))
-def test_an_endpoint_that_no_other_stands_in_for_is_avoided_too(flag: str) -> None:
-    made = picker(endpoints=1)
-    fail(made, FAILURES_TO_EJECT, status=503, flags=(flag,), ttft_seconds=None)
-    (endpoint,) = endpoints(made).values()
-    assert (endpoint["standing"], endpoint["index_blocks"]) == ("ejected", 0)
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"status": None, "flags": ("downstream_connection_termination",), "ttft_seconds": None},
-        {"status": 504, "flags": ("upstream_request_timeout",), "ttft_seconds": None},
-    ],
-)
-def test_a_request_that_ended_without_an_answer_is_no_success(said: dict[str, object]) -> None:
-    made = picker(endpoints=1)
-    fail(made, FAILURES_TO_EJECT - 1, **REFUSED)
-    fail(made, 1, **said)
-    fail(made, 1, **REFUSED)
-    assert [endpoint["standing"] for endpoint in endpoints(made).values()] == ["ejected"]
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"status": 500},
-        {"status": 200, "flags": ("downstream_connection_termination",)},
-        {"status": 204, "ttft_seconds": None},
-    ],
-)
-def test_any_answer_of_the_model_server_is_a_success(said: dict[str, object]) -> None:
-    made = picker(endpoints=1)
-    fail(made, FAILURES_TO_EJECT - 1, **REFUSED)
-    fail(made, 1, **said)
-    fail(made, 1, **REFUSED)
-    assert [endpoint["standing"] for endpoint in endpoints(made).values()] == ["good"]
-
-
-class Announced(NullObserver):
-    """Hears who is avoided and who is back."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, EndpointId]] = []
-
-    def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
-        self.events.append(("ejected", endpoint))
-
-    def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
-        self.events.append(("returned", endpoint))
-
-
-def test_ejection_and_return_are_announced_once_each() -> None:
-    heard = Announced()
-    made = Picker(default_config(), random=Random(1), replica="r", observer=heard)
-    made.replace_pools({POOL: spec()}, 0.0)
-    scrape(made, 0.5)
-    for now in (1.0, 1.1, 1.2, 1.3):
-        made.scraped(POOL, IDS[0], ScrapeFault.REFUSED, now)
-        made.pass_time(now)
-    assert heard.events == [("ejected", IDS[0])]
-    scrape(made, 2.0)
-    for now in (2.1, 3.1):
-        made.pass_time(now)
-    assert heard.events == [("ejected", IDS[0]), ("returned", IDS[0])]
-
-
 def test_a_restarted_picker_does_not_reuse_pick_ids() -> None:
     made = [Picker(default_config(), random=Random(seed), replica="r", observer=NullObserver()) for seed in (1, 2)]
     for each in made:
         each.replace_pools({POOL: spec()}, 0.0)
     assert not {ask(made[0]).id for _ in range(50)} & {ask(made[1]).id for _ in range(50)}
-
-
-def test_a_refused_scrape_ejects_and_an_answered_one_ends_it() -> None:
-    made = picker()
-    for _ in range(2):
-        made.scraped(POOL, IDS[0], ScrapeFault.REFUSED, 1.0)
-    assert all(ask(made, str(number) * 4000, 1.1).targets[0] != IDS[0] for number in range(30))
-    scrape(made, 1.2)
-    scrape(made, 1.2 + RETURN_SECONDS)
-    picks = [ask(made, f"{number}z" * 4000, 1.3 + RETURN_SECONDS).targets[0] for number in range(30)]
-    assert IDS[0] in picks
-
-
-def test_slow_or_odd_scrapes_do_not_eject() -> None:
-    made = picker(endpoints=1)
-    for fault in (ScrapeFault.MALFORMED, ScrapeFault.STATUS, ScrapeFault.TOO_LARGE) * 5:
-        made.scraped(POOL, IDS[0], fault, 1.0)
-    for number in range(5):
-        for _ in range(SCRAPE_TIMEOUTS_TO_EJECT - 1):
-            made.scraped(POOL, IDS[0], ScrapeFault.TIMEOUT, 1.0)
-        pick = ask(made, str(number) * 4000)
-        made.settle(pick.id, Outcome.ENDED, 1.0)
-        made.observe(final(pick), 1.0)
-    assert endpoints(made)[IDS[0]]["standing"] == "good"
-
-
-def test_a_server_that_hangs_is_avoided_until_it_answers_a_scrape() -> None:
-    made = picker()
-    for _ in range(SCRAPE_TIMEOUTS_TO_EJECT):
-        made.scraped(POOL, IDS[0], ScrapeFault.TIMEOUT, 1.0)
-    assert endpoints(made)[IDS[0]]["standing"] == "ejected"
-    assert all(ask(made, str(number) * 4000, 1.1).targets[0] != IDS[0] for number in range(30))
-    scrape(made, 2.0)
-    assert endpoints(made, 2.0)[IDS[0]]["standing"] == "returning"
-
-
-def test_when_all_are_ejected_one_is_picked_all_the_same() -> None:
-    made = picker()
-    for id_ in IDS:
-        for _ in range(2):
-            made.scraped(POOL, id_, ScrapeFault.REFUSED, 1.0)
-    assert ask(made, now=1.1).targets
-
-
-def test_an_endpoint_without_metrics_is_picked_only_when_nothing_better_exists() -> None:
-    made = Picker(default_config(), random=Random(1), replica="r", observer=NullObserver())
-    made.replace_pools({POOL: spec()}, 0.0)
-    assert ask(made, now=0.1).targets[0] in IDS
-    scrape(made, 0.2, only=IDS[2])
-    assert {ask(made, f"{number}q" * 4000, 0.3).targets[0] for number in range(30)} == {IDS[2]}
 
 
 def test_a_restarted_server_has_forgotten_its_cache() -> None:

@@ -11,7 +11,7 @@ from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement
 from epp.datalayer.placing import Placing
 from epp.datalayer.report import Report
-from epp.domain import EngineMetrics, Outcome, ServedModel
+from epp.domain import EngineMetrics, Feedback, Outcome, ServedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,14 @@ class RequestSettled(NamedTuple):
 
     placement: Placement
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAlive:
+    """A heartbeat of a request that goes on."""
+
+    placement: Placement
+    feedback: Feedback
 
 
 @dataclass(frozen=True, slots=True)

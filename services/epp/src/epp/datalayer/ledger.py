@@ -58,10 +58,12 @@ class Ledger:
         """A released placement whose access-log entry came: handed over once."""
         return self._settled.pop(pick_id, None)
 
-    def heartbeat(self, pick_id: PickId, now: float) -> None:
-        """A request is alive."""
-        if pick_id in self._live:
+    def heartbeat(self, pick_id: PickId, now: float) -> Placement | None:
+        """A request is alive; its placement, None if that was released."""
+        placement = self._live.get(pick_id)
+        if placement is not None:
             self._heartbeats[pick_id] = now
+        return placement
 
     def overdue(self, now: float, held: Container[PickId]) -> list[PickId]:
         """Placements without a sign of life for too long, but for those whose transport holds them open."""

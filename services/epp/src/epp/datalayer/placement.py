@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from epp.datalayer.member import Member
-from epp.domain import PickId, PoolId
+from epp.domain import EndpointId, PickId, PoolId
 
 # Blocks kept for correction in a settled placement; longer chains are cut, their tail is then not corrected.
 SETTLED_BLOCKS_LIMIT = 512
@@ -47,6 +47,7 @@ class Placement(NamedTuple):
     session: str | None
     placed_at: float
     notes: dict[str, object]
+    targets: tuple[EndpointId, ...] = ()  # the list that the proxy walks, the primary first
 
     @property
     def primary(self) -> Member:

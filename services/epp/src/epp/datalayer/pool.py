@@ -20,6 +20,7 @@ from epp.datalayer.member import Member
 from epp.datalayer.producer import Producers
 from epp.datalayer.report import Report
 from epp.datalayer.roster import Candidates, Roster, StandingObserver
+from epp.datalayer.standing.watch import RequestWatch
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolSpec, ScrapeFault, ServedModel
 
 
@@ -29,6 +30,9 @@ class PoolState:
     def __init__(self, spec: PoolSpec, producers: Producers, observer: StandingObserver) -> None:
         self.spec = spec
         self.roster = Roster(observer)
+        self.watch = RequestWatch(self.roster.observe)
+        for handlers in (self.roster.handles(), self.watch.handles()):
+            producers.add(handlers)
         self.columns = producers.columns  # what producers offer, by name
         self.handle = producers.handle  # gives an event to the producers that handle it
         self._free_slots: list[int] = []
@@ -61,11 +65,11 @@ class PoolState:
             self.roster.scraped(member, now)
             self.handle(Scraped(member, metrics), now)
 
-    def scrape_failed(self, endpoint: EndpointId, fault: ScrapeFault) -> None:
+    def scrape_failed(self, endpoint: EndpointId, fault: ScrapeFault, now: float) -> None:
         """A scrape gave nothing."""
         member = self.member(endpoint)
         if member is not None:
-            self.roster.scrape_failed(member, fault)
+            self.roster.scrape_failed(member, fault, now)
 
     def models_listed(self, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
         """Take an endpoint's model list."""
@@ -75,13 +79,6 @@ class PoolState:
 
     def reported(self, report: Report, now: float) -> None:
         """Learn from how a request went."""
-        served, picked = report.served, report.placement.primary
-        if report.is_elsewhere and (report.feedback.attempts > 1 or report.connect_failed):
-            self.roster.request_failed(picked, report.failure, now)
-        if served is not None and report.connect_failed:
-            self.roster.request_failed(served, report.failure, now)
-        elif served is not None and report.was_answered:
-            self.roster.request_succeeded(served)
         self.handle(RequestReported(report), now)
 
     def pass_time(self, now: float) -> None:

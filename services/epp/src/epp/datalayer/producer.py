@@ -38,8 +38,12 @@ class Producers:
         self._handlers: dict[type, list[Callable[..., None]]] = {}
         for producer in producers:
             self.columns.update(producer.columns())
-            for type_, handler in producer.handles().items():
-                self._handlers.setdefault(type_, []).append(handler)
+            self.add(producer.handles())
+
+    def add(self, handlers: Handlers) -> None:
+        """Let these handle events, too, after those that are there."""
+        for type_, handler in handlers.items():
+            self._handlers.setdefault(type_, []).append(handler)
 
     def handle(self, event: object, now: float) -> None:
         """Give an event to those that handle it."""

@@ -1,18 +1,22 @@
 """How a request went, by its last access-log entry or its response, joined with where it had been placed. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement
-from epp.domain import Feedback
+from epp.domain import EndpointId, Feedback
 
 HTTP_OK: Final = 200
+_CLIENT_ERROR: Final = 400
+_SERVER_ERROR: Final = 500
 # Envoy's response flags about the connection to the endpoint, as its gRPC access log names them. When the list of
 # endpoints is walked to its end the flag is no_healthy_upstream.
-CONNECT_FAILURES: Final = frozenset(
-    ("upstream_connection_failure", "no_healthy_upstream", "upstream_connection_termination", "upstream_remote_reset")
-)
+UNREACHED: Final = frozenset(("upstream_connection_failure", "no_healthy_upstream"))
+BREAKS: Final = frozenset(("upstream_connection_termination", "upstream_remote_reset"))
+CONNECT_FAILURES: Final = UNREACHED | BREAKS
+CLIENT_LEFT: Final = frozenset(("downstream_connection_termination", "downstream_remote_reset"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,39 @@ class Report:
         return bool(CONNECT_FAILURES.intersection(self.feedback.flags))
 
     @property
-    def was_answered(self) -> bool:
-        """The model server answered. A client that left first, or a timeout, leaves that open."""
-        feedback = self.feedback
-        return feedback.ttft_seconds is not None or (feedback.status is not None and not feedback.flags)
+    def has_begun(self) -> bool:
+        """A byte of an answer's body came."""
+        return self.feedback.ttft_seconds is not None
 
     @property
-    def failure(self) -> str:
-        """What went wrong, for people."""
+    def client_left(self) -> bool:
+        """The client did not wait for the end."""
+        return bool(CLIENT_LEFT.intersection(self.feedback.flags))
+
+    @property
+    def has_failed(self) -> bool:
+        """The server gave no answer, or an error of its own: what it is believed to hold is in doubt."""
+        if (self.feedback.status or 0) >= _SERVER_ERROR:
+            return True
+        return not self.has_begun and not self.client_left and (self.connect_failed or self.feedback.status is None)
+
+    @property
+    def computed_nothing(self) -> bool:
+        """The prompt never got there, was refused, or was given up before its first byte."""
+        return self.has_failed or (self.feedback.status or 0) >= _CLIENT_ERROR or self.feedback.status is None
+
+    @property
+    def tried(self) -> Sequence[EndpointId]:
+        """The endpoints that the proxy went to, in order, as far as they can be known."""
+        placement, served = self.placement, self.feedback.served
+        targets = placement.targets or (placement.primary.id,)
+        before = targets[: max(1, self.feedback.attempts)]
+        if served is None:
+            return before
+        return (*(each for each in before[: max(0, self.feedback.attempts - 1)] if each != served), served)
+
+    @property
+    def cause(self) -> str:
+        """What the proxy or the server gave as the reason, for people."""
         feedback = self.feedback
-        return f"requests fail ({','.join(feedback.flags) or feedback.status or 'no answer'})"
+        return ",".join(feedback.flags) or ("no answer" if feedback.status is None else str(feedback.status))

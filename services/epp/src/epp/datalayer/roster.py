@@ -1,17 +1,33 @@
 """Who of a pool may be picked now. Pure.
 
-A member is a regular candidate once it was scraped and while it is in good standing. The others take part only where
-there is nobody better: a doubtful endpoint is better than none, and an ejected one is the last resort.
+A member is a regular candidate once it was scraped and while it takes part in every decision. One whose share is lower
+takes part by chance; the others only where there is nobody better: a doubtful endpoint is better than none, and an
+ejected one is the last resort. One that is due for a probe gets the next request that it can serve.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
-from epp.datalayer.health import Health, Standing
+from epp.datalayer.events import RequestPlaced
 from epp.datalayer.member import Member
+from epp.datalayer.producer import Handlers
+from epp.datalayer.standing.attempts import Sign
+from epp.datalayer.standing.endpoint import Condition
+from epp.datalayer.standing.pool import PoolStanding, StandingChanged
+from epp.datalayer.standing.signals import Signal
 from epp.domain import Endpoint, EndpointId, ScrapeFault
+
+# Other faults leave open whether requests are served.
+_FAULTS: Final[Mapping[ScrapeFault, Signal]] = MappingProxyType(
+    {ScrapeFault.REFUSED: Signal.UNSCRAPABLE, ScrapeFault.TIMEOUT: Signal.MUTE}
+)
+_UNSCRAPED: Final = "not scraped yet"
+_GOOD: Final = frozenset((Signal.ANSWERED, Signal.SCRAPED, Signal.COMPUTES, Signal.EMPTY))
+Avoided = Sequence[tuple[EndpointId, str]]
+_EVERYBODY: Final[Mapping[EndpointId, float]] = MappingProxyType({})
 
 
 class StandingObserver(Protocol):
@@ -26,38 +42,49 @@ class StandingObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Members with their endpoints and slots, in one order."""
+    """Members with their endpoints and slots, in one order.
+
+    `probe` is the one that is due for a probe; `avoided` are those that their standing keeps out, with the reason.
+    """
 
     members: Sequence[Member]
     endpoints: Sequence[Endpoint]
     slots: Sequence[int]
+    probe: EndpointId | None = None
+    avoided: Avoided = ()
 
     @staticmethod
-    def of(members: Sequence[Member]) -> "Candidates":
+    def of(members: Sequence[Member], probe: EndpointId | None = None, avoided: Avoided = ()) -> "Candidates":
         """These members."""
-        return Candidates(members, [member.endpoint for member in members], [member.slot for member in members])
+        endpoints, slots = [member.endpoint for member in members], [member.slot for member in members]
+        return Candidates(members, endpoints, slots, probe, avoided)
 
 
 NO_CANDIDATES = Candidates((), (), ())
 
 
 class Roster:
-    """Members with their health; the pool is the only writer."""
+    """Members with their standing; the pool is the only writer."""
 
     def __init__(self, observer: StandingObserver) -> None:
         self.members: dict[EndpointId, Member] = {}
         self._observer = observer
-        self._health: dict[EndpointId, Health] = {}
+        self._standing = PoolStanding()
         self._scraped: set[EndpointId] = set()
-        self._avoided: set[EndpointId] = set()
+        self._reduced: Mapping[EndpointId, float] = _EVERYBODY
         self._regular = NO_CANDIDATES
         self._irregular: list[Member] = []
+        self._reasons: dict[EndpointId, str] = {}  # of the irregular ones
         self._changes_at = float("-inf")
+
+    def handles(self) -> Handlers:
+        """Placements: a request may be a probe."""
+        return {RequestPlaced: self._placed}
 
     def join(self, member: Member) -> None:
         """A member is there from now on."""
         self.members[member.id] = member
-        self._health[member.id] = Health()
+        self._standing.joined(member.id)
         self._changes_at = float("-inf")
 
     def relabel(self, member: Member, endpoint: Endpoint) -> None:
@@ -67,50 +94,40 @@ class Roster:
 
     def leave(self, member: Member) -> None:
         """A member is gone."""
-        del self.members[member.id], self._health[member.id]
+        del self.members[member.id]
+        self._standing.left(member.id)
         self._scraped.discard(member.id)
         self._changes_at = float("-inf")
 
-    def health(self, endpoint: EndpointId) -> Health:
-        """One member's health."""
-        return self._health[endpoint]
+    def conditions(self, now: float) -> Mapping[EndpointId, Condition]:
+        """Standing, share and reason of all members."""
+        return self._standing.conditions(now)
 
     def scraped(self, member: Member, now: float) -> None:
         """Its metrics port answers."""
-        is_back = self._health[member.id].scrape_succeeded(now)
-        if is_back or member.id not in self._scraped:
+        if member.id not in self._scraped:
             self._scraped.add(member.id)
             self._changes_at = float("-inf")
+        self.observe(Sign(member.id, Signal.SCRAPED), now)
 
-    def scrape_failed(self, member: Member, fault: ScrapeFault) -> None:
+    def scrape_failed(self, member: Member, fault: ScrapeFault, now: float) -> None:
         """A scrape gave nothing."""
-        health, reason = self._health[member.id], f"scrape {fault.value}"
-        is_out = (fault is ScrapeFault.REFUSED and health.scrape_failed(reason)) or (
-            fault is ScrapeFault.TIMEOUT and health.scrape_timed_out(reason)
-        )
-        if is_out:
-            self._eject(member, reason)
+        signal = _FAULTS.get(fault)
+        if signal is not None:
+            self.observe(Sign(member.id, signal), now)
 
-    def request_failed(self, member: Member, reason: str, now: float) -> None:
-        """A request could not connect."""
-        if self.members.get(member.id) is member and self._health[member.id].request_failed(now, reason):
-            self._eject(member, reason)
-
-    def request_succeeded(self, member: Member) -> None:
-        """A request was answered."""
-        self._health[member.id].request_succeeded()
+    def observe(self, sign: Sign, now: float) -> None:
+        """Take one sign for or against a member; of others, ignore it."""
+        change = self._standing.observe(sign.endpoint, sign.signal, now, sign.detail)
+        if change is not None:
+            self._announce((change,))
+        if change is not None or sign.signal not in _GOOD or sign.endpoint in self._reduced:
+            self._changes_at = float("-inf")
 
     def advance(self, now: float) -> None:
         """Let time pass: some that were avoided are no longer."""
-        back = [
-            id_
-            for id_ in self._avoided
-            if id_ not in self.members or self._health[id_].standing(now) is not Standing.EJECTED
-        ]
-        self._avoided.difference_update(back)
-        for id_ in back:
-            if id_ in self.members:
-                self._observer.returned(id_)
+        if now >= self._changes_at:
+            self._sort(now)
 
     def candidates(self, now: float, random: Random, among: Iterable[str] | None = None) -> Candidates:
         """Who may be picked, best class first. `among` is the proxy's subset."""
@@ -119,35 +136,60 @@ class Roster:
         regular, irregular = self._regular, self._irregular
         if not irregular and among is None:
             return regular
-        members = [*regular.members, *(each for each in irregular if self._takes_part(each, now, random))]
+        probe = self._probe(now)
+        taking_part = (each for each in irregular if each.id == probe or self._takes_part(each, random))
+        members = [*regular.members, *taking_part]
         if among is not None:
             allowed = set(among)
             members = [member for member in members if member.id in allowed]
             irregular = [member for member in irregular if member.id in allowed]
-        return Candidates.of(members or self._reachable(irregular, now))
+            probe = probe if probe in allowed else None
+        if not members:
+            return Candidates.of(self._reachable(irregular), probe)
+        taken = {member.id for member in members}
+        avoided = [(each.id, self._reasons[each.id]) for each in irregular if each.id not in taken]
+        return Candidates.of(members, probe, avoided)
 
-    def _takes_part(self, member: Member, now: float, random: Random) -> bool:
-        health = self._health[member.id]
-        return member.id in self._scraped and health.standing(now) is Standing.RETURNING and health.admits(now, random)
+    def _placed(self, event: RequestPlaced, now: float) -> None:
+        if self._irregular:
+            for share in event.placement.shares:
+                self._standing.placed(share.member.id, now)
 
-    def _eject(self, member: Member, reason: str) -> None:
-        self._avoided.add(member.id)
-        self._changes_at = float("-inf")
-        self._observer.ejected(member.id, reason)
+    def _probe(self, now: float) -> EndpointId | None:
+        """One that is due."""
+        due = self._standing.is_due_for_probe
+        return next((each.id for each in self._irregular if each.id in self._scraped and due(each.id, now)), None)
+
+    def _takes_part(self, member: Member, random: Random) -> bool:
+        share = self._reduced.get(member.id, 1.0) if member.id in self._scraped else 0.0
+        return share > 0.0 and random.random() < share
+
+    def _announce(self, changes: Sequence[StandingChanged]) -> None:
+        for change in changes:
+            if change.is_ejected:
+                self._observer.ejected(change.endpoint, change.reason)
+            else:
+                self._observer.returned(change.endpoint)
 
     def _sort(self, now: float) -> None:
+        self._announce(self._standing.advance(now))
+        self._reduced = reduced = self._standing.reduced(now)
         regular: list[Member] = []
         self._irregular = []
-        self._changes_at = float("inf")
         for id_, member in self.members.items():
-            health = self._health[id_]
-            is_good = id_ in self._scraped and health.standing(now) is Standing.GOOD
-            (regular if is_good else self._irregular).append(member)
-            self._changes_at = min(self._changes_at, health.settles_at(now))
+            is_regular = id_ in self._scraped and id_ not in reduced
+            (regular if is_regular else self._irregular).append(member)
         self._regular = Candidates.of(regular)
+        self._reasons = self._reasons_of(self._irregular, now)
+        self._changes_at = self._standing.changes_at(now)
 
-    def _reachable(self, members: Sequence[Member], now: float) -> Sequence[Member]:
-        """Those not ejected; else all."""
-        return [
-            member for member in members if self._health[member.id].standing(now) is not Standing.EJECTED
-        ] or members
+    def _reasons_of(self, members: Sequence[Member], now: float) -> dict[EndpointId, str]:
+        conditions = self._standing.conditions(now) if members else {}
+        return {
+            each.id: f"{conditions[each.id].standing.value}: {conditions[each.id].reason or _UNSCRAPED}"
+            for each in members
+        }
+
+    def _reachable(self, members: Sequence[Member]) -> Sequence[Member]:
+        """Those that may serve in part; else all."""
+        return [member for member in members if self._reduced.get(member.id, 1.0) > 0.0] or members

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from epp.config import SchedulerConfig
 from epp.datalayer.placement import Placement
-from epp.domain import EndpointId, Pick, Request
+from epp.datalayer.roster import Avoided
+from epp.domain import Pick, Request
 from epp.picking.explain import Notes, margin
 from epp.picking.place import targets_of
 from epp.picking.prepare import Prepared
@@ -22,9 +23,9 @@ class Placed(NamedTuple):
     prepared: Prepared
     decision: Decision
     placement: Placement
-    targets: tuple[EndpointId, ...]
     candidates: int
     notes: Notes | None
+    avoided: Avoided = ()
 
     @property
     def margin(self) -> float:
@@ -42,7 +43,7 @@ def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
     prepared, placement = placed.prepared, placed.placement
     headers, explain = _request_headers(placed.decision), _response_headers(placed, config, explains=explains)
     return Pick(
-        placement.id, placement.pool, placed.targets, headers, _rewritten(prepared), explain, prepared.parsed.model
+        placement.id, placement.pool, placement.targets, headers, _rewritten(prepared), explain, prepared.parsed.model
     )
 
 

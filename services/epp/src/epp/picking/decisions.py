@@ -28,7 +28,8 @@ class DecisionLog:
         record = DecisionRecord(
             placement.placed_at, request.headers.get(REQUEST_ID, ""), placement.id, placement.pool, placement.model,
             placement.target_model, placement.priority, placement.prompt_tokens, placement.matched_tokens,
-            placed.candidates, placed.targets, placed.margin, ledger=_load_note(placement), notes=placed.notes,
+            placed.candidates, placement.targets, placed.margin, ledger=_load_note(placement), notes=placed.notes,
+            avoided=placed.avoided,
         )  # fmt: skip
         self._ring.add(record)
         self._observer.placed(placement, len(request.body))

@@ -101,6 +101,7 @@ class DecisionRecord(NamedTuple):
     rejection: str | None = None
     ledger: LoadNote | None = None
     notes: Notes | None = None
+    avoided: Sequence[tuple[EndpointId, str]] = ()  # those that their standing kept out, with the reason
 
     def render(self, started_at: float) -> dict[str, object]:
         """As JSON-able values; `started_at` is where times count from, in seconds since the epoch."""
@@ -110,7 +111,7 @@ class DecisionRecord(NamedTuple):
             "model": self.model, "target_model": self.target_model, "priority": self.priority,
             "prompt_tokens": self.prompt_tokens, "matched_tokens": self.matched_tokens,
             "candidates": self.candidates, "targets": list(self.targets), "margin": round(self.margin, 6),
-            "rejection": self.rejection,
+            "rejection": self.rejection, "avoided": dict(self.avoided[:CANDIDATES_LIMIT]),
         }  # fmt: skip
         if self.ledger is not None:
             note = self.ledger

@@ -202,9 +202,10 @@ class Picker:
         decision = place.decide(self._config, found.view, waiting.trace)
         if isinstance(decision, Rejection):
             return self._refuse(waiting, decision, now)
+        if found.probe is not None:
+            decision = place.with_probe(decision, found.probe)
         placement = place.placement_of(self._next_id(), prepared, decision, pool, self._config)
-        targets = place.targets_of(decision.primary)
-        placed = answer.Placed(prepared, decision, placement, targets, candidates=len(found.view), notes=waiting.notes)
+        placed = answer.Placed(prepared, decision, placement, len(found.view), waiting.notes, avoided=found.avoided)
         self._settlement.reserve(placement, found.placing, pool)
         self.decisions.placed(placed)
         return answer.pick(placed, self._config, explains=self._explains)

@@ -13,6 +13,7 @@ from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement, Share
 from epp.datalayer.placing import Placing
 from epp.datalayer.pool import PoolState
+from epp.datalayer.roster import Avoided
 from epp.domain import EndpointId, PickId
 from epp.picking.prepare import Prepared, fairness_id_of, objective_of
 from epp.scheduling.containing import contained
@@ -29,6 +30,8 @@ class Candidacy(NamedTuple):
 
     view: SchedulingView
     placing: Placing
+    avoided: Avoided = ()
+    probe: EndpointId | None = None  # who needs a request to show whether it serves again
 
 
 def candidates_of(prepared: Prepared, pool: PoolState, now: float, random: Random) -> Candidacy | None:
@@ -41,7 +44,7 @@ def candidates_of(prepared: Prepared, pool: PoolState, now: float, random: Rando
     view = SchedulingView(
         found.endpoints, random, request.fallbacks, _slots=found.slots, _columns=pool.columns, _placing=placing
     )
-    return Candidacy(view, placing)
+    return Candidacy(view, placing, found.avoided, found.probe)
 
 
 def none_ready(prepared: Prepared) -> Rejection:
@@ -64,6 +67,20 @@ def _run(config: SchedulerConfig, view: SchedulingView, trace: Trace) -> Decisio
     return answer
 
 
+def with_probe(decision: Decision, probe: EndpointId) -> Decision:
+    """The decision with an endpoint that is due for a probe before the others, where it could serve the request; the
+    proxy goes on to those when it does not."""
+    prefill = None if decision.prefill is None else _led_by(probe, decision.prefill)
+    return Decision(_led_by(probe, decision.primary), prefill, decision.encode)
+
+
+def _led_by(endpoint: EndpointId, result: ProfileResult) -> ProfileResult:
+    at = next((at for at, each in enumerate(result.view.endpoints) if each.id == endpoint), None)
+    if at is None:
+        return result
+    return ProfileResult(result.view, result.totals, (at, *(each for each in result.chosen if each != at)))
+
+
 def placement_of(
     pick_id: PickId, prepared: Prepared, decision: Decision, pool: PoolState, config: SchedulerConfig
 ) -> Placement:
@@ -78,6 +95,7 @@ def placement_of(
         pick_id, prepared.spec.id, shares, parsed.model or "", parsed.target_model, objective_of(request),
         fairness_id_of(request), parsed.priority, prompt_tokens, matched_tokens, prepared.block_tokens,
         prepared.blocks, matched, prepared.session, primary.view.now, {},
+        targets_of(primary),
     )  # fmt: skip
 
 

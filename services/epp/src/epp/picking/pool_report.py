@@ -7,6 +7,7 @@ import orjson
 from epp.datalayer.builtin import Builtin
 from epp.datalayer.member import Member
 from epp.datalayer.pool import PoolState
+from epp.datalayer.standing.endpoint import Condition
 from epp.domain import PoolId, ServedModel
 
 PoolParts = tuple[PoolState, Builtin]
@@ -29,25 +30,29 @@ def list_models(pools: Iterable[PoolParts]) -> bytes:
 def describe_pool(id_: PoolId, parts: PoolParts, now: float) -> dict[str, object]:
     """A pool as /debug/pools shows it."""
     pool, known = parts
+    conditions = pool.roster.conditions(now)
     return {
         "pool": id_,
         "block_tokens": known.prefixes.block_tokens,
         "index_blocks": len(known.prefixes.index),
         "sessions": len(known.sessions.sessions),
-        "endpoints": [_describe_endpoint(parts, member, now) for _, member in sorted(pool.roster.members.items())],
+        "endpoints": [
+            _describe_endpoint(known, member, conditions[id_], now)
+            for id_, member in sorted(pool.roster.members.items())
+        ],
     }
 
 
-def _describe_endpoint(parts: PoolParts, member: Member, now: float) -> dict[str, object]:
-    pool, known = parts
-    slot, health = member.slot, pool.roster.health(member.id)
+def _describe_endpoint(known: Builtin, member: Member, condition: Condition, now: float) -> dict[str, object]:
+    slot = member.slot
     load, prefill = known.load.of(slot, now), known.prefill.of(slot)
     metrics, speed = load.metrics, prefill.speed
     return {
         "endpoint": member.id,
         "name": member.endpoint.name,
-        "standing": health.standing(now).value,
-        "reason": health.reason,
+        "standing": condition.standing.value,
+        "share": round(condition.share, 3),
+        "reason": condition.reason,
         "metrics": None if metrics is None else {
             "waiting": metrics.waiting, "running": metrics.running, "kv_usage": metrics.kv_usage,
             "active_adapters": sorted(metrics.active_adapters), "waiting_adapters": sorted(metrics.waiting_adapters),

@@ -69,7 +69,7 @@ class Pools:
             return
         match found:
             case ScrapeFault():
-                state.scrape_failed(endpoint, found)
+                state.scrape_failed(endpoint, found, now)
             case EngineMetrics():
                 state.scraped(endpoint, found, now)
 

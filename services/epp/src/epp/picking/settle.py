@@ -7,7 +7,7 @@ counts; the first report of a settled pick is learned from.
 
 from collections.abc import Container, Mapping
 
-from epp.datalayer.events import RequestPlaced, RequestSettled
+from epp.datalayer.events import RequestAlive, RequestPlaced, RequestSettled
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.placement import Placement
 from epp.datalayer.placing import Placing
@@ -75,7 +75,7 @@ class Settlement:
         if replica_of(feedback.pick_id) != self._replica:
             return False
         if not feedback.is_final:
-            self.ledger.heartbeat(feedback.pick_id, now)
+            self._continue(feedback, now)
             return False
         is_released = self.settle(feedback.pick_id, Outcome.ENDED, now)
         placement = self.ledger.report(feedback.pick_id)
@@ -89,6 +89,12 @@ class Settlement:
         for pick_id in overdue:
             self.settle(pick_id, Outcome.EXPIRED, now)
         return bool(overdue)
+
+    def _continue(self, feedback: Feedback, now: float) -> None:
+        placement = self.ledger.heartbeat(feedback.pick_id, now)
+        pool = None if placement is None else self._pools.get(placement.pool)
+        if placement is not None and pool is not None:
+            pool.handle(RequestAlive(placement, feedback), now)
 
     def _learn(self, placement: Placement, feedback: Feedback, now: float) -> None:
         pool = self._pools.get(placement.pool)

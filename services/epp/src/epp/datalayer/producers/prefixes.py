@@ -177,7 +177,7 @@ class PrefixProducer:
         del now
         placement = event.placement
         if event.outcome is Outcome.UNUSED:
-            self._unlearn(placement)
+            self._unlearn(placement, new_from=placement.new_from)
         stamps = _stamps(placement)
         if len(stamps) > SETTLED_BLOCKS_LIMIT:
             placement.notes[NOTE] = stamps[:SETTLED_BLOCKS_LIMIT]
@@ -185,9 +185,11 @@ class PrefixProducer:
     def _reported(self, event: RequestReported, now: float) -> None:
         del now
         report = event.report
-        if report.is_elsewhere or (report.connect_failed and not report.is_ok):
-            self._unlearn(report.placement)
-        if report.served is None or report.connect_failed:
+        if report.has_failed and not report.is_elsewhere:  # what was believed to be there has not helped
+            self._unlearn(report.placement, new_from=0)
+        elif report.is_elsewhere or report.computed_nothing:
+            self._unlearn(report.placement, new_from=report.placement.new_from)
+        if report.served is None or report.connect_failed or report.computed_nothing:
             return
         if report.is_elsewhere and report.placement.block_tokens == self.block_tokens:
             self.index.learn(report.served.slot, report.placement.blocks)
@@ -200,11 +202,11 @@ class PrefixProducer:
         if member is not None:
             self.index.learn(member.slot, event.blocks)
 
-    def _unlearn(self, placement: Placement) -> None:
-        """The request never reached its endpoints: they do not hold what only it would have brought."""
+    def _unlearn(self, placement: Placement, *, new_from: int) -> None:
+        """The request brought nothing to its endpoints: they do not hold its blocks from this one on."""
         for share in placement.shares:
             if share.holds_prompt and self._members.get(share.member.id) is share.member:
-                self.index.unlearn(share.member.slot, placement.blocks[placement.new_from :])
+                self.index.unlearn(share.member.slot, placement.blocks[new_from:])
 
     def _correct(self, report: Report, served: Member) -> None:
         feedback, placement = report.feedback, report.placement

@@ -33,6 +33,11 @@ class Sessions:
         if len(self._bound) > SESSIONS_LIMIT:
             self._bound.popitem(last=False)
 
+    def unbind(self, session: str, endpoint: EndpointId, now: float) -> None:
+        """Let go of a session that is bound to this endpoint."""
+        if self.endpoint(session, now) == endpoint:
+            del self._bound[_key(session)]
+
     def expire(self, now: float) -> None:
         """Drop what has run out, from the least recently used on."""
         while self._bound:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from epp.datalayer.events import Configured, EndpointJoined, EndpointLeft, RequestPlaced, TimePassed
+from epp.datalayer.events import Configured, EndpointJoined, EndpointLeft, RequestPlaced, RequestReported, TimePassed
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
 from epp.datalayer.producers.session_map import Sessions
@@ -26,6 +26,7 @@ class SessionProducer:
             EndpointJoined: self._joined,
             EndpointLeft: self._left,
             RequestPlaced: self._placed,
+            RequestReported: self._reported,
             TimePassed: self._time_passed,
         }
 
@@ -53,6 +54,12 @@ class SessionProducer:
         placement = event.placement
         if placement.session:
             self.sessions.bind(placement.session, placement.primary.id, now, self._seconds)
+
+    def _reported(self, event: RequestReported, now: float) -> None:
+        """A session does not stay where its request failed."""
+        placement = event.report.placement
+        if placement.session and event.report.has_failed:
+            self.sessions.unbind(placement.session, placement.primary.id, now)
 
     def _time_passed(self, event: TimePassed, now: float) -> None:
         del event

@@ -31,9 +31,12 @@ RETURN_SECONDS: Final = 8.0
 LEAST_SHARE: Final = 0.1
 # So many failures while returning end it: one may be a client's fault.
 FAILURES_TO_RELAPSE: Final = 2
-# A server that refuses for load rests for as long as it asks, within a bound: its word is about now.
+# A server that refuses for load rests for as long as it asks, within a bound: its word is about now. One that does not
+# say how long rests twice as long for each refusal in a row.
 LONGEST_REST_SECONDS: Final = 5.0
-DEFAULT_REST_SECONDS: Final = 1.0
+FIRST_REST_SECONDS: Final = 0.5
+# A server that is slow to answer for its metrics may serve all the same: after so long a request finds out.
+LONGEST_MUTE_SECONDS: Final = 30.0
 
 
 class Standing(StrEnum):
@@ -58,8 +61,8 @@ class EndpointStanding:
     """One endpoint. Its pool is the only writer."""
 
     __slots__ = (
-        "_ejections", "_in_a_row", "_outages", "_probed_at", "_probes_answered", "_relapses", "_rests_until", "_until",
-        "evidence", "reason", "since", "standing",
+        "_ejections", "_in_a_row", "_outages", "_probed_at", "_probes_answered", "_refusals", "_relapses",
+        "_rests_until", "_until", "evidence", "reason", "since", "standing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -74,6 +77,7 @@ class EndpointStanding:
         self._probed_at: float | None = None
         self._probes_answered = 0
         self._relapses = 0
+        self._refusals = 0  # in a row
         self._rests_until = float("-inf")
 
     @property
@@ -88,13 +92,18 @@ class EndpointStanding:
         if signal is Signal.SCRAPED:
             self._end_outages(Signal.UNSCRAPABLE, Signal.MUTE, Signal.NOT_READY)
             return False
+        if signal in (Signal.COMPUTES, Signal.EMPTY):
+            self._end_outages(Signal.FROZEN)
+            return False
         if signal is Signal.ANSWERED:
+            self._refusals = 0
             self.evidence.succeeded(now)
             self._end_outages(Signal.MUTE, Signal.FROZEN)
             self._answered(now)
             return False
         if signal is Signal.OVERLOADED:
-            self.rest(DEFAULT_REST_SECONDS, now)
+            self._refusals += 1
+            self.rest(FIRST_REST_SECONDS * 2.0 ** min(self._refusals, 8), now)
             return False
         self.evidence.failed(now)
         return self._failed(signal)
@@ -116,7 +125,7 @@ class EndpointStanding:
 
     def advance(self, now: float) -> None:
         """Let time pass."""
-        if self.standing is Standing.EJECTED and now >= self._until and not self._outages:
+        if self.standing is Standing.EJECTED and now >= self._ends_at():
             self.evidence.clear()
             self._enter(Standing.PROBING, now)
         elif self.standing is Standing.RETURNING and now - self.since >= RETURN_SECONDS:
@@ -144,11 +153,17 @@ class EndpointStanding:
 
     def changes_at(self, now: float) -> float:
         """When time alone changes something."""
-        if self.standing is Standing.EJECTED and not self._outages:
-            return max(now, self._until)
+        if self.standing is Standing.EJECTED:
+            return max(now, self._ends_at())
         if self.standing is Standing.RETURNING:
             return self.since + RETURN_SECONDS
         return float("inf")
+
+    def _ends_at(self) -> float:
+        """When this ejection is over, as far as is known now."""
+        if self._outages - {Signal.MUTE}:
+            return float("inf")
+        return max(self._until, self.since + LONGEST_MUTE_SECONDS) if self._outages else self._until
 
     def _count_outage(self, signal: Signal) -> bool:
         self._in_a_row[signal] += 1

@@ -8,23 +8,26 @@ HALF_LIFE_SECONDS: Final = 10.0
 
 
 class Evidence:
-    """Two fading counts."""
+    """Two fading counts, and the failures since the last success."""
 
-    __slots__ = ("_at", "bad", "good")
+    __slots__ = ("_at", "bad", "good", "in_a_row")
 
     def __init__(self) -> None:
         self.good = self.bad = 0.0
+        self.in_a_row = 0
         self._at = 0.0
 
     def succeeded(self, now: float) -> None:
         """Count a success."""
         self.fade(now)
         self.good += 1.0
+        self.in_a_row = 0
 
     def failed(self, now: float) -> None:
         """Count a failure."""
         self.fade(now)
         self.bad += 1.0
+        self.in_a_row += 1
 
     def fade(self, now: float) -> None:
         """Bring both counts to this time."""
@@ -38,3 +41,4 @@ class Evidence:
     def clear(self) -> None:
         """Forget all."""
         self.good = self.bad = 0.0
+        self.in_a_row = 0

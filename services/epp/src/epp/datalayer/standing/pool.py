@@ -18,6 +18,10 @@ from epp.domain import EndpointId
 FAILURES_TO_EJECT: Final = 2.5
 # How much more of its requests must fail than in the better half of the pool before an endpoint is taken out.
 EXCESS_TO_EJECT: Final = 0.4
+# So many failures without a success between them weigh more than all successes before, where most others have less than
+# a third of them: a server that served a thousand requests until a moment ago hangs now.
+IN_A_ROW_TO_EJECT: Final = 5
+IN_A_ROW_EXCESS: Final = 3
 # From this excess on it gets fewer requests.
 EXCESS_TO_LOWER: Final = 0.05
 # Of the pool that may be out for failing requests.
@@ -126,7 +130,15 @@ class PoolStanding:
             return state.evidence.bad >= FAILURES_TO_EJECT and state.evidence.good < state.evidence.bad
         if signal not in FAILURES or state.evidence.bad < FAILURES_TO_EJECT:
             return False
-        return len(self._endpoints) > 1 and _failing(state.evidence) - self._baseline(now) >= EXCESS_TO_EJECT
+        if len(self._endpoints) < 2:
+            return False
+        return self._fails_in_a_row(state) or _failing(state.evidence) - self._baseline(now) >= EXCESS_TO_EJECT
+
+    def _fails_in_a_row(self, state: EndpointStanding) -> bool:
+        if state.evidence.in_a_row < IN_A_ROW_TO_EJECT:
+            return False
+        others = sorted(each.evidence.in_a_row for each in self._endpoints.values() if each is not state)
+        return state.evidence.in_a_row >= IN_A_ROW_EXCESS * (1 + others[len(others) // 2])
 
     def _baseline(self, now: float) -> float:
         """The share of requests that fail in the better half of the endpoints in good standing."""

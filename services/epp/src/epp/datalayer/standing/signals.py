@@ -12,16 +12,19 @@ class Signal(StrEnum):
     BROKEN = "requests fail"
     CUT = "answers break off"
     SILENT = "requests get no first byte"
+    PASSED_OVER = "the proxy moves on to another endpoint"
     OVERLOADED = "refuses requests for load"
     SCRAPED = "metrics can be read"
     UNSCRAPABLE = "metrics port refuses connections"
     MUTE = "metrics are not answered"
     NOT_READY = "reports that it is not ready"
     FROZEN = "computes nothing while it holds requests"
+    COMPUTES = "computes again"
+    EMPTY = "holds no request any more"
 
 
 # Requests that went wrong. Each may have another cause than the server, so they are compared with the other servers'.
-FAILURES: Final = frozenset((Signal.BROKEN, Signal.CUT, Signal.SILENT))
+FAILURES: Final = frozenset((Signal.BROKEN, Signal.CUT, Signal.SILENT, Signal.PASSED_OVER))
 # The server cannot serve, whatever the others do.
 OUTAGES: Final = frozenset((Signal.UNSCRAPABLE, Signal.MUTE, Signal.NOT_READY, Signal.FROZEN))
 # So many of these in a row make an outage. A busy server may be slow to answer for its metrics; one that is silent for

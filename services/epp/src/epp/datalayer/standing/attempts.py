@@ -1,0 +1,76 @@
+"""What the report of a request says about each endpoint that was tried. Pure.
+
+The proxy reports the last attempt with its flags, and how many there were; the earlier ones are those before it in the
+picked list. Why the proxy left them is not reported, so they count as one kind of failure, compared with the others'.
+
+An answer of the model server is told from one of the proxy by its flags: an engine's own 503 is load, the proxy's is a
+connection that failed.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from epp.datalayer.report import BREAKS, UNREACHED, Report
+from epp.datalayer.standing.signals import Signal
+from epp.domain import EndpointId
+
+_NO_HTTP: Final = "upstream_protocol_error"
+_UNANSWERED: Final = "upstream_request_timeout"
+_IDLE: Final = "stream_idle_timeout"
+# The proxy gave up, and passes on what the model server answered last.
+_PASSED_ON: Final = "upstream_retry_limit_exceeded"
+_OVERLOADED: Final = (429, 503)
+# Statuses from 500 on that say that the client asks for what the server does not do.
+_UNSUPPORTED: Final = (501, 505)
+# Statuses of gateways that reached no endpoint, where nothing names one.
+_NOT_SERVED: Final = (502, 503, 504)
+
+
+class Sign(NamedTuple):
+    """One sign of one endpoint; `detail` is for people."""
+
+    endpoint: EndpointId
+    signal: Signal
+    detail: str = ""
+
+
+def signs_of(report: Report, first_byte_limit: float) -> Iterator[Sign]:
+    """One sign for each attempt that says anything, in their order; the limit is in seconds."""
+    tried = report.tried
+    for endpoint in tried[:-1]:
+        yield Sign(endpoint, Signal.PASSED_OVER)
+    signal = _last(report, first_byte_limit)
+    if signal is not None and tried:
+        is_good = signal is Signal.ANSWERED
+        yield Sign(tried[-1], signal, "" if is_good else report.cause)
+
+
+def _last(report: Report, first_byte_limit: float) -> Signal | None:
+    feedback, flags = report.feedback, set(report.feedback.flags)
+    has_begun = report.has_begun
+    if flags & UNREACHED:
+        return Signal.UNREACHABLE
+    if flags & BREAKS:
+        return Signal.CUT if has_begun else Signal.BROKEN
+    if _NO_HTTP in flags:
+        return Signal.BROKEN
+    if flags & {_UNANSWERED, _IDLE}:
+        if has_begun:
+            return Signal.CUT if _IDLE in flags else Signal.ANSWERED
+        return Signal.SILENT
+    if has_begun and (flags - {_PASSED_ON}):
+        return Signal.ANSWERED
+    if report.client_left:
+        return Signal.SILENT if (feedback.duration_seconds or 0.0) > first_byte_limit else None
+    return None if flags - {_PASSED_ON} else _by_status(report)
+
+
+def _by_status(report: Report) -> Signal | None:
+    status = report.feedback.status
+    if status is None:
+        return Signal.ANSWERED if report.has_begun else None
+    if report.feedback.served is None:
+        return Signal.BROKEN if status in _NOT_SERVED else None
+    if status in _OVERLOADED:
+        return Signal.OVERLOADED
+    return Signal.BROKEN if status >= 500 and status not in _UNSUPPORTED else Signal.ANSWERED
