@@ -163,7 +163,7 @@ class Commands:
             str(self.binaries / "epp"), "run", "--config-dir", str(self.manifests), "--host", HOST,
             "--grpc-port", str(self.ports.epp_grpc), "--grpc-health-port", str(self.ports.epp_health),
             "--metrics-port", str(self.ports.epp_metrics), "--http-port", str(self.ports.epp_http),
-            "--log-level", "warning",
+            "--log-level", "warning", "--secure-serving=false",
         ]  # fmt: skip
 
     def epp_scraping(self, interval: str) -> list[str]:
@@ -175,7 +175,7 @@ class Commands:
         return [
             str(self.binaries / "bbr"), "run", "--config-dir", str(self.manifests), "--host", HOST,
             "--grpc-port", str(self.ports.bbr_grpc), "--grpc-health-port", str(self.ports.bbr_health),
-            "--metrics-port", str(self.ports.bbr_metrics), "--log-level", "warning",
+            "--metrics-port", str(self.ports.bbr_metrics), "--log-level", "warning", "--secure-serving=false",
         ]  # fmt: skip
 
     def render(self, row: str) -> list[str]:

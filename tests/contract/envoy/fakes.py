@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bbr.exchange import RouterConversation, lift
 from epp.transports.http import answers as http_answers
 from epp.transports.http import body as http_body
 from gateway import protos
+from gateway.extproc.certificates import Tls, credentials
 from gateway.extproc.codec import Codec
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed
 from gateway.extproc.protocol.messages import (
@@ -30,7 +32,6 @@ from gateway.extproc.protocol.messages import (
     refuse,
 )
 from gateway.extproc.server import ExternalProcessor, Servicer, serving
-from gateway.extproc.service import credentials
 from gateway.service import clock
 from gateway.service.health import Health
 from gateway.wire import protocol
@@ -245,6 +246,7 @@ class PickerProcess:
 
 async def start_picker(port: int, http_port: int | None = None, certificate: Path | None = None) -> PickerProcess:
     orders, log, stack = Orders(), AccessLog(), AsyncExitStack()
+    secrets = credentials(None if certificate is None else Tls(certificate), datetime.now(UTC))
     processor = ExternalProcessor(
         lambda metadata, _push: Picking(orders, metadata.get(protocol.POOL_METADATA, "")),
         Codec(),
@@ -252,7 +254,7 @@ async def start_picker(port: int, http_port: int | None = None, certificate: Pat
         _Silent(),
     )
     servicers: list[Servicer] = [processor, Health(lambda: True), log]
-    await stack.enter_async_context(serving(servicers, f"{HOST}:{port}", credentials(certificate)))
+    await stack.enter_async_context(serving(servicers, f"{HOST}:{port}", secrets))
     if http_port is not None:
         await stack.enter_async_context(HttpPicking(orders).serving(http_port))
     return PickerProcess(orders, log, port, stack)

@@ -59,6 +59,7 @@ async def router(folder: Path) -> AsyncIterator[Router]:
     grpc_port, health_port, metrics_port = free_ports(3)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bbr", "run", "--config-dir", str(folder), "--host", "127.0.0.1",
+        "--secure-serving=false",
         "--grpc-port", str(grpc_port), "--grpc-health-port", str(health_port), "--metrics-port", str(metrics_port),
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip

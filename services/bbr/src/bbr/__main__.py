@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from bbr import app
 from gateway.extproc import options as flags
+from gateway.extproc.certificates import CertificateError
 from gateway.extproc.server import PortInUseError
-from gateway.extproc.service import CertificateError
 from gateway.service import lifecycle
 from gateway.wire import ports
 
@@ -23,7 +23,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--streaming", type=flags.boolean, nargs="?", const=True, default=False,
                         help="take a proxy that does not name its body mode to stream")  # fmt: skip
     flags.add_ignored(parser, IGNORED)
-    parsed = parser.parse_args(argv)
+    parsed = parser.parse_args([*flags.spelt_today(argv)])
     flags.check(parser, parsed)
     return parsed
 

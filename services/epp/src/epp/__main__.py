@@ -16,10 +16,11 @@ from pathlib import Path
 from epp.app import config_file as configuration
 from epp.app import stack as app
 from epp.config import ConfigError
+from epp.config.flags import METRIC_FLAGS, SOURCE_FLAGS, ScrapeFlags
 from epp.domain import PoolId
 from gateway.extproc import options as flags
+from gateway.extproc.certificates import CertificateError
 from gateway.extproc.server import PortInUseError
-from gateway.extproc.service import CertificateError
 from gateway.service import lifecycle
 from gateway.wire import ports
 
@@ -33,10 +34,10 @@ IGNORED = {
     "--refresh-metrics-interval": "the interval adapts: 50 ms busy, 1 s idle",
     "--refresh-prometheus-metrics-interval": "pool gauges are computed when asked for",
     "--metrics-staleness-threshold": "staleness follows each endpoint's own interval",
-    "--model-server-metrics-scheme": "set it on metrics-data-source",
-    "--model-server-metrics-path": "set it on metrics-data-source",
-    "--model-server-metrics-port": "set it on metrics-data-source",
-    "--model-server-metrics-https-insecure-skip-verify": "set it on metrics-data-source",
+    "--allow-experimental-plugins": "every plugin may be used",
+    "--emit-endpoint-scores": "scores are shown by --explain",
+    "--destination-endpoint-hint-key": "the protocol's key is written",
+    "--destination-endpoint-hint-metadata-namespace": "the protocol's namespace is written",
 }
 COMMANDS = ("run", "plugins", "explain")
 
@@ -63,14 +64,48 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="address of the HTTP door, which is for Envoy alone (default: loopback)",
     )
     flag("--http-socket", type=Path, help="open the HTTP door on a Unix socket")
-    flag("--replica-id", help="name of this replica, unique among those that share a Redis (default: made up)")
+    flag(
+        "--replica-id",
+        help="name of this replica, unique among those that share a Redis (default: POD_NAME, else made up)",
+    )
     flag("--explain", action="store_true", help="keep scores of decisions and answer x-pointsman-explain")
     flags.add_ignored(parser, IGNORED)
-    parsed = parser.parse_args(argv)
+    _add_scraping(parser)
+    parsed = parser.parse_args([*flags.spelt_today(argv)])
+    problem = scrape_flags(parsed).problem()
+    if problem:
+        parser.error(problem)
     if parsed.command == "explain" and not parsed.request_id:
         parser.error("explain needs a request id")
     flags.check(parser, parsed)
     return parsed
+
+
+def _add_scraping(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how endpoints are scraped, where the configuration does not say it")
+    for figure, name in METRIC_FLAGS.items():
+        group.add_argument(name, dest=f"metric_{figure}", type=unquoted, metavar="SELECTOR",
+                           help="family{label=value} of the default engine; empty for none")  # fmt: skip
+    group.add_argument(SOURCE_FLAGS["scheme"], dest="source_scheme", choices=("http", "https"), help="default: http")
+    group.add_argument(SOURCE_FLAGS["path"], dest="source_path", type=unquoted, help="default: /metrics")
+    group.add_argument(SOURCE_FLAGS["port"], dest="source_port", type=int, help="default: the endpoint's own")
+    group.add_argument(SOURCE_FLAGS["insecure_skip_verify"], dest="source_insecure_skip_verify", type=flags.boolean,
+                       nargs="?", const=True, help="default: true")  # fmt: skip
+
+
+def unquoted(text: str) -> str:
+    """A value without the quotation marks that charts of the reference pass on."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def scrape_flags(given: argparse.Namespace) -> ScrapeFlags:
+    """What the command line says of scrapes."""
+    metrics = {figure: getattr(given, f"metric_{figure}") for figure in METRIC_FLAGS}
+    source = {name: getattr(given, f"source_{name}") for name in SOURCE_FLAGS}
+    return ScrapeFlags(
+        {figure: text for figure, text in metrics.items() if text is not None},
+        {name: value for name, value in source.items() if value is not None},
+    )
 
 
 def options(given: argparse.Namespace) -> app.Options:
@@ -79,9 +114,10 @@ def options(given: argparse.Namespace) -> app.Options:
         listeners=flags.listeners(given),
         metrics_port=given.metrics_port,
         config_dirs=flags.config_dirs(given),
-        replica=given.replica_id or f"{socket.gethostname()}-{secrets.token_hex(3)}",
+        replica=given.replica_id or os.environ.get("POD_NAME") or f"{socket.gethostname()}-{secrets.token_hex(3)}",
         config_file=given.config_file,
         config_text=given.config_text,
+        scrape_flags=scrape_flags(given),
         default_pool=PoolId(f"{given.pool_namespace}/{given.pool_name}") if given.pool_name else None,
         redis_url=given.redis_url,
         http_host=given.http_host,

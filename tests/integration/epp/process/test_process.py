@@ -141,7 +141,7 @@ def arguments(folder: Path, *more: str) -> tuple[list[str], int, int]:
     grpc_port, health_port, metrics_port = free_ports(3)
     found = [
         sys.executable, "-m", "epp", "--config-dir", str(folder), "--host", "127.0.0.1", "--grpc-port", str(grpc_port),
-        "--grpc-health-port", str(health_port), "--metrics-port", str(metrics_port), *more,
+        "--grpc-health-port", str(health_port), "--metrics-port", str(metrics_port), "--secure-serving=false", *more,
     ]  # fmt: skip
     return found, grpc_port, metrics_port
 
@@ -296,7 +296,7 @@ async def test_an_entry_that_reaches_the_wrong_replica_teaches_the_right_one(
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--secure-serving"], "--cert-path"),
+        (["--secure-serving", "--cert-path", "/does/not/exist"], "--cert-path /does/not/exist"),
         (["--config-file", "/does/not/exist"], "/does/not/exist"),
         (["--config-text", "kind: Nothing"], "--config-text:1"),
     ],

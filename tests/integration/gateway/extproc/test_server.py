@@ -18,7 +18,7 @@ from gateway.extproc.conversation import Push
 from gateway.extproc.protocol.exchange import Decide, Exchange, Proceed
 from gateway.extproc.protocol.messages import BodyMode, Event, ImmediateReply, Modes, MoreTime, Mutation, Reply
 from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, PortInUseError, serving
-from gateway.extproc.service import CertificateError, Listeners, credentials, serve
+from gateway.extproc.service import Listeners, serve
 from gateway.service.health import Health
 
 POOL = protos.load_pool()
@@ -401,11 +401,6 @@ async def test_a_port_that_is_taken_is_an_error_that_names_it() -> None:
         with pytest.raises(PortInUseError, match=str(port)):
             async with serving([Server().processor], f"127.0.0.1:{port}"):
                 pass
-
-
-def test_a_certificate_that_is_not_there_is_an_error_that_names_the_file(tmp_path) -> None:
-    with pytest.raises(CertificateError, match=r"tls\.key"):
-        credentials(tmp_path)
 
 
 class Process:

@@ -8,6 +8,7 @@ import pytest
 from bbr.__main__ import arguments as bbr_arguments
 from epp.__main__ import arguments, options
 from gateway.extproc import options as flags
+from gateway.extproc.certificates import Tls
 
 
 def test_the_arguments_of_published_manifests_are_understood() -> None:
@@ -19,7 +20,7 @@ def test_the_arguments_of_published_manifests_are_understood() -> None:
     assert chosen.default_pool == "inference-model-server/inference-model-server-pool"
     assert chosen.config_file == Path("/config/default-plugins.yaml")
     assert (chosen.listeners.grpc_port, chosen.listeners.health_port, chosen.metrics_port) == (9002, 9003, 9090)
-    assert chosen.listeners.cert_path is None
+    assert chosen.listeners.tls == Tls()
 
 
 def test_run_may_be_said_and_flags_without_effect_are_accepted() -> None:
@@ -41,7 +42,11 @@ def test_the_body_based_router_has_the_references_ports() -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--secure-serving"], "--cert-path"),
+        (["--secure-serving=false", "--client-ca-file", "ca"], "--client-ca-file needs --secure-serving"),
+        (["--drain-timeout", "soon"], "expected a duration"),
+        (["--grpc-max-recv-msg-size", "much"], "expected a size"),
+        (["--grpc-max-recv-msg-size", "3Gi"], "at most 2GiB"),
+        (["--lora-info-metric", "a b"], "--lora-info-metric: 'a b' is not a metric selector"),
         (["--grpc-port", "9003"], "the ports must differ"),
         (["--secure-serving=maybe"], "expected true or false, got 'maybe'"),
         (["--config-file", "a", "--config-text", "b"], "not allowed with"),
@@ -63,6 +68,75 @@ def test_folders_come_from_the_command_line_else_from_the_environment() -> None:
     assert flags.config_dirs(argparse.Namespace(config_dir=[]), {}) == ()
 
 
-def test_a_tls_folder_is_used_only_when_asked_for(tmp_path: Path) -> None:
-    assert options(arguments(["--cert-path", str(tmp_path)])).listeners.cert_path is None
-    assert options(arguments(["--secure-serving", "--cert-path", str(tmp_path)])).listeners.cert_path == tmp_path
+def test_tls_is_served_unless_told_otherwise(tmp_path: Path) -> None:
+    assert options(arguments([])).listeners.tls == Tls()
+    assert options(arguments(["--secure-serving=false", "--cert-path", str(tmp_path)])).listeners.tls is None
+    reloaded = arguments(["--cert-path", str(tmp_path), "--enable-cert-reload", "--client-ca-file", "ca"])
+    assert options(reloaded).listeners.tls == Tls(tmp_path, reloads=True, client_ca=Path("ca"))
+
+
+def test_the_first_releases_spelt_flags_otherwise() -> None:
+    given = arguments(
+        ["-poolName", "p", "-poolNamespace=n", "-v", "4", "--grpcPort", "9102", "-grpcHealthPort", "9103",
+         "--configFile", "f", "--destinationEndpointHintKey", "k", "-refreshMetricsInterval=50ms", "--healthChecking",
+         "-loraInfoMetric", "", "--secureServing=false", "-certPath", "c"]
+    )  # fmt: skip
+    chosen = options(given)
+    assert (chosen.default_pool, chosen.config_file, chosen.listeners.tls) == ("n/p", Path("f"), None)
+    assert (chosen.listeners.grpc_port, chosen.listeners.health_port) == (9102, 9103)
+    assert chosen.scrape_flags.metrics == {"lora": ""}
+
+
+def test_durations_and_sizes_are_gos() -> None:
+    given = arguments(
+        ["--drain-timeout", "1m30s", "--grpc-max-recv-msg-size", "10MiB", "--grpc-max-send-msg-size=25MB"]
+    )
+    chosen = options(given).listeners
+    assert (chosen.drain_seconds, chosen.receive_limit, chosen.send_limit) == (90, 10 << 20, 25_000_000)
+    assert options(arguments(["--drain-timeout", "7"])).listeners.drain_seconds == 7
+
+
+# Of every release of both upstreams, with a value that the flag takes.
+EPP_FLAGS = """\
+--allow-experimental-plugins --cache-info-metric=a --cert-path=c --config-file=f --disable-endpoint-subset-filter
+--drain-timeout=30s --emit-endpoint-scores --enable-cert-reload --enable-grpc-stream-metrics --enable-pprof=false
+--endpoint-selector=app=vllm --endpoint-target-ports=8000,8001 --grpc-health-port=9003 --grpc-max-recv-msg-size=10MiB
+--grpc-max-send-msg-size=10MiB --grpc-port=9002 --ha-enable-leader-election --health-checking=true
+--kv-cache-usage-percentage-metric=b --lora-info-metric=c --metrics-cert-dir=d --metrics-client-ca-file=e
+--metrics-endpoint-auth=false --metrics-port=9090 --metrics-staleness-threshold=2s
+--model-server-metrics-https-insecure-skip-verify=true --model-server-metrics-path=/m --model-server-metrics-port=8001
+--model-server-metrics-scheme=https --pool-group=inference.networking.k8s.io --pool-name=p --pool-namespace=n
+--refresh-metrics-interval=50ms --refresh-prometheus-metrics-interval=5s --secure-serving=true --tls-cipher-suites=x
+--tls-min-version=VersionTLS12 --total-queued-requests-metric=q --total-running-requests-metric=r --tracing=false -v=2
+--zap-devel=false --zap-encoder=json --zap-log-level=info --zap-stacktrace-level=error --zap-time-encoding=iso8601
+"""
+BBR_FLAGS = """\
+--cert-path=c --enable-pprof=false --grpc-health-port=9005 --grpc-port=9004 --health-checking
+--metrics-endpoint-auth=false --metrics-port=9090 --plugin=body-field-to-header:model
+--secure-serving=false --streaming --tracing=false -v=3
+--zap-encoder=json
+"""
+
+
+@pytest.mark.parametrize("flag", EPP_FLAGS.split())
+def test_the_picker_takes_every_flag_of_the_reference(flag: str) -> None:
+    options(arguments([flag]))
+
+
+def test_the_picker_takes_them_all_together() -> None:
+    chosen = options(arguments(EPP_FLAGS.split()))
+    assert chosen.scrape_flags.source == {
+        "scheme": "https", "path": "/m", "port": 8001, "insecure_skip_verify": True
+    }  # fmt: skip
+
+
+def test_the_router_takes_every_flag_of_the_reference() -> None:
+    bbr_arguments(BBR_FLAGS.split())
+
+
+def test_help_says_which_flags_have_no_effect_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "accepted without effect" in shown
+    assert "--enable-pprof […] there is no Go profiler" in shown

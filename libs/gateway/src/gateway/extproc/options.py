@@ -1,33 +1,45 @@
-"""Command-line flags that both ext_proc services have, under the reference's names.
+"""Command-line flags that both ext_proc services have, under the names and with the defaults of the reference.
 
-Flags of the reference that mean nothing here are accepted, so that its manifests start unchanged, and noted once in
-the log. `--secure-serving` defaults to false, unlike the reference: a self-signed certificate that no proxy verifies
-protects nothing; give `--cert-path` to serve TLS.
+Every flag of every release of the reference is accepted, so that its manifests start unchanged, also as the first
+releases spelt them (`-poolName`). One that means nothing here is listed in `--help` with the reason, and noted once in
+the log when it is given.
 """
 
 import argparse
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+from gateway.extproc.certificates import Tls
+from gateway.extproc.server import MESSAGE_LIMIT_BYTES
 from gateway.extproc.service import Listeners
+from gateway.schema import units
 from gateway.service import logs
 from gateway.wire import ports
 
 # klog's levels: 2 is the default, 4 and more is debugging.
 DEBUG_VERBOSITY = 4
 CONFIG_DIRS = "POINTSMAN_CONFIG_DIR"
+LARGEST_MESSAGE: Final = 2**31 - 1  # gRPC counts in 32 bits
 BASE_IGNORED: Mapping[str, str] = {
     "--metrics-endpoint-auth": "metrics are served without Kubernetes' token review",
+    "--metrics-cert-dir": "metrics are served in the clear",
+    "--metrics-client-ca-file": "metrics are served in the clear",
     "--enable-pprof": "there is no Go profiler",
-    "--health-checking": "health is always served on the ext_proc port too",
+    "--enable-grpc-stream-metrics": "streams are counted by pointsman_ metrics",
+    "--health-checking": "health is always served on the ext_proc port, too",
+    "--tls-min-version": "TLS 1.2 and 1.3 are served, nothing older",
+    "--tls-cipher-suites": "the suites of gRPC's own list are served",
     "--tracing": "traces are not exported",
-    "--zap-devel": "",
+    "--zap-devel": "logs have one form",
     "--zap-log-level": "use --log-level",
-    "--zap-stacktrace-level": "",
+    "--zap-stacktrace-level": "errors always come with their stack",
     "--zap-time-encoding": "stamps are ISO 8601",
-    "--enable-cert-reload": "restart to load a new certificate",
 }
+_FLAG: Final = re.compile(r"--?(?P<name>[A-Za-z][A-Za-z0-9-]+)(?P<value>=.*)?", re.DOTALL)
+_HUMP: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 def boolean(text: str) -> bool:
@@ -36,6 +48,37 @@ def boolean(text: str) -> bool:
     if text.lower() not in words:
         raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
     return words[text.lower()]
+
+
+def seconds(text: str) -> float:
+    """A Go duration, or a number of seconds."""
+    found = units.duration(text)
+    if found is None:
+        try:
+            found = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {units.DURATION}, got {text!r}") from None
+    if not 0 <= found < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected {units.DURATION}, got {text!r}")
+    return found
+
+
+def message_size(text: str) -> int:
+    """A quantity of bytes; empty is this project's own limit."""
+    found = units.quantity(text.removesuffix("B")) if text else MESSAGE_LIMIT_BYTES
+    if found is None or not 0 < found <= LARGEST_MESSAGE:
+        raise argparse.ArgumentTypeError(f"expected a size such as 10MiB, at most 2GiB, got {text!r}")
+    return found
+
+
+def spelt_today(argv: Sequence[str]) -> Iterator[str]:
+    """Flags as they are spelt today: Go takes one dash for two, and the first releases wrote `--poolName`."""
+    for word in argv:
+        found = _FLAG.fullmatch(word)
+        if found is None:
+            yield word
+        else:
+            yield f"--{_HUMP.sub('-', found['name']).lower()}{found['value'] or ''}"
 
 
 def add_serving(parser: argparse.ArgumentParser, *, grpc_port: int, health_port: int) -> None:
@@ -53,14 +96,26 @@ def add_serving(parser: argparse.ArgumentParser, *, grpc_port: int, health_port:
         default=ports.METRICS,
         help=f"/metrics, /healthz, /readyz (default: {ports.METRICS})",
     )
-    flag("--secure-serving", type=boolean, nargs="?", const=True, default=False,
-         help="serve ext_proc with TLS; needs --cert-path (default: false)")  # fmt: skip
-    flag("--cert-path", type=Path, help="folder with tls.crt and tls.key")
-    flag("--drain-timeout", type=float, default=20.0, metavar="SECONDS",
-         help="how long SIGTERM waits for requests in flight (default: 20)")  # fmt: skip
+    _add_tls(parser)
+    for name in ("--grpc-max-recv-msg-size", "--grpc-max-send-msg-size"):
+        flag(name, type=message_size, default=MESSAGE_LIMIT_BYTES, metavar="SIZE",
+             help=f"largest gRPC message, such as 10MiB (default: {MESSAGE_LIMIT_BYTES >> 20}MiB)")  # fmt: skip
+    flag("--drain-timeout", type=seconds, default=30.0, metavar="DURATION",
+         help="how long SIGTERM waits for requests in flight, such as 30s (default: 30s)")  # fmt: skip
     flag("--log-level", choices=logs.LEVELS, default=None, help="default: info")
     flag("-v", "--v", type=int, default=2, metavar="N", help="as the reference: 4 and more is --log-level debug")
     flag("--zap-encoder", choices=("json", "console"), help="json or console logs (default: by terminal)")
+
+
+def _add_tls(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
+    flag("--secure-serving", type=boolean, nargs="?", const=True, default=True, metavar="true|false",
+         help="serve ext_proc with TLS, self-signed without --cert-path (default: true)")  # fmt: skip
+    flag("--cert-path", type=Path, metavar="DIR", help="folder with tls.crt and tls.key")
+    flag("--enable-cert-reload", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
+         help="take over a changed certificate in --cert-path without a restart (default: false)")  # fmt: skip
+    flag("--client-ca-file", type=Path, metavar="FILE",
+         help="refuse clients of ext_proc without a certificate of these authorities (default: take all)")  # fmt: skip
 
 
 def config_dirs(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
@@ -72,9 +127,10 @@ def config_dirs(arguments: argparse.Namespace, environment: Mapping[str, str] = 
 
 
 def add_ignored(parser: argparse.ArgumentParser, flags: Mapping[str, str]) -> None:
-    """Accept flags of the reference that have no effect here."""
-    for name in flags:
-        parser.add_argument(name, nargs="?", const="true", default=None, help=argparse.SUPPRESS)
+    """Accept flags of the reference that have no effect here; `flags` gives the reasons."""
+    group = parser.add_argument_group("accepted without effect, since manifests of the reference have them")
+    for name, reason in flags.items():
+        group.add_argument(name, nargs="?", const="true", default=None, metavar="…", help=reason.replace("%", "%%"))
 
 
 def note_ignored(arguments: argparse.Namespace, flags: Mapping[str, str]) -> None:
@@ -82,13 +138,13 @@ def note_ignored(arguments: argparse.Namespace, flags: Mapping[str, str]) -> Non
     log = logs.get(__name__)
     for name, reason in flags.items():
         if getattr(arguments, name.strip("-").replace("-", "_")) is not None:
-            log.warning("a flag has no effect here", flag=name, reason=reason or "not needed")
+            log.warning("a flag has no effect here", flag=name, reason=reason)
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Refuse what argparse cannot refuse by itself."""
-    if arguments.secure_serving and arguments.cert_path is None:
-        parser.error("--secure-serving needs --cert-path: a folder with tls.crt and tls.key")
+    if arguments.client_ca_file is not None and not arguments.secure_serving:
+        parser.error("--client-ca-file needs --secure-serving")
     named = {"--grpc-port": arguments.grpc_port, "--grpc-health-port": arguments.grpc_health_port,
              "--metrics-port": arguments.metrics_port}  # fmt: skip
     given = [port for port in named.values() if port != 0]
@@ -105,10 +161,13 @@ def configure_logs(service: str, arguments: argparse.Namespace) -> None:
 
 def listeners(arguments: argparse.Namespace) -> Listeners:
     """The ports as one value."""
+    tls = Tls(arguments.cert_path, arguments.enable_cert_reload, arguments.client_ca_file)
     return Listeners(
         arguments.host,
         arguments.grpc_port,
         arguments.grpc_health_port,
-        arguments.cert_path if arguments.secure_serving else None,
+        tls if arguments.secure_serving else None,
         arguments.drain_timeout,
+        receive_limit=arguments.grpc_max_recv_msg_size,
+        send_limit=arguments.grpc_max_send_msg_size,
     )

@@ -49,6 +49,12 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+def limited(receive: int, send: int) -> Sequence[tuple[str, int]]:
+    """The options with other limits of a message, in bytes."""
+    limits = {"grpc.max_receive_message_length": receive, "grpc.max_send_message_length": send}
+    return tuple((name, limits.get(name, value)) for name, value in SERVER_OPTIONS)
+
+
 class _Outbox:
     """The replies of one RPC on their way out, in order: gRPC takes one write at a time."""
 

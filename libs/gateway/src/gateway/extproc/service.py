@@ -5,15 +5,13 @@ serve ext_proc and health ─▶ stopping ─▶ NOT_SERVING, until a proxy has 
 
 import asyncio
 import contextlib
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-import grpc
-import grpc.aio
-
-from gateway.extproc.server import Servicer, serving
+from gateway.extproc.certificates import Tls, credentials
+from gateway.extproc.server import MESSAGE_LIMIT_BYTES, Servicer, limited, serving
 from gateway.service import logs
 from gateway.service.health import Health
 
@@ -27,35 +25,27 @@ class Drainable(Servicer, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Where to listen. `cert_path` is a folder with `tls.crt` and `tls.key`; None serves in the clear."""
+    """Where to listen, and how large a message may be. Without `tls` ext_proc is served in the clear."""
 
     host: str
     grpc_port: int
     health_port: int
-    cert_path: Path | None = None
-    drain_seconds: float = 20.0
-
-
-class CertificateError(ValueError):
-    """The certificate for TLS cannot be read."""
-
-
-def credentials(cert_path: Path | None) -> grpc.ServerCredentials | None:
-    """TLS from a folder in the layout of a Kubernetes TLS secret."""
-    if cert_path is None:
-        return None
-    try:
-        pair = ((cert_path / "tls.key").read_bytes(), (cert_path / "tls.crt").read_bytes())
-    except OSError as error:
-        raise CertificateError(f"--cert-path {cert_path}: {error.strerror}: {error.filename}") from None
-    return grpc.ssl_server_credentials([pair])
+    tls: Tls | None = None
+    drain_seconds: float = 30.0
+    receive_limit: int = MESSAGE_LIMIT_BYTES
+    send_limit: int = MESSAGE_LIMIT_BYTES
 
 
 async def serve(stopping: asyncio.Event, listeners: Listeners, health: Health, servicers: Sequence[Drainable]) -> None:
     """Serve until `stopping` is set, then drain."""
-    secrets = credentials(listeners.cert_path)
+    secrets = credentials(listeners.tls, datetime.datetime.now(datetime.UTC))
     async with (
-        serving((*servicers, health), address(listeners.host, listeners.grpc_port), secrets) as port,
+        serving(
+            (*servicers, health),
+            address(listeners.host, listeners.grpc_port),
+            secrets,
+            limited(listeners.receive_limit, listeners.send_limit),
+        ) as port,
         serving((health,), address(listeners.host, listeners.health_port)),
     ):
         log.info("serving ext_proc", port=port, tls=secrets is not None)

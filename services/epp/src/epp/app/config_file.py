@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from epp.config import ConfigError, SchedulerConfig, default_config, parse_config
 from epp.config.catalogue import PLUGINS
+from epp.config.flags import ScrapeFlags
 from gateway.service import logs
 
 log = logs.get(__name__)
@@ -20,6 +21,7 @@ log = logs.get(__name__)
 POLL_SECONDS = 1.0
 MAX_BYTES = 1 << 20  # what a ConfigMap holds
 PLUGIN_GROUP = "pointsman.epp.plugins"
+NO_FLAGS: Final = ScrapeFlags()
 
 
 class UnreadableError(Exception):
@@ -42,7 +44,8 @@ def own_plugins() -> Mapping[str, type[Any]]:
 class ConfigSource:
     """Reads the configuration now and follows its file."""
 
-    def __init__(self, file: Path | None, text: str | None) -> None:
+    def __init__(self, file: Path | None, text: str | None, flags: ScrapeFlags = NO_FLAGS) -> None:
+        self._flags = flags
         self._file = file
         self._text = text
         self._plugins = own_plugins()
@@ -52,10 +55,10 @@ class ConfigSource:
         """The configuration now; raises ConfigError or UnreadableError."""
         if self._file is not None:
             self._seen = _read(self._file)
-            return parse_config(self._seen, str(self._file), self._plugins)
+            return self._flags.applied(parse_config(self._seen, str(self._file), self._plugins))
         if self._text is not None:
-            return parse_config(self._text, "--config-text", self._plugins)
-        return default_config()
+            return self._flags.applied(parse_config(self._text, "--config-text", self._plugins))
+        return self._flags.applied(default_config())
 
     async def follow(self, apply: Callable[[SchedulerConfig], None]) -> None:
         """Look for changes until cancelled."""
@@ -75,7 +78,7 @@ class ConfigSource:
             if text == self._seen:
                 return None
             self._seen = text
-            return parse_config(text, str(self._file), self._plugins)
+            return self._flags.applied(parse_config(text, str(self._file), self._plugins))
         except UnreadableError as error:
             if str(error) != self._seen:
                 self._seen = str(error)

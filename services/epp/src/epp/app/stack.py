@@ -9,7 +9,7 @@ sharing ───┘        │             └─ access log (gRPC)
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +18,7 @@ from epp.app import debug as debug
 from epp.app.config_file import ConfigSource
 from epp.app.timing import TimedPicker
 from epp.config import SchedulerConfig
+from epp.config.flags import ScrapeFlags
 from epp.discovery import Discovery, Pools
 from epp.domain import PoolId, SharedEvent
 from epp.picking.observer import Journal
@@ -51,6 +52,7 @@ class Options:
     replica: str
     config_file: Path | None = None
     config_text: str | None = None
+    scrape_flags: ScrapeFlags = field(default_factory=ScrapeFlags)
     default_pool: PoolId | None = None
     redis_url: str | None = None
     http_host: str = "127.0.0.1"
@@ -110,7 +112,7 @@ class Stack:
 
 async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     """Build, serve, drain."""
-    source = ConfigSource(options.config_file, options.config_text)
+    source = ConfigSource(options.config_file, options.config_text, options.scrape_flags)
     stack = Stack(options, source.load())
     picker, metrics = stack.picker, stack.metrics
 

@@ -159,6 +159,7 @@ class CoreMetricsExtractor:
     kv_usage_spec: str = parameter("", _WHY_FLAT, key="kvUsageSpec")
     lora_spec: str = parameter("", _WHY_FLAT)
     cache_info_spec: str = parameter("", _WHY_FLAT)
+    flagged: Mapping[str, MetricSelector | None] = field(default_factory=dict)  # by the command line, by figure
 
     def problem(self) -> str | None:
         """The default engine must exist, and every selector be one."""
@@ -173,7 +174,8 @@ class CoreMetricsExtractor:
     def mappings(self) -> Mapping[str, EngineMapping]:
         """All engines by name."""
         engines = {**BUILT_IN, **{engine.name: engine.mapping() for engine in self.engine_configs}}
-        found: dict[str, Any] = {figure: selector(text) for figure, text in self._specs().items() if text}
+        found: dict[str, Any] = dict(self.flagged)
+        found.update({figure: selector(text) for figure, text in self._specs().items() if text})
         if found:
             engines[self.default_engine] = replace(engines[self.default_engine], **found)
         return engines
