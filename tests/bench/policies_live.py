@@ -57,7 +57,7 @@ class Plan:
 
     config: str
     has_picker: bool = True
-    is_told: bool = False
+    names_endpoint: bool = False
     """The client names each request's endpoint, in turns."""
 
 
@@ -76,17 +76,17 @@ def plans() -> Mapping[str, Plan]:
     """The same four as in the lab."""
     seed = (ROOT / "config" / "examples" / "queue-kv-prefix.yaml").read_text(encoding="utf-8")
     return {
-        "round-robin": Plan(OBEDIENT_TEXT, is_told=True),
+        "round-robin": Plan(OBEDIENT_TEXT, names_endpoint=True),
         "least-request": Plan(seed, has_picker=False),
         "seed 2/2/3": Plan(seed),
         "default": Plan(DEFAULT_TEXT),
     }
 
 
-def body_of(conversation: Conversation, turn: int, said: Mapping[int, str]) -> bytes:
+def body_of(conversation: Conversation, turn: int, answers: Mapping[int, str]) -> bytes:
     """The lab's request for the demo's model, with an answer as long as the lab's; `said` are earlier answers."""
     body = orjson.loads(call_of(conversation, turn, BLOCK).body)
-    for before, text in said.items():
+    for before, text in answers.items():
         body["messages"][2 + 2 * before]["content"] = text
     answer = len(conversation.turns[turn].answer.tokens) + 1
     return orjson.dumps(body | {"model": MODEL, "max_tokens": answer, "ignore_eos": True})
@@ -99,7 +99,7 @@ async def send(
     began = time.monotonic()
     first = last = began
     usage: dict[str, Any] = {}
-    said = ""
+    text = ""
     async with client.stream("POST", "/v1/chat/completions", content=body, headers=dict(headers)) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
@@ -108,14 +108,14 @@ async def send(
             chunk = orjson.loads(line[6:])
             words = "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
             if words:
-                said += words
+                text += words
                 last = time.monotonic()
                 first = last if first == began else first
             usage = chunk.get("usage") or usage
         endpoint = int(response.headers["x-inference-pod"].rpartition("-")[2])
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     gaps = max(1, usage["completion_tokens"] - 1)
-    return Record(arrival, endpoint, first - began, (last - first) / gaps, usage["prompt_tokens"], cached), said
+    return Record(arrival, endpoint, first - began, (last - first) / gaps, usage["prompt_tokens"], cached), text
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +130,16 @@ class Clients:
     async def hold(self, conversation: Conversation, first: bytes) -> list[Record]:
         """One conversation, with the answers that came; `first` is its first request, made before its time."""
         records: list[Record] = []
-        said: dict[int, str] = {}
+        answers: dict[int, str] = {}
         arrival, body = conversation.start, first
         for turn in range(conversation.first, len(conversation.turns)):
             if turn > conversation.first:
                 arrival = time.monotonic() - self.begin + conversation.turns[turn].pause
-                body = body_of(conversation, turn, said)
+                body = body_of(conversation, turn, answers)
             if arrival >= self.until:
                 break
             await asyncio.sleep(max(0.0, self.begin + arrival - time.monotonic()))
-            record, said[turn] = await send(self.client, body, self.headers(), arrival)
+            record, answers[turn] = await send(self.client, body, self.headers(), arrival)
             records.append(record)
         return records
 
@@ -151,8 +151,12 @@ async def drive(stack: Stack, plan: Plan, setting: Setting) -> list[Record]:
     until = setting.warm + setting.span
 
     def headers() -> Mapping[str, str]:
-        said = {"content-type": "application/json"}
-        return said | {TESTING_HEADER: f"127.0.0.1:{ports[next(turns) % ENDPOINTS]}"} if plan.is_told else said
+        headers = {"content-type": "application/json"}
+        return (
+            headers | {TESTING_HEADER: f"127.0.0.1:{ports[next(turns) % ENDPOINTS]}"}
+            if plan.names_endpoint
+            else headers
+        )
 
     held = WORKLOADS[setting.workload].conversations(setting.rate, until, setting.seed)
     prepared = [(each, body_of(each, each.first, {})) for each in held]

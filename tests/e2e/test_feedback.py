@@ -155,9 +155,9 @@ def test_a_decision_can_be_explained_by_its_request_id(client: httpx.Client, pro
     identity = f"explain-me-{time.time_ns()}"
     served = client.post("/v1/chat/completions", json=chat(QWEN), headers={"x-request-id": identity})
 
-    told = picker(processes, f"/debug/explain/{identity}")
+    explanation = picker(processes, f"/debug/explain/{identity}")
 
     port = served.headers["x-inference-port"]
-    assert f"{HOST}:{port}" in json.dumps(told)
-    assert "queue-scorer" in json.dumps(told)
-    assert "Hello" not in json.dumps(told)
+    assert f"{HOST}:{port}" in json.dumps(explanation)
+    assert "queue-scorer" in json.dumps(explanation)
+    assert "Hello" not in json.dumps(explanation)

@@ -223,9 +223,9 @@ def _arrivals(rate: float, until: float, seed: str) -> Iterator[tuple[int, float
 
 
 def _turn(words: Vocabulary, random: Random, pause: float, *, question: int, answer: int) -> Turn:
-    asked = words.passage(_length(random, question, 0.7, 8, 8 * question), random)
+    prompt = words.passage(_length(random, question, 0.7, 8, 8 * question), random)
     answered = words.passage(_length(random, answer, 0.7, 8, MAX_TOKENS - 1), random)
-    return Turn(pause, asked, answered)
+    return Turn(pause, prompt, answered)
 
 
 def _length(random: Random, median: int, sigma: float, least: int, most: int) -> int:

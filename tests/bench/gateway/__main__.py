@@ -149,12 +149,12 @@ class Stack:
         self._logs.close()
 
 
-def wait_until(claim: Callable[[], bool], said: str) -> None:
+def wait_until(claim: Callable[[], bool], failure: str) -> None:
     """Poll a claim until it holds."""
     deadline = time.monotonic() + READY_SECONDS
     while not claim():
         if time.monotonic() > deadline:
-            raise SystemExit(said)
+            raise SystemExit(failure)
         time.sleep(0.1)
 
 
@@ -264,20 +264,20 @@ def table(results: dict[str, dict[str, Cell]]) -> str:
 
 def scraping(results: dict[str, dict[str, Cell]], scrape_ms: float) -> list[str]:
     """What of the EPP's CPU went into scrapes."""
-    said = []
+    lines = []
     for column, rows in results.items():
         shares = (f"{row} {cell.scrapes * scrape_ms:.3f}" for row, cell in rows.items() if row != PLAIN)
-        said.append(f"  scraping in EPP ms, {column}: {', '.join(shares)}")
-    return said
+        lines.append(f"  scraping in EPP ms, {column}: {', '.join(shares)}")
+    return lines
 
 
 def goals(results: dict[str, dict[str, Cell]], scrape_ms: float) -> list[str]:
     """The figures that the HTTP door is held to, where they were measured."""
-    said = []
+    lines = []
 
     def check(name: str, value: float, goal: float, *, is_floor: bool) -> None:
         met = value >= goal if is_floor else value <= goal
-        said.append(f"{'met   ' if met else 'MISSED'}  {name}: {value:.3g} ({'≥' if is_floor else '≤'} {goal:g})")
+        lines.append(f"{'met   ' if met else 'MISSED'}  {name}: {value:.3g} ({'≥' if is_floor else '≤'} {goal:g})")
 
     busy, big, calm = (results.get(name, {}) for name in ("4 KB, c=64", "220 KB, c=16", "4 KB, c=1"))
     if HTTP in busy and PLAIN in busy:
@@ -292,7 +292,7 @@ def goals(results: dict[str, dict[str, Cell]], scrape_ms: float) -> list[str]:
     if HTTP in short and HTTP in long:
         without = [cell.epp_ms - cell.scrapes * scrape_ms for cell in (short[HTTP], long[HTTP])]
         check("http EPP ms per further token", (without[1] - without[0]) / 1900, 0.001, is_floor=False)
-    return said
+    return lines
 
 
 def host() -> dict[str, object]:

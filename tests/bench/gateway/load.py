@@ -242,8 +242,8 @@ def main() -> None:
     parser.add_argument("--beats", type=int, default=1)
     parser.add_argument("--same-prompt", action="store_true")
     given = parser.parse_args()
-    asked = question(given.body_bytes, given.tokens, beats=given.beats, is_same=given.same_prompt)
-    plan = Plan(given.port, given.seconds, asked, given.concurrency, given.rate)
+    body = question(given.body_bytes, given.tokens, beats=given.beats, is_same=given.same_prompt)
+    plan = Plan(given.port, given.seconds, body, given.concurrency, given.rate)
     print(json.dumps(uvloop.run(run(plan))))
 
 

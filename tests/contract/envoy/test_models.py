@@ -228,7 +228,7 @@ def test_envoy_reads_the_model_that_a_parser_reads(make_bed: MakeBed) -> None:
         @example(b'{"model\\u0000":"a"}')
         def check(body: bytes) -> None:
             bed.orders.headers.clear()
-            runner.run(_asked(bed, body))
+            runner.run(_post(bed, body))
             lifted = [headers.get(MODEL_NAME, "") for headers in bed.orders.headers]
             assert lifted == [name.strip(" ") for name in _names(body)]
 
@@ -252,7 +252,7 @@ async def _left(making: AbstractAsyncContextManager[Bed]) -> None:
     await making.__aexit__(None, None, None)
 
 
-async def _asked(bed: Bed, body: bytes) -> None:
+async def _post(bed: Bed, body: bytes) -> None:
     await bed.ask(body=body, headers=JSON)
 
 

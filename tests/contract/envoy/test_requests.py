@@ -141,12 +141,12 @@ async def test_control_headers_of_a_client_never_arrive(bed: Bed) -> None:
     assert answer.server == "two"
     own = {"x-gateway-inference-pool", "x-gateway-fallback-endpoints", "x-gateway-model-headers"}
     assert bed.orders.pools == ["default/open"]
-    asked = {
+    headers = {
         key: value
         for key, value in bed.orders.headers[0].items()
         if key.startswith(("x-gateway", "x-pointsman")) and key not in own
     }
-    assert asked == allowed | {"x-gateway-model-name": "open"}
+    assert headers == allowed | {"x-gateway-model-name": "open"}
     seen = answer.json["headers"]
     assert isinstance(seen, dict)
     own_of_the_gateway = {"x-gateway-model-name", "x-gateway-destination-endpoint"}
@@ -273,11 +273,11 @@ spec:
         bed.pick(bed.two)
         answers = [await bed.ask() for _ in range(40)]
 
-    asked = bed.orders.pools
+    pools = bed.orders.pools
     assert {answer.status for answer in answers} == {200}
-    assert set(asked) == {"default/open", "default/closed"}
+    assert set(pools) == {"default/open", "default/closed"}
     marked = [answer.headers.get("x-share") for answer in answers]
-    assert marked == ["50%" if name == "default/closed" else None for name in asked]
+    assert marked == ["50%" if name == "default/closed" else None for name in pools]
 
 
 async def test_a_plain_service_is_served_without_a_picker(make_bed: MakeBed) -> None:

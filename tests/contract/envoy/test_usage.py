@@ -63,14 +63,14 @@ class Server:
         finally:
             writer.close()
 
-    def tell(self, body: bytes, content_type: str, *, chunked: bool = False, headers: str = "") -> None:
+    def answer(self, body: bytes, content_type: str, *, chunked: bool = False, headers: str = "") -> None:
         """One whole body, with its length or in chunks."""
         length = "transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"
         self.head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{length}\r\n{headers}\r\n".encode()
         self.pieces = (_chunks(body),) if chunked else (body,)
         self.received.set()
 
-    def tell_in_turn(self, pieces: Sequence[bytes]) -> None:
+    def answer_in_turn(self, pieces: Sequence[bytes]) -> None:
         """A stream of events, of which each piece waits for the client to have the one before."""
         self.head = f"HTTP/1.1 200 OK\r\ncontent-type: {STREAM}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
         self.pieces = [*(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece), b"0\r\n\r\n"]
@@ -158,7 +158,7 @@ async def test_a_large_json_answer_passes_untouched_and_is_read_while_it_is_safe
             (1000, True, {}),
         ):
             body = document(size)
-            line.server.tell(body, content_type, chunked=chunked)
+            line.server.answer(body, content_type, chunked=chunked)
 
             status, received = await line.ask()
 
@@ -172,11 +172,11 @@ async def test_an_answer_above_a_lowered_limit_passes_untouched(make_bed: MakeBe
         for content_type in (JSON, CHARSET):
             for size, chunked in ((2 * MEGABYTE, False), (2 * MEGABYTE, True), (limit + 1, False), (limit, False)):
                 body = document(size)
-                line.server.tell(body, content_type, chunked=chunked)
+                line.server.answer(body, content_type, chunked=chunked)
                 assert await line.ask() == (200, body), (content_type, size, chunked)
                 assert await line.usage() in (READ, {})
 
-            line.server.tell(document(limit // 11), content_type)
+            line.server.answer(document(limit // 11), content_type)
             await line.ask()
             assert await line.usage() == READ
 
@@ -185,7 +185,7 @@ async def test_nothing_is_read_and_everything_passes_with_extraction_off(make_be
     async with make_bed(Options(usage_extraction=False, body_limit=MEGABYTE)) as bed, line_through(bed) as line:
         for body, content_type in ((document(70 * MEGABYTE), JSON), (DOCUMENT, CHARSET), (EVENTS, STREAM)):
             for chunked in (False, True):
-                line.server.tell(body, content_type, chunked=chunked)
+                line.server.answer(body, content_type, chunked=chunked)
 
                 assert await line.ask() == (200, body)
                 assert await line.usage() == {}
@@ -205,7 +205,7 @@ async def test_usage_is_read_under_the_names_that_responses_and_messages_give_it
             {"prompt_tokens": 7, "completion_tokens": 5},
         ),
     ):
-        line.server.tell(body, content_type)
+        line.server.answer(body, content_type)
 
         assert await line.ask() == (200, body)
         assert await line.usage() == read, body
@@ -237,7 +237,7 @@ async def test_an_odd_document_passes_untouched_as_an_answer_and_as_an_event(lin
     """Where what is read is None, the picker judges it: numbers in strings and absurd ones."""
     for body, read in ODD_DOCUMENTS:
         for sent, content_type in ((body, JSON), (body, CHARSET), (b"data: %b\n\n" % body, STREAM)):
-            line.server.tell(sent, content_type)
+            line.server.answer(sent, content_type)
 
             assert await line.ask() == (200, sent), (body[:80], content_type)
             usage = await line.usage()
@@ -248,7 +248,7 @@ async def test_a_compressed_answer_passes_untouched_and_unread(line: Line) -> No
     for body, content_type in ((DOCUMENT, JSON), (DOCUMENT, CHARSET), (EVENTS, STREAM)):
         packed = gzip.compress(body)
         for chunked in (False, True):
-            line.server.tell(packed, content_type, chunked=chunked, headers="content-encoding: gzip\r\n")
+            line.server.answer(packed, content_type, chunked=chunked, headers="content-encoding: gzip\r\n")
 
             assert await line.ask() == (200, packed)
             assert await line.usage() == {}
@@ -256,7 +256,7 @@ async def test_a_compressed_answer_passes_untouched_and_unread(line: Line) -> No
 
 async def test_an_answer_without_a_body_passes(line: Line) -> None:
     for status, length in ((200, "content-length: 0"), (204, "x: y"), (304, "content-length: 5"), (200, "x: chunked")):
-        line.server.tell(b"", JSON)
+        line.server.answer(b"", JSON)
         body = "transfer-encoding: chunked" if length == "x: chunked" else length
         end = b"0\r\n\r\n" if length == "x: chunked" else b""
         line.server.head = f"HTTP/1.1 {status} X\r\ncontent-type: {JSON}\r\n{body}\r\n\r\n".encode() + end
@@ -267,7 +267,7 @@ async def test_an_answer_without_a_body_passes(line: Line) -> None:
 async def test_the_answer_to_a_head_request_passes(make_bed: MakeBed) -> None:
     async with make_bed(info=INFO) as bed, line_through(bed) as line:
         for length in (0, 1000, 70 * MEGABYTE):
-            line.server.tell(b"", JSON)
+            line.server.answer(b"", JSON)
             line.server.head = f"HTTP/1.1 200 OK\r\ncontent-type: {JSON}\r\ncontent-length: {length}\r\n\r\n".encode()
 
             assert await line.ask("HEAD", "/info") == (200, b"")
@@ -288,7 +288,7 @@ spec:
 async def test_an_answer_that_its_server_cuts_is_never_taken_for_a_whole_one(line: Line) -> None:
     """One that is being read has not begun for the client yet, so it becomes an error; another one is cut."""
     for size, chunked in ((1000, False), (20 * MEGABYTE, False), (20 * MEGABYTE, True)):
-        line.server.tell(document(size), JSON, chunked=chunked, headers="connection: close\r\n")
+        line.server.answer(document(size), JSON, chunked=chunked, headers="connection: close\r\n")
         line.server.pieces = [line.server.pieces[0][: size // 2]]
         try:
             status, _ = await line.ask()
@@ -313,7 +313,7 @@ spec:
     async with make_bed(shared=shared) as bed, line_through(bed) as line:
         for size, read in ((12 * MEGABYTE, {}), *[(1000, READ)] * 40):  # each backend is missed once in 2 ** 40
             body = document(size)
-            line.server.tell(body, JSON)
+            line.server.answer(body, JSON)
             assert await line.ask(path="/shared") == (200, body)
             assert await line.usage() == read
     assert set(bed.orders.pools) == {"default/open", "default/closed"}
@@ -326,14 +326,14 @@ spec:
 async def test_a_stream_cut_at_every_byte_passes_untouched_and_is_read(line: Line, end: bytes) -> None:
     stream = EVENTS.replace(b"\n", end)
     for position in range(len(stream)):
-        line.server.tell_in_turn([stream[:position], stream[position:]])
+        line.server.answer_in_turn([stream[:position], stream[position:]])
 
         assert await line.ask() == (200, stream), position
         assert await line.usage() == READ, position
 
 
 async def test_a_stream_in_single_bytes_passes_untouched_and_is_read(line: Line) -> None:
-    line.server.tell_in_turn([bytes([byte]) for byte in EVENTS])
+    line.server.answer_in_turn([bytes([byte]) for byte in EVENTS])
 
     assert await line.ask() == (200, EVENTS)
     assert await line.usage() == READ
@@ -369,7 +369,7 @@ async def test_odd_streams_pass_untouched(line: Line) -> None:
         (b'"usage":{' * 200_000, {}),
     ):
         for chunked in (False, True):
-            line.server.tell(stream, STREAM, chunked=chunked)
+            line.server.answer(stream, STREAM, chunked=chunked)
 
             assert await line.ask() == (200, stream), stream[:80]
             usage = await line.usage()
@@ -379,7 +379,7 @@ async def test_odd_streams_pass_untouched(line: Line) -> None:
 async def test_a_hundred_megabytes_of_events_pass_untouched_and_are_read(line: Line) -> None:
     event = b'data: {"choices": [{"delta": {"content": "%b"}}]}\n\n' % (b"word " * 40)
     stream = event * (100 * MEGABYTE // len(event)) + EVENTS
-    line.server.tell(stream, STREAM, chunked=True)
+    line.server.answer(stream, STREAM, chunked=True)
 
     status, received = await line.ask()
 

@@ -27,29 +27,29 @@ class Scripted:
 
     engine: int | None = 0
     interval: float | None = None
-    heard: list[tuple[str, float]] = field(default_factory=list)
+    calls: list[tuple[str, float]] = field(default_factory=list)
 
     def choose(self, call: Call, now: float) -> int | None:
-        self.heard.append(("choose", now))
+        self.calls.append(("choose", now))
         return self.engine
 
     def ended(self, call_id: str, engine: int, now: float) -> None:
-        self.heard.append(("ended", now))
+        self.calls.append(("ended", now))
 
     def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
-        self.heard.append(("reported", now))
+        self.calls.append(("reported", now))
 
     def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
-        self.heard.append(("scraped", now))
+        self.calls.append(("scraped", now))
 
     def scrape_interval(self, engine: int, now: float) -> float | None:
         return self.interval
 
     def tick(self, now: float) -> None:
-        self.heard.append(("tick", now))
+        self.calls.append(("tick", now))
 
     def times(self, what: str) -> list[float]:
-        return [now for said, now in self.heard if said == what]
+        return [now for name, now in self.calls if name == what]
 
 
 def passage(length: int, seed: int) -> Passage:

@@ -71,10 +71,10 @@ def test_a_later_turn_begins_with_all_blocks_of_the_earlier_one_and_its_answer()
 
 
 def test_there_are_more_adapters_than_the_fleet_has_slots_and_some_are_popular() -> None:
-    asked = [each.adapter for each in conversations(WORKLOADS["adapters"], rate=50.0, until=20.0)]
+    adapters = [each.adapter for each in conversations(WORKLOADS["adapters"], rate=50.0, until=20.0)]
     assert ADAPTERS > ADAPTER_SLOTS * ENGINES
-    assert asked.count("adapter-0") > 5 * asked.count("adapter-79") > 0 or asked.count("adapter-79") == 0
-    assert asked.count("adapter-0") > 0.1 * len(asked)
+    assert adapters.count("adapter-0") > 5 * adapters.count("adapter-79") > 0 or adapters.count("adapter-79") == 0
+    assert adapters.count("adapter-0") > 0.1 * len(adapters)
 
 
 def test_equal_prompts_of_two_adapters_share_no_block() -> None:

@@ -304,17 +304,17 @@ async def test_an_entry_that_reaches_the_wrong_replica_teaches_the_right_one(
 async def test_what_cannot_work_is_one_clear_line_and_a_failure(folder: Path, more: list[str], words: str) -> None:
     command, _, _ = arguments(folder, *more)
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
-    _, said = await process.communicate()
+    _, errors = await process.communicate()
     assert process.returncode != 0
-    assert words in said.decode()
-    assert "Traceback" not in said.decode()
+    assert words in errors.decode()
+    assert "Traceback" not in errors.decode()
 
 
 async def test_a_port_in_use_is_named(folder: Path, ports: list[int]) -> None:
     command, grpc_port, _ = arguments(folder)
     command[command.index(str(grpc_port))] = str(ports[0])
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
-    _, said = await process.communicate()
+    _, errors = await process.communicate()
     assert process.returncode == 1
-    assert f"epp: cannot listen on 127.0.0.1:{ports[0]}" in said.decode()
-    assert "Traceback" not in said.decode()
+    assert f"epp: cannot listen on 127.0.0.1:{ports[0]}" in errors.decode()
+    assert "Traceback" not in errors.decode()

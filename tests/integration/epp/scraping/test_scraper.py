@@ -249,7 +249,7 @@ async def test_a_fault_is_said_once_for_each_change_and_counted_always(monkeypat
     server, brain, counts = ModelServer(), Brain(), Counts()
     server.answer = huge
     watched = scraper(brain, counts)
-    with structlog.testing.capture_logs() as said:
+    with structlog.testing.capture_logs() as lines:
         async with server.listening() as where:
             watched.replace_pools(pools(where))
             async with scraping(watched):
@@ -258,7 +258,7 @@ async def test_a_fault_is_said_once_for_each_change_and_counted_always(monkeypat
                 await until(lambda: counts.faults.count(ScrapeFault.MALFORMED) >= 3)
                 server.answer = good
                 await until(lambda: counts.good >= 3)
-    assert [(line["event"], line.get("fault")) for line in said] == [
+    assert [(line["event"], line.get("fault")) for line in lines] == [
         ("endpoint cannot be scraped", "too_large"),
         ("endpoint cannot be scraped", "malformed"),
         ("endpoint can be scraped again", None),
@@ -332,10 +332,10 @@ async def test_an_answer_that_is_cut_before_its_end_says_nothing() -> None:
 
 async def test_models_are_asked_where_requests_go_when_metrics_are_told_on_another_port() -> None:
     engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
-    asked: list[bytes] = []
+    requests: list[bytes] = []
 
     async def only_metrics(request: bytes, writer: asyncio.StreamWriter) -> None:
-        asked.append(request.partition(b" HTTP")[0])
+        requests.append(request.partition(b" HTTP")[0])
         writer.write(response(METRICS))
 
     exporter.answer = only_metrics
@@ -345,7 +345,7 @@ async def test_models_are_asked_where_requests_go_when_metrics_are_told_on_anoth
         watched.replace_pools(pools(where))
         async with scraping(watched):
             await until(lambda: where.id in brain.models and len(brain.seen[where.id]) >= 3)
-    assert set(asked) == {b"GET /metrics"}
+    assert set(requests) == {b"GET /metrics"}
     assert brain.models[where.id] == [(ServedModel("qwen", {"id": "qwen", "object": "model"}),)]
 
 
@@ -362,7 +362,7 @@ async def test_models_are_asked_by_their_own_scheme(tmp_path: Path) -> None:
 
 async def test_a_certificate_nobody_vouches_for_lists_no_models_where_it_is_verified(tmp_path: Path) -> None:
     engine, exporter, brain = ModelServer(), ModelServer(), Brain()
-    with structlog.testing.capture_logs() as said:
+    with structlog.testing.capture_logs() as lines:
         async with engine.listening(context=certified(tmp_path)) as where, exporter.listening() as metrics:
             source = Access(
                 lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01, models_https=True,
@@ -371,9 +371,9 @@ async def test_a_certificate_nobody_vouches_for_lists_no_models_where_it_is_veri
             watched = Scraper(brain, Counts(), time.monotonic, source, random.Random(1))
             watched.replace_pools(pools(where))
             async with scraping(watched):
-                await until(lambda: bool(said) and len(brain.seen[where.id]) >= 20)
+                await until(lambda: bool(lines) and len(brain.seen[where.id]) >= 20)
     assert brain.models == {}
-    assert [line["event"] for line in said] == ["models cannot be listed"]
+    assert [line["event"] for line in lines] == ["models cannot be listed"]
 
 
 async def test_models_that_are_never_listed_hold_up_no_scrape() -> None:

@@ -80,10 +80,10 @@ class PickerMachine(RuleBasedStateMachine):
         cached: int | None,
         attempts: int,
     ) -> None:  # fmt: skip
-        told = Feedback(
+        feedback = Feedback(
             pick or PickId("r-unknown"), POOL, is_final, served, 200, flags, attempts, 0.1, 0.5, 100, 10, cached
         )
-        self.picker.observe(told, self.now)
+        self.picker.observe(feedback, self.now)
         if is_final and pick is not None:
             self.live.discard(pick)
 

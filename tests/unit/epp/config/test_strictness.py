@@ -104,5 +104,5 @@ def test_all_mistakes_are_told_at_once_in_order_of_lines() -> None:
         ("kind: a\x00b", "epp.yaml:1: not valid YAML: unacceptable character #x0000"),
     ],
 )  # fmt: skip
-def test_what_is_no_configuration_at_all_is_said(text: str, expected: str) -> None:
+def test_what_is_no_configuration_at_all_is_refused(text: str, expected: str) -> None:
     assert any(expected in problem for problem in problems(text))

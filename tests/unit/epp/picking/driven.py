@@ -62,8 +62,8 @@ def ask(made: Picker, text: str = "x" * 4 * BLOCK_BYTES, now: float = 1.0, fallb
 
 
 def final(pick: Pick, **more: object) -> Feedback:
-    told = Feedback(pick.id, POOL, True, pick.targets[0], 200, (), 1, 0.1, 1.0)
-    return replace(told, **more)  # type: ignore[arg-type]
+    feedback = Feedback(pick.id, POOL, True, pick.targets[0], 200, (), 1, 0.1, 1.0)
+    return replace(feedback, **more)  # type: ignore[arg-type]
 
 
 def endpoints(made: Picker, now: float = 1.0) -> dict[str, dict[str, object]]:

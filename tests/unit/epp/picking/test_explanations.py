@@ -128,9 +128,9 @@ def test_a_long_request_id_is_cut_and_still_found() -> None:
     assert (explained["pick_id"], explained["request_id"]) == (pick.id, identity[:WORDS_LIMIT])
 
 
-@pytest.mark.parametrize(("explains", "asked", "expected"), [(True, "true", 2), (True, "", 0), (False, "true", 0)])
-def test_a_request_is_told_only_when_it_asks_and_it_is_enabled(explains: bool, asked: str, expected: int) -> None:
-    pick = ask(picker(explains=explains), "one", **{protocol.EXPLAIN: asked})
+@pytest.mark.parametrize(("explains", "header", "expected"), [(True, "true", 2), (True, "", 0), (False, "true", 0)])
+def test_a_request_is_told_only_when_it_asks_and_it_is_enabled(explains: bool, header: str, expected: int) -> None:
+    pick = ask(picker(explains=explains), "one", **{protocol.EXPLAIN: header})
     assert len(pick.explain) == expected
     if expected:
         assert dict(pick.explain)["x-pointsman-endpoint"] == pick.targets[0]

@@ -209,7 +209,7 @@ OWN: Mapping[str, type[Any]] = {
 }
 
 
-class Heard(NullObserver):
+class FailureObserver(NullObserver):
     """Remembers who failed."""
 
     def __init__(self) -> None:
@@ -245,7 +245,7 @@ def ask(made: Picker) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("type_", "told"),
+    ("type_", "expected"),
     [
         ("failing-filter", "ValueError: no zone for 3 ("),
         ("short-filter", "ValueError: expected 3 answers, one for each candidate, got 1 ("),
@@ -259,24 +259,24 @@ def ask(made: Picker) -> Verdict:
         ("undecided-admitter", "ValueError: ambiguous ("),
     ],
 )
-def test_the_others_decide_where_a_plugin_fails(type_: str, told: str) -> None:
-    heard = Heard()
-    made = picker(config(type_), heard)
+def test_the_others_decide_where_a_plugin_fails(type_: str, expected: str) -> None:
+    observer = FailureObserver()
+    made = picker(config(type_), observer)
 
     verdict = ask(made)
 
     assert isinstance(verdict, Pick)
     assert verdict.targets == (IDS[-1],)
-    ((_, error, is_first),) = heard.failures
-    assert error.startswith(told)
+    ((_, error, is_first),) = observer.failures
+    assert error.startswith(expected)
     assert is_first
 
 
 def test_an_error_that_cannot_be_put_into_words_is_told_by_its_type_and_place() -> None:
-    heard = Heard()
+    observer = FailureObserver()
 
-    assert isinstance(ask(picker(config("unspeakable-scorer"), heard)), Pick)
-    ((_, error, _),) = heard.failures
+    assert isinstance(ask(picker(config("unspeakable-scorer"), observer)), Pick)
+    ((_, error, _),) = observer.failures
     assert "UnspeakableError: <exception str() failed> (" in error
     assert "test_failing_plugins.py:" in error
 
@@ -289,72 +289,72 @@ def test_a_request_is_not_split_where_the_decider_fails(type_: str, part: str) -
         f"{{deciders: {{{part}: {type_}}}}}}}\n- {{type: queue-scorer}}\nschedulingProfiles:\n"
         + "".join(f"- {{name: {name}, plugins: [{{pluginRef: queue-scorer}}]}}\n" for name in ("decode", part))
     )
-    heard = Heard()
+    observer = FailureObserver()
 
-    verdict = ask(picker(text, heard))
+    verdict = ask(picker(text, observer))
 
     assert isinstance(verdict, Pick)
     assert (verdict.targets, verdict.headers) == ((IDS[-1],), ())
-    assert [plugin for plugin, _, _ in heard.failures] == [type_]
+    assert [plugin for plugin, _, _ in observer.failures] == [type_]
 
 
-def test_a_sheddable_request_goes_on_where_saturation_cannot_be_told() -> None:
-    heard = Heard()
+def test_a_sheddable_request_goes_on_where_saturation_is_unknown() -> None:
+    observer = FailureObserver()
     made = picker(
-        config("failing-detector", extra="saturationDetector: {pluginRef: failing-detector}\n"), heard, priority=-1
+        config("failing-detector", extra="saturationDetector: {pluginRef: failing-detector}\n"), observer, priority=-1
     )
 
     assert isinstance(ask(made), Pick)
-    assert [plugin for plugin, _, _ in heard.failures] == ["FailingDetector"]
+    assert [plugin for plugin, _, _ in observer.failures] == ["FailingDetector"]
 
 
 def test_scores_of_another_kind_of_number_count_and_can_be_explained() -> None:
-    heard = Heard()
-    made = picker(config("decimal-scorer"), heard, explains=True)
+    observer = FailureObserver()
+    made = picker(config("decimal-scorer"), observer, explains=True)
 
     verdict = ask(made)
 
     assert isinstance(verdict, Pick)
-    assert heard.failures == []
-    told = orjson.loads(orjson.dumps(made.decisions.explain("one")))
-    assert told["scores"][0]["raw"] == {IDS[0]: 1.0, IDS[1]: 0.25, IDS[2]: 0.25}
+    assert observer.failures == []
+    expected = orjson.loads(orjson.dumps(made.decisions.explain("one")))
+    assert expected["scores"][0]["raw"] == {IDS[0]: 1.0, IDS[1]: 0.25, IDS[2]: 0.25}
 
 
 @pytest.mark.parametrize(
     ("type_", "name"), [("failing-handler", "FailingHandler"), ("silent-handler", "SilentHandler")]
 )
 def test_a_profile_handler_that_fails_is_an_internal_error_and_reserves_nothing(type_: str, name: str) -> None:
-    heard = Heard()
-    made = picker(config(type_), heard)
+    observer = FailureObserver()
+    made = picker(config(type_), observer)
 
     verdict = ask(made)
 
     assert isinstance(verdict, Rejection)
     assert (verdict.status, verdict.code) == (500, ErrorCode.INTERNAL)
     assert made.running() == {}
-    assert [plugin for plugin, _, _ in heard.failures] == [name]
+    assert [plugin for plugin, _, _ in observer.failures] == [name]
 
 
 def test_a_failure_is_the_first_until_the_configuration_is_read_again() -> None:
-    heard = Heard()
-    made = picker(config("failing-scorer"), heard)
+    observer = FailureObserver()
+    made = picker(config("failing-scorer"), observer)
     for _ in range(3):
         ask(made)
     made.reconfigure(parse_config(config("failing-scorer"), "x.yaml", OWN), 1.0)
     ask(made)
 
-    assert [is_first for _, _, is_first in heard.failures] == [True, False, False, True]
+    assert [is_first for _, _, is_first in observer.failures] == [True, False, False, True]
 
 
 def test_an_explanation_tells_which_plugin_failed() -> None:
-    made = picker(config("failing-scorer"), Heard(), explains=True)
+    made = picker(config("failing-scorer"), FailureObserver(), explains=True)
     ask(made)
 
-    told = made.decisions.explain("one")
+    expected = made.decisions.explain("one")
 
-    assert told is not None
-    assert list(told["failures"]) == ["failing-scorer"]  # type: ignore[call-overload]
-    assert [note["plugin"] for note in told["scores"]] == ["queue-scorer"]  # type: ignore[attr-defined]
+    assert expected is not None
+    assert list(expected["failures"]) == ["failing-scorer"]  # type: ignore[call-overload]
+    assert [note["plugin"] for note in expected["scores"]] == ["queue-scorer"]  # type: ignore[attr-defined]
 
 
 def test_failures_are_counted_by_plugin() -> None:

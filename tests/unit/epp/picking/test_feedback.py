@@ -80,11 +80,11 @@ def test_a_third_heartbeat_that_is_merely_late_is_not_missed() -> None:
     assert in_flight(made) == 1
 
 
-@pytest.mark.parametrize("was_heard", [False, True])
-def test_an_open_stream_keeps_its_reservation_however_long_the_answer_is(was_heard: bool) -> None:
+@pytest.mark.parametrize("has_heartbeat", [False, True])
+def test_an_open_stream_keeps_its_reservation_however_long_the_answer_is(has_heartbeat: bool) -> None:
     made = picker()
     held, lost = ask(made), ask(made)
-    if was_heard:
+    if has_heartbeat:
         for pick in (held, lost):
             made.observe(Feedback(pick.id, POOL, False), 2.0)
     made.pass_time(100 * UNREPORTED_EXPIRY_SECONDS, {held.id})
@@ -164,8 +164,8 @@ def test_an_answer_that_comes_in_one_piece_tells_no_speed() -> None:
         for number in range(50):
             pick = ask(made, f"{number:04}" * 100 * (number + 1), 10.0 * number)
             made.settle(pick.id, Outcome.ENDED, 10.0 * number + 5)
-            told = final(pick, ttft_seconds=4.0, duration_seconds=4.0005, completion_tokens=completion)
-            made.observe(told, 10.0 * number + 5)
+            shown = final(pick, ttft_seconds=4.0, duration_seconds=4.0005, completion_tokens=completion)
+            made.observe(shown, 10.0 * number + 5)
     after = endpoints(made)[IDS[0]]
     for figure in ("prefill_tokens_per_second", "decode_seconds_per_token", "speed_samples"):
         assert after[figure] == before[figure]
@@ -187,9 +187,9 @@ def test_prefill_speed_is_measured_from_first_tokens(miscounted_at: int | None) 
         pick = ask(made, f"{number:04}" * tokens, 10.0 * number)
         made.settle(pick.id, Outcome.ENDED, 10.0 * number + 5)
         counted = 999_999_999 if number == miscounted_at else tokens
-        told = final(pick, ttft_seconds=0.03 + tokens / 4000, duration_seconds=5.0, prompt_tokens=counted,
+        shown = final(pick, ttft_seconds=0.03 + tokens / 4000, duration_seconds=5.0, prompt_tokens=counted,
                      completion_tokens=101, cached_tokens=0)  # fmt: skip
-        made.observe(told, 10.0 * number + 5)
+        made.observe(shown, 10.0 * number + 5)
     (endpoint,) = endpoints(made).values()
     assert endpoint["prefill_tokens_per_second"] == pytest.approx(4000, rel=0.2)
 
@@ -300,27 +300,27 @@ def test_a_reload_changes_the_next_pick_and_keeps_the_state() -> None:
 
 def test_expected_answers_are_counted_in_flight_but_not_as_prompts_to_compute() -> None:
     load = "{type: inflight-load-producer, parameters: {addEstimatedOutputTokens: true}}"
-    told = []
+    shown = []
     for plugins in ("{type: inflight-load-producer}", load):
         made = picker(endpoints=1)
         text = f"apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{plugins}]\n"
         made.reconfigure(parse_config(text, "x"), 0.9)
         pick = ask(made, "x" * 65_536)
-        told.append(endpoints(made)[IDS[0]])
+        shown.append(endpoints(made)[IDS[0]])
         made.settle(pick.id, Outcome.ENDED, 1.1)
         assert endpoints(made)[IDS[0]]["in_flight_tokens"] == 0
-    assert [each["in_flight_tokens"] for each in told] == [16_384, 16_384 + 24_576]
-    assert told[0]["backlog_seconds"] == told[1]["backlog_seconds"]
+    assert [each["in_flight_tokens"] for each in shown] == [16_384, 16_384 + 24_576]
+    assert shown[0]["backlog_seconds"] == shown[1]["backlog_seconds"]
 
 
 class Usage(NullObserver):
     """Remembers whose requests were reported."""
 
     def __init__(self) -> None:
-        self.asked_by: list[tuple[str, str]] = []
+        self.counted_by: list[tuple[str, str]] = []
 
     def reported(self, feedback: Feedback, placement: Placement) -> None:
-        self.asked_by.append((placement.objective, placement.fairness_id))
+        self.counted_by.append((placement.objective, placement.fairness_id))
 
 
 @pytest.mark.parametrize(
@@ -339,4 +339,4 @@ def test_usage_is_told_with_the_objective_that_the_request_named(headers: dict[s
     pick = made.submit(Request(POOL, "POST", "/v1/completions", headers, b'{"model": "m", "prompt": "x"}'), NOBODY, 1.0)
     assert isinstance(pick, Pick)
     made.observe(final(pick), 2.0)
-    assert usage.asked_by == [(objective, "default-flow")]
+    assert usage.counted_by == [(objective, "default-flow")]

@@ -90,9 +90,9 @@ def test_ten_idle_seconds_do_not_make_a_sheddable_request_shed() -> None:
     while now < 10.0:  # the scraper's rhythm while nothing happens
         picker.scraped(pool, id_, EngineMetrics(waiting=0, running=0, kv_usage=0.0), now)
         now += picker.scrape_interval(pool, id_, now)
-    asked = Request(pool, "POST", "/v1/completions", {protocol.OBJECTIVE: "batch"}, b'{"model":"m","prompt":"p"}')
+    request = Request(pool, "POST", "/v1/completions", {protocol.OBJECTIVE: "batch"}, b'{"model":"m","prompt":"p"}')
     last = now - picker.scrape_interval(pool, id_, now)
-    assert isinstance(picker.submit(asked, NOBODY, last + 0.99), Pick)
+    assert isinstance(picker.submit(request, NOBODY, last + 0.99), Pick)
 
 
 def test_as_a_filter_it_keeps_endpoints_with_room_or_all() -> None:

@@ -54,7 +54,9 @@ def test_the_body_based_router_has_the_references_ports() -> None:
         (["--no-such-flag"], "--no-such-flag"),
     ],
 )
-def test_what_cannot_be_is_said(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_impossible_combination_is_refused_with_its_reason(
+    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         arguments(argv)
     assert ended.value.code == 2

@@ -102,7 +102,7 @@ def test_context_tokens_and_attention_pairs_cost_time():
     assert times(sim.step(FOREVER), "a") == pytest.approx([0.010, 0.010 + 0.05])
 
 
-def test_deadlines_are_absolute_however_late_the_engine_is_asked():
+def test_deadlines_are_absolute_however_late_the_engine_runs():
     sim = engine()
     sim.submit(request("a", output=50), 0.0)
 

@@ -16,12 +16,12 @@ TOKENIZER = BuiltinTokenizer()
 STOCK = corpus.build(Random(1), TOKENIZER)
 
 
-def say(seed: int = 0, **sampling: Any) -> answers.Answer:
+def drawn(seed: int = 0, **sampling: Any) -> answers.Answer:
     return answers.random_answer(Sampling(**{"max_tokens": 1000, **sampling}), Random(seed), STOCK, TOKENIZER)
 
 
 def test_natural_answers_end_with_a_sentence_and_vary_in_length() -> None:
-    many = [say(seed) for seed in range(200)]
+    many = [drawn(seed) for seed in range(200)]
     lengths = sorted(len(answer.tokens) for answer in many)
 
     assert all(answer.finish_reason == "stop" and answer.text.endswith(".") for answer in many)
@@ -30,23 +30,23 @@ def test_natural_answers_end_with_a_sentence_and_vary_in_length() -> None:
 
 
 def test_an_answer_cut_by_max_tokens_ends_with_length() -> None:
-    answer = say(max_tokens=5)
+    answer = drawn(max_tokens=5)
 
     assert (len(answer.tokens), answer.finish_reason) == (5, "length")
 
 
 def test_ignore_eos_gives_exactly_max_tokens() -> None:
-    assert all(len(say(seed, max_tokens=333, ignore_eos=True).tokens) == 333 for seed in range(20))
+    assert all(len(drawn(seed, max_tokens=333, ignore_eos=True).tokens) == 333 for seed in range(20))
 
 
 def test_min_tokens_is_kept() -> None:
-    assert all(len(say(seed, min_tokens=400).tokens) >= 400 for seed in range(20))
+    assert all(len(drawn(seed, min_tokens=400).tokens) >= 400 for seed in range(20))
 
 
 def test_a_stop_string_ends_the_answer_before_it_and_its_tokens_count() -> None:
-    whole = say(3)
+    whole = drawn(3)
     stop = whole.text[20:26]
-    answer, included = say(3, stop=(stop,)), say(3, stop=(stop,), include_stop=True)
+    answer, included = drawn(3, stop=(stop,)), drawn(3, stop=(stop,), include_stop=True)
 
     place = whole.text.index(stop)
     assert answer.text == whole.text[:place]
@@ -56,9 +56,9 @@ def test_a_stop_string_ends_the_answer_before_it_and_its_tokens_count() -> None:
 
 
 def test_a_stop_token_ends_the_answer_and_is_not_shown() -> None:
-    whole = say(3)
+    whole = drawn(3)
     token = whole.tokens[7]
-    answer = say(3, stop_token_ids=frozenset((token,)))
+    answer = drawn(3, stop_token_ids=frozenset((token,)))
 
     end = list(whole.tokens).index(token)
     assert answer.text == "".join(whole.pieces[:end])
@@ -66,9 +66,9 @@ def test_a_stop_token_ends_the_answer_and_is_not_shown() -> None:
 
 
 def test_stop_conditions_before_min_tokens_do_not_count() -> None:
-    whole = say(3)
+    whole = drawn(3)
     token = whole.tokens[2]
-    answer = say(3, stop_token_ids=frozenset((token,)), min_tokens=30)
+    answer = drawn(3, stop_token_ids=frozenset((token,)), min_tokens=30)
 
     assert len(answer.tokens) > 30
 
@@ -146,4 +146,4 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_equal_seeds_say_the_same(seed: int) -> None:
-    assert say(seed).text == say(seed).text
+    assert drawn(seed).text == drawn(seed).text

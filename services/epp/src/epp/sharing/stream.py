@@ -85,17 +85,17 @@ class SharedStream:
             redis = connect(self._url)
             try:
                 await redis.ping()
-                self._say(what, is_connected=True)
+                self._log_change(what, is_connected=True)
                 pause = PAUSE_SECONDS[0]
                 await work(redis)
             except FAILURES as error:
-                self._say(what, is_connected=False, reason=str(error))
+                self._log_change(what, is_connected=False, reason=str(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, PAUSE_SECONDS[1])
             finally:
                 await redis.aclose()
 
-    def _say(self, what: str, *, is_connected: bool, reason: str = "") -> None:
+    def _log_change(self, what: str, *, is_connected: bool, reason: str = "") -> None:
         if self._is_connected[what] != is_connected:
             if is_connected:
                 log.info("sharing again", direction=what)

@@ -123,7 +123,7 @@ def test_no_client_says_to_whom_a_model_server_turns(name: str) -> None:
     assert reply.mutation.remove_headers == (name,)
 
 
-def test_where_a_prompt_is_computed_is_said_over_what_the_client_said() -> None:
+def test_the_prefill_endpoint_replaces_what_the_client_sent() -> None:
     _, _, (reply,) = submitted(PICK, headers={**HEADERS, "x-prefiller-host-port": "evil:1"})
     assert reply.mutation.remove_headers == ()
     assert dict(reply.mutation.set_headers)["x-prefiller-host-port"] == "p:1"

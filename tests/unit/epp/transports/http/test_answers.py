@@ -40,7 +40,7 @@ def test_headers_for_the_model_server_and_explanations_travel_along() -> None:
     assert {"x-prefiller-host-port: 10.0.0.3:8000", "x-pointsman-margin: 0.5", "connection: close"} <= set(written)
 
 
-def test_the_body_based_routers_work_is_done_only_when_asked() -> None:
+def test_the_body_based_routers_work_is_done_only_on_request() -> None:
     chosen = pick(model="adapter")
     plain = lines(http_answers.picked(chosen, is_last=False, base_models=None))
     assert not any("model-name" in line for line in plain)
@@ -55,7 +55,7 @@ def test_an_unknown_model_has_no_base() -> None:
 
 
 @pytest.mark.parametrize("model", ["open ", " open", "  "])
-def test_a_model_that_a_header_would_tell_otherwise_is_not_told(model: str) -> None:
+def test_a_model_that_no_header_can_carry_is_left_out(model: str) -> None:
     """Envoy trims what it reads, and would choose the route anew by another model's name."""
     chosen = pick(model=model)
 

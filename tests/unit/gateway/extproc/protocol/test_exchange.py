@@ -180,7 +180,7 @@ def test_an_immediate_reply_closes_the_exchange() -> None:
     assert exchange.is_closed
 
 
-def test_the_answer_passes_unchanged_and_its_headers_take_what_the_decision_said() -> None:
+def test_the_answer_passes_unchanged_and_its_headers_carry_the_decision() -> None:
     exchange, _ = start(BodyMode.BUFFERED)
     exchange.receive(body(b"{}"))
     change = Mutation((("x-pointsman-explain", "yes"),))
