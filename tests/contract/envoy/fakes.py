@@ -43,11 +43,15 @@ BODY_LIMIT = 128 * 1024 * 1024
 
 @dataclass
 class ModelServer:
-    """Answers with what it saw. `status` other than 200 is what it answers instead."""
+    """Answers with what it saw. `status` other than 200 is what it answers instead, with `headers`. `fault` is what it
+    does once it has the request: `reset` breaks the connection, `silent` never answers, `cut` breaks off in a stream.
+    """
 
     name: str
     port: int = 0
     status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fault: str = ""
     content_type: str = "application/json"
     padding: int = 0  # extra bytes in a JSON answer
     gap: float = 0.1  # seconds between the events of a stream
@@ -72,8 +76,13 @@ class ModelServer:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.requests.append(request)
+        if self.fault == "silent":
+            await asyncio.sleep(60)
+        if self.fault == "reset":
+            _break_off(request)
+            return web.Response()
         if self.status != 200:
-            return web.json_response({"server": self.name}, status=self.status)
+            return web.json_response({"server": self.name}, status=self.status, headers=self.headers)
         document = self._document(request, body)
         if b'"stream": true' in body:
             return await self._stream(request, document)
@@ -84,6 +93,10 @@ class ModelServer:
         await response.prepare(request)
         for index in range(10):
             await response.write(b"data: " + json.dumps({"server": self.name, "index": index}).encode() + b"\n\n")
+            if self.fault == "cut":
+                await asyncio.sleep(self.gap)
+                _break_off(request)
+                return response
             await asyncio.sleep(self.gap)
         await response.write(b"data: " + json.dumps(document).encode() + b"\n\ndata: [DONE]\n\n")
         return response
@@ -100,6 +113,11 @@ class ModelServer:
             yield self
         finally:
             await runner.cleanup()
+
+
+def _break_off(request: web.Request) -> None:
+    assert request.transport is not None
+    request.transport.close()
 
 
 @dataclass

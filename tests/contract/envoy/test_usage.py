@@ -385,3 +385,27 @@ async def test_a_hundred_megabytes_of_events_pass_untouched_and_are_read(line: L
 
     assert (status, received == stream) == (200, True)
     assert await line.usage() == READ
+
+
+CHUNK = b'data: {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "[DONE]"}}]}\n\n'
+DELTA = b'event: content_block_delta\ndata: {"type": "content_block_delta", "delta": {"text": "a"}}\n\n'
+TEXT = b'event: response.output_text.delta\ndata: {"type": "response.output_text.delta", "delta": "a"}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("event", "ending"),
+    [
+        (CHUNK, b"data: [DONE]\n\n"),
+        (DELTA, b'event: message_stop\ndata: {"type": "message_stop"}\n\n'),
+        (DELTA, b'event: error\ndata: {"type": "error", "error": {}}\n\n'),
+        (TEXT, b'event: response.completed\ndata: {"type":"response.completed"}\n\n'),
+        (TEXT, b'event: response.incomplete\ndata: {"type":"response.incomplete"}\n\n'),
+        (b'data: {"other": "api"}\n\n', b""),
+    ],
+)
+async def test_a_stream_that_ends_without_its_last_event_is_marked(line: Line, event: bytes, ending: bytes) -> None:
+    for last, expected in ((b"", {"lacks_end": 1} if ending else {}), (ending, {})):
+        line.server.answer_in_turn([event * 3, event, last])
+
+        assert (await line.ask())[0] == 200
+        assert await line.usage() == expected

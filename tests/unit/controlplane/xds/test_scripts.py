@@ -19,6 +19,10 @@ def test_the_model_is_lifted_into_the_header_that_routes_match() -> None:
     }
 
 
+def test_a_missing_end_is_written_where_the_picker_reads_it() -> None:
+    assert f'metadata:set(NAMESPACE, "{protocol.LACKS_END}", 1)' in script("stream_usage")
+
+
 def test_usage_is_written_where_the_picker_reads_it() -> None:
     written = re.search(r"^local NAMES = \{\n(.*?)^\}", script("stream_usage"), re.MULTILINE | re.DOTALL)
     assert written is not None

@@ -1,5 +1,8 @@
 """Metric names of the reference, and labels that clients cannot multiply."""
 
+import pytest
+from prometheus_client import generate_latest
+
 from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement, Share
 from epp.domain import Endpoint, EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
@@ -20,7 +23,7 @@ def placement(objective: str = "") -> Placement:
 
 
 def text(metrics: Metrics) -> str:
-    return metrics.registry.render()
+    return generate_latest(metrics.registry).decode()
 
 
 def test_a_decision_counts_under_the_references_names() -> None:
@@ -55,6 +58,21 @@ def test_a_report_fills_the_histograms_that_it_has_figures_for() -> None:
     assert f"inference_objective_prompt_cached_tokens_count{labels}" not in shown
     who = 'fairness_id="me",kind="completion",model_name="qwen",objective="food-review"'
     assert f"pointsman_epp_tokens_total{{{who}}} 10.0" in shown
+
+
+@pytest.mark.parametrize("flag", ["upstream_connection_termination", "upstream_remote_reset", "lacks_end"])
+def test_an_answer_that_breaks_off_is_counted_apart(flag: str) -> None:
+    metrics = Metrics()
+    cut = Feedback(PickId("r-1"), POOL, is_final=True, status=200, flags=(flag,), response_bytes=900)
+    left = Feedback(PickId("r-2"), POOL, is_final=True, status=200, flags=("downstream_connection_termination",))
+    for feedback in (cut, left):
+        metrics.reported(feedback, placement())
+
+    (series,) = (
+        line for line in text(metrics).splitlines() if line.startswith("inference_objective_request_error_total{")
+    )
+    assert 'error_code="IncompleteAnswer"' in series
+    assert series.endswith(" 1.0")
 
 
 def test_objectives_that_clients_invent_share_one_series() -> None:

@@ -15,15 +15,19 @@ POOL = PoolId("default/pool")
 BODY = orjson.dumps({"model": "m", "prompt": "hello"})
 
 
-def targets(fallbacks: int, endpoints: int = 4) -> tuple[str, ...]:
+def picked(fallbacks: int, endpoints: int = 4, *, path: str = "/v1/completions", body: bytes = BODY) -> Pick:
     found = tuple(
         Endpoint(EndpointId(f"10.0.0.{n}:8000"), f"10.0.0.{n}", 8000, f"pod-{n}") for n in range(1, endpoints + 1)
     )
     picker = Picker(default_config(), random=Random(1), replica="r", observer=NullObserver())
     picker.replace_pools({POOL: PoolSpec(POOL, found)}, 0.0)
-    verdict = picker.submit(Request(POOL, "POST", "/v1/completions", {}, BODY, fallbacks=fallbacks), NOBODY, 0.0)
+    verdict = picker.submit(Request(POOL, "POST", path, {}, body, fallbacks=fallbacks), NOBODY, 0.0)
     assert isinstance(verdict, Pick)
-    return verdict.targets
+    return verdict
+
+
+def targets(fallbacks: int) -> tuple[str, ...]:
+    return picked(fallbacks).targets
 
 
 @pytest.mark.parametrize(("fallbacks", "length"), [(0, 1), (1, 2), (2, 3), (8, 4)])
@@ -35,3 +39,14 @@ def test_no_endpoint_is_named_twice() -> None:
     listed = targets(3)
 
     assert len(set(listed)) == len(listed)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"), [("previous_response_id", "resp_1"), ("conversation", "conv_1"), ("conversation", {"id": "c"})]
+)
+def test_a_request_that_builds_on_what_a_server_has_stored_is_sent_once(member: str, value: object) -> None:
+    stored = orjson.dumps({"model": "m", "input": "hello", member: value})
+    fresh = orjson.dumps({"model": "m", "input": "hello", member: None})
+
+    assert picked(2, path="/v1/responses", body=stored).headers == (("x-gateway-retries", "0"),)
+    assert picked(2, path="/v1/responses", body=fresh).headers == ()

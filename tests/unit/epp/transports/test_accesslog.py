@@ -32,6 +32,12 @@ def test_a_final_entry_says_where_it_was_served_how_it_went_and_how_long_it_took
     )  # fmt: skip
 
 
+def test_a_stream_without_its_end_is_marked() -> None:
+    found = read(entry(metadata={"envoy.lb": PICK, "llm": {"lacks_end": 1.0, "prompt_tokens": 7.0}}))
+    assert found is not None
+    assert (found.flags, found.prompt_tokens) == (("lacks_end",), 7)
+
+
 def test_the_pick_of_the_http_door_is_found_in_its_own_namespace() -> None:
     found = read(entry(metadata={"envoy.filters.http.ext_authz": PICK}))
     assert found is not None

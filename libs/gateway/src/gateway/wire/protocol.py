@@ -47,6 +47,9 @@ POOL_METADATA: Final = "x-gateway-inference-pool"
 # longer than the picker plugin's own only on request: a gateway that takes a single endpoint would choke on a list.
 FALLBACKS_METADATA: Final = "x-gateway-fallback-endpoints"
 
+# How often the proxy may move on to another endpoint, in the picker's answer. Absent: as the route's policy says.
+RETRIES: Final = "x-gateway-retries"
+
 # How many seconds the proxy lets a picker extend its message timeout once (`max_message_timeout`), in the initial
 # metadata. A picker asks for more time only where the route announces this: other proxies may not know such a reply.
 LONGEST_WAIT_METADATA: Final = "x-gateway-longest-wait"
@@ -78,6 +81,7 @@ PROMPT_TOKENS: Final = "prompt_tokens"
 COMPLETION_TOKENS: Final = "completion_tokens"
 TOTAL_TOKENS: Final = "total_tokens"
 CACHED_TOKENS: Final = "cached_tokens"
+LACKS_END: Final = "lacks_end"  # 1 for a stream that ended without its last event
 # A custom tag: milliseconds from the request's first byte to the first byte of the answer's body, "-" without one.
 TTFT_TAG: Final = "ttft"
 

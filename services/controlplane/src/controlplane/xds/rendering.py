@@ -7,7 +7,7 @@ from controlplane.memo import Memo
 from controlplane.options import Options, PickerTransport
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Plan, Port
-from controlplane.xds.resources import clusters, names, picker_clusters, secrets
+from controlplane.xds.resources import clusters, names, picker_clusters, retries, secrets
 from controlplane.xds.resources.listeners import listener
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.routes import route_configuration
@@ -26,7 +26,8 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
     made = _Resources(memo or Memo())
     pickers = plan.pickers
     served = list(_clusters(plan, pickers.values(), options, made))
-    scopes = [(port, _scope(port, pickers, options)) for port in plan.ports]
+    further = {item.pool.meta.id: min(max(len(item.endpoints) - 1, 0), retries.MOST_RETRIES) for item in plan.pools}
+    scopes = [(port, _scope(port, pickers, further, options)) for port in plan.ports]
     distinct = _distinct(pickers.values())
     found = [cluster for cluster, _ in served]
     if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
@@ -69,10 +70,12 @@ def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options, made: _Re
         yield made.of(name, picker_clusters.picker_http_cluster, picker, options), picker.http_endpoints
 
 
-def _scope(port: Port, pickers: Mapping[ObjectName, Picker], options: Options) -> Scope:
+def _scope(
+    port: Port, pickers: Mapping[ObjectName, Picker], further: Mapping[ObjectName, int], options: Options
+) -> Scope:
     transports = sorted({picker.transport for picker in pickers.values()})
     name = names.routes(port.number, (port.lifting.lift, *transports))
-    return Scope(name, pickers, port.lifting, options)
+    return Scope(name, pickers, port.lifting, options, further)
 
 
 def _distinct(pickers: Iterable[Picker]) -> list[Picker]:

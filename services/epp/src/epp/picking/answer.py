@@ -1,6 +1,6 @@
 """What a transport gets for a placement: endpoints in order, headers, and the body if the model was rewritten. Pure."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from epp.config import SchedulerConfig
 from epp.datalayer.placement import Placement
@@ -15,6 +15,9 @@ from epp.scheduling.sessions import token_of
 from gateway.wire import protocol
 
 Headers = tuple[tuple[str, str], ...]
+
+# No other server has what such a request builds on, or it would be stored twice.
+NO_RETRIES: Final[Headers] = ((protocol.RETRIES, "0"),)
 
 
 class Placed(NamedTuple):
@@ -42,6 +45,8 @@ def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
     """The verdict."""
     prepared, placement = placed.prepared, placed.placement
     headers, explain = _request_headers(placed.decision), _response_headers(placed, config, explains=explains)
+    if prepared.parsed.continues_stored:
+        headers += NO_RETRIES
     return Pick(
         placement.id, placement.pool, placement.targets, headers, _rewritten(prepared), explain, prepared.parsed.model
     )

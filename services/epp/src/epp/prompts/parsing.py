@@ -86,6 +86,7 @@ def _read(request: Request, api: Api, volatile_lines: Sequence[str]) -> Inferenc
     return InferenceRequest(  # by position, which takes half the time
         model, model or "", api, writer.canonical(), salt or "", body.get("stream") is True, writer.has_media,
         _max_tokens(body), 0, request.headers, writer.media_tokens, session_of(request.headers, body), writer.opening,
+        body.get("previous_response_id") is not None or body.get("conversation") is not None,
     )  # fmt: skip
 
 

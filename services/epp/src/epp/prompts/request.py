@@ -28,6 +28,7 @@ class InferenceRequest(NamedTuple):
     media_tokens: int = 0  # of `prompt_tokens`: what the encoder of pictures and sound has to do
     named_session: Session | None = None
     opening: int = 0  # bytes of `canonical` up to the end of the first user turn
+    continues_stored: bool = False  # builds on a response or a conversation that one server has stored
 
     def routed(self, priority: int, target_model: str) -> "InferenceRequest":
         """The same with what the pool's objects say about it."""

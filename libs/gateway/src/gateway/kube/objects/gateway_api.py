@@ -199,12 +199,22 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """When an attempt is followed by another one. Empty or None: not written. `backoff` in seconds."""
+
+    codes: tuple[int, ...] = ()
+    attempts: int | None = None
+    backoff: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RouteRule:
     name: str
     matches: tuple[RouteMatch, ...]
     filters: tuple[RouteFilter, ...]
     backends: tuple[BackendRef, ...]
     timeouts: Timeouts
+    retry: Retry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from gateway.kube.objects import (
     UnservedFilter,
 )
 from gateway.kube.reading.parts import MAX_PORT, MAX_WEIGHT, spec_of
-from gateway.kube.reading.routes import parent_ref, timeouts_of, value_matches
+from gateway.kube.reading.retries import timeouts_of
+from gateway.kube.reading.routes import parent_ref, value_matches
 from gateway.schema.fields import Fields
 
 AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"

@@ -27,6 +27,7 @@ from gateway.kube.objects import (
     ValueMatch,
 )
 from gateway.kube.reading.parts import MAX_PORT, MAX_WEIGHT, spec_of
+from gateway.kube.reading.retries import retry_of, timeouts_of
 from gateway.schema import spelling
 from gateway.schema.fields import Fields
 from gateway.schema.wording import what
@@ -79,15 +80,15 @@ def parent_ref(meta: Meta, item: Fields) -> ParentRef:
 
 
 def _rule(meta: Meta, item: Fields) -> RouteRule:
-    for key in ("sessionPersistence", "retry"):
-        item.ignored(key, "without effect here: the picker chooses the endpoint, and retries walk its list")
-    timeouts = item.child("timeouts")
+    item.ignored("sessionPersistence", "without effect here: the picker chooses the endpoint")
+    timeouts, retry = item.child("timeouts"), item.child("retry")
     rule = RouteRule(
         name=item.text("name", longest=253),
         matches=tuple(_match(match) for match in item.children("matches", 64)) or (RouteMatch(),),
         filters=_filters(meta, item),
         backends=tuple(_backend(meta, ref, with_filters=True) for ref in item.children("backendRefs", 16)),
         timeouts=timeouts_of(timeouts) if timeouts else Timeouts(),
+        retry=retry_of(retry) if retry else None,
     )
     kinds = {type(found) for found in rule.filters}
     if Redirect in kinds and rule.backends:
@@ -107,14 +108,6 @@ def _check_prefix_modifiers(item: Fields, rule: RouteRule) -> None:
     )
     if replaces and any(match.path.type is not PathType.PREFIX for match in rule.matches):
         item.problem("filters", "ReplacePrefixMatch needs every match of the rule to be a PathPrefix")
-
-
-def timeouts_of(item: Fields) -> Timeouts:
-    timeouts = Timeouts(item.duration("request"), item.duration("backendRequest"))
-    item.done()
-    if timeouts.request and timeouts.backend_request and timeouts.backend_request > timeouts.request:
-        item.problem("backendRequest", "backendRequest timeout cannot be longer than request timeout")
-    return timeouts
 
 
 def _match(item: Fields) -> RouteMatch:

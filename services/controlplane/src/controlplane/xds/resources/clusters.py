@@ -7,11 +7,11 @@ from typing import Final
 from controlplane.options import Options
 from controlplane.plan.pools import PlannedPool
 from controlplane.plan.services import PlannedService
-from controlplane.xds.resources import names
+from controlplane.xds.resources import names, retries
 from controlplane.xds.resources.balancing import LEAST_REQUEST, NEVER, override_host
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.sources import config_source
-from controlplane.xds.resources.upstream import NO_PANIC, RAISED_LIMIT, grpc, http1, http2
+from controlplane.xds.resources.upstream import NO_PANIC, RAISED_LIMIT, grpc, http1, http2, with_filters
 from gateway.kube.objects import FailureMode
 
 CONNECT_TIMEOUT: Final = "1s"
@@ -67,7 +67,7 @@ def pool_cluster(planned: PlannedPool, options: Options) -> Tree:
         connect_timeout=CONNECT_TIMEOUT,
         metadata={"filter_metadata": {names.CLUSTER_METADATA: metadata}},
         load_balancing_policy={"policies": [policy]},
-        typed_extension_protocol_options=http2() if pool.h2c else http1(),
+        typed_extension_protocol_options=with_filters(http2() if pool.h2c else http1(), retries.upstream_filters()),
         **_SERVING,
     )
 

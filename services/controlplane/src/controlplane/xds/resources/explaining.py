@@ -80,7 +80,7 @@ def _models(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
     if picker.transport is PickerTransport.HTTP:
         return _models_over_http(wanted, picker, pools, scope)
     route = absent(names.MODELS, wanted, "SERVICE_UNAVAILABLE")
-    return {**route, "typed_per_filter_config": pool_filters(picker, pools, scope)}
+    return {**route, "typed_per_filter_config": pool_filters(picker, pools, 0, scope)}
 
 
 def _models_over_http(wanted: Tree, picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:

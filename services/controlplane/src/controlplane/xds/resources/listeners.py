@@ -76,6 +76,9 @@ def _client_facing(options: Options) -> Tree:
         "stream_idle_timeout": seconds(options.stream_idle_timeout),
         "request_headers_timeout": "10s",
         "drain_timeout": "30s",
+        # An answer that breaks off ends so long after its last byte. It is also the time that a client has to read an
+        # early answer while it sends a body, before the reset that follows.
+        "delayed_close_timeout": "0.1s",
         "always_set_request_id_in_response": True,
         "preserve_external_request_id": True,  # a client's own id is what it asks about later; nothing is keyed by it
         "common_http_protocol_options": {"idle_timeout": "3600s"},

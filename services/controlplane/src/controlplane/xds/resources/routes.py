@@ -3,7 +3,7 @@
 from controlplane.plan import hosts
 from controlplane.plan.entries import VirtualHost
 from controlplane.plan.planning import Port
-from controlplane.xds.resources import explaining, names, picker_filters, rules
+from controlplane.xds.resources import explaining, names, picker_filters, retries, rules
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.scope import Scope
 
@@ -17,6 +17,7 @@ def route_configuration(port: Port, scope: Scope) -> Tree:
         name=scope.name,
         ignore_port_in_host_matching=True,
         validate_clusters=False,
+        **retries.on_configuration(),
         virtual_hosts=[_virtual_host(host, scope) for host in served.values()],
     )
 
@@ -29,6 +30,7 @@ def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
         "name": hosts.domain(host.hostname),
         "domains": [hosts.domain(host.hostname)],
         "request_body_buffer_limit": scope.options.body_limit,
+        **retries.on_host(),
         **({"typed_per_filter_config": filters} if filters else {}),
         "routes": [
             *(explaining.verdicts() if filters else []),

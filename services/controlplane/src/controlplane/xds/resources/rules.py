@@ -1,32 +1,15 @@
 """One entry of a plan as one route of Envoy: its match, its backends by weight, and their pickers. Pure."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from controlplane.plan.entries import Backend, Entry
 from controlplane.plan.pickers import Picker
-from controlplane.xds.resources import cors, modifiers, names, picker_filters, usage
+from controlplane.xds.resources import cors, modifiers, names, picker_filters, retries, usage
 from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.matches import match
-from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.scope import Scope
 from gateway.kube.objects import InferencePool, Mirror, ObjectName, Redirect, RouteMatch
-
-# Each attempt takes the next entry of the picker's list, and none goes to a host that has already failed. A model
-# server that is starting or full answers 503. An attempt that may have begun to generate is not repeated.
-RETRIES: Final = 2  # a second and a third endpoint; the picker is asked for as many
-RETRY_POLICY: Final[Tree] = {
-    "retry_on": "connect-failure,refused-stream,reset-before-request,retriable-status-codes",
-    "retriable_status_codes": [503],
-    "num_retries": RETRIES,
-    "host_selection_retry_max_attempts": 4,
-    "retry_host_predicate": [
-        {
-            "name": "envoy.retry_host_predicates.previous_hosts",
-            "typed_config": typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
-        }
-    ],
-}
 
 
 def routes(entry: Entry, scope: Scope) -> Iterator[Tree]:
@@ -51,15 +34,15 @@ def _route(entry: Entry, wanted: RouteMatch, scope: Scope) -> Tree:
     if not weighted or all(backend.is_refused for backend in weighted):
         return absent(names.INVALID_BACKEND, match(wanted), "INTERNAL_SERVER_ERROR")
     action = {
-        **_action(entry),
+        **_action(entry, scope),
         **modifiers.rewrite(entry.rule.filters, entry.match.path),
         "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
     }
     if len(weighted) == 1:
-        share = _share(weighted[0], scope)
+        share = _share(weighted[0], entry, scope)
         return {**modifiers.merged_headers(found, share), "route": {**action, "cluster": share.pop("name")}, **share}
     action["weighted_clusters"] = {
-        "clusters": [{**_share(backend, scope), "weight": backend.weight} for backend in weighted]
+        "clusters": [{**_share(backend, entry, scope), "weight": backend.weight} for backend in weighted]
     }
     return {**found, "route": action}
 
@@ -69,17 +52,16 @@ def _match(entry: Entry, wanted: RouteMatch) -> Tree:
     return closed(match(wanted), wanted.path) if leads_to_pool else match(wanted)
 
 
-def _share(backend: Backend, scope: Scope) -> Tree:
+def _share(backend: Backend, entry: Entry, scope: Scope) -> Tree:
     """A backend as an entry of weighted_clusters: its cluster, header changes and filter settings of its own."""
-    filters: Tree = {}
-    if isinstance(backend.target, InferencePool) and not backend.is_refused:
-        picker = scope.pickers.get(backend.target.meta.id)
-        filters = pool_filters(picker, (backend.target.meta.id,), scope) if picker else {}
-    return {
-        "name": cluster_name(backend),
-        **modifiers.headers(backend.filters),
-        **({"typed_per_filter_config": filters} if filters else {}),
-    }
+    share: Tree = {"name": cluster_name(backend), **modifiers.headers(backend.filters)}
+    if not isinstance(backend.target, InferencePool) or backend.is_refused:
+        return share
+    picker = scope.pickers.get(backend.target.meta.id)
+    if picker is None:
+        return share
+    fallbacks = retries.wanted(entry.rule.retry)
+    return {**share, "typed_per_filter_config": pool_filters(picker, (backend.target.meta.id,), fallbacks, scope)}
 
 
 def cluster_name(backend: Backend) -> str:
@@ -91,19 +73,16 @@ def cluster_name(backend: Backend) -> str:
     return names.service_cluster(backend.target.id, backend.target.port)
 
 
-def pool_filters(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
+def pool_filters(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, scope: Scope) -> Tree:
     """Asks the picker, and lets Envoy read usage from answers."""
-    filters = picker_filters.on_route(picker, pools, RETRIES, scope.options)
+    filters = picker_filters.on_route(picker, pools, fallbacks, scope.options)
     if scope.options.usage_extraction:
         filters |= usage.on_route(scope.options)
     return filters
 
 
-def _action(entry: Entry) -> Tree:
-    timeouts = entry.rule.timeouts
-    action: Tree = {"timeout": seconds(timeouts.request or 0.0), "retry_policy": RETRY_POLICY}
-    if timeouts.backend_request:
-        action["retry_policy"] = {**RETRY_POLICY, "per_try_timeout": seconds(timeouts.backend_request)}
+def _action(entry: Entry, scope: Scope) -> Tree:
+    action: Tree = {"timeout": seconds(entry.rule.timeouts.request or 0.0), **retries.on_route(entry, scope)}
     mirrors = [found for found in entry.rule.filters if isinstance(found, Mirror) and found.backend.is_service]
     if mirrors:
         action["request_mirror_policies"] = [_mirror(found) for found in mirrors]

@@ -1,5 +1,6 @@
 """What clusters share: limits, health checks, protocol options. Pure."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from controlplane.xds.resources.balancing import LEAST_REQUEST
@@ -19,6 +20,7 @@ CHECKED: Final = {
     "unhealthy_threshold": 2,
     "healthy_threshold": 1,
 }
+_PROTOCOL_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 NO_PANIC: Final = {"healthy_panic_threshold": {"value": 0}}
 
 
@@ -48,7 +50,13 @@ def http2(**options: object) -> Tree:
     return protocol_options({"http2_protocol_options": options})
 
 
+def with_filters(options: Tree, filters: Sequence[Tree]) -> Tree:
+    """Protocol options with filters that every attempt of a request passes."""
+    found = options[_PROTOCOL_OPTIONS]
+    assert isinstance(found, dict)
+    return {_PROTOCOL_OPTIONS: {**found, "http_filters": list(filters)}}
+
+
 def protocol_options(explicit: Tree, **fields: object) -> Tree:
     """The protocol that Envoy speaks to a cluster."""
-    name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    return {name: typed(name, explicit_http_config=explicit, **fields)}
+    return {_PROTOCOL_OPTIONS: typed(_PROTOCOL_OPTIONS, explicit_http_config=explicit, **fields)}

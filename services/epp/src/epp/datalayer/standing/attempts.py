@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from epp.datalayer.report import BREAKS, UNREACHED, Report
 from epp.datalayer.standing.signals import Signal
 from epp.domain import EndpointId
+from gateway.wire.protocol import LACKS_END
 
 _NO_HTTP: Final = "upstream_protocol_error"
 _UNANSWERED: Final = "upstream_request_timeout"
@@ -50,7 +51,7 @@ def _last(report: Report, first_byte_limit: float) -> Signal | None:
     has_begun = report.has_begun
     if flags & UNREACHED:
         return Signal.UNREACHABLE
-    if flags & BREAKS:
+    if flags & BREAKS or LACKS_END in flags:
         return Signal.CUT if has_begun else Signal.BROKEN
     if _NO_HTTP in flags:
         return Signal.BROKEN

@@ -1,6 +1,6 @@
--- Token usage from the end of a stream of events. Chunks pass as they come; the last of them are remembered, and once the
--- stream has ended the last "usage" object among them is read. In a JSON string a quote is escaped, so no generated text
--- can pass for it. An error here ends the reading, never the answer.
+-- Token usage from the end of a stream of events, and whether that was its end. Chunks pass as they come; the last of
+-- them are remembered, and once the stream has ended the last "usage" object among them is read. In a JSON string a quote
+-- is escaped, so no generated text can pass for it. An error here ends the reading, never the answer.
 local REMEMBERED = 16384 -- bytes: a usage event has a few hundred, and little comes after it
 local NAMESPACE = "llm" -- as other filters write to
 -- Completions and chat have the first names, responses and messages the second.
@@ -9,6 +9,13 @@ local NAMES = {
   completion_tokens = { "completion_tokens", "output_tokens" },
   total_tokens = { "total_tokens" },
   cached_tokens = { "cached_tokens" },
+}
+-- What the events of an API look like, and what the last of a whole answer has.
+local ENDS = {
+  { '"object"%s*:%s*"[%a_.]*completion', { "\ndata:%s*%[DONE%]" } },
+  { '"type"%s*:%s*"content_block', { '"type"%s*:%s*"message_stop"', '"type"%s*:%s*"error"' } },
+  { '"type"%s*:%s*"response%.', { '"type"%s*:%s*"response%.completed"', '"type"%s*:%s*"response%.incomplete"',
+    '"type"%s*:%s*"response%.failed"', '"type"%s*:%s*"error"' } },
 }
 local DIGITS = 15 -- a longer number is no count, and not exact either
 
@@ -28,6 +35,20 @@ local function last_usage(text)
     at, from = start and stop or at, stop
   end
   return at and text:match("^%b{}", at)
+end
+
+local function lacks_end(text)
+  for _, api in ipairs(ENDS) do
+    if text:find(api[1]) then
+      for _, ending in ipairs(api[2]) do
+        if text:find(ending) then
+          return false
+        end
+      end
+      return true
+    end
+  end
+  return false -- of an API that is not known
 end
 
 local function last_bytes(handle)
@@ -50,11 +71,15 @@ function envoy_on_response(handle)
   if not content_type:lower():match("^%s*text/event%-stream") then
     return
   end
-  local usage = last_usage(last_bytes(handle))
+  local text = last_bytes(handle)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  if lacks_end(text) then
+    metadata:set(NAMESPACE, "lacks_end", 1)
+  end
+  local usage = last_usage(text)
   if not usage then
     return
   end
-  local metadata = handle:streamInfo():dynamicMetadata()
   for key, names in pairs(NAMES) do
     local found = count(usage, names)
     if found then

@@ -1,0 +1,144 @@
+"""When a request moves on to another endpoint, as Envoy's retry policies. Pure; docs/retries.md is for people.
+
+Each attempt takes the next entry of the picker's list, and none goes to a host that has already failed. Nothing is
+repeated once a byte of an answer has gone to the client: Envoy sends headers on as they come. The picker may lower the
+number for one request (`x-gateway-retries`), and does so for one that builds on what a single server has stored.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from controlplane.plan.entries import Entry
+from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.scope import Scope
+from gateway.kube.objects import FailureMode, InferencePool, Retry
+from gateway.wire import protocol
+
+RETRIES: Final = 2  # a second and a third endpoint; the picker is asked for as many
+MOST_RETRIES: Final = 8  # as many further endpoints as the picker names at most
+# A full, restarting or closing model server answers these, and another one may do better.
+CODES: Final = (429, 502, 503, 504)
+# Another one may know better once. An error of the request itself would be the same everywhere.
+_ONCE: Final = 500
+_OUTCOME: Final = "x-pointsman-outcome"  # status and number of an attempt, between Envoy's filters alone
+_ATTEMPT: Final = "x-envoy-attempt-count"
+# Never reached a server, or was refused by it before it began.
+_UNSENT: Final = "reset-before-request,refused-stream"
+_NOT_STARTED: Final = f"connect-failure,{_UNSENT}"
+_UNANSWERED: Final = "connect-failure,refused-stream,reset"  # no headers of an answer, within the attempt's limit
+# One server keeps what these paths are about; another would say that it does not exist, or keep it twice.
+_STORED: Final = (
+    "conversations|files|uploads|batches|fine_tuning|vector_stores|assistants|threads|containers|responses/[^/?]+"
+)
+_STORED_PATHS: Final = rf"[!->@-~]*/v1/({_STORED})(/[!->@-~]*)?([?]\C*)?"
+
+
+def on_route(entry: Entry, scope: Scope) -> Tree:
+    """The retry policy of an entry, as a field of its route's action."""
+    targets = [backend.target for backend in entry.backends if backend.weight > 0]
+    pools = [target for target in targets if isinstance(target, InferencePool)]
+    if not pools or len(pools) < len(targets):
+        policy = _for_services(entry.rule.retry)
+    else:
+        policy = _for_pools(entry.rule.retry, pools, scope)
+    limit = entry.rule.timeouts.backend_request
+    if limit:
+        policy = {**policy, "per_try_timeout": seconds(limit)}
+    return {"retry_policy": policy}
+
+
+def wanted(retry: Retry | None) -> int:
+    """How many further endpoints a rule's requests may try."""
+    if retry is None or retry.attempts is None:
+        return RETRIES
+    return min(retry.attempts, MOST_RETRIES)
+
+
+def on_host() -> Tree:
+    """Fields of a virtual host: attempts are numbered, and the picker's own number of retries becomes Envoy's header,
+    which is above the policy."""
+    lowered = {
+        "header": {"key": "x-envoy-max-retries", "value": f"%REQ({protocol.RETRIES})%"},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        "keep_empty_value": False,
+    }
+    return {"include_request_attempt_count": True, "request_headers_to_add": [lowered]}
+
+
+def on_configuration() -> Tree:
+    """Fields of a route configuration, which come last: what policies and picker agree by goes no further."""
+    return {"request_headers_to_remove": [protocol.RETRIES], "response_headers_to_remove": [_OUTCOME]}
+
+
+def upstream_filters() -> Sequence[Tree]:
+    """HTTP filters of a pool's cluster: the answer of each attempt names its status and number, for `_ONCE`."""
+    outcome = {"key": _OUTCOME, "value": f"%RESP(:status)%:%REQ({_ATTEMPT})%"}
+    append = {"header": outcome, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    mutations = {"response_mutations": [{"append": append}]}
+    kind = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+    codec = typed("envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec")
+    return (
+        {"name": "envoy.filters.http.header_mutation", "typed_config": typed(kind, mutations=mutations)},
+        {"name": "envoy.filters.http.upstream_codec", "typed_config": codec},
+    )
+
+
+def _for_pools(retry: Retry | None, pools: Sequence[InferencePool], scope: Scope) -> Tree:
+    further = max(scope.further.get(pool.meta.id, 0) for pool in pools)
+    retries = min(wanted(retry), further)
+    if retries == 0:
+        return _once_more(retry)
+    codes = retry.codes if retry and retry.codes else CODES
+    policy = _walking(f"{_UNANSWERED},retriable-status-codes", codes, retries)
+    policy["retriable_request_headers"] = [_may_move(pools)]
+    if not (retry and retry.codes):
+        policy["retry_on"] = f"{policy['retry_on']},retriable-headers"
+        policy["retriable_headers"] = [{"name": _OUTCOME, "string_match": {"exact": f"{_ONCE}:1"}}]
+    return policy | _waits(retry)
+
+
+def _for_services(retry: Retry | None) -> Tree:
+    """What is behind a Service need not be a model server: a request that may have begun is repeated where the rule
+    says so, and only there."""
+    if retry is None:
+        return _walking(f"{_NOT_STARTED},retriable-status-codes", (503,), RETRIES)
+    if wanted(retry) == 0:
+        return _once_more(retry)
+    return _walking(f"{_UNANSWERED},retriable-status-codes", retry.codes or CODES, wanted(retry)) | _waits(retry)
+
+
+def _once_more(retry: Retry | None) -> Tree:
+    """For a pool of one endpoint: only what never reached it, over a connection that it had closed, is sent again."""
+    if retry is not None and retry.attempts == 0:
+        return {"num_retries": 0}
+    return {"retry_on": _UNSENT, "num_retries": 1}
+
+
+def _walking(retry_on: str, codes: Sequence[int], retries: int) -> Tree:
+    previous = typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
+    return {
+        "retry_on": retry_on,
+        "retriable_status_codes": list(codes),
+        "num_retries": retries,
+        "host_selection_retry_max_attempts": 4,
+        "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": previous}],
+    }
+
+
+def _may_move(pools: Sequence[InferencePool]) -> Tree:
+    """Which requests may move on at all. In a FailClose pool nobody but the picker names an endpoint: behind a list of
+    one stands no other, and what that one answered is the answer."""
+    if all(pool.picker is not None and pool.picker.failure_mode is FailureMode.CLOSE for pool in pools):
+        return {"name": protocol.DESTINATION_ENDPOINT, "string_match": {"contains": ","}}
+    return {"name": ":path", "string_match": {"safe_regex": {"regex": _STORED_PATHS}}, "invert_match": True}
+
+
+def _waits(retry: Retry | None) -> Tree:
+    """How long before the next attempt. A server's Retry-After counts where it is shorter than the rule's backoff."""
+    if retry is None or not retry.backoff:
+        return {}
+    reset = {"name": "retry-after", "format": "SECONDS"}
+    return {
+        "retry_back_off": {"base_interval": seconds(retry.backoff)},
+        "rate_limited_retry_back_off": {"reset_headers": [reset], "max_interval": seconds(retry.backoff)},
+    }
