@@ -57,6 +57,7 @@ class EngineMetrics:
     max_adapters: int = 0
     block_size: int | None = None  # tokens per KV block
     block_count: int | None = None
+    computed_tokens: float | None = None  # of all steps so far: it stands still where nothing is computed
     started_at: float | None = None  # the server's process_start_time_seconds: a change means a restart
 
 
@@ -76,6 +77,7 @@ class ScrapeFault(StrEnum):
     STATUS = "status"
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
+    NOT_READY = "not_ready"  # the server's own word, whatever its metrics say
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,3 +135,16 @@ def test_megabytes_under_an_engines_own_names_are_refused_at_once(text: bytes) -
     with pytest.raises(MalformedError):
         exposition.parse(text, VLLM)
     assert time.process_time() - begun < 0.2
+
+
+def test_the_tokens_of_all_steps_and_engines_add_up() -> None:
+    text = (
+        TEXT
+        + b"""\
+vllm:iteration_tokens_total_bucket{engine="0",le="1.0",model_name="m"} 3.0
+vllm:iteration_tokens_total_count{engine="0",model_name="m"} 7.0
+vllm:iteration_tokens_total_sum{engine="0",model_name="m"} 90.0
+vllm:iteration_tokens_total_sum{engine="1",model_name="m"} 10.0
+"""
+    )
+    assert exposition.parse(text, VLLM).computed_tokens == 100.0

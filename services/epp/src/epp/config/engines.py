@@ -56,6 +56,7 @@ class EngineMapping:
     block_count_label: str = "num_gpu_blocks"
     block_size: MetricSelector | None = None  # families whose values carry them
     block_count: MetricSelector | None = None
+    computed_tokens: MetricSelector | None = None  # a counter that moves with each step
 
 
 def _triton(kind: str, value: str) -> MetricSelector:
@@ -78,6 +79,7 @@ BUILT_IN: Mapping[str, EngineMapping] = MappingProxyType({
         kv_usage=MetricSelector("vllm:kv_cache_usage_perc"),
         lora=MetricSelector("vllm:lora_requests_info"),
         cache_info=MetricSelector("vllm:cache_config_info"),
+        computed_tokens=MetricSelector("vllm:iteration_tokens_total_sum"),
     ),
     "sglang": EngineMapping(
         waiting=MetricSelector("sglang:num_queue_reqs"),
@@ -137,6 +139,7 @@ class EngineConfig:
             block_count_label=self.cache_num_blocks_label_name,
             block_size=size,
             block_count=count,
+            computed_tokens=BUILT_IN.get(self.name, EngineMapping()).computed_tokens,
         )
 
     def _specs(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from epp.datalayer.member import Member
 from epp.datalayer.producer import Producers
 from epp.datalayer.report import Report
 from epp.datalayer.roster import Candidates, Roster, StandingObserver
+from epp.datalayer.standing.progress import ProgressWatch
 from epp.datalayer.standing.watch import RequestWatch
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolSpec, ScrapeFault, ServedModel
 
@@ -30,9 +31,8 @@ class PoolState:
     def __init__(self, spec: PoolSpec, producers: Producers, observer: StandingObserver) -> None:
         self.spec = spec
         self.roster = Roster(observer)
-        self.watch = RequestWatch(self.roster.observe)
-        for handlers in (self.roster.handles(), self.watch.handles()):
-            producers.add(handlers)
+        for watch in (self.roster, RequestWatch(self.roster.observe), ProgressWatch(self.roster.observe)):
+            producers.add(watch.handles())
         self.columns = producers.columns  # what producers offer, by name
         self.handle = producers.handle  # gives an event to the producers that handle it
         self._free_slots: list[int] = []

@@ -22,7 +22,11 @@ from epp.domain import Endpoint, EndpointId, ScrapeFault
 
 # Other faults leave open whether requests are served.
 _FAULTS: Final[Mapping[ScrapeFault, Signal]] = MappingProxyType(
-    {ScrapeFault.REFUSED: Signal.UNSCRAPABLE, ScrapeFault.TIMEOUT: Signal.MUTE}
+    {
+        ScrapeFault.REFUSED: Signal.UNSCRAPABLE,
+        ScrapeFault.TIMEOUT: Signal.MUTE,
+        ScrapeFault.NOT_READY: Signal.NOT_READY,
+    }
 )
 _UNSCRAPED: Final = "not scraped yet"
 _GOOD: Final = frozenset((Signal.ANSWERED, Signal.SCRAPED, Signal.COMPUTES, Signal.EMPTY))

@@ -51,6 +51,7 @@ def parse(text: bytes, mapping: EngineMapping) -> EngineMetrics:
         max_adapters=_count(adapters.get("max_lora", "")) or 0,
         block_size=_count(cache.get(mapping.block_size_label, "")) or _whole(_largest(text, mapping.block_size)),
         block_count=_count(cache.get(mapping.block_count_label, "")) or _whole(_largest(text, mapping.block_count)),
+        computed_tokens=_total(text, mapping.computed_tokens),
         started_at=_largest(text, STARTED),
     )
 
@@ -123,6 +124,11 @@ def _unescape(value: str) -> str:
 def _sum(text: bytes, series: MetricSelector | None) -> int | None:
     values = [value for _, value in samples(text, series) if value >= 0]
     return int(min(sum(values), _COUNT_LIMIT)) if values else None
+
+
+def _total(text: bytes, series: MetricSelector | None) -> float | None:
+    values = [value for _, value in samples(text, series)]
+    return sum(values) if values else None
 
 
 _COUNT_LIMIT = 1e9  # a queue longer than this is a broken gauge; it still means "long"

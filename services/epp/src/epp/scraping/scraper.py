@@ -1,4 +1,5 @@
-"""Keeps the picker's knowledge of each endpoint fresh: /metrics as often as the picker wants it, /v1/models every 2 s.
+"""Keeps the picker's knowledge of each endpoint fresh: /metrics as often as the picker wants it, /v1/models and
+/health every 2 s.
 
 A shell: sockets, timers and logs around `schedule`, which says what is due. A scrape runs in callbacks of timers and of
 its connection; only opening a connection takes a task. So a slow or dead endpoint delays nobody, and nothing wakes for
@@ -24,6 +25,8 @@ from gateway.service.clock import Clock
 log = logs.get(__name__)
 
 TIMEOUT_SECONDS = 1.0
+# What vLLM, SGLang and TensorRT-LLM call it.
+HEALTH_PATH = "/health"
 
 
 class ScrapeSink(Protocol):
@@ -187,7 +190,7 @@ class Scraper:
 
     def _expire(self, link: _Link) -> None:
         connection, link.connection = link.connection, None
-        if link.target.step is Step.LISTING:
+        if link.target.step in (Step.LISTING, Step.CHECKING):
             self._finish(link)
         else:
             self._observe(link, ScrapeFault.TIMEOUT)
@@ -196,18 +199,22 @@ class Scraper:
 
     def _observe(self, link: _Link, found: EngineMetrics | ScrapeFault) -> None:
         target, now = link.target, self._clock()
+        if not target.is_ready and isinstance(found, EngineMetrics):
+            found = ScrapeFault.NOT_READY
         self._sink.scraped(target.pool, target.endpoint.id, found, now)
         self._report(target, found)
         if not self._access.models_path or not target.are_models_due(now, self._access.models_seconds):
-            self._finish(link)
-            return
-        connection = link.connection
-        if connection is not None and connection.is_open and self._access.is_one_place(target.endpoint):
-            target.list_models()
-            self._ask_models(link, connection)
+            self._ask_health(link)
+        elif self._reaches_requests(link):
+            self._ask_models(link)
         else:
             self._finish(link)
             self._ask_models_apart(target)
+
+    def _reaches_requests(self, link: _Link) -> bool:
+        """Whether the connection for metrics can be used for more, and leads to where requests go."""
+        is_open = link.connection is not None and link.connection.is_open
+        return is_open and self._access.is_one_place(link.target.endpoint)
 
     def _report(self, target: ScrapeTarget, found: EngineMetrics | ScrapeFault) -> None:
         """Count a scrape; log a change."""
@@ -236,19 +243,38 @@ class Scraper:
             self._slots.give_back(link.target)
         link.target.end()
 
-    def _ask_models(self, link: _Link, connection: Connection) -> None:
+    def _ask_models(self, link: _Link) -> None:
         target, number = link.target, link.target.round
 
         def listed(answer: Answer | None) -> None:
             if not target.is_current(number):
                 return
-            self._finish(link)
+            self._ask_health(link)
             if answer is None:  # a server that closes after each answer has done so meanwhile
                 self._ask_models_apart(target)
             else:
                 self._learn_models(target, answer)
 
-        connection.get(self._access.models_path, listed)
+        target.list_models()
+        if link.connection is not None:
+            link.connection.get(self._access.models_path, listed)
+
+    def _ask_health(self, link: _Link) -> None:
+        """Only over the connection that is open: a server that refuses it shows itself by its scrapes."""
+        target, number = link.target, link.target.round
+
+        def answered(answer: Answer | None) -> None:
+            if not target.is_current(number):
+                return
+            if answer is not None:
+                target.health_answered(answer.status)
+            self._finish(link)
+
+        if not self._reaches_requests(link) or not target.is_health_due(self._clock()):
+            self._finish(link)
+        elif link.connection is not None:
+            target.check_health()
+            link.connection.get(HEALTH_PATH, answered)
 
     def _ask_models_apart(self, target: ScrapeTarget) -> None:
         """Over a connection of its own, which no scrape waits for."""

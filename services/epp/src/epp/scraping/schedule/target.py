@@ -1,6 +1,7 @@
 """One endpoint of one pool while it is scraped: a state machine over answers and time. Pure.
 
     IDLE ──begin──▶ SCRAPING ──scraped: models are due──▶ LISTING ──end──▶ IDLE
+                       │                                └─ask_health─▶ CHECKING ──end──▶ IDLE
                        └──────────scraped, end──────────────────────────────▲
     any ──leave──▶ GONE
 
@@ -14,6 +15,9 @@ from epp.domain import Endpoint, EngineMetrics, PoolId, ScrapeFault
 
 LOCKED_STATUS: Final = (401, 403)
 HTTP_OK: Final = 200
+UNAVAILABLE: Final = 503
+# An engine that has died inside a server that lives says so here; between two questions requests show it, too.
+HEALTH_SECONDS: Final = 2.0
 
 
 class Step(Enum):
@@ -22,14 +26,17 @@ class Step(Enum):
     IDLE = auto()
     SCRAPING = auto()
     LISTING = auto()
+    CHECKING = auto()
     GONE = auto()
 
 
 class ScrapeTarget:
     """Its owner asks, and tells it what came."""
 
-    __slots__ = ("endpoint", "fault", "is_listing_apart", "is_locked", "is_retry", "is_silent_of_models", "models_at",
-                 "models_seen", "pool", "round", "step")  # fmt: skip
+    __slots__ = (
+        "endpoint", "fault", "health_at", "is_listing_apart", "is_locked", "is_ready", "is_retry",
+        "is_silent_of_models", "models_at", "models_seen", "pool", "round", "step",
+    )  # fmt: skip
 
     def __init__(self, pool: PoolId, endpoint: Endpoint) -> None:
         self.pool = pool
@@ -42,12 +49,14 @@ class ScrapeTarget:
         self.models_seen = b""
         self.is_silent_of_models = False  # the last time it was asked
         self.is_locked = False  # it lists its models to clients with a key only
+        self.health_at = 0.0  # when it is asked whether it is ready
+        self.is_ready = True  # as far as it answered that
         self.is_listing_apart = False  # over a connection of its own, beside the scrapes
 
     @property
     def is_busy(self) -> bool:
         """Whether an answer is awaited."""
-        return self.step in (Step.SCRAPING, Step.LISTING)
+        return self.step in (Step.SCRAPING, Step.LISTING, Step.CHECKING)
 
     def is_current(self, number: int) -> bool:
         """Whether an answer of this round still counts."""
@@ -75,6 +84,23 @@ class ScrapeTarget:
             return False
         self.models_at = now + seconds
         return True
+
+    def is_health_due(self, now: float) -> bool:
+        """Whether it is asked after this scrape whether it is ready; the next time is later."""
+        if self.fault not in (None, ScrapeFault.NOT_READY) or now < self.health_at:
+            return False
+        self.health_at = now + HEALTH_SECONDS
+        return True
+
+    def check_health(self) -> None:
+        """The same connection is asked whether the server is ready."""
+        self.step = Step.CHECKING
+
+    def health_answered(self, status: int) -> None:
+        """Whether it is ready. Servers that know no such question answer otherwise, and are taken to be."""
+        self.is_ready = status != UNAVAILABLE
+        if not self.is_ready:
+            self.health_at = 0.0
 
     def list_models(self) -> None:
         """The same connection is asked for the models now."""
