@@ -7,9 +7,9 @@ import sys
 import aiohttp
 import pytest
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter
 
 from gateway.service import admin, lifecycle
+from gateway.service.metrics import Registry
 
 PROGRAM = """
 import asyncio
@@ -80,8 +80,8 @@ async def test_a_job_that_fails_ends_the_body() -> None:
 
 
 async def test_the_operators_port_serves_metrics_health_readiness_and_what_is_added() -> None:
-    registry, ready = CollectorRegistry(), [True]
-    Counter("things", "Things.", registry=registry).inc()
+    registry, ready = Registry(), [True]
+    registry.counter("things_total", "Things.").add()
 
     async def extra(_request: web.Request) -> web.Response:
         return web.Response(text="more")

@@ -1,7 +1,6 @@
 """Metric names of the reference, and labels that clients cannot multiply."""
 
 import pytest
-from prometheus_client import generate_latest
 
 from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement, Share
@@ -23,7 +22,7 @@ def placement(objective: str = "") -> Placement:
 
 
 def text(metrics: Metrics) -> str:
-    return generate_latest(metrics.registry).decode()
+    return metrics.registry.render()
 
 
 def test_a_decision_counts_under_the_references_names() -> None:

@@ -8,17 +8,18 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from gateway.service.exposition import CONTENT_TYPE
+from gateway.service.metrics import Registry
 
 Ready = Callable[[], bool]
 
 
-def application(registry: CollectorRegistry, is_ready: Ready, routes: Iterable[web.RouteDef] = ()) -> web.Application:
+def application(registry: Registry, is_ready: Ready, routes: Iterable[web.RouteDef] = ()) -> web.Application:
     """The operators' routes; add a service's own by `routes`."""
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=registry.render().encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

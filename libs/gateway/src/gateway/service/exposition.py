@@ -22,9 +22,19 @@ def labels(pairs: Mapping[str, str]) -> str:
     return "{" + ",".join(f'{name}="{escape(value)}"' for name, value in sorted(pairs.items())) + "}"
 
 
+def number(value: float) -> str:
+    """A value as the text format wants it."""
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "+Inf" if value > 0 else "-Inf"
+    return repr(float(value))
+
+
 def header(name: str, text: str, kind: str) -> str:
     """The two lines before a family's samples."""
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+    escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return f"# HELP {name} {escaped}\n# TYPE {name} {kind}\n"
 
 
 class HistogramLines:
@@ -42,4 +52,4 @@ class HistogramLines:
     def render(self, cumulative: Sequence[int], total: float) -> str:
         """The lines with these counts up to and including each bound, +Inf last, and this sum."""
         lines = [f"{bucket}{count}.0\n" for bucket, count in zip(self._buckets, cumulative, strict=True)]
-        return "".join(lines) + f"{self._count}{cumulative[-1]}.0\n{self._sum}{float(total)!r}\n"
+        return "".join(lines) + f"{self._count}{cumulative[-1]}.0\n{self._sum}{number(total)}\n"

@@ -1,4 +1,4 @@
-"""The endpoint picker's metrics, under the reference's names where it has them. A shell on prometheus_client.
+"""The endpoint picker's metrics, under the reference's names where it has them.
 
 Labels are bounded: model names, fairness ids and the like are words of clients, so only the first LABEL_LIMIT of them
 get series of their own and the rest share `other`. Observers only count; nothing here is computed on the request path
@@ -7,18 +7,15 @@ beyond finding a child and adding to it.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib import metadata
-
-from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from epp.datalayer.placement import Placement
 from epp.datalayer.report import BREAKS
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
 from epp.prompts.writer import BYTES_PER_TOKEN
-from epp.telemetry.tally import Count, Distribution
 from gateway.service import logs
+from gateway.service.metrics import Labels, Registry, gauges
 from gateway.wire.errors import Rejection
 from gateway.wire.protocol import LACKS_END
 
@@ -68,7 +65,7 @@ class Metrics:
     """Observer of the brain, the doors, the scraper and the sharing; one instance per process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = Registry()
         self._word = Bounded()
         self._endpoint = Bounded(5 * LABEL_LIMIT)
         self._add_objective()
@@ -77,78 +74,84 @@ class Metrics:
 
     def _add_objective(self) -> None:
         name = "inference_objective_{}".format
-        self._requests = self._counter(name("request_total"), "Requests that got an endpoint.", (*MODEL, "priority"))
-        self._errors = self._counter(name("request_error_total"), "Requests that failed.", (*MODEL, "error_code"))
-        self._ttft = self._histogram(name("request_ttft_seconds"), "Time to first token.", MODEL, LATENCY)
-        self._duration = self._histogram(name("request_duration_seconds"), "From request to end.", MODEL, LATENCY)
-        self._input = self._histogram(name("input_tokens"), "Prompt tokens.", MODEL, TOKENS)
-        self._output = self._histogram(name("output_tokens"), "Completion tokens.", MODEL, TOKENS)
-        self._cached = self._histogram(name("prompt_cached_tokens"), "Cached prompt tokens.", MODEL, TOKENS)
-        self._request_bytes = self._histogram(name("request_sizes"), "Request body in bytes.", MODEL, REQUEST_BYTES)
-        self._response_bytes = self._histogram(name("response_sizes"), "Response body in bytes.", MODEL, RESPONSE_BYTES)
-        self._per_token = self._histogram(
+        self._requests = self.registry.counter(
+            name("request_total"), "Requests that got an endpoint.", (*MODEL, "priority")
+        )
+        self._errors = self.registry.counter(
+            name("request_error_total"), "Requests that failed.", (*MODEL, "error_code")
+        )
+        self._ttft = self.registry.histogram(name("request_ttft_seconds"), "Time to first token.", MODEL, LATENCY)
+        self._duration = self.registry.histogram(
+            name("request_duration_seconds"), "From request to end.", MODEL, LATENCY
+        )
+        self._input = self.registry.histogram(name("input_tokens"), "Prompt tokens.", MODEL, TOKENS)
+        self._output = self.registry.histogram(name("output_tokens"), "Completion tokens.", MODEL, TOKENS)
+        self._cached = self.registry.histogram(name("prompt_cached_tokens"), "Cached prompt tokens.", MODEL, TOKENS)
+        self._request_bytes = self.registry.histogram(
+            name("request_sizes"), "Request body in bytes.", MODEL, REQUEST_BYTES
+        )
+        self._response_bytes = self.registry.histogram(
+            name("response_sizes"), "Response body in bytes.", MODEL, RESPONSE_BYTES
+        )
+        self._per_token = self.registry.histogram(
             name("normalized_time_per_output_token_seconds"), "Duration by completion tokens.", MODEL, PER_TOKEN
         )
 
     def _add_scheduler(self) -> None:
         name = "inference_extension_{}".format
-        self._attempts = self._counter(
+        self._attempts = self.registry.counter(
             name("scheduler_attempts_total"),
             "Decisions by outcome.",
             ("status", "target_model_name", "pod_name", "namespace", "port"),
         )
-        self._hit_ratio = self._histogram(
+        self._hit_ratio = self.registry.histogram(
             name("prefix_indexer_hit_ratio"), "Expected cached share of a prompt.", (), TENTHS
         )
-        self._hit_bytes = self._histogram(
+        self._hit_bytes = self.registry.histogram(
             name("prefix_indexer_hit_bytes"), "Expected cached bytes of a prompt, by the token estimate.", (), HIT_BYTES
         )
-        self._decision_seconds = self._histogram(
+        self._decision_seconds = self.registry.histogram(
             name("scheduler_e2e_duration_seconds"), "Time of one decision.", (), DECISION
         )
-        self._rewrites = self._counter(
+        self._rewrites = self.registry.counter(
             name("model_rewrite_decisions_total"),
             "Rewritten models.",
             ("model_rewrite_name", "model_name", "target_model"),
         )
-        info = Gauge(name("info"), "Build information.", ["commit", "build_ref"], registry=self.registry)
-        info.labels(commit="", build_ref=metadata.version("pointsman-epp")).set(1)
+        info = self.registry.gauge(name("info"), "Build information.", ("commit", "build_ref"))
+        info.set(1, ("", metadata.version("pointsman-epp")))
 
     def _add_own(self) -> None:
         name = "pointsman_epp_{}".format
-        self._rejections = self._counter(name("rejections_total"), "Refused requests.", ("pool", "code"))
-        self._settled = self._counter(name("settled_total"), "Released reservations.", ("pool", "outcome"))
-        self._scrapes = self._counter(name("scrapes_total"), "Scrapes by result.", ("pool", "result"))
-        self._ejections = self._counter(name("ejections_total"), "Endpoints avoided for a while.", ("pool",))
-        self._failures = self._counter(name("plugin_failures_total"), "Calls of plugins that failed.", ("plugin",))
-        self._violations = self._counter(name("protocol_violations_total"), "Streams that broke the protocol.", ())
-        self._log_entries = self._counter(name("access_log_entries_total"), "Entries received.", ("kind",))
-        self._shared = self._counter(name("shared_events_total"), "Events of the shared stream.", ("direction",))
-        self._dropped = self._counter(name("shared_events_dropped_total"), "Events that were not shared.", ())
-        self._door = self._counter(name("http_requests_total"), "Answers of the HTTP door.", ("status",))
-        self._usage = self._counter(
+        self._rejections = self.registry.counter(name("rejections_total"), "Refused requests.", ("pool", "code"))
+        self._settled = self.registry.counter(name("settled_total"), "Released reservations.", ("pool", "outcome"))
+        self._scrapes = self.registry.counter(name("scrapes_total"), "Scrapes by result.", ("pool", "result"))
+        self._ejections = self.registry.counter(name("ejections_total"), "Endpoints avoided for a while.", ("pool",))
+        self._failures = self.registry.counter(
+            name("plugin_failures_total"), "Calls of plugins that failed.", ("plugin",)
+        )
+        self._violations = self.registry.counter(
+            name("protocol_violations_total"), "Streams that broke the protocol.", ()
+        )
+        self._log_entries = self.registry.counter(name("access_log_entries_total"), "Entries received.", ("kind",))
+        self._shared = self.registry.counter(
+            name("shared_events_total"), "Events of the shared stream.", ("direction",)
+        )
+        self._dropped = self.registry.counter(name("shared_events_dropped_total"), "Events that were not shared.", ())
+        self._door = self.registry.counter(name("http_requests_total"), "Answers of the HTTP door.", ("status",))
+        self._usage = self.registry.counter(
             name("tokens_total"), "Tokens by who asked.", ("model_name", "objective", "fairness_id", "kind")
         )
 
-    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Count:
-        count = Count(name, text, labels)
-        self.registry.register(count)
-        return count
-
-    def _histogram(self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float]) -> Distribution:
-        distribution = Distribution(name, text, labels, bounds)
-        self.registry.register(distribution)
-        return distribution
-
     def describe_pools(self, pools: Callable[[], Iterable[Mapping[str, object]]]) -> None:
         """Gauges of the pools, computed when somebody asks for metrics."""
-        self.registry.register(PoolCollector(pools))
+        self.registry.add(PoolGauges(pools))
 
     def describe_running(self, running: Callable[[], Mapping[str, int]]) -> None:
         """The gauge of each model's requests in flight, computed when somebody asks for metrics."""
-        self.registry.register(RunningCollector(running, self._word))
+        self.registry.add(RunningGauge(running, self._word))
 
-    # The brain's observer.
+    # The picker's observer.
 
     def placed(self, placement: Placement, request_bytes: int) -> None:
         """A request got an endpoint."""
@@ -257,72 +260,84 @@ class Metrics:
         self._door.add((str(status),))
 
 
-class PoolCollector(Collector):
-    """The reference's pool gauges out of what /debug/pools shows."""
+class PoolGauges:
+    """The reference's gauges of pools, out of what /debug/pools shows."""
 
     def __init__(self, pools: Callable[[], Iterable[Mapping[str, object]]]) -> None:
         self._pools = pools
 
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing is computed at registration."""
-        return []
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Called for each request of /metrics."""
-        ready = GaugeMetricFamily("inference_pool_ready_pods", "Endpoints of a pool.", labels=["name"])
-        averages = {
-            field: GaugeMetricFamily(f"inference_pool_average_{suffix}", f"Mean {suffix}.", labels=["name"])
-            for field, suffix in (
-                ("kv_usage", "kv_cache_utilization"),
-                ("waiting", "queue_size"),
-                ("running", "running_requests"),
-            )
-        }
-        queue = GaugeMetricFamily(
-            "inference_pool_per_pod_queue_size", "Waiting requests.", labels=["name", "model_server_pod"]
-        )
-        index = GaugeMetricFamily(
-            "inference_extension_prefix_indexer_size", "Blocks in the prefix index.", labels=["name"]
-        )
-        flying = GaugeMetricFamily("pointsman_epp_in_flight_requests", "Picks that have not ended.", labels=["name"])
-        for pool in self._pools():
-            name, endpoints = str(pool.get("pool", "")), _mappings(pool.get("endpoints"))
-            ready.add_metric([name], len(endpoints))
-            index.add_metric([name], _number(pool, "index_blocks") or 0)
-            flying.add_metric([name], sum(_number(endpoint, "in_flight") or 0 for endpoint in endpoints))
-            for endpoint in endpoints:
-                waiting = _number(endpoint, "waiting")
-                if waiting is not None:
-                    queue.add_metric([name, str(endpoint.get("endpoint", ""))], waiting)
-            for field, family in averages.items():
-                values = [value for endpoint in endpoints if (value := _number(endpoint, field)) is not None]
-                if values:
-                    family.add_metric([name], sum(values) / len(values))
-        return [ready, *averages.values(), queue, index, flying]
+    def render(self) -> str:
+        """The pools are described once for all gauges."""
+        pools = [*self._pools()]
+        families = [
+            _of_pools("inference_pool_ready_pods", "Endpoints of a pool.", pools, lambda pool: len(_endpoints(pool))),
+            *(
+                _of_pools(f"inference_pool_average_{suffix}", f"Mean {suffix}.", pools, partial(_mean, field))
+                for field, suffix in _AVERAGES
+            ),
+            gauges(
+                "inference_pool_per_pod_queue_size", "Waiting requests.", ("name", "model_server_pod"), _queues(pools)
+            ),
+            _of_pools(
+                "inference_extension_prefix_indexer_size", "Blocks in the prefix index.", pools,
+                lambda pool: _number(pool, "index_blocks") or 0,
+            ),
+            _of_pools("pointsman_epp_in_flight_requests", "Picks that have not ended.", pools, _in_flight),
+        ]  # fmt: skip
+        return "".join(families)
 
 
-class RunningCollector(Collector):
+class RunningGauge:
     """The reference's gauge of requests in flight by model."""
 
     def __init__(self, running: Callable[[], Mapping[str, int]], word: Callable[[str], str]) -> None:
         self._running = running
         self._word = word
 
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing is computed at registration."""
-        return []
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Called for each request of /metrics."""
-        family = GaugeMetricFamily(
-            "inference_objective_running_requests", "Requests that have not ended.", labels=["model_name"]
-        )
+    def render(self) -> str:
+        """Models without a label of their own are counted together."""
         counts: Counter[str] = Counter()
-        for model, number in self._running().items():
-            counts[self._word(model)] += number
-        for model, number in counts.items():
-            family.add_metric([model], number)
-        return [family]
+        for model, count in self._running().items():
+            counts[self._word(model)] += count
+        samples = [((model,), float(count)) for model, count in counts.items()]
+        text = "Requests that have not ended."
+        return gauges("inference_objective_running_requests", text, ("model_name",), samples)
+
+
+_AVERAGES = (("kv_usage", "kv_cache_utilization"), ("waiting", "queue_size"), ("running", "running_requests"))
+
+Pool = Mapping[str, object]
+
+
+def _of_pools(name: str, text: str, pools: Iterable[Pool], figure: Callable[[Pool], float | None]) -> str:
+    samples = [((_name(pool),), value) for pool in pools if (value := figure(pool)) is not None]
+    return gauges(name, text, ("name",), samples)
+
+
+def _queues(pools: Iterable[Pool]) -> Iterable[tuple[Labels, float]]:
+    return [
+        ((_name(pool), str(endpoint.get("endpoint", ""))), waiting)
+        for pool in pools
+        for endpoint in _endpoints(pool)
+        if (waiting := _number(endpoint, "waiting")) is not None
+    ]
+
+
+def _name(pool: Mapping[str, object]) -> str:
+    return str(pool.get("pool", ""))
+
+
+def _endpoints(pool: Mapping[str, object]) -> list[Mapping[str, object]]:
+    return _mappings(pool.get("endpoints"))
+
+
+def _mean(field: str, pool: Mapping[str, object]) -> float | None:
+    values = [value for endpoint in _endpoints(pool) if (value := _number(endpoint, field)) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _in_flight(pool: Mapping[str, object]) -> float:
+    return sum(_number(endpoint, "in_flight") or 0 for endpoint in _endpoints(pool))
 
 
 def _mappings(value: object) -> list[Mapping[str, object]]:
