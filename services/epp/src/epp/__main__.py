@@ -18,6 +18,7 @@ from epp.app import stack as app
 from epp.config import ConfigError
 from epp.config.flags import METRIC_FLAGS, SOURCE_FLAGS, ScrapeFlags
 from epp.domain import PoolId
+from epp.telemetry.generations import Names
 from gateway.extproc import options as flags
 from gateway.extproc.certificates import CertificateError
 from gateway.extproc.server import PortInUseError
@@ -69,6 +70,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="name of this replica, unique among those that share a Redis (default: POD_NAME, else made up)",
     )
     flag("--explain", action="store_true", help="keep scores of decisions and answer x-pointsman-explain")
+    flag("--metric-names", choices=[names.value for names in Names], default=Names.INFERENCE.value,
+         help="generation of the reference's metric names, or each figure under both (default: inference)")  # fmt: skip
     flags.add_ignored(parser, IGNORED)
     _add_scraping(parser)
     parsed = parser.parse_args([*flags.spelt_today(argv)])
@@ -124,6 +127,7 @@ def options(given: argparse.Namespace) -> app.Options:
         http_port=given.http_port,
         http_socket=given.http_socket,
         explains=given.explain,
+        metric_names=Names(given.metric_names),
     )
 
 

@@ -92,6 +92,7 @@ class RewriteRule:
 
     models: frozenset[str]
     targets: tuple[RewriteTarget, ...]
+    name: str = ""  # the object's
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,7 +252,7 @@ async def test_manifests_and_configuration_are_followed_and_bad_ones_change_noth
         destination, _ = await running.pick("still picking")
         (folder / "all.yaml").write_text(POOLS + SLICE.format(port=destination.rpartition(":")[2]))
         config.write_text(CONFIG.replace("weight: 3", "weight: 2"))
-        await running.until_metrics('inference_pool_ready_pods{name="default/a"} 1.0')
+        await running.until_metrics('inference_pool_ready_pods{name="a"} 1.0')
         while "configuration reloaded" not in log.read_text():
             await asyncio.sleep(0.05)
         assert {(await running.pick(f"{number}"))[0] for number in range(5)} == {destination}

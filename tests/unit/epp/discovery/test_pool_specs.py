@@ -104,7 +104,7 @@ def test_exact_rules_come_before_generic_ones_and_older_before_newer(tmp_path: P
         ("new",),
         ("any",),
     ]
-    assert rules[0] == RewriteRule(frozenset({"m"}), (RewriteTarget("old", 3), RewriteTarget("other", 0)))
+    assert rules[0] == RewriteRule(frozenset({"m"}), (RewriteTarget("old", 3), RewriteTarget("other", 0)), "o")
 
 
 def test_targets_without_weights_are_chosen_evenly(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement, Share
 from epp.domain import Endpoint, EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
+from epp.telemetry.generations import Generations, Names
 from epp.telemetry.metrics import LABEL_LIMIT, OTHER, WORD_LIMIT, Bounded, Metrics
 from gateway.wire.errors import ErrorCode, Rejection
 
@@ -31,7 +32,7 @@ def test_a_decision_counts_under_the_references_names() -> None:
     shown = text(metrics)
     assert 'inference_objective_request_total{model_name="qwen",priority="2",target_model_name="qwen-v2"} 1.0' in shown
     assert (
-        'inference_extension_scheduler_attempts_total{namespace="ns",pod_name="[::1]",port="8000",status="success",'
+        'inference_extension_scheduler_attempts_total{namespace="ns",pod_name="a",port="8000",status="success",'
         'target_model_name="qwen-v2"} 1.0'
     ) in shown
     assert 'inference_extension_prefix_indexer_hit_ratio_bucket{le="0.4"} 1.0' in shown
@@ -123,19 +124,19 @@ def test_known_words_keep_their_own_series_when_the_limit_is_reached() -> None:
 def test_pool_gauges_are_computed_when_asked_for() -> None:
     metrics = Metrics()
     endpoints = [
-        {"endpoint": "e:1", "in_flight": 7, "metrics": {"waiting": 4, "running": 1, "kv_usage": 0.5}},
-        {"endpoint": "e:2", "metrics": {"waiting": 2, "running": 1, "kv_usage": 0.3}},
-        {"endpoint": "e:3", "metrics": None},
+        {"endpoint": "e:1", "name": "pod-1", "in_flight": 7, "metrics": {"waiting": 4, "running": 1, "kv_usage": 0.5}},
+        {"endpoint": "e:2", "name": "pod-1", "metrics": {"waiting": 2, "running": 1, "kv_usage": 0.3}},
+        {"endpoint": "e:3", "name": "pod-2", "metrics": None},
     ]
     metrics.describe_pools(lambda: [{"pool": "ns/a", "endpoints": endpoints, "index_blocks": 12}])
     shown = text(metrics)
     for line in (
-        'inference_pool_ready_pods{name="ns/a"} 3.0',
-        'inference_pool_average_queue_size{name="ns/a"} 3.0',
-        'inference_pool_average_kv_cache_utilization{name="ns/a"} 0.4',
-        'inference_extension_prefix_indexer_size{name="ns/a"} 12.0',
-        'pointsman_epp_in_flight_requests{name="ns/a"} 7.0',
-        'inference_pool_per_pod_queue_size{model_server_pod="e:1",name="ns/a"} 4.0',
+        'inference_pool_ready_pods{name="a"} 3.0',
+        'inference_pool_average_queue_size{name="a"} 3.0',
+        'inference_pool_average_kv_cache_utilization{name="a"} 0.4',
+        'inference_extension_prefix_indexer_size{name="a"} 12.0',
+        'pointsman_epp_in_flight_requests{name="a"} 7.0',
+        'inference_pool_per_pod_queue_size{model_server_pod="pod-1",name="a"} 6.0',
     ):
         assert line in shown
 
@@ -152,3 +153,49 @@ def test_running_requests_are_counted_by_model_within_the_label_limit() -> None:
     shown = text(metrics)
     assert 'inference_objective_running_requests{model_name="model-0"} 2.0' in shown
     assert 'inference_objective_running_requests{model_name="other"} 10.0' in shown
+
+
+def test_pools_of_one_name_are_told_apart_by_their_namespaces() -> None:
+    metrics = Metrics()
+    pools: list[dict[str, object]] = [
+        {"pool": name, "endpoints": [], "index_blocks": 0} for name in ("ns/a", "other/a", "ns/b")
+    ]
+    metrics.describe_pools(lambda: pools)
+    shown = text(metrics)
+    for name in ("ns/a", "other/a", "b"):
+        assert f'inference_pool_ready_pods{{name="{name}"}} 0.0' in shown
+
+
+def test_a_rewrite_is_counted_under_the_objects_name() -> None:
+    metrics = Metrics()
+    metrics.rewritten("canary", "m", "m-v2")
+    labels = '{model_name="m",model_rewrite_name="canary",target_model="m-v2"}'
+    assert f"inference_extension_model_rewrite_decisions_total{labels} 1.0" in text(metrics)
+
+
+@pytest.mark.parametrize("names", Names)
+def test_either_generation_of_names_is_shown_or_both(names: Names) -> None:
+    metrics = Metrics()
+    metrics.placed(placement(), 9)
+    metrics.describe_pools(lambda: [{"pool": "ns/a", "endpoints": [{"name": "p", "metrics": {"waiting": 1}}]}])
+    shown = Generations(metrics.registry, names).render()
+    former = (
+        'inference_objective_request_total{model_name="qwen",priority="0",target_model_name="qwen"} 1.0',
+        'inference_objective_request_sizes_count{model_name="qwen",target_model_name="qwen"} 1.0',
+        'inference_pool_per_pod_queue_size{model_server_pod="p",name="a"} 1.0',
+    )
+    later = (
+        'llm_d_epp_request_total{model_name="qwen",priority="0",target_model_name="qwen"} 1.0',
+        'llm_d_epp_request_size_bytes_count{model_name="qwen",target_model_name="qwen"} 1.0',
+        'llm_d_epp_per_endpoint_queue_size{model_server_endpoint="p",name="a"} 1.0',
+        "# TYPE llm_d_epp_request_size_bytes histogram",
+        (
+            'llm_d_epp_scheduler_attempts_total{namespace="ns",endpoint_name="a",port="8000",status="success"'
+            ',target_model_name="qwen"} 1.0'
+        ),
+    )
+    assert all((line in shown) is (names is not Names.LLM_D) for line in former)
+    assert all((line in shown) is (names is not Names.INFERENCE) for line in later)
+    series = [line.rpartition(" ")[0] for line in shown.splitlines() if not line.startswith("#")]
+    assert len(series) == len(set(series))
+    assert "pointsman_epp_scrapes_total" in shown

@@ -10,16 +10,16 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from gateway.service.exposition import CONTENT_TYPE
-from gateway.service.metrics import Registry
+from gateway.service.metrics import Metric
 
 Ready = Callable[[], bool]
 
 
-def application(registry: Registry, is_ready: Ready, routes: Iterable[web.RouteDef] = ()) -> web.Application:
-    """The operators' routes; add a service's own by `routes`."""
+def application(shown: Metric, is_ready: Ready, routes: Iterable[web.RouteDef] = ()) -> web.Application:
+    """The operators' routes; `shown` is what /metrics gives; add a service's own by `routes`."""
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=registry.render().encode(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=shown.render().encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

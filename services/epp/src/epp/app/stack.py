@@ -27,6 +27,7 @@ from epp.scraping.endpoints import Access
 from epp.scraping.keyed_models import KeyedModels
 from epp.scraping.scraper import Scraper
 from epp.sharing.stream import Apply, SharedStream
+from epp.telemetry.generations import Generations, Names
 from epp.telemetry.metrics import Metrics
 from epp.transports.accesslog import NAMESPACES, FeedbackIntake, LogSight
 from epp.transports.extproc.streams import OpenStreams
@@ -59,6 +60,7 @@ class Options:
     http_port: int | None = None
     http_socket: Path | None = None
     explains: bool = False
+    metric_names: Names = Names.INFERENCE
 
 
 class Stack:
@@ -127,7 +129,9 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         is_ready=is_ready,
     )
     operators = admin.application(
-        metrics.registry, is_ready, debug.routes(picker.pools, picker.decisions, clock.monotonic, clock.wall)
+        Generations(metrics.registry, options.metric_names),
+        is_ready,
+        debug.routes(picker.pools, picker.decisions, clock.monotonic, clock.wall),
     )
     async with (
         lifecycle.background(*stack.jobs(source)),

@@ -132,11 +132,11 @@ def _rewrites(parts: Parts) -> Iterator[tuple[_Precedence, RewriteRule]]:
         for index, rule in enumerate(rewrite.rules):
             models = frozenset(rule.models)
             order = (not models, rewrite.meta.created, rewrite.meta.id, index)
-            yield order, RewriteRule(models, _targets(rule.targets))
+            yield order, RewriteRule(models, _targets(rule.targets), rewrite.meta.id.name)
     for model in parts.models:
         if model.targets:
             order = (False, model.meta.created, model.meta.id, 0)
-            yield order, RewriteRule(frozenset((model.model_name,)), _targets(model.targets))
+            yield order, RewriteRule(frozenset((model.model_name,)), _targets(model.targets), model.meta.id.name)
 
 
 def _targets(targets: Sequence[ModelTarget]) -> tuple[RewriteTarget, ...]:

@@ -34,7 +34,7 @@ class DecisionLog:
         self._ring.add(record)
         self._observer.placed(placement, len(request.body))
         if is_rewritten(prepared):
-            self._observer.rewritten(placement.pool, placement.model, placement.target_model)
+            self._observer.rewritten(prepared.rewrite, placement.model, placement.target_model)
 
     def refuse(
         self,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from random import Random
+from typing import NamedTuple
 
 from epp.domain import PoolSpec, Request
 from gateway.wire import protocol
@@ -24,13 +25,21 @@ def priority_of(door: Request, model: str | None, pool: PoolSpec) -> int:
     return pool.model_priorities.get(model or "", 0)
 
 
-def target_of(door: Request, model: str | None, pool: PoolSpec, random: Random) -> str:
+class Target(NamedTuple):
+    """The model that answers, and the object that says so."""
+
+    model: str
+    rewrite: str = ""
+
+
+def target_of(door: Request, model: str | None, pool: PoolSpec, random: Random) -> Target:
     """A matching rewrite of the pool, drawn by weight; else the header's word; else the model itself."""
     if model is None:
-        return ""
+        return Target("")
     for rule in pool.rewrites:
         if rule.targets and (not rule.models or model in rule.models):
             weights = [target.weight for target in rule.targets]
             # All zero is an even choice.
-            return random.choices(rule.targets, weights if any(weights) else None)[0].model
-    return door.headers.get(protocol.MODEL_NAME_REWRITE) or model
+            drawn = random.choices(rule.targets, weights if any(weights) else None)[0]
+            return Target(drawn.model, rule.name)
+    return Target(door.headers.get(protocol.MODEL_NAME_REWRITE) or model)

@@ -27,8 +27,8 @@ class PickObserver(Protocol):
     def reported(self, feedback: Feedback, placement: Placement) -> None:
         """How a settled request went; final reports only."""
 
-    def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
-        """The model in the body was replaced."""
+    def rewritten(self, rewrite: str, model: str, target_model: str) -> None:
+        """The model in the body was replaced, by the object of that name; empty where a header said so."""
 
     def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
         """An endpoint is avoided from now on."""
@@ -58,7 +58,7 @@ class NullObserver:
     def reported(self, feedback: Feedback, placement: Placement) -> None:
         """Ignore it."""
 
-    def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
+    def rewritten(self, rewrite: str, model: str, target_model: str) -> None:
         """Ignore it."""
 
     def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:

@@ -29,6 +29,7 @@ class Prepared(NamedTuple):
     blocks: tuple[int, ...]
     block_tokens: int
     session: str | None
+    rewrite: str = ""  # the InferenceModelRewrite that chose the model
 
     @property
     def fairness_id(self) -> str:
@@ -63,10 +64,10 @@ def prepare(
     """Add what the pool's objects say about a request that was read; rewrites are drawn by weight."""
     priority = priority_of(request, parsed.model, spec)
     target = target_of(request, parsed.model, spec, random)
-    if (priority, target) != (parsed.priority, parsed.target_model):
-        parsed = parsed.routed(priority, target)
+    if (priority, target.model) != (parsed.priority, parsed.target_model):
+        parsed = parsed.routed(priority, target.model)
     blocks = blocks_of(parsed, block_tokens, config)
-    return Prepared(request, parsed, spec, blocks, block_tokens, session=session_of(parsed, config))
+    return Prepared(request, parsed, spec, blocks, block_tokens, session_of(parsed, config), target.rewrite)
 
 
 def with_blocks(prepared: Prepared, block_tokens: int, config: SchedulerConfig) -> Prepared:

@@ -156,9 +156,10 @@ class Metrics:
     def placed(self, placement: Placement, request_bytes: int) -> None:
         """A request got an endpoint."""
         model, target = self._word(placement.model), self._word(placement.target_model)
-        address, _, port = self._endpoint(placement.primary.id).rpartition(":")
+        endpoint = placement.primary.endpoint
         self._requests.add((model, target, str(placement.priority)))
-        self._attempts.add(("success", target, address, placement.pool.partition("/")[0], port))
+        pod, namespace = self._endpoint(endpoint.name), placement.pool.partition("/")[0]
+        self._attempts.add(("success", target, pod, namespace, str(endpoint.port)))
         if placement.prompt_tokens:
             self._hit_ratio.observe(min(1.0, placement.matched_tokens / placement.prompt_tokens))
             self._hit_bytes.observe(placement.matched_tokens * BYTES_PER_TOKEN)
@@ -199,9 +200,9 @@ class Metrics:
             if tokens:
                 self._usage.add((*who, kind), tokens)
 
-    def rewritten(self, pool: PoolId, model: str, target_model: str) -> None:
+    def rewritten(self, rewrite: str, model: str, target_model: str) -> None:
         """The model in the body was replaced."""
-        self._rewrites.add((pool, self._word(model), self._word(target_model)))
+        self._rewrites.add((rewrite, self._word(model), self._word(target_model)))
 
     def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
         """An endpoint is avoided."""
@@ -268,7 +269,7 @@ class PoolGauges:
 
     def render(self) -> str:
         """The pools are described once for all gauges."""
-        pools = [*self._pools()]
+        pools = with_shown_names([*self._pools()])
         families = [
             _of_pools("inference_pool_ready_pods", "Endpoints of a pool.", pools, lambda pool: len(_endpoints(pool))),
             *(
@@ -314,13 +315,21 @@ def _of_pools(name: str, text: str, pools: Iterable[Pool], figure: Callable[[Poo
     return gauges(name, text, ("name",), samples)
 
 
+def with_shown_names(pools: Sequence[Pool]) -> list[Pool]:
+    """Pools named without their namespaces; with them where two pools have one name."""
+    counts = Counter(_name(pool).rpartition("/")[2] for pool in pools)
+    return [{**pool, "pool": name} if counts[name := _name(pool).rpartition("/")[2]] == 1 else pool for pool in pools]
+
+
 def _queues(pools: Iterable[Pool]) -> Iterable[tuple[Labels, float]]:
-    return [
-        ((_name(pool), str(endpoint.get("endpoint", ""))), waiting)
-        for pool in pools
-        for endpoint in _endpoints(pool)
-        if (waiting := _number(endpoint, "waiting")) is not None
-    ]
+    """Waiting requests by the Pod's name; a Pod's ranks count together."""
+    found: dict[Labels, float] = {}
+    for pool in pools:
+        for endpoint in _endpoints(pool):
+            waiting, pod = _number(endpoint, "waiting"), str(endpoint.get("name", ""))
+            if waiting is not None:
+                found[_name(pool), pod] = found.get((_name(pool), pod), 0.0) + waiting
+    return found.items()
 
 
 def _name(pool: Mapping[str, object]) -> str:
