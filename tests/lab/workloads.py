@@ -204,8 +204,22 @@ def adapter_conversations(rate: float, until: float, seed: int) -> Iterator[Conv
         yield Conversation(id_, start, f"adapter-{adapter}", systems[adapter], (turn,))
 
 
+def one_prompt(length: int) -> Callable[[float, float, int], Iterator[Conversation]]:
+    """One system prompt of so many tokens for everybody, questions of 300, answers of 200."""
+
+    def conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
+        words = vocabulary()
+        system = words.passage(length, Random(f"prompt {seed}"))
+        for id_, start, random in _arrivals(rate, until, f"one prompt {seed}"):
+            yield Conversation(id_, start, None, system, (_turn(words, random, 0.0, question=300, answer=200),))
+
+    return conversations
+
+
 WORKLOADS: Mapping[str, Workload] = MappingProxyType({
     "shared": Workload("shared", "shared system prompts", shared_conversations),
+    **{f"one-{length}": Workload(f"one-{length}", f"one prompt of {length} tokens", one_prompt(length))
+       for length in (3000, 12_000, 24_000)},
     "chat": Workload("chat", "multi-turn chat", chat_conversations),
     "adapters": Workload(
         "adapters", "LoRA mix", adapter_conversations, max_loras=ADAPTER_SLOTS, max_cpu_loras=ADAPTER_HOST_SLOTS

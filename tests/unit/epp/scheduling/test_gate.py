@@ -1,6 +1,7 @@
 """The affinity gate and the expected time to first token."""
 
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 import orjson
@@ -21,16 +22,32 @@ NOW = 100.0
 POOL = PoolId("default/pool")
 
 
-def view(backlogs: list[float], matches: dict[int, int], *, prompt_tokens: int = 6400) -> SchedulingView:
-    """Endpoints with seconds of prefill before them; 10 000 tokens a second, blocks of 64."""
+def view(
+    backlogs: list[float],
+    matches: dict[int, int],
+    *,
+    running: Sequence[int] = (),
+    sharers: int = 1,
+    others: int = 0,
+    gap_per_request: float = 0.0001,
+    max_tokens: int | None = None,
+) -> SchedulingView:
+    """Endpoints with seconds of prefill before them; a prompt of 6400 tokens, 10 000 tokens a second, blocks of 64."""
+    prompt_tokens = 6400
     names = [f"10.0.0.{at}:8000" for at in range(len(backlogs))]
     pool, known = pool_of(spec_of(*names), NOW, block_tokens=64, known=builtin(10_000))
     for slot, (name, seconds) in enumerate(zip(names, backlogs, strict=True)):
-        pool.scraped(EndpointId(name), EngineMetrics(0, 0, 0.0), NOW - 0.1)
+        metrics = EngineMetrics(0, running[slot] if running else 0, 0.0)
+        pool.scraped(EndpointId(name), metrics, NOW - 0.1)
         known.prefill.of(slot).free_at = NOW + seconds
+        known.prefill.of(slot).speed.gap_per_request = gap_per_request
     blocks = tuple(range(1, prompt_tokens // 64 + 1))
     matched(pool, known, blocks, matches)
-    request = InferenceRequest(model="m", canonical=b"x" * 4 * prompt_tokens)
+    for _ in range(sharers - 1):
+        known.crowds.crowds.enter(blocks[max(matches.values(), default=1) - 1])
+    for _ in range(others):
+        known.crowds.crowds.enter(None)
+    request = InferenceRequest(model="m", canonical=b"x" * 4 * prompt_tokens, max_tokens=max_tokens)
     return view_of(pool, request, NOW, blocks=blocks)
 
 
@@ -57,6 +74,37 @@ def test_patience_multiplies_what_a_saved_second_may_cost() -> None:
     seen = view([1.2, 0.0], {0: 100})
     assert list(AffinityGate(patience=1).keep(seen)) == [False, True]
     assert list(AffinityGate(patience=2).keep(seen)) == [True, True]
+
+
+def test_a_prefix_that_many_share_holds_nobody_back_from_an_endpoint_that_it_needs() -> None:
+    backlogs, matches = [0.3, 0.0], {0: 100}  # 0.64 s of prefill
+    assert list(AffinityGate().keep(view(backlogs, matches))) == [True, True]
+    assert list(AffinityGate().keep(view(backlogs, matches, sharers=10))) == [False, True]
+
+
+def test_a_prefix_that_a_few_of_many_share_stays_where_it_is() -> None:
+    seen = view([0.3, 0.0], {0: 100}, sharers=3, others=30)
+    assert list(AffinityGate().keep(seen)) == [True, True]
+
+
+def test_a_lead_over_an_endpoint_that_holds_as_much_is_worth_the_slack_alone() -> None:
+    assert list(AffinityGate().keep(view([0.3, 0.0], {0: 100, 1: 100}))) == [False, True]
+    assert list(AffinityGate().keep(view([0.3, 0.0], {0: 100, 1: 20}))) == [True, True]
+
+
+def test_a_lead_in_requests_that_share_a_prefix_costs_what_it_adds_to_decoding() -> None:
+    def keep(gap_weight: float, sharers: int) -> list[bool]:
+        seen = view([0.0, 0.0], {0: 10}, running=[20, 0], gap_per_request=0.001, sharers=sharers)
+        return list(AffinityGate(gap_weight=gap_weight).keep(seen))
+
+    assert keep(0.1, sharers=20) == [False, True]  # each adds 0.15 s to an answer of 150 tokens
+    assert keep(0.0, sharers=20) == [True, True]
+    assert keep(0.1, sharers=1) == [True, True]  # of one conversation, time to first token alone counts
+
+
+def test_a_short_answer_is_decoded_before_others_slow_it() -> None:
+    seen = view([0.0, 0.0], {0: 10}, running=[20, 0], gap_per_request=0.001, sharers=20, max_tokens=5)
+    assert list(AffinityGate().keep(seen)) == [True, True]
 
 
 def test_somebody_is_always_kept() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from epp.datalayer.producer import Producer
+from epp.datalayer.producers.crowds import CrowdProducer
 from epp.datalayer.producers.engines import EnginesProducer
 from epp.datalayer.producers.load import LoadProducer
 from epp.datalayer.producers.others import OthersProducer
@@ -25,16 +26,20 @@ class Builtin:
     load: LoadProducer
     prefill: PrefillProducer
     prefixes: PrefixProducer
+    crowds: CrowdProducer
     sessions: SessionProducer
     others: OthersProducer
 
     def in_order(self) -> Sequence[Producer]:
         """Each after those that it reads from."""
-        return (self.engines, self.load, self.prefill, self.prefixes, self.sessions, self.others)
+        return (self.engines, self.load, self.prefill, self.prefixes, self.crowds, self.sessions, self.others)
 
 
 def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) -> Builtin:
     """A new set."""
     engines, load = EnginesProducer(), LoadProducer()
     prefill = PrefillProducer(load, prefill_tokens_per_second)
-    return Builtin(engines, load, prefill, PrefixProducer(engines), SessionProducer(), others=OthersProducer())
+    prefixes = PrefixProducer(engines)
+    return Builtin(
+        engines, load, prefill, prefixes, CrowdProducer(prefixes), sessions=SessionProducer(), others=OthersProducer()
+    )

@@ -2,21 +2,20 @@
 
 At each endpoint, with the prefill speed measured there and its backlog (the prefill reserved there and not done yet),
 
-    wait = backlog + requests there × request cost
-    ttft = wait + uncached prompt tokens × seconds per token
+    wait   = backlog + requests there × request cost
+    ttft   = wait + uncached prompt tokens × seconds per token
+    cost   = wait + requests there × gap weight × (1 − 1 / crowd) × what each adds to decoding an answer
+    saving = patience × (matched tokens − those at the lowest cost) × seconds per token
 
-The gate keeps an endpoint while its wait is at most the shortest wait anywhere, plus `patience` times what its cache
-saves this request (matched tokens × seconds per token), plus a slack. So whatever the scorers say, a cached prefix
-never holds more than
-
-    (patience × matched tokens × seconds per token + slack) / cost of one such request, plus one
-
-requests ahead of the idlest endpoint: a hot prefix spreads before it queues.
+The gate keeps an endpoint while its cost is at most the lowest anywhere, plus the saving of its cache, plus a slack.
+The crowd is the requests in flight that share the prefix. Computing it at one endpoint more is paid once and saved by
+all that go there: while fewer hold it than the crowd needs, the saving is divided by the crowd. So a conversation stays
+while waiting costs less than computing, and a prefix that many share spreads before a lead costs more than the slack.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import add
+from operator import add, mul
 
 from epp.scheduling.plugin import parameter
 from epp.scheduling.view import SchedulingView
@@ -38,6 +37,9 @@ class AffinityGate:
 
     patience: float = parameter(1.0, "how much a saved second may cost in waiting", minimum=0)
     request_cost_ms: float = parameter(REQUEST_COST_MS, _WHY_COST, unit="milliseconds", minimum=0)
+    gap_weight: float = parameter(
+        0.1, "what a second more of decoding counts against a second more until the first token", minimum=0
+    )
     slack_ms: float = parameter(
         50.0, "extra wait that is never worth moving for: a few engine steps", unit="milliseconds", minimum=0
     )
@@ -46,17 +48,22 @@ class AffinityGate:
     )
 
     def keep(self, view: SchedulingView) -> Sequence[bool]:
-        """Those worth their wait; the one with the shortest wait always is."""
-        waits = expected_waits(view, self.request_cost_ms)
-        limit = min(waits) + self.slack_ms / 1000
-        if max(waits) <= limit:
-            return [True] * len(waits)
+        """Those worth their wait; the one with the lowest cost always is."""
+        costs, crowd, patience = expected_waits(view, self.request_cost_ms), view.crowd, self.patience
+        if crowd > 1:
+            weight = self.gap_weight * (1 - 1 / crowd)
+            costs = [*map(add, costs, map(weight.__mul__, map(mul, view.total, view.decode_delay)))]
+        best = min(costs)
+        limit = best + self.slack_ms / 1000
+        if max(costs) <= limit:
+            return [True] * len(costs)
+        if crowd > 1 and view.holders_missing:
+            patience /= crowd
         matches = view.matched_tokens
-        if not any(matches):
-            return [wait <= limit for wait in waits]
+        least = matches[costs.index(best)]
         return [
-            wait <= limit + self.patience * matched * speed
-            for wait, matched, speed in zip(waits, matches, view.seconds_per_token, strict=True)
+            cost <= limit or (matched > least and cost <= limit + patience * (matched - least) * speed)
+            for cost, matched, speed in zip(costs, matches, view.seconds_per_token, strict=True)
         ]
 
 

@@ -133,6 +133,23 @@ class SchedulingView:
         return self._columns["seconds_per_token"](self._placing, self._slots)
 
     @property
+    def decode_delay(self) -> Sequence[float]:
+        """Seconds that each request there adds to decoding an answer of the usual length."""
+        return self._columns["decode_delay"](self._placing, self._slots)
+
+    @property
+    def crowd(self) -> int:
+        """Requests in flight, this one included, that share the longest match of this prompt."""
+        size: int = self.figure("crowd", 0)
+        return size
+
+    @property
+    def holders_missing(self) -> int:
+        """Endpoints that the crowd needs beyond those that hold what it shares."""
+        missing: int = self.figure("holders_missing", 0)
+        return missing
+
+    @property
     def has_adapters(self) -> bool:
         """Whether any candidate reports anything of adapters."""
         return any(self._columns["has_adapters"](self._placing, self._slots))

@@ -33,7 +33,8 @@ def test_nonsense_is_ignored() -> None:
     before = speed.seconds_per_token
     speed.first_token(100, -1.0)
     speed.first_token(100, 1e9)
-    speed.decoded(0, 1.0)
+    speed.decoded(0, 1.0, 1)
+    speed.decoded(10, -1.0, 1)
     assert (speed.seconds_per_token, speed.samples) == (before, 0)
 
 
@@ -46,8 +47,17 @@ def test_it_follows_a_server_that_becomes_slower() -> None:
     assert 1 / speed.seconds_per_token == pytest.approx(5_000, rel=0.15)
 
 
-def test_decode_time_per_token_is_an_average() -> None:
+def test_it_finds_the_gap_between_tokens_and_what_each_further_request_adds_to_it() -> None:
+    speed, random = SpeedEstimator(), Random(1)
+    for _ in range(300):
+        requests = random.randrange(1, 60)
+        speed.decoded(100, 100 * (0.01 + 0.0006 * requests) * random.uniform(0.95, 1.05), requests)
+    assert speed.gap_per_request == pytest.approx(0.0006, rel=0.1)
+    assert speed.decode_seconds_per_token == pytest.approx(0.0106, rel=0.1)
+
+
+def test_a_steady_number_of_requests_tells_the_gap_and_breaks_nothing() -> None:
     speed = SpeedEstimator()
     for _ in range(300):
-        speed.decoded(100, 2.5)
-    assert speed.decode_seconds_per_token == pytest.approx(0.025, rel=0.01)
+        speed.decoded(100, 2.5, 16)
+    assert speed.decode_seconds_per_token + 15 * speed.gap_per_request == pytest.approx(0.025, rel=0.05)

@@ -182,6 +182,10 @@ class LoadProducer:
         """Requests of this picker there."""
         return self._loads[slot].in_flight
 
+    def requests(self, slot: int) -> float:
+        """Requests there, whoever sent them."""
+        return self._loads[slot].total
+
     def _aligned_with(self, placing: Placing, slots: Sequence[int]) -> Sequence[EndpointLoad]:
         """The loads of these slots, up to date."""
         if placing.now > self._stale_at:

@@ -1,12 +1,12 @@
 """Prefill: how fast each endpoint computes prompts, and how many seconds of them are reserved there. Pure.
 
 The backlog is kept as the time at which it will be done, at the measured speed. Nobody waits for another's answer, so
-answer tokens are no part of it.
+answer tokens are no part of it; but each request there slows the decoding of the others, by what `decode_delay` says.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from epp.datalayer.aligned import Aligned
 from epp.datalayer.events import EndpointJoined, EndpointLeft, RequestPlaced, RequestReported, Scraped
@@ -17,7 +17,7 @@ from epp.datalayer.producers.load import LoadProducer
 from epp.datalayer.producers.speed import PRIOR_PREFILL_TOKENS_PER_SECOND, SpeedEstimator
 from epp.datalayer.report import Report
 
-NOTE: Final = "prefill"  # tokens queued before the request where its prompt is computed
+NOTE: Final = "prefill"  # of the request: see `Ahead`
 # An answer shorter than this many tokens says little about the time per token.
 _SHORTEST_DECODE_TOKENS: Final = 8
 # An answer whose tokens came faster than this after its first byte was not streamed: its first byte is its last, and
@@ -27,6 +27,17 @@ _FASTEST_DECODE_SECONDS: Final = 0.0005
 _SHORTEST_STREAM_SECONDS: Final = 0.003
 # More is computed before no first token: a broken server's count, of which one would outweigh a thousand real ones.
 _LONGEST_PROMPT_TOKENS: Final = 2_000_000
+# An answer's expected length until answers are seen, and how much each counts from then on.
+_PRIOR_ANSWER_TOKENS: Final = 150.0
+_ANSWER_SHARE: Final = 0.02
+
+
+class Ahead(NamedTuple):
+    """What a request found: prompt tokens before it where its own is computed, and requests where it is answered, its
+    own among them."""
+
+    tokens: float
+    requests: float
 
 
 @dataclass(slots=True)
@@ -57,6 +68,7 @@ class PrefillProducer:
         self._prior = tokens_per_second
         self._endpoints: dict[int, EndpointPrefill] = {}
         self._aligned = Aligned(self._endpoints)
+        self.answer_tokens = _PRIOR_ANSWER_TOKENS  # of the pool's answers, on average
 
     def handles(self) -> Handlers:
         """Placements, scrapes, reports."""
@@ -70,7 +82,7 @@ class PrefillProducer:
 
     def columns(self) -> Mapping[str, Column]:
         """In seconds."""
-        return {"backlog": self._backlogs, "seconds_per_token": self._speeds}
+        return {"backlog": self._backlogs, "seconds_per_token": self._speeds, "decode_delay": self._decode_delays}
 
     def of(self, slot: int) -> EndpointPrefill:
         """One endpoint."""
@@ -83,6 +95,13 @@ class PrefillProducer:
     def _speeds(self, placing: Placing, slots: Sequence[int]) -> Sequence[float]:
         del placing
         return [each.speed.seconds_per_token for each in self._aligned.of(slots)]
+
+    def _decode_delays(self, placing: Placing, slots: Sequence[int]) -> Sequence[float]:
+        """Seconds that each request there adds to decoding an answer of the usual length."""
+        tokens, most = self.answer_tokens, placing.request.max_tokens
+        if most is not None and most < tokens:
+            tokens = most
+        return [each.speed.gap_per_request * tokens for each in self._aligned.of(slots)]
 
     def _joined(self, event: EndpointJoined, now: float) -> None:
         speed = SpeedEstimator(self._prior)
@@ -105,30 +124,32 @@ class PrefillProducer:
             queued = self._endpoints[share.member.slot].reserve(share.prompt_tokens, now)
             if share.holds_prompt:  # of two, the prefill leg comes last
                 ahead = queued
-        event.placement.notes[NOTE] = int(ahead)
+        primary = event.placement.shares[0].member.slot
+        event.placement.notes[NOTE] = Ahead(ahead, self._load.requests(primary))
 
     def _reported(self, event: RequestReported, now: float) -> None:
         del now
         report = event.report
         if report.served is not None and report.is_ok and not report.connect_failed:
             learn_speed(self._endpoints[report.served.slot].speed, report)
+            if (completed := report.feedback.completion_tokens) is not None:
+                self.answer_tokens += _ANSWER_SHARE * (completed - self.answer_tokens)
 
 
 def learn_speed(speed: SpeedEstimator, report: Report) -> None:
     """Feed the estimator with one answer. What waited before it is known only at the endpoint that was picked."""
     feedback, placement = report.feedback, report.placement
-    ttft, duration = feedback.ttft_seconds, feedback.duration_seconds
-    if ttft is None or _came_in_one_piece(report):
+    ttft, duration, ahead = feedback.ttft_seconds, feedback.duration_seconds, placement.notes.get(NOTE)
+    if ttft is None or report.is_elsewhere or not isinstance(ahead, Ahead) or _came_in_one_piece(report):
         return
-    if not report.is_elsewhere and not placement.has_legs:
+    if not placement.has_legs:
         tokens = feedback.prompt_tokens if feedback.prompt_tokens is not None else placement.prompt_tokens
         cached = feedback.cached_tokens if feedback.cached_tokens is not None else placement.matched_tokens
-        ahead = placement.notes.get(NOTE)
-        if tokens - cached <= _LONGEST_PROMPT_TOKENS and isinstance(ahead, int):
-            speed.first_token(max(0, tokens - cached) + ahead, ttft)
+        if tokens - cached <= _LONGEST_PROMPT_TOKENS:
+            speed.first_token(max(0, tokens - cached) + int(ahead.tokens), ttft)
     decoded = (feedback.completion_tokens or 0) - 1
     if duration is not None and decoded >= _SHORTEST_DECODE_TOKENS:
-        speed.decoded(decoded, duration - ttft)
+        speed.decoded(decoded, duration - ttft, ahead.requests)
 
 
 def _came_in_one_piece(report: Report) -> bool:

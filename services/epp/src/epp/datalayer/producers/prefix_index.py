@@ -135,6 +135,10 @@ class PrefixIndex:
         """How many blocks one endpoint is believed to hold."""
         return len(self._holdings[slot].stamps) if slot in self._holdings else 0
 
+    def holders(self, block: int) -> int:
+        """How many endpoints are believed to hold a block."""
+        return self._masks.get(block, 0).bit_count()
+
     def match(self, blocks: Sequence[int]) -> Mapping[int, int]:
         """Length of the longest unbroken run per slot; slots without any are absent."""
         if not blocks:

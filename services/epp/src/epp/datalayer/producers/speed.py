@@ -1,70 +1,68 @@
 """How fast one endpoint prefills and decodes, learned from the first tokens and durations of its answers. Pure.
 
-Time to first token is taken as `overhead + tokens × seconds_per_token`, where tokens are those to prefill, the
-request's own uncached ones and those queued before it. A least-squares line whose samples fade, held up by a prior, so
-that it is defined before the first sample and never steeper or flatter than any real accelerator.
+    time to first token = overhead + tokens to prefill × seconds per token
+    gap between tokens  = a step without others + requests there × what each of them adds
+
+Tokens to prefill are the request's own uncached ones and those queued before it. Both are lines through samples that
+fade, never steeper or flatter than those of any real accelerator.
 """
+
+from epp.datalayer.producers.line import FadingLine
 
 # Upstream's figure for an 8B model on one H100 (15 928 tokens per second at its peak), until something is measured.
 PRIOR_PREFILL_TOKENS_PER_SECOND = 15_928.0
 PRIOR_OVERHEAD_SECONDS = 0.02
-PRIOR_DECODE_SECONDS_PER_TOKEN = 0.012
-# The prior counts as this many samples at either end of its line, and fades as real ones come; what stays keeps the
-# line defined when all prompts have the same length.
-_PRIOR_WEIGHT = 4.0
-_LEAST_PRIOR_WEIGHT = 0.1
-_PRIOR_FADE = 0.95
 _PRIOR_SPAN_TOKENS = 4096.0
-# A sample weighs half after about 70 newer ones: follows a changed load within seconds, ignores single outliers.
-_FADE = 0.99
-_DECODE_SHARE = 0.05
 # From an 8B model on eight accelerators to a 400B model on too few.
-_FASTEST, _SLOWEST = 1 / 500_000.0, 1 / 200.0
+_PREFILL_BOUNDS = (1 / 500_000.0, 1 / 200.0)
 # A first token later than this says something about queues or clients, nothing about prefill.
 _LONGEST_SAMPLE_SECONDS = 60.0
+# The same model: 7 ms for a step of one sequence, and 0.1 ms for each more with a thousand tokens of context.
+PRIOR_DECODE_SECONDS_PER_TOKEN = 0.007
+PRIOR_GAP_PER_REQUEST = 0.0001
+_PRIOR_SPAN_REQUESTS = 32.0
+# A long context on a small accelerator adds tens of milliseconds.
+_GAP_BOUNDS = (0.0, 0.05)
 
 
 class SpeedEstimator:
-    """The speed of one endpoint."""
+    """The speed of one endpoint. The two slopes are attributes of their own: each decision reads them."""
 
-    __slots__ = ("_prior_slope", "_s", "_sx", "_sxx", "_sxy", "_sy", "decode_seconds_per_token", "overhead_seconds",
-                 "samples", "seconds_per_token")  # fmt: skip
+    __slots__ = ("_decode", "_prefill", "gap_per_request", "seconds_per_token")
 
     def __init__(self, prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) -> None:
-        self.samples = 0
-        self.decode_seconds_per_token = PRIOR_DECODE_SECONDS_PER_TOKEN
-        self.overhead_seconds = PRIOR_OVERHEAD_SECONDS
-        self._prior_slope = 1 / prefill_tokens_per_second
-        self.seconds_per_token = self._prior_slope
-        self._s = self._sx = self._sy = self._sxx = self._sxy = 0.0
+        self._prefill = FadingLine(
+            PRIOR_OVERHEAD_SECONDS, 1 / prefill_tokens_per_second, span=_PRIOR_SPAN_TOKENS, bounds=_PREFILL_BOUNDS
+        )
+        self._decode = FadingLine(
+            PRIOR_DECODE_SECONDS_PER_TOKEN, PRIOR_GAP_PER_REQUEST, span=_PRIOR_SPAN_REQUESTS, bounds=_GAP_BOUNDS
+        )
+        self.seconds_per_token = self._prefill.slope  # prefill
+        self.gap_per_request = self._decode.slope  # seconds by which each request there lengthens the gap of all
+
+    @property
+    def samples(self) -> int:
+        """First tokens that were learned from."""
+        return self._prefill.samples
+
+    @property
+    def overhead_seconds(self) -> float:
+        """Time to first token of a prompt that is cached whole, with nothing before it."""
+        return self._prefill.intercept
+
+    @property
+    def decode_seconds_per_token(self) -> float:
+        """The gap between two tokens of a request that is alone."""
+        return self._decode.intercept + self._decode.slope
 
     def first_token(self, tokens: int, seconds: float) -> None:
         """One answer's first token came `seconds` after the pick, with `tokens` to prefill until it."""
-        if not 0 <= seconds <= _LONGEST_SAMPLE_SECONDS:
-            return
-        self.samples += 1
-        x, y = float(tokens), seconds
-        self._s = self._s * _FADE + 1
-        self._sx = self._sx * _FADE + x
-        self._sy = self._sy * _FADE + y
-        self._sxx = self._sxx * _FADE + x * x
-        self._sxy = self._sxy * _FADE + x * y
-        self._solve()
+        if 0 <= seconds <= _LONGEST_SAMPLE_SECONDS:
+            self._prefill.add(float(tokens), seconds)
+            self.seconds_per_token = self._prefill.slope
 
-    def decoded(self, tokens: int, seconds: float) -> None:
-        """`tokens` more came in `seconds` after the first."""
-        if tokens > 0 and seconds >= 0:
-            sample = seconds / tokens
-            self.decode_seconds_per_token += _DECODE_SHARE * (sample - self.decode_seconds_per_token)
-
-    def _solve(self) -> None:
-        low, high = PRIOR_OVERHEAD_SECONDS, PRIOR_OVERHEAD_SECONDS + _PRIOR_SPAN_TOKENS * self._prior_slope
-        weight = max(_LEAST_PRIOR_WEIGHT, _PRIOR_WEIGHT * _PRIOR_FADE**self.samples)
-        n = self._s + 2 * weight
-        sx = self._sx + weight * _PRIOR_SPAN_TOKENS
-        sy = self._sy + weight * (low + high)
-        sxx = self._sxx + weight * _PRIOR_SPAN_TOKENS**2
-        sxy = self._sxy + weight * _PRIOR_SPAN_TOKENS * high
-        slope = (n * sxy - sx * sy) / (n * sxx - sx * sx)
-        self.seconds_per_token = min(_SLOWEST, max(_FASTEST, slope))
-        self.overhead_seconds = max(0.0, (sy - self.seconds_per_token * sx) / n)
+    def decoded(self, tokens: int, seconds: float, requests: float) -> None:
+        """`tokens` more came in `seconds` after the first, with so many requests there."""
+        if tokens > 0 and 0 <= seconds <= _LONGEST_SAMPLE_SECONDS * tokens:
+            self._decode.add(requests, seconds / tokens)
+            self.gap_per_request = self._decode.slope
