@@ -83,6 +83,8 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add("--picker-http-port", type=int, default=DEFAULT.picker_http_port, help="of the picker's HTTP transport")
     add("--picker-timeout", type=float, default=DEFAULT.picker_timeout, metavar="SECONDS",
         help="until a silent picker counts as failed (default 2)")  # fmt: skip
+    add("--picker-http-wait", type=float, default=DEFAULT.picker_http_wait, metavar="SECONDS",
+        help="in the queue of a picker over HTTP (default 10), and until it counts as hung")  # fmt: skip
 
 
 def options(given: argparse.Namespace) -> Options:
@@ -104,6 +106,7 @@ def options(given: argparse.Namespace) -> Options:
         handled_elsewhere=frozenset(given.handled_elsewhere),
         picker_http_port=given.picker_http_port,
         picker_timeout=given.picker_timeout,
+        picker_http_wait=given.picker_http_wait,
     )
 
 

@@ -62,7 +62,11 @@ class Options:
     """Seconds until a silent picker counts as failed; then the pool's failure mode decides."""
 
     picker_max_timeout: float = 60.0
-    """Seconds to which a picker may extend its time while a request waits in its queue."""
+    """Seconds to which a picker may extend its time over ext_proc while a request waits in its queue."""
+
+    picker_http_wait: float = 10.0
+    """Seconds that a request may wait in the queue of a picker over HTTP: ext_authz's timeout cannot be extended, so a
+    picker that hangs costs them, too."""
 
     handled_elsewhere: frozenset[str] = frozenset()
     """Kinds of policies that something else in front of this gateway or behind it enforces."""
@@ -71,6 +75,11 @@ class Options:
     def serves_http10(self) -> bool:
         """Whether requests of HTTP/1.0 are served."""
         return is_loopback(self.listen_address) if self.http10 is None else self.http10
+
+    @property
+    def picker_http_timeout(self) -> float:
+        """Seconds that Envoy gives a picker over HTTP for its answer."""
+        return self.picker_timeout + self.picker_http_wait
 
     @property
     def services(self) -> tuple[ObjectName, ...]:

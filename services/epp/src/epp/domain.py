@@ -121,6 +121,7 @@ class Request:
     body: bytes = b""
     subset: tuple[str, ...] | None = None
     fallbacks: int = 0  # further endpoints that the proxy would walk, at least
+    longest_wait: float | None = None  # seconds that the proxy waits for the verdict; None where it did not say
 
 
 class Pick(NamedTuple):
@@ -177,6 +178,7 @@ class Outcome(StrEnum):
     ENDED = "ended"  # the exchange closed: answered, cut or abandoned, which the access log tells apart
     EXPIRED = "expired"  # there was no sign of life for too long
     UNUSED = "unused"  # the verdict never left (the stream broke first)
+    EVICTED = "evicted"  # it was cut for a more important request
 
 
 @dataclass(frozen=True, slots=True)

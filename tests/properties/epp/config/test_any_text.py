@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from epp.config import ConfigError, SchedulerConfig, parse_config
-from epp.config.catalogue import GATES, KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES
+from epp.config.catalogue import GATES, KNOWN_UPSTREAM, PARSERS, PLUGINS
 from epp.testing import candidate, decide
 
 BODY = {"model": "m", "prompt": "x" * 600}
@@ -22,7 +22,7 @@ KEYS = st.sampled_from([
 WORDS = st.sampled_from([
     "inference.networking.x-k8s.io/v1alpha1", "llm-d.ai/v1alpha1", "EndpointPickerConfig", "1Gi", "200ms", "yes", "=",
     "2026-11-21", "0x1F", "1e999", ".nan", "~", "", "LessThan", "Exists", "threshold", "linear_lower_is_better",
-    "waiting-queue", *PLUGINS, *PARSERS, *POLICIES, *KNOWN_UPSTREAM, *GATES,
+    "waiting-queue", *PLUGINS, *PARSERS, *KNOWN_UPSTREAM, *GATES,
 ])  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | WORDS,

@@ -1,6 +1,7 @@
 """Requests that wait: each gets one verdict, later, by what is known then; or none, because its client left."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -8,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from epp.admission.gate import Admission, Applicant, Released
+from epp.admission.gate import Admission, Answered, Applicant, Released
 from epp.config import SchedulerConfig, default_config
 from epp.domain import (
     Endpoint,
@@ -23,8 +24,10 @@ from epp.domain import (
     Ticket,
     Verdict,
 )
+from epp.flowcontrol.eviction import Running
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
+from epp.scheduling.view import SchedulingView
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 
@@ -64,8 +67,19 @@ class SlotGate:
         self.in_flight += 1
         return Released(ticket)
 
+    def victims(self, in_flight: Callable[[PoolId], Sequence[Running]], now: float) -> Sequence[Running]:
+        return ()
+
+    def answered(self, applicant: Answered, tokens: int) -> None:
+        """Nothing here depends on it."""
+
     def reconfigure(self, config: SchedulerConfig) -> None:
         """Nothing here depends on it."""
+
+    def describe(
+        self, look: Callable[[PoolId, float], SchedulingView | None], now: float
+    ) -> Sequence[Mapping[str, object]]:
+        return ()
 
 
 @dataclass
@@ -206,7 +220,7 @@ class WaitingMachine(RuleBasedStateMachine):
             return
         assert all(client.verdicts == [] for client in self.cancelled)
         assert set(self.gate.waiting) == set(self.waiting)
-        assert len(self.picker._waiting) == len(self.waiting)
+        assert len(self.picker._admitting._waiting) == len(self.waiting)
         assert self.gate.in_flight == len(self.live) == sum(self.picker.running().values())
 
 

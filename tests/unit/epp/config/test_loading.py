@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from epp.config import default_config, parse_config
-from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES
+from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS
 from epp.config.engines import MetricSelector, selector
 from epp.config.spellings import GIE, LLM_D
 from epp.scheduling.filters import PrefixCacheAffinityFilter
@@ -165,8 +165,8 @@ def test_a_type_known_upstream_loads_with_a_warning_that_names_the_effect(type_:
     )
 
 
-@pytest.mark.parametrize("type_", sorted([*PARSERS, *POLICIES]))
-def test_names_of_parsers_and_policies_load_without_warnings(type_: str) -> None:
+@pytest.mark.parametrize("type_", sorted(PARSERS))
+def test_names_of_parsers_load_without_warnings(type_: str) -> None:
     assert parse_config(f"{HEAD}plugins: [{{type: {type_}}}]\n", "example").warnings == ()
 
 

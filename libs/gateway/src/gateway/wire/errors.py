@@ -10,6 +10,8 @@ from enum import StrEnum
 
 import orjson
 
+from gateway.wire.protocol import DROPPED_REASON
+
 
 class ErrorCode(StrEnum):
     """Stable words a program can match on; the message is for people."""
@@ -38,20 +40,23 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a request is refused. `retry_after` is in seconds."""
+    """Why a request is refused. `retry_after` is in seconds; `dropped` is upstream's word for a refusal for load."""
 
     status: int
     code: ErrorCode
     message: str
     param: str | None = None
     retry_after: float | None = None
+    dropped: str | None = None
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The response headers. A client comes back in whole seconds, at least one, and never too early."""
-        json = ("content-type", "application/json")
-        if self.retry_after is None:
-            return (json,)
-        return (json, ("retry-after", str(max(1, math.ceil(self.retry_after)))))
+        found = [("content-type", "application/json")]
+        if self.retry_after is not None:
+            found.append(("retry-after", str(max(1, math.ceil(self.retry_after)))))
+        if self.dropped is not None:
+            found.append((DROPPED_REASON, self.dropped))
+        return tuple(found)
 
     def body(self) -> bytes:
         """The JSON object `{"error": {"message", "type", "param", "code"}}` as bytes."""

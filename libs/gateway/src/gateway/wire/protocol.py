@@ -24,6 +24,11 @@ INFERENCE_MODEL: Final = "x-gateway-inference-model"  # as a published article c
 MODEL_NAME_ALIASES: Final = (INFERENCE_MODEL, "x-ai-eg-model")
 BBR_MANAGED_LABEL: Final = "inference.networking.k8s.io/bbr-managed"
 
+# Why a request was refused for load, in the answer, in upstream's words.
+DROPPED_REASON: Final = "x-llm-d-request-dropped-reason"
+# Within how many milliseconds a client wants the first token; both upstreams' names, the later one first.
+TTFT_OBJECTIVES: Final = ("x-llm-d-slo-ttft-ms", "x-slo-ttft-ms")
+
 # The only `x-gateway-*` headers that a client may send; every other one is stripped before any filter runs.
 OBJECTIVE: Final = "x-gateway-inference-objective"
 FAIRNESS_ID: Final = "x-gateway-inference-fairness-id"
@@ -51,7 +56,8 @@ FALLBACKS_METADATA: Final = "x-gateway-fallback-endpoints"
 RETRIES: Final = "x-gateway-retries"
 
 # How many seconds the proxy lets a picker extend its message timeout once (`max_message_timeout`), in the initial
-# metadata. A picker asks for more time only where the route announces this: other proxies may not know such a reply.
+# metadata; a request header of the HTTP transport, where the proxy waits so long from the start. A picker asks for more
+# time only where the route announces this: other proxies may not know such a reply.
 LONGEST_WAIT_METADATA: Final = "x-gateway-longest-wait"
 
 # Written by the picker into dynamic metadata and read back from Envoy's access log. Never the request id, which a

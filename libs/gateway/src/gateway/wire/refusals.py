@@ -70,12 +70,29 @@ def too_much_structure() -> Rejection:
 
 def no_ready_endpoint(message: str) -> Rejection:
     """No endpoint could serve the request."""
-    return Rejection(503, ErrorCode.NO_READY_ENDPOINT, message)
+    return Rejection(503, ErrorCode.NO_READY_ENDPOINT, message, dropped="rejected-no-endpoints")
 
 
 def saturated(message: str, retry_after: float = 1.0) -> Rejection:
     """The pool is full and the request may be shed."""
-    return Rejection(429, ErrorCode.POOL_SATURATED, message, retry_after=retry_after)
+    return Rejection(429, ErrorCode.POOL_SATURATED, message, retry_after=retry_after, dropped="rejected-saturated")
+
+
+def queue_full(retry_after: float) -> Rejection:
+    """The pool is full, and no more may wait for it."""
+    return saturated("request rejected pre-queue: queue at capacity", retry_after)
+
+
+def waited_too_long(retry_after: float) -> Rejection:
+    """The request waited, and its time is over."""
+    message = "request timed out in queue"
+    return Rejection(429, ErrorCode.POOL_SATURATED, message, retry_after=retry_after, dropped="rejected-ttl-expired")
+
+
+def evicted() -> Rejection:
+    """The request was running, and had to end for a more important one."""
+    message = "request evicted by flow control"
+    return Rejection(429, ErrorCode.POOL_SATURATED, message, retry_after=1.0, dropped="evicted")
 
 
 def internal(message: str) -> Rejection:

@@ -9,17 +9,16 @@ A gate sees endpoints only as candidates of the request at hand, through `look`,
 calls `next` until it gives nothing, whenever room may have come, and places what is admitted before it calls again.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import partial
 from typing import Protocol
 
 from epp.config import SchedulerConfig
 from epp.domain import PoolId, Ticket
-from epp.scheduling.containing import contained
-from epp.scheduling.plugin import Admitter, SaturationDetector, Trace
+from epp.flowcontrol.eviction import Running
+from epp.scheduling.plugin import Trace
 from epp.scheduling.view import SchedulingView
-from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 
 
@@ -43,6 +42,14 @@ class Applicant(Protocol):
         """Whose requests it counts among."""
 
     @property
+    def model(self) -> str:
+        """As the client named it."""
+
+    @property
+    def target_model(self) -> str:
+        """As the model server knows it."""
+
+    @property
     def body_bytes(self) -> int:
         """The size of its body."""
 
@@ -51,8 +58,19 @@ class Applicant(Protocol):
         """An estimate of its prompt."""
 
     @property
+    def ttft_objective(self) -> float | None:
+        """Seconds within which the client wants the first token, if it says so."""
+
+    @property
+    def longest_wait(self) -> float | None:
+        """Seconds that its proxy waits for the verdict, where that is known."""
+
+    @property
     def trace(self) -> Trace:
         """Takes notes of plugins that fail."""
+
+    def has_endpoints(self) -> bool:
+        """Whether its pool has any endpoint now, be it a candidate or not."""
 
     def look(self, now: float) -> SchedulingView | None:
         """Its candidates at this moment; None where it has none."""
@@ -85,61 +103,32 @@ class Gate(Protocol):
     def next(self, now: float) -> Released | None:
         """A waiting request whose turn it is; None while nothing changes."""
 
+    def victims(self, in_flight: Callable[[PoolId], Sequence[Running]], now: float) -> Sequence[Running]:
+        """Running requests that end now, so that one that waits may start. Asked when `next` gives nothing."""
+
+    def answered(self, applicant: "Answered", tokens: int) -> None:
+        """The answer to an admitted request had so many tokens."""
+
     def reconfigure(self, config: SchedulerConfig) -> None:
         """Another configuration, from the next request on."""
 
-
-class OpenGate:
-    """Admits everything at once, but for what is shed while the pool is full. Nothing waits.
-
-    A plugin that fails counts as one that is not there: nothing is shed, and everything admitted.
-    """
-
-    def __init__(self, config: SchedulerConfig) -> None:
-        self._detector: SaturationDetector | None = None
-        self._admitters: tuple[Admitter, ...] = ()
-        self.reconfigure(config)
-
-    def reconfigure(self, config: SchedulerConfig) -> None:
-        """Take the detector and the admitters."""
-        self._detector, self._admitters = config.detector, config.admitters
-
-    def admit(self, applicant: Applicant, now: float) -> Admission | Rejection:
-        """Shed a request of negative priority while the pool is saturated, and what an admitter turns away."""
-        detector = self._detector if applicant.priority < 0 else None
-        if detector is None and not self._admitters:
-            return Admission.ADMITTED
-        view = applicant.look(now)
-        if view is None:
-            return Admission.ADMITTED  # placing says that there is no endpoint
-        trace = applicant.trace
-        if detector is not None and _sheds(detector, view, trace):
-            return refusals.saturated("the pool is saturated and this request is sheddable")
-        for admitter in self._admitters:
-            if not contained(trace, _type(admitter), partial(_admits, admitter, view), otherwise=True):
-                return refusals.saturated("the pool is too busy to admit this request")
-        return Admission.ADMITTED
-
-    def cancel(self, ticket: Ticket, now: float) -> None:
-        """Nothing waits here."""
-
-    def next(self, now: float) -> Released | None:
-        """Nothing waits here."""
-        del now
-        return None
+    def describe(
+        self, look: Callable[[PoolId, float], SchedulingView | None], now: float
+    ) -> Sequence[Mapping[str, object]]:
+        """What waits, for people and metrics; `look` gives all candidates of a pool."""
 
 
-def _sheds(detector: SaturationDetector, view: SchedulingView, trace: Trace) -> bool:
-    return contained(trace, _type(detector), partial(_is_saturated, detector, view), otherwise=False)
+class Answered(Protocol):
+    """A request that was placed."""
 
+    @property
+    def pool(self) -> PoolId:
+        """Where it went."""
 
-def _is_saturated(detector: SaturationDetector, view: SchedulingView) -> bool:
-    return detector.saturation(view) >= 1.0
+    @property
+    def priority(self) -> int:
+        """As it had when it was admitted."""
 
-
-def _admits(admitter: Admitter, view: SchedulingView) -> bool:
-    return bool(admitter.admits(view))
-
-
-def _type(plugin: object) -> str:
-    return type(plugin).__name__
+    @property
+    def fairness_id(self) -> str:
+        """Whose requests it counts among."""

@@ -12,6 +12,21 @@ DECISIONS_DEFAULT = 50
 DECISIONS_LIMIT = 1000
 
 
+class Picker(Protocol):
+    """What people look into."""
+
+    @property
+    def pools(self) -> "Pools":
+        """The endpoints."""
+
+    @property
+    def decisions(self) -> "Decisions":
+        """The latest decisions."""
+
+    def queues(self, now: float) -> Sequence[Mapping[str, object]]:
+        """Each pool with what waits before it."""
+
+
 class Pools(Protocol):
     """What is known of endpoints."""
 
@@ -29,28 +44,32 @@ class Decisions(Protocol):
         """One decision in full."""
 
 
-def routes(known: Pools, made: Decisions, clock: Clock, wall: Clock) -> list[web.RouteDef]:
-    """/debug/pools, /debug/decisions?n=50, /debug/explain/REQUEST_ID; people read times off the clock on the wall."""
+def routes(picker: Picker, clock: Clock, wall: Clock) -> list[web.RouteDef]:
+    """/debug/pools, /debug/queues, /debug/decisions?n=50, /debug/explain/REQUEST_ID; times are the wall clock's."""
 
     def started_at() -> float:
         return wall() - clock()
 
     async def pools(_request: web.Request) -> web.Response:
-        return _json({"pools": list(known.describe(clock()))})
+        return _json({"pools": list(picker.pools.describe(clock()))})
+
+    async def queues(_request: web.Request) -> web.Response:
+        return _json({"queues": list(picker.queues(clock()))})
 
     async def decisions(request: web.Request) -> web.Response:
         wanted = request.query.get("n", str(DECISIONS_DEFAULT))
         if not wanted.isdecimal():
             return _json({"error": f"n: expected a number, got {wanted!r}"}, 400)
         count = DECISIONS_LIMIT if len(wanted) > len(str(DECISIONS_LIMIT)) else int(wanted)
-        return _json({"decisions": list(made.latest(min(count, DECISIONS_LIMIT), started_at()))})
+        return _json({"decisions": list(picker.decisions.latest(min(count, DECISIONS_LIMIT), started_at()))})
 
     async def explain(request: web.Request) -> web.Response:
-        found = made.explain(request.match_info["request_id"], started_at())
+        found = picker.decisions.explain(request.match_info["request_id"], started_at())
         return _json({"error": "no decision with this request id is kept"}, 404) if found is None else _json(found)
 
     return [
         web.get("/debug/pools", pools),
+        web.get("/debug/queues", queues),
         web.get("/debug/decisions", decisions),
         web.get("/debug/explain/{request_id:.+}", explain),
     ]

@@ -14,14 +14,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from epp.admission.configured import ConfiguredGate
 from epp.app import debug as debug
 from epp.app.config_file import ConfigSource
-from epp.app.timing import TimedPicker
+from epp.app.timing import TimedGate, TimedPicker
 from epp.config import SchedulerConfig
 from epp.config.flags import ScrapeFlags
 from epp.discovery import Discovery, Pools
-from epp.domain import PoolId, SharedEvent
-from epp.picking.observer import Journal
+from epp.domain import PickId, PoolId, SharedEvent
 from epp.picking.picker import Picker
 from epp.scraping.endpoints import Access
 from epp.scraping.keyed_models import KeyedModels
@@ -41,6 +41,7 @@ from gateway.kube.sources.folders import FolderSource
 from gateway.service import admin, clock, lifecycle
 from gateway.service.clock import Clock
 from gateway.service.health import Health
+from gateway.wire.errors import Rejection
 
 PASS_SECONDS = 1.0
 
@@ -71,7 +72,19 @@ class Stack:
         self.metrics = Metrics()
         self.metrics.warned(config.warnings)
         self.stream = shared_stream(options, self._apply, self.metrics)
-        self.picker = build_picker(options, config, self.metrics, self.stream)
+        gate = TimedGate(ConfiguredGate(config, self.metrics.queues), clock.monotonic, self.metrics.queues)
+        self.picker = Picker(
+            config,
+            random=Random(),
+            replica=options.replica,
+            observer=self.metrics,
+            journal=self.stream,
+            default_pool=options.default_pool,
+            explains=options.explains,
+            gate=gate,
+            shell=self,
+        )
+        self.metrics.queues.describe(lambda: self.picker.queues(clock.monotonic()))
         self.metrics.describe_pools(lambda: self.picker.pools.describe(clock.monotonic()))
         self.metrics.describe_running(lambda: self.picker.running())
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
@@ -96,6 +109,24 @@ class Stack:
         yield pass_time(self.picker, self.streams, clock.monotonic)
         if self.stream is not None:
             yield self.stream.run()
+
+    # What the picker's queues need of the process.
+
+    def resume(self) -> None:
+        """In the next round of the loop: what else lives on it comes in between."""
+        asyncio.get_running_loop().call_soon(lambda: self.picker.resume(clock.monotonic()))
+
+    def begins_to_wait(self, pool: PoolId) -> None:
+        """Scrape its endpoints now."""
+        self.scraper.hasten(pool)
+
+    def can_end(self, pick_id: PickId) -> bool:
+        """Over ext_proc, whose streams stay open. Over HTTP nothing is open once the pick is made."""
+        return pick_id in self.streams.picks
+
+    def end(self, pick_id: PickId, rejection: Rejection, now: float) -> None:
+        """Cut the answer."""
+        self.streams.end(pick_id, rejection, now)
 
     def _apply(self, event: SharedEvent) -> None:
         now = clock.monotonic()
@@ -131,7 +162,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     operators = admin.application(
         Generations(metrics.registry, options.metric_names),
         is_ready,
-        debug.routes(picker.pools, picker.decisions, clock.monotonic, clock.wall),
+        debug.routes(picker, clock.monotonic, clock.wall),
     )
     async with (
         lifecycle.background(*stack.jobs(source)),
@@ -147,19 +178,6 @@ def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContex
     if options.http_port is None and options.http_socket is None:
         return nullcontext()
     return transport.serving(options.http_host, options.http_port, options.http_socket)
-
-
-def build_picker(options: Options, config: SchedulerConfig, metrics: Metrics, journal: Journal | None) -> Picker:
-    """The picker of this process."""
-    return Picker(
-        config,
-        random=Random(),
-        replica=options.replica,
-        observer=metrics,
-        journal=journal,
-        default_pool=options.default_pool,
-        explains=options.explains,
-    )
 
 
 def shared_stream(options: Options, apply: Apply, metrics: Metrics) -> SharedStream | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from epp.config import engines
 from epp.config.spellings import GIE, LLM_D
+from epp.flowcontrol import ceilings, ordering, policies
 from epp.scheduling import filters, former, gate, handlers, pickers, producers, saturation, scorers, sessions
 from epp.scheduling.roles import Roles
 
@@ -18,7 +19,7 @@ NO_DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A parser or policy that is known by name; takes any settings that upstream's would."""
+    """A parser that is known by name; takes any settings that upstream's would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +98,20 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     ),
     "models-data-source": PluginType(engines.ModelsDataSource, "source"),
     "models-data-extractor": PluginType(engines.ModelsDataExtractor, "extractor"),
+    "global-strict-fairness-policy": PluginType(policies.GlobalStrictFairness, "fairness policy"),
+    "round-robin-fairness-policy": PluginType(policies.RoundRobinFairness, "fairness policy"),
+    "weighted-fairness-policy": PluginType(policies.WeightedFairness, "fairness policy"),
+    "token-fairness-policy": PluginType(policies.TokenFairness, "fairness policy"),
+    "fcfs-ordering-policy": PluginType(ordering.FirstComeOrdering, "ordering policy"),
+    "edf-ordering-policy": PluginType(ordering.EarliestDeadlineOrdering, "ordering policy"),
+    "slo-deadline-ordering-policy": PluginType(ordering.SloDeadlineOrdering, "ordering policy"),
+    "static-usage-limit-policy": PluginType(ceilings.StaticUsageLimit, "usage limit policy"),
+    "priority-holdback-policy": PluginType(ceilings.PriorityHoldback, "usage limit policy"),
 })  # fmt: skip
 
 # Names that load and select, without settings of their own here.
 PARSERS = frozenset({
     "openai-parser", "anthropic-parser", "vllmhttp-parser", "sglanghttp-parser", "passthrough-parser",
-})  # fmt: skip
-POLICIES: Mapping[str, str] = MappingProxyType({
-    "fcfs-ordering-policy": "ordering policy",
-    "edf-ordering-policy": "ordering policy",
-    "slo-deadline-ordering-policy": "ordering policy",
-    "global-strict-fairness-policy": "fairness policy",
-    "round-robin-fairness-policy": "fairness policy",
-    "static-usage-limit-policy": "usage limit policy",
 })  # fmt: skip
 
 # Types of upstream that are not here yet. They load; the text says what is then missing.
@@ -161,13 +163,12 @@ KNOWN_UPSTREAM: Mapping[str, str] = MappingProxyType({
     "multicluster-metrics-extractor": "other clusters are not scraped",
     "local-syncer": "replicas share state through --redis-url",
     # Flow control
-    "sheddable-eviction-filter": "running requests are not ended for others",
-    "priority-then-time-eviction-order-policy": "running requests are not ended for others",
-    "eviction-priority-then-time-ordering": "running requests are not ended for others",
-    "eviction-sheddable-filter": "running requests are not ended for others",
-    "program-aware-fairness": "flows are not weighed by attained service",
-    "priority-holdback-policy": "no capacity is held back by priority",
-    "soft-reflective-ceiling-policy": "no capacity is held back by priority",
+    "sheddable-eviction-filter": "with enableEviction, requests of negative priority may be ended, and no others",
+    "priority-then-time-eviction-order-policy": "the least important end first, of one priority the newest",
+    "eviction-priority-then-time-ordering": "the least important end first, of one priority the newest",
+    "eviction-sheddable-filter": "with enableEviction, requests of negative priority may be ended, and no others",
+    "program-aware-fairness": "counts as token-fairness-policy",
+    "soft-reflective-ceiling-policy": "counts as static-usage-limit-policy; priority-holdback-policy holds back",
     # Parsers
     "vllmgrpc-parser": "gRPC bodies are not read; such requests are picked by load alone",
     "vertexai-parser": "gRPC bodies are not read; such requests are picked by load alone",
@@ -179,7 +180,7 @@ KNOWN_HANDLERS = frozenset({
 })  # fmt: skip
 
 GATES: Mapping[str, str] = MappingProxyType({
-    "flowControl": "requests do not wait here: sheddable ones are refused while the pool is saturated",
+    "flowControl": "",
     "dataLayer": "",
     "prepareDataPlugins": "",
     "enableLegacyMetrics": "",

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Final
 
-from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, PluginType
+from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, PluginType
 from epp.config.decode import NO_DEFAULTS, key_of
 from epp.config.spellings import GIE, LLM_D, RENAMED
 from epp.scheduling.roles import METHODS, roles_of
@@ -29,7 +29,7 @@ _TYPES: Mapping[Any, str] = types.MappingProxyType({
     Quantity: "quantity",
 })  # fmt: skip
 _ORDER = ("filter", "scorer", "picker", "profile handler", "decider", "producer", "source", "extractor",
-          "saturation detector", "admitter")  # fmt: skip
+          "saturation detector", "admitter", "fairness policy", "ordering policy", "usage limit policy")  # fmt: skip
 NO_PLUGINS: Final[Mapping[str, type[Any]]] = types.MappingProxyType({})
 
 
@@ -38,12 +38,11 @@ def describe_plugins(own: Mapping[str, type[Any]] = NO_PLUGINS) -> str:
     lines = [_INTRODUCTION]
     for part in _ORDER:
         members = [(name, kind) for name, kind in PLUGINS.items() if kind.part.split(", ")[0] == part]
-        lines.append(f"\n## {part.capitalize()}s\n")
+        lines.append(f"\n## {_plural(part)}\n")
         for name, kind in sorted(members):
             lines += _describe(name, kind)
     lines.append("\n## Names only\n\nThey load and select; settings of theirs are not looked at.\n")
     lines += [f"- `{name}` (parser)" for name in sorted(PARSERS)]
-    lines += [f"- `{name}` ({part})" for name, part in sorted(POLICIES.items())]
     lines.append("\n## Earlier names\n\nOf the same types, in earlier releases.\n")
     lines += [f"- `{former}`: `{name}`" for former, name in sorted(RENAMED.items())]
     lines.append("\n## Known upstream, not here yet\n\nThey load with a warning that says what is then missing.\n")
@@ -53,6 +52,11 @@ def describe_plugins(own: Mapping[str, type[Any]] = NO_PLUGINS) -> str:
     for name, plugin in sorted(own.items()):
         lines += _describe_own(name, plugin)
     return "\n".join(lines) + "\n"
+
+
+def _plural(part: str) -> str:
+    name = part.capitalize()
+    return f"{name.removesuffix('y')}ies" if name.endswith("y") else f"{name}s"
 
 
 def _describe_own(name: str, plugin: type[Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The `flowControl` section as values, so that a configuration that has one loads and is checked. Pure."""
+"""The `flowControl` section as it is written; `queues` makes of it what is in force. Pure."""
 
 from dataclasses import dataclass
 
@@ -20,6 +20,9 @@ class PriorityBand:
     priority: int = parameter(0, "higher is served first")
     max_bytes: Quantity = parameter(Quantity(1_000_000_000), "body bytes that may wait", unit="bytes", minimum=0)
     max_requests: Quantity = parameter(Quantity(5000), "requests that may wait", unit="requests", minimum=0)
+    max_tokens: Quantity = parameter(
+        Quantity(0), "prompt tokens that may wait; 0 is no limit", unit="tokens", minimum=0
+    )
     ordering_policy_ref: str = parameter(
         "fcfs-ordering-policy", "which request of a flow is next", reference="ordering policy"
     )
@@ -34,7 +37,8 @@ class FlowControl:
 
     max_bytes: Quantity = parameter(Quantity(0), "body bytes that may wait in all; 0 is no limit", unit="bytes")
     max_requests: Quantity = parameter(Quantity(0), "requests that may wait in all; 0 is no limit", unit="requests")
-    default_request_ttl: Seconds | None = parameter(None, "longest wait", key="defaultRequestTTL")
+    max_tokens: Quantity = parameter(Quantity(0), "prompt tokens that may wait in all; 0 is no limit", unit="tokens")
+    default_request_ttl: Seconds = parameter(Seconds(60.0), "longest wait; 0 is any", key="defaultRequestTTL")
     no_endpoint_request_ttl: Seconds | None = parameter(
         None, "longest wait while the pool is empty; without it the same", key="noEndpointRequestTTL"
     )

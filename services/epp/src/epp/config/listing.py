@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, POLICIES, Named, PluginType
+from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS, Named, PluginType
 from epp.config.decode import NO_DEFAULTS, Reference, decode, default
 from epp.config.spellings import RENAMED
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer
@@ -108,6 +108,14 @@ class Listing:
         kind = PLUGINS[type_]
         return default(kind.plugin, kind.defaults.get(self._api_version, NO_DEFAULTS))
 
+    def chosen(self, name: str, role: str) -> Any:
+        """The plugin that a checked reference names: a listed one, or a built-in type with its defaults; None if it
+        plays no such role, as upstream's that are not here."""
+        listed = self.by_name.get(name)
+        if listed is not None:
+            return listed.plugin if role in listed.roles else None
+        return self.default(name) if name in PLUGINS and role in PLUGINS[name].roles else None
+
     def with_role(self, role: str) -> list[Listed]:
         """Those that play a role, in the order of the file."""
         return [listed for listed in self.by_name.values() if role in listed.roles]
@@ -121,13 +129,13 @@ class Listing:
         return found[0].plugin if found else None
 
     def _valid_types(self) -> set[str]:
-        return {*self._types, *RENAMED, *PARSERS, *POLICIES, *KNOWN_UPSTREAM}
+        return {*self._types, *RENAMED, *PARSERS, *KNOWN_UPSTREAM}
 
     def _make(self, written: str, place: Value, parameters: Value | None) -> Listed | None:
         type_ = RENAMED.get(written, written)
         if type_ in KNOWN_UPSTREAM:
             place.note(f"{type_!r} is not here yet: {KNOWN_UPSTREAM[type_]}")
-        if type_ in KNOWN_UPSTREAM or type_ in PARSERS or type_ in POLICIES:
+        if type_ in KNOWN_UPSTREAM or type_ in PARSERS:
             return Listed(type_, type_, Named(), Named, NO_ROLES)
         kind = self._types.get(type_)
         if kind is None:
@@ -156,4 +164,4 @@ class Listing:
 def _plays(listed: Listed, part: str) -> bool:
     if listed.type in KNOWN_UPSTREAM:
         return True
-    return POLICIES.get(listed.type) == part or part in listed.roles or _TYPES.get(part) is listed.cls
+    return part in listed.roles or _TYPES.get(part) is listed.cls

@@ -16,6 +16,7 @@ from epp.config.flowcontrol import FlowControl
 from epp.config.listing import Listing
 from epp.config.producers import affinity_of, own_producers, prefix_producer, session_ids, token_headers, uses_prefix
 from epp.config.profiles import handler_of, profiles_of
+from epp.config.queues import counting_unseen, queues_of
 from epp.config.scheduler import SchedulerConfig
 from epp.config.selection import parsers_of, saturation_detector
 from epp.config.spellings import API_VERSIONS, GIE
@@ -28,6 +29,7 @@ from gateway.schema.wording import nearest
 from gateway.schema.yamltext import one
 
 KIND = "EndpointPickerConfig"
+FLOW_CONTROL = "flowControl"
 NO_PLUGINS: Mapping[str, type[Any]] = MappingProxyType({})
 
 
@@ -49,6 +51,7 @@ def parse_config(text: str, source: str, own: Mapping[str, type[Any]] = NO_PLUGI
 def _config(top: Fields, own: Mapping[str, type[Any]], findings: Findings) -> SchedulerConfig:
     listing = Listing(_api_version(top), own)
     gates = _gates(top)
+    waits = FLOW_CONTROL in gates
     for value in top.items("plugins"):
         listing.add(value)
     flow_control: FlowControl = decode(FlowControl, top.value("flowControl"), listing.references)
@@ -73,7 +76,7 @@ def _config(top: Fields, own: Mapping[str, type[Any]], findings: Findings) -> Sc
         session=listing.only(SessionIdProducer) or session_ids(affinity),
         affinity=affinity,
         token_headers=token_headers(built),
-        detector=detector,
+        detector=counting_unseen(detector) if waits else detector,
         admitters=tuple(each.plugin for each in listing.with_role(ADMITTER)),
         metrics=layer.metrics,
         extractor=layer.extractor,
@@ -81,6 +84,7 @@ def _config(top: Fields, own: Mapping[str, type[Any]], findings: Findings) -> Sc
         parsers=parsers,
         gates=gates,
         flow_control=flow_control,
+        queues=queues_of(flow_control, listing) if waits else None,
         producers=own_producers(listing),
         plugins={name: listed.plugin for name, listed in listing.by_name.items()},
         warnings=tuple(str(note) for note in findings.notes),

@@ -7,6 +7,7 @@ from epp.config.engines import CoreMetricsExtractor, MetricsDataSource, ModelsDa
 from epp.config.flowcontrol import FlowControl
 from epp.datalayer.producer import Producer
 from epp.domain import PoolId
+from epp.flowcontrol.settings import Settings
 from epp.scheduling.plugin import Admitter, Profile, ProfileHandler, SaturationDetector
 from epp.scheduling.producers import ApproxPrefixCacheProducer, InflightLoadProducer, SessionIdProducer
 from epp.scheduling.sessions import SessionAffinityFilter, SessionAffinityScorer
@@ -35,6 +36,7 @@ class SchedulerConfig:
     parsers: tuple[str, ...] = (DEFAULT_PARSER,)
     gates: frozenset[str] = frozenset()
     flow_control: FlowControl = field(default_factory=FlowControl)
+    queues: Settings | None = None  # how requests wait; None: they do not
     producers: tuple[tuple[str, Callable[[PoolId], Producer]], ...] = ()  # of the user's own, by plugin
     plugins: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -7,6 +7,9 @@ from typing import NamedTuple
 from epp.domain import PoolSpec, Request
 from gateway.wire import protocol
 
+# Milliseconds with more digits are some years, and no objective.
+_DIGITS_LIMIT = 12
+
 
 def with_known_names(request: Request) -> Request:
     """The request with llm-d's spellings of control headers under the names that are read here."""
@@ -23,6 +26,15 @@ def priority_of(door: Request, model: str | None, pool: PoolSpec) -> int:
     if objective is not None:
         return pool.priorities.get(objective, 0)
     return pool.model_priorities.get(model or "", 0)
+
+
+def ttft_objective(request: Request) -> float | None:
+    """Seconds within which the client wants the first token: whole milliseconds in a header; others are ignored."""
+    for name in protocol.TTFT_OBJECTIVES:
+        text = request.headers.get(name, "")
+        if text.isascii() and text.isdigit() and len(text) < _DIGITS_LIMIT:
+            return int(text) / 1000
+    return None
 
 
 class Target(NamedTuple):

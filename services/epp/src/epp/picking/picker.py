@@ -9,10 +9,12 @@ returns, so that the next one is made with it.
 """
 
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from random import Random
 
-from epp.admission.gate import Admission, Gate, OpenGate
+from epp.admission.configured import ConfiguredGate
+from epp.admission.gate import Gate
+from epp.admission.observer import NoQueueObserver
 from epp.config import SchedulerConfig
 from epp.domain import (
     EndpointId,
@@ -22,6 +24,7 @@ from epp.domain import (
     Outcome,
     Pick,
     PickId,
+    PickSettled,
     PoolId,
     PoolSpec,
     Reply,
@@ -34,6 +37,7 @@ from epp.domain import (
     Waiter,
 )
 from epp.picking import answer, place
+from epp.picking.admitting import Admitting, Shell, Steps
 from epp.picking.decisions import DecisionLog
 from epp.picking.explain import Notes
 from epp.picking.objectives import with_known_names
@@ -41,12 +45,14 @@ from epp.picking.observer import Journal, PickObserver
 from epp.picking.pools import Pools
 from epp.picking.prepare import Prepared, parse, prepare, with_blocks
 from epp.picking.settle import Settlement
-from epp.picking.waiting import Waiting, WaitingRequests
+from epp.picking.waiting import Waiting
 from epp.scheduling.profile import NoTrace
 from epp.scheduling.view import SchedulingView
 from gateway.wire.errors import Rejection
 
 HELD_BY_NOBODY: Container[PickId] = frozenset()
+# Endpoints are scraped this often while requests wait for them, whatever their load looks like.
+WAITING_INTERVAL = 0.05
 
 
 class Picker:
@@ -63,6 +69,7 @@ class Picker:
         default_pool: PoolId | None = None,
         explains: bool = False,
         gate: Gate | None = None,
+        shell: Shell | None = None,
     ) -> None:
         self.decisions = DecisionLog(observer)
         self.pools = Pools(config, observer, self.decisions.plugin_failed, default_pool)
@@ -71,11 +78,10 @@ class Picker:
         self._replica = replica
         self._observer = observer
         self._explains = explains
-        self._gate: Gate = gate or OpenGate(config)
-        self._settlement = Settlement(replica, self.pools.states, journal, observer)
-        self._waiting = WaitingRequests()
+        gate = gate or ConfiguredGate(config, NoQueueObserver())
+        self._settlement = Settlement(replica, self.pools.states, journal, observer, gate.answered)
+        self._admitting = Admitting(gate, Steps(self._place, self._refuse), self._settlement, shell)
         self._no_trace = NoTrace(self.decisions.plugin_failed)
-        self._is_releasing = False
         # A restarted picker must not take up ids of its former self, whose reports may still come.
         self._picks = random.getrandbits(40)
 
@@ -99,40 +105,40 @@ class Picker:
 
     def cancel(self, ticket: Ticket, now: float) -> None:
         """The client or the proxy of a request that waits is gone. Unknown tickets are ignored."""
-        if self._waiting.remove(ticket) is not None:
-            self._gate.cancel(ticket, now)
-            self._release(now)
+        self._admitting.cancel(ticket, now)
 
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
         """A pick is over. Later calls and unknown ids change nothing."""
         if self._settlement.settle(pick_id, outcome, now):
-            self._release(now)
+            self._admitting.release(now)
 
     # What shells call
 
     def observe(self, feedback: Feedback, now: float) -> None:
         """A heartbeat, or how a request went, from the access log or the response."""
         if self._settlement.observe(feedback, now):
-            self._release(now)
+            self._admitting.release(now)
 
     def apply(self, event: SharedEvent, now: float) -> None:
         """Take what another replica shared."""
         match event:
             case FeedbackForwarded(feedback):
                 if self._settlement.observe_own(feedback, now):
-                    self._release(now)
+                    self._admitting.release(now)
             case _:
                 self.pools.learned_elsewhere(event, now)
+                if isinstance(event, PickSettled):
+                    self._admitting.release(now)
 
     def replace_pools(self, specs: Mapping[PoolId, PoolSpec], now: float) -> None:
         """Take discovery's view of all pools."""
         self.pools.replace(specs, now)
-        self._release(now)
+        self._admitting.release(now)
 
     def scraped(self, pool: PoolId, endpoint: EndpointId, found: EngineMetrics | ScrapeFault, now: float) -> None:
         """Take what a scrape gave."""
         self.pools.scraped(pool, endpoint, found, now)
-        self._release(now)
+        self._admitting.release(now)
 
     def models_listed(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
         """Take an endpoint's model list."""
@@ -140,14 +146,15 @@ class Picker:
 
     def scrape_interval(self, pool: PoolId, endpoint: EndpointId, now: float) -> float:
         """When the endpoint should be scraped again, in seconds from its last scrape."""
-        return self.pools.scrape_interval(pool, endpoint, now)
+        interval = self.pools.scrape_interval(pool, endpoint, now)
+        return min(interval, WAITING_INTERVAL) if self._admitting.waits_for(pool) else interval
 
     def reconfigure(self, config: SchedulerConfig, now: float) -> None:
         """Another configuration, from the next request on."""
         self._config = config
         self.decisions.forget_failures()
         self.pools.reconfigure(config, now)
-        self._gate.reconfigure(config)
+        self._admitting.reconfigure(config, now)
 
     def pass_time(self, now: float, held: Container[PickId] = HELD_BY_NOBODY) -> None:
         """Let time pass: call about once a second. Picks without a sign of life are settled.
@@ -156,7 +163,15 @@ class Picker:
         """
         self._settlement.expire(now, held)
         self.pools.pass_time(now)
-        self._release(now)
+        self._admitting.release(now)
+
+    def resume(self, now: float) -> None:
+        """Go on giving verdicts where the last release stopped; see `Shell`."""
+        self._admitting.release(now)
+
+    def queues(self, now: float) -> Sequence[Mapping[str, object]]:
+        """What waits before each pool, for people and metrics."""
+        return self._admitting.describe(self._look_at_all, now)
 
     def is_ready(self) -> bool:
         """Whether there is a pool to pick from."""
@@ -170,15 +185,9 @@ class Picker:
 
     def _admit(self, prepared: Prepared, waiter: Waiter, now: float) -> Verdict | Ticket:
         notes = Notes(failed_plugin=self.decisions.plugin_failed) if self._explains else None
-        number, trace = self._waiting.next_number(), notes or self._no_trace
-        waiting = Waiting(number, prepared, waiter, trace, notes, candidates=self._look)
-        admission = self._gate.admit(waiting, now)
-        if isinstance(admission, Rejection):
-            return self._refuse(waiting, admission, now)
-        if admission is Admission.WAITS:
-            self._waiting.add(waiting)
-            return waiting.ticket
-        return self._place(waiting, now)
+        number, trace = self._admitting.next_number(), notes or self._no_trace
+        waiting = Waiting(number, prepared, waiter, trace, notes, candidates=self._look, pools=self.pools.states)
+        return self._admitting.submit(waiting, now)
 
     def _look(self, waiting: Waiting, now: float) -> SchedulingView | None:
         """The candidates of a request, for the gate."""
@@ -189,6 +198,11 @@ class Picker:
         if found is not None:
             _note_candidates(waiting, found.view)
         return None if found is None else found.view
+
+    def _look_at_all(self, pool: PoolId, now: float) -> SchedulingView | None:
+        """All candidates of a pool, whatever is asked of it."""
+        state = self.pools.states.get(pool)
+        return None if state is None else place.everybody_of(state, now, self._random)
 
     def _place(self, waiting: Waiting, now: float) -> Pick | Rejection:
         pool = self.pools.states.get(waiting.pool)
@@ -215,22 +229,6 @@ class Picker:
         return self.decisions.refuse(
             prepared.request, prepared.spec.id, rejection, now, (prepared.parsed, waiting.notes)
         )
-
-    def _release(self, now: float) -> None:
-        """Give their verdicts to those that waited and have their turn."""
-        if self._is_releasing or not len(self._waiting):
-            return
-        self._is_releasing = True
-        try:
-            while (released := self._gate.next(now)) is not None:
-                waiting = self._waiting.remove(released.ticket)
-                if waiting is None:
-                    continue
-                rejection = released.rejection
-                verdict = self._place(waiting, now) if rejection is None else self._refuse(waiting, rejection, now)
-                waiting.waiter.decide(verdict, now)
-        finally:
-            self._is_releasing = False
 
     def _cut(self, prepared: Prepared) -> Prepared:
         """With blocks of the size that the pool has now."""

@@ -16,12 +16,14 @@ from epp.datalayer.pool import PoolState
 from epp.datalayer.roster import Avoided
 from epp.domain import EndpointId, PickId
 from epp.picking.prepare import Prepared, fairness_id_of, objective_of
+from epp.prompts.request import InferenceRequest
 from epp.scheduling.containing import contained
 from epp.scheduling.plugin import Decision, ProfileResult, Trace
 from epp.scheduling.view import SchedulingView
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 
+NO_REQUEST: Final = InferenceRequest(model=None)
 _HANDLER_FAILED: Final = refusals.internal("the profile handler failed")
 
 
@@ -45,6 +47,15 @@ def candidates_of(prepared: Prepared, pool: PoolState, now: float, random: Rando
         found.endpoints, random, request.fallbacks, _slots=found.slots, _columns=pool.columns, _placing=placing
     )
     return Candidacy(view, placing, found.avoided, found.probe)
+
+
+def everybody_of(pool: PoolState, now: float, random: Random) -> SchedulingView | None:
+    """The candidates of this moment for no request in particular."""
+    found = pool.candidates(now, random)
+    if not found.slots:
+        return None
+    placing = Placing(NO_REQUEST, (), None, now, {})
+    return SchedulingView(found.endpoints, random, _slots=found.slots, _columns=pool.columns, _placing=placing)
 
 
 def none_ready(prepared: Prepared) -> Rejection:

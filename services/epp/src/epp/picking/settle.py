@@ -5,7 +5,7 @@ heartbeats and final entries, and responses that pass through a transport report
 counts; the first report of a settled pick is learned from.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from epp.datalayer.events import RequestAlive, RequestPlaced, RequestSettled
 from epp.datalayer.ledger import Ledger
@@ -28,16 +28,22 @@ from epp.picking.observer import Journal, PickObserver
 
 
 class Settlement:
-    """Owns the ledger; `pools` is the picker's table of them."""
+    """Owns the ledger; `pools` is the picker's table of them, `answered` takes the tokens of each answer."""
 
     def __init__(
-        self, replica: str, pools: Mapping[PoolId, PoolState], journal: Journal | None, observer: PickObserver
+        self,
+        replica: str,
+        pools: Mapping[PoolId, PoolState],
+        journal: Journal | None,
+        observer: PickObserver,
+        answered: Callable[[Placement, int], None],
     ) -> None:
         self.ledger = Ledger()
         self._replica = replica
         self._pools = pools
         self._journal = journal
         self._observer = observer
+        self._answered = answered
 
     def reserve(self, placement: Placement, placing: Placing, pool: PoolState) -> None:
         """Enter a placement: from now on its endpoints carry it, and other replicas may know."""
@@ -58,6 +64,11 @@ class Settlement:
             self._journal.record(PickSettled(placement.pool, pick_id))
         self._observer.settled(placement.pool, pick_id, outcome, now - placement.placed_at)
         return True
+
+    def evict(self, pick_id: PickId, now: float) -> None:
+        """Release a reservation whose answer is cut here; nothing is learned from how it went."""
+        self.settle(pick_id, Outcome.EVICTED, now)
+        self.ledger.report(pick_id)
 
     def observe(self, feedback: Feedback, now: float) -> bool:
         """A heartbeat or the report of an end; whether a reservation was released by it.
@@ -100,6 +111,8 @@ class Settlement:
         pool = self._pools.get(placement.pool)
         if pool is not None:
             pool.reported(Report(placement, feedback, pool.member(feedback.served)), now)
+        if feedback.completion_tokens:
+            self._answered(placement, feedback.completion_tokens)
         self._observer.reported(feedback, placement)
 
 

@@ -16,11 +16,14 @@ DECIDER: Final = "decider"
 SATURATION_DETECTOR: Final = "saturation detector"
 ADMITTER: Final = "admitter"
 PRODUCER: Final = "producer"
+FAIRNESS_POLICY: Final = "fairness policy"
+ORDERING_POLICY: Final = "ordering policy"
+USAGE_LIMIT_POLICY: Final = "usage limit policy"
 
 Roles = frozenset[str]
 NO_ROLES: Final[Roles] = frozenset()
 
-# The method of each role; see `epp.scheduling.plugin` for what it takes and answers.
+# The method of each role; see `epp.scheduling.plugin` (for policies `epp.flowcontrol`) for what it takes and answers.
 METHODS: Final[Mapping[str, str]] = MappingProxyType({
     FILTER: "keep",
     SCORER: "score",
@@ -30,6 +33,9 @@ METHODS: Final[Mapping[str, str]] = MappingProxyType({
     SATURATION_DETECTOR: "saturation",
     ADMITTER: "admits",
     PRODUCER: "producer",
+    FAIRNESS_POLICY: "fairness",
+    ORDERING_POLICY: "key",
+    USAGE_LIMIT_POLICY: "ceilings",
 })  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class UtilizationDetector:
     prefill_backlog_threshold: Seconds | None = parameter(
         None, "prefill reserved there, at measured speed, that counts as full; not upstream's, off without a value"
     )
+    counts_unseen: bool = False  # set with flow control: what no scrape has shown to run counts as queued
 
     def warning(self) -> str | None:
         """Upstream's word of caution."""
@@ -60,12 +61,12 @@ class UtilizationDetector:
 
     def _fill(self, view: SchedulingView) -> Sequence[float]:
         fresh = view.is_fresh(self.metrics_staleness_threshold, STALE_AFTER_INTERVALS)
-        backlogs = self._backlogs(view)
+        queues, backlogs = view.unseen if self.counts_unseen else view.queued, self._backlogs(view)
         return [
             max(waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold, backlog)
             if is_fresh
             else NO_ROOM
-            for is_fresh, waiting, usage, backlog in zip(fresh, view.queued, view.kv_usage, backlogs, strict=True)
+            for is_fresh, waiting, usage, backlog in zip(fresh, queues, view.kv_usage, backlogs, strict=True)
         ]
 
     def _backlogs(self, view: SchedulingView) -> Sequence[float]:
@@ -104,15 +105,21 @@ class ConcurrencyDetector:
         return [fill < 1 + self.headroom for fill in self._fill(view)]
 
     def _fill(self, view: SchedulingView) -> Sequence[float]:
-        by_requests = [requests / self.max_concurrency for requests in view.in_flight]
-        by_tokens = [tokens / self.max_token_concurrency for tokens in view.in_flight_tokens]
         match self.concurrency_mode:
             case "requests":
-                return by_requests
+                return self._by_requests(view)
             case "tokens":
-                return by_tokens
+                return self._by_tokens(view)
             case "hybrid":
-                return [max(pair) for pair in zip(by_requests, by_tokens, strict=True)]
+                return [*map(max, self._by_requests(view), self._by_tokens(view))]
+
+    def _by_requests(self, view: SchedulingView) -> list[float]:
+        most = self.max_concurrency
+        return [(own + others) / most for own, others in zip(view.in_flight, view.others_in_flight, strict=True)]
+
+    def _by_tokens(self, view: SchedulingView) -> list[float]:
+        most, others = self.max_token_concurrency, view.others_in_flight_tokens
+        return [(own + other) / most for own, other in zip(view.in_flight_tokens, others, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,14 @@ class SchedulingView:
         return self._columns["queued"](self._placing, self._slots)
 
     @property
+    def unseen(self) -> Sequence[float]:
+        """Requests known to queue, and those beyond what the endpoint was ever seen to run at a time.
+
+        Flow control reads this one: a burst must not go out before a scrape has shown that it is no queue.
+        """
+        return self._columns["unseen"](self._placing, self._slots)
+
+    @property
     def running(self) -> Sequence[float]:
         """Requests that run, estimated for now."""
         return self._columns["running"](self._placing, self._slots)
@@ -106,6 +114,16 @@ class SchedulingView:
     def in_flight_tokens(self) -> Sequence[int]:
         """Uncached prompt tokens of those requests, with the expected answer where that is counted, too."""
         return self._columns["in_flight_tokens"](self._placing, self._slots)
+
+    @property
+    def others_in_flight(self) -> Sequence[int]:
+        """Requests that other replicas sent there, as far as they share it."""
+        return self._columns["others_in_flight"](self._placing, self._slots)
+
+    @property
+    def others_in_flight_tokens(self) -> Sequence[int]:
+        """Tokens of those requests."""
+        return self._columns["others_in_flight_tokens"](self._placing, self._slots)
 
     @property
     def matched_blocks(self) -> Sequence[int]:

@@ -62,6 +62,10 @@ class _Link:
     timer: asyncio.TimerHandle | None = None  # the next scrape, or the time limit of this one
 
 
+# Endpoints of a pool that are scraped out of turn are so within this time, and not all in one round of the loop.
+HASTE_SECONDS = 0.01
+
+
 class Scraper:
     """Run `run`; `replace_pools` says who is scraped."""
 
@@ -93,6 +97,14 @@ class Scraper:
             else:
                 self._links[key] = _Link(ScrapeTarget(key[0], endpoint))
                 self._schedule(self._links[key], 0.0)
+
+    def hasten(self, pool: PoolId) -> None:
+        """Scrape the endpoints of a pool now, but for those that are being scraped or fail."""
+        for (of, _), link in self._links.items():
+            target = link.target
+            if of == pool and target.step is Step.IDLE and target.fault is None and link.timer is not None:
+                link.timer.cancel()
+                self._schedule(link, HASTE_SECONDS * self._random.random())
 
     def locked(self, pools: Collection[PoolId] | None) -> list[Endpoint]:
         """The endpoints of these pools, or of all, that list their models to clients with a key only; by address."""

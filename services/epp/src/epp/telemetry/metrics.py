@@ -14,6 +14,7 @@ from epp.datalayer.placement import Placement
 from epp.datalayer.report import BREAKS
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
 from epp.prompts.writer import BYTES_PER_TOKEN
+from epp.telemetry.queues import QueueMetrics
 from gateway.service import logs
 from gateway.service.metrics import Labels, Registry, gauges
 from gateway.wire.errors import Rejection
@@ -68,6 +69,7 @@ class Metrics:
         self.registry = Registry()
         self._word = Bounded()
         self._endpoint = Bounded(5 * LABEL_LIMIT)
+        self.queues = QueueMetrics(self.registry, self._word)
         self._add_objective()
         self._add_scheduler()
         self._add_own()

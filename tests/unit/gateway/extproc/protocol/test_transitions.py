@@ -57,7 +57,7 @@ EVENTS: tuple[Event, ...] = tuple(
     )
 )
 OBSERVED = HeadersReceived(Direction.REQUEST, {}, end_of_stream=False, observe_only=True)
-ANSWERS = ("proceed", "refuse", "wait and proceed", "wait and refuse", "wait")
+ANSWERS = ("proceed", "refuse", "wait and proceed", "wait and refuse", "wait", "cut and proceed")
 
 
 def _decide(exchange: Exchange, answer: str) -> Iterator[None]:
@@ -66,6 +66,10 @@ def _decide(exchange: Exchange, answer: str) -> Iterator[None]:
         yield
     if answer.endswith("proceed"):
         exchange.decided(Proceed(Mutation()))
+        if answer.startswith("cut"):
+            yield
+            assert exchange.cut(ImmediateReply(429, (), b"")) == [ImmediateReply(429, (), b"")]
+            assert exchange.cut(ImmediateReply(429, (), b"")) == []
     elif answer.endswith("refuse"):
         exchange.decided(ImmediateReply(400, (), b""))
     yield

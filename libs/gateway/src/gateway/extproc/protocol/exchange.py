@@ -177,6 +177,13 @@ class Exchange:
                 replies = [HeadersReply(REQUEST, decision.mutation), *self._owed_bodies(None)]
         return [*replies, TrailersReply(REQUEST)] if self._request is Flow.TRAILED else replies
 
+    def cut(self, reply: ImmediateReply) -> list[Reply]:
+        """End a request that went on: the proxy answers with this reply, or breaks off an answer that has begun."""
+        if self._decision is not Decision.DECIDED:
+            return []
+        self._move(Move.BREAK_OFF)
+        return [reply]
+
     # The request.
 
     def _receive_headers(self, event: HeadersReceived) -> list[Step]:

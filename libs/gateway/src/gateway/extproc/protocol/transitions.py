@@ -14,6 +14,7 @@ decision. A move that a table does not have is a `ProtocolViolation`.
     decision   IDLE        COMPLETE ▶ DECIDING, BREAK_OFF ▶ CLOSED, OBSERVE ▶ OBSERVING
                DECIDING    PROCEED ▶ DECIDED, REFUSE ▶ CLOSED, WAIT ▶ WAITING
                WAITING     PROCEED ▶ DECIDED, REFUSE ▶ CLOSED
+               DECIDED     BREAK_OFF ▶ CLOSED
 
 CLOSED: an immediate reply ended it, and nothing more is answered. OBSERVING: the proxy takes no replies at all.
 """
@@ -91,7 +92,7 @@ DECISION: Mapping[Decision, Mapping[Move, Decision]] = {
         Move.REFUSE: Decision.CLOSED,
     },
     Decision.WAITING: {Move.PROCEED: Decision.DECIDED, Move.REFUSE: Decision.CLOSED},
-    Decision.DECIDED: {},
+    Decision.DECIDED: {Move.BREAK_OFF: Decision.CLOSED},
     Decision.CLOSED: {},
     Decision.OBSERVING: {},
 }

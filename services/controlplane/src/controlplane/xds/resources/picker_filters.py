@@ -28,7 +28,11 @@ _REQUEST_HEADERS: Final = (
     {"exact": protocol.PREFILL_ENDPOINT},
     {"exact": protocol.ENCODE_ENDPOINTS},
 )
-_REFUSAL_HEADERS: Final = ({"exact": "content-type"}, {"exact": "retry-after"})
+_REFUSAL_HEADERS: Final = (
+    {"exact": "content-type"},
+    {"exact": "retry-after"},
+    {"exact": protocol.DROPPED_REASON},
+)
 _ANSWER_HEADERS: Final = (
     {"prefix": "x-session-"},
     {"exact": protocol.EXPLAIN_ENDPOINT},
@@ -58,7 +62,11 @@ def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, option
     """Filter settings that ask a picker about these pools, for as many further endpoints as retries would walk."""
     sent = {protocol.POOL_METADATA: ",".join(str(pool) for pool in pools), protocol.FALLBACKS_METADATA: str(fallbacks)}
     if picker.transport is PickerTransport.HTTP:
-        settings = {"http_service": _http_service(picker, sent | {protocol.MODEL_HEADERS: "true"}, options)}
+        sent |= {
+            protocol.MODEL_HEADERS: "true",
+            protocol.LONGEST_WAIT_METADATA: str(int(options.picker_http_timeout)),
+        }
+        settings = {"http_service": _http_service(picker, sent, options.picker_http_timeout)}
         return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
     longest = {protocol.LONGEST_WAIT_METADATA: str(int(options.picker_max_timeout))}
     overrides = {
@@ -82,7 +90,11 @@ def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, option
 
 def on_miss(picker: Picker, options: Options) -> Tree:
     """Filter settings of a route that only explains: has the picker check the body, and picks nothing."""
-    settings = {"http_service": _http_service(picker, {protocol.MODEL_HEADERS: protocol.MODEL_HEADERS_CHECK}, options)}
+    settings = {
+        "http_service": _http_service(
+            picker, {protocol.MODEL_HEADERS: protocol.MODEL_HEADERS_CHECK}, options.picker_timeout
+        )
+    }
     return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
 
 
@@ -116,7 +128,7 @@ def _ext_authz(picker: Picker, options: Options) -> Tree:
             f"{_EXT_AUTHZ}.ExtAuthz",
             stat_prefix="epp",
             transport_api_version="V3",
-            http_service=_http_service(picker, {}, options),
+            http_service=_http_service(picker, {}, options.picker_timeout),
             failure_mode_allow=True,
             status_on_error={"code": "ServiceUnavailable"},
             clear_route_cache=True,
@@ -126,12 +138,12 @@ def _ext_authz(picker: Picker, options: Options) -> Tree:
     }
 
 
-def _http_service(picker: Picker, sent: dict[str, str], options: Options) -> Tree:
+def _http_service(picker: Picker, sent: dict[str, str], timeout: float) -> Tree:
     return {
         "server_uri": {
             "uri": f"http://{picker.hostname}:{picker.http_port}",
             "cluster": names.picker_http_cluster(picker),
-            "timeout": seconds(options.picker_timeout),
+            "timeout": seconds(timeout),
         },
         "authorization_request": {"headers_to_add": _pairs(sent)},
         "authorization_response": {

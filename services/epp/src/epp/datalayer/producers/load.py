@@ -54,6 +54,7 @@ class EndpointLoad:
     metrics: EngineMetrics | None = None
     scraped_at: float | None = None
     interval: float = IDLE_INTERVAL  # the one in force since the last scrape
+    slots: int = 0  # requests that it was seen to run at a time, as far as its queue does not say that it was too many
     fresh_until: float = float("-inf")
     in_flight: int = 0
     in_flight_tokens: int = 0
@@ -92,6 +93,9 @@ class EndpointLoad:
         self.metrics, self.scraped_at = metrics, now
         if metrics.waiting or metrics.running:
             self.last_busy = now
+        waiting = metrics.waiting or 0
+        running = max(0, self.in_flight - waiting) if metrics.running is None else metrics.running
+        self.slots = max(running, self.slots - waiting)
         self.interval = self.scrape_interval(now)
         self.fresh_until = now + max(STALE_AFTER_SECONDS, STALE_AFTER_INTERVALS * self.interval)
         self._recount()
@@ -116,6 +120,10 @@ class EndpointLoad:
     def queued(self) -> float:
         """Requests that wait; placements count only where the scrape saw a queue already."""
         return self.load.waiting if self.metrics is None or self.metrics.waiting else 0.0
+
+    def unseen(self) -> float:
+        """Requests that wait, or would if the endpoint ran no more than it was seen to run."""
+        return max(self.queued(), self.total - self.slots)
 
     def estimate(self, now: float) -> None:
         """Bring the figures to this time."""
@@ -165,6 +173,7 @@ class LoadProducer:
         return {
             "waiting": lambda placing, slots: [each.load.waiting for each in aligned(placing, slots)],
             "queued": lambda placing, slots: [each.queued() for each in aligned(placing, slots)],
+            "unseen": lambda placing, slots: [each.unseen() for each in aligned(placing, slots)],
             "running": lambda placing, slots: [each.load.running for each in aligned(placing, slots)],
             "total": lambda placing, slots: [each.total for each in aligned(placing, slots)],
             "kv_usage": lambda placing, slots: [each.load.kv_usage for each in aligned(placing, slots)],

@@ -14,7 +14,8 @@ from epp.transports.picker import RequestPicker
 from epp.transports.route import Route
 from gateway.extproc.conversation import Push
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange
-from gateway.extproc.protocol.messages import Direction, Event, Modes, Reply
+from gateway.extproc.protocol.messages import Direction, Event, Modes, Reply, refuse
+from gateway.wire.errors import Rejection
 
 
 class PickConversation:
@@ -74,6 +75,11 @@ class PickConversation:
         self._ticket = None
         self._push(self._decided(verdict, now))
 
+    def end(self, rejection: Rejection, now: float) -> None:
+        """Cut the answer: the client gets the rejection, or, where its answer has begun, a broken stream."""
+        del now
+        self._push(self._exchange.cut(refuse(rejection)))
+
     def close(self, now: float, *, is_cut: bool = False) -> None:
         """Release the pick; the response phases give feedback where no access log comes."""
         if self._ticket is not None:
@@ -96,6 +102,7 @@ class PickConversation:
             body=b"" if step.is_partial else step.body,
             subset=subset_hint(step.metadata),
             fallbacks=self._route.fallbacks,
+            longest_wait=float(self._route.longest_wait) or None,
         )
         match self._picker.submit(request, self, now):
             case Ticket() as ticket:
@@ -108,5 +115,5 @@ class PickConversation:
         match verdict:
             case Pick() as pick:
                 self._pick, self._picked_at = pick, now
-                self._streams.opened(pick.id)
+                self._streams.opened(pick.id, self)
         return self._exchange.decided(of_verdict(verdict, self._headers))

@@ -7,9 +7,11 @@ requests of a picker end before it can know of a log, which reports more. The pi
 
 from collections import deque
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 from epp.domain import Feedback, PickId
 from epp.transports.picker import FeedbackSink
+from gateway.wire.errors import Rejection
 
 # Envoy writes its access log within 10 ms; the rest is for a busy host.
 GRACE_SECONDS = 1.0
@@ -17,29 +19,42 @@ GRACE_SECONDS = 1.0
 WAITING_LIMIT = 4096
 
 
+class Stream(Protocol):
+    """One open stream."""
+
+    def end(self, rejection: Rejection, now: float) -> None:
+        """Cut the answer that is on its way."""
+
+
 class OpenStreams:
     """What all conversations share. `is_logged`: whether an access log reports the requests that end now."""
 
-    __slots__ = ("_picks", "_sink", "_waiting", "is_logged")
+    __slots__ = ("_sink", "_streams", "_waiting", "is_logged")
 
     def __init__(self, sink: FeedbackSink, is_logged: Callable[[], bool]) -> None:
         self._sink = sink
-        self._picks: set[PickId] = set()
+        self._streams: dict[PickId, Stream] = {}
         self._waiting: deque[tuple[Feedback, float]] = deque()
         self.is_logged = is_logged
 
     @property
     def picks(self) -> Collection[PickId]:
         """The picks whose streams are open."""
-        return self._picks
+        return self._streams.keys()
 
-    def opened(self, pick_id: PickId) -> None:
+    def opened(self, pick_id: PickId, stream: Stream) -> None:
         """A stream's request got its pick."""
-        self._picks.add(pick_id)
+        self._streams[pick_id] = stream
 
     def closed(self, pick_id: PickId) -> None:
         """That stream is over."""
-        self._picks.discard(pick_id)
+        self._streams.pop(pick_id, None)
+
+    def end(self, pick_id: PickId, rejection: Rejection, now: float) -> None:
+        """Cut the answer of a pick, if its stream is open."""
+        stream = self._streams.get(pick_id)
+        if stream is not None:
+            stream.end(rejection, now)
 
     def observed(self, feedback: Feedback, now: float) -> None:
         """The response phases of a stream gave feedback."""

@@ -206,7 +206,16 @@ class HttpExchange:
             return HealthCheck.READY
         if head.is_body_check:
             return BodyCheck(head.headers, body)
-        return Request(head.pool, head.method, head.path, head.headers, body=body, fallbacks=head.fallbacks)
+        longest_wait = float(head.longest_wait) or None
+        return Request(
+            head.pool,
+            head.method,
+            head.path,
+            head.headers,
+            body=body,
+            fallbacks=head.fallbacks,
+            longest_wait=longest_wait,
+        )
 
     def _answered(self) -> Head:
         head = self._head

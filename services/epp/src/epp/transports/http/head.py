@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import httptools
 
 from epp.domain import PoolId
-from epp.transports.route import fallbacks_of, pool_of
+from epp.transports.route import fallbacks_of, number, pool_of
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 from gateway.wire.protocol import (
@@ -19,6 +19,7 @@ from gateway.wire.protocol import (
     DESTINATION_SERVED,
     DESTINATION_SUBSET,
     FALLBACKS_METADATA,
+    LONGEST_WAIT_METADATA,
     MODEL_HEADERS,
     MODEL_HEADERS_CHECK,
     MODEL_NAME,
@@ -39,7 +40,8 @@ _FRAMING: Final = frozenset(("host", "content-length", "transfer-encoding", "con
 _KEYS: Final = {name.encode(): _UNREAD for name in _UNREAD_NAMES} | {
     name.encode(): name
     for name in (
-        *_FRAMING, "content-type", "x-request-id", MODEL_NAME, POOL_METADATA, FALLBACKS_METADATA, MODEL_HEADERS,
+        *_FRAMING, "content-type", "x-request-id", MODEL_NAME, POOL_METADATA, FALLBACKS_METADATA, LONGEST_WAIT_METADATA,
+        MODEL_HEADERS,
         PICKER_HEALTH,
     )
 }  # fmt: skip
@@ -58,6 +60,7 @@ class Head(NamedTuple):
     expects_continue: bool
     pool: PoolId | None
     fallbacks: int
+    longest_wait: int  # seconds; 0 where the proxy does not say
     wants_model_headers: bool
     is_body_check: bool
     is_health_check: bool
@@ -167,6 +170,7 @@ def _head(seen: _Headers, method: str, *, is_current: bool) -> Head:
         expects_continue=is_current and bool(seen.expectation) and seen.length > 0,
         pool=pool_of(take(POOL_METADATA, "")),
         fallbacks=fallbacks_of(take(FALLBACKS_METADATA, "")),
+        longest_wait=number(take(LONGEST_WAIT_METADATA, "")),
         wants_model_headers=models is not None,
         is_body_check=models == MODEL_HEADERS_CHECK,
         is_health_check=take(PICKER_HEALTH, None) is not None,

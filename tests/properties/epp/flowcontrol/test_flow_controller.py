@@ -1,26 +1,33 @@
 """Laws of flow control under any order of arrivals, dispatches, cancellations and time."""
 
 from collections import Counter
-from collections.abc import Callable
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from epp.admission.flowcontrol.ceilings import PriorityHoldback
-from epp.admission.flowcontrol.controller import BandSettings, FlowController, Settings
-from epp.admission.flowcontrol.fairness import Fairness, GlobalStrict, RoundRobin, TokenShare
-from epp.admission.flowcontrol.ordering import earliest_deadline, first_come, slo_deadline
-from epp.admission.flowcontrol.waiting import NOTHING, Item, Limit, Outcome, Size
+from epp.flowcontrol.ceilings import PriorityHoldback
+from epp.flowcontrol.controller import FlowController
+from epp.flowcontrol.items import NEVER, NOTHING, Item, Limit, Outcome, Size
+from epp.flowcontrol.ordering import EarliestDeadlineOrdering, FirstComeOrdering, SloDeadlineOrdering
+from epp.flowcontrol.policies import GlobalStrictFairness, RoundRobinFairness, TokenFairness
+from epp.flowcontrol.settings import BandSettings, Settings
 
 TTL = 10.0
 LIMIT = Limit(requests=12, bytes=600, tokens=500)
 BAND_LIMIT = Limit(requests=8)
-FAIRNESS: tuple[Callable[[], Fairness], ...] = (GlobalStrict, RoundRobin, TokenShare)
 BANDS = {
-    2: BandSettings(BAND_LIMIT, GlobalStrict, slo_deadline),
-    0: BandSettings(BAND_LIMIT, RoundRobin, first_come),
-    -1: BandSettings(BAND_LIMIT, TokenShare, earliest_deadline(TTL)),
+    2: BandSettings(BAND_LIMIT, GlobalStrictFairness(), SloDeadlineOrdering()),
+    0: BandSettings(BAND_LIMIT, RoundRobinFairness(), FirstComeOrdering()),
+    -1: BandSettings(BAND_LIMIT, TokenFairness(), EarliestDeadlineOrdering(TTL)),
 }
+
+
+def total(items: list[Item]) -> Size:
+    """What they weigh together."""
+    found = NOTHING
+    for each in items:
+        found = found.plus(each.size)
+    return found
 
 
 class FlowControllerMachine(RuleBasedStateMachine):
@@ -40,6 +47,7 @@ class FlowControllerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.count = 0
         self.has_endpoints = True
+        self.changes = 0
 
     def leave(self, item: Item) -> None:
         """An outcome for a request that was not settled before."""
@@ -53,15 +61,13 @@ class FlowControllerMachine(RuleBasedStateMachine):
         priority=st.sampled_from((2, 1, 0, -1, -2)),
         body=st.integers(0, 200),
         tokens=st.integers(0, 150),
-        slo=st.none() | st.floats(0, 5),
+        deadlines=st.tuples(st.none() | st.floats(0, 5), st.just(NEVER) | st.floats(0.1, 20)),
     )
-    def arrive(self, flow: str, priority: int, body: int, tokens: int, slo: float | None) -> int:
+    def arrive(self, flow: str, priority: int, body: int, tokens: int, deadlines: tuple[float | None, float]) -> int:
         self.count += 1
-        item = Item(self.count, flow, priority, Size(1, body, tokens), self.now, slo)
-        sizes = [each.size for each in self.model.values()]
-        total = sum(sizes, NOTHING) + item.size
+        item = Item(self.count, flow, priority, Size(1, body, tokens), self.now, *deadlines)
         in_band = sum(each.priority == priority for each in self.model.values())
-        has_room = LIMIT.holds(total) and (priority not in BANDS or in_band < 8)
+        has_room = LIMIT.holds(total([*self.model.values(), item])) and (priority not in BANDS or in_band < 8)
 
         outcome = self.controller.enqueue(item)
 
@@ -98,35 +104,48 @@ class FlowControllerMachine(RuleBasedStateMachine):
         self.now += seconds
         expected = Outcome.EVICTED_TTL if self.has_endpoints else Outcome.EVICTED_NO_ENDPOINTS
 
-        for item, outcome in self.controller.expire(self.now):
+        while (gone := self.controller.expire(self.now)) is not None:
+            item, outcome = gone
             assert outcome is expected
             self.leave(item)
 
-        deadline = self.controller.deadline()
-        assert (deadline is None) is (not self.model)
-        assert deadline is None or deadline > self.now
+        assert all(item.gives_up_at > self.now for item in self.model.values())
+        assert all(item.arrived_at + TTL > self.now for item in self.model.values()) or self.changes
 
     @rule()
     def lose_or_get_endpoints(self) -> None:
+        self.changes += 1
         self.has_endpoints = not self.has_endpoints
         self.controller.pool_changed(self.now, has_endpoints=self.has_endpoints)
 
     @rule(flow=st.sampled_from("abc"), priority=st.sampled_from((2, 0, -1, 7)), tokens=st.integers(-50, 500))
     def an_answer_costs(self, flow: str, priority: int, tokens: int) -> None:
-        self.controller.charge(priority, flow, tokens)
+        self.controller.answered(priority, flow, tokens)
 
     @precondition(lambda self: self.model)
     @rule()
-    def drain(self) -> None:
-        for item in self.controller.drain():
+    def everything_leaves_in_time_while_there_is_room(self) -> None:
+        """No flow starves: what waits leaves within as many dispatches as there are requests."""
+        self.controller.pool_changed(self.now, has_endpoints=True)
+        self.has_endpoints, self.changes = True, self.changes + 1
+        for _ in range(len(self.model)):
+            item = self.controller.next(0.0, self.now)
+            assert item is not None
             self.leave(item)
-        assert not self.model
+        assert self.controller.next(0.0, self.now) is None
+
+    @rule(flow=st.sampled_from("abc"), priority=st.sampled_from((2, 0, -1)), saturation=st.floats(0, 1.2))
+    def pass_without_waiting(self, flow: str, priority: int, saturation: float) -> None:
+        goes_first = all(item.priority < priority for item in self.model.values())
+        assert self.controller.has_before(priority) is not goes_first
+        if goes_first and saturation < self.controller.ceiling(priority):
+            self.controller.passed(priority, flow, Size(1, 5, 5), self.now)
 
     @invariant()
     def what_waits_is_counted(self) -> None:
         assert len(self.controller) == len(self.model)
-        assert self.controller.size == sum((item.size for item in self.model.values()), NOTHING)
-        bands = {band.priority: band.size.requests for band in self.controller.bands() if len(band)}
+        assert self.controller.size == total([*self.model.values()])
+        bands = {band.priority: band.size.requests for band, _ in self.controller.bands() if len(band)}
         assert bands == Counter(item.priority for item in self.model.values())
 
 

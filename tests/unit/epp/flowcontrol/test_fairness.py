@@ -4,10 +4,17 @@ from collections import Counter
 
 import pytest
 
-from epp.admission.flowcontrol.band import OVERFLOW, QUEUES_LIMIT, Band
-from epp.admission.flowcontrol.fairness import COUNTERS_LIMIT, GlobalStrict, RoundRobin, TokenShare
-from epp.admission.flowcontrol.ordering import first_come
-from epp.admission.flowcontrol.waiting import Item, Limit, Size
+from epp.flowcontrol.band import OVERFLOW, QUEUES_LIMIT, Band
+from epp.flowcontrol.fairness import COUNTERS_LIMIT, LeastServed
+from epp.flowcontrol.items import Item, Limit, Size
+from epp.flowcontrol.policies import (
+    FairnessPolicy,
+    GlobalStrictFairness,
+    RoundRobinFairness,
+    TokenFairness,
+    WeightedFairness,
+)
+from epp.flowcontrol.settings import BandSettings
 
 
 def item(number: int, flow: str, tokens: int = 1) -> Item:
@@ -25,12 +32,12 @@ def served(band: Band, count: int) -> list[str]:
     return flows
 
 
-def band_of(fairness: GlobalStrict | RoundRobin | TokenShare) -> Band:
-    return Band(0, Limit(), fairness, first_come)
+def band_of(fairness: FairnessPolicy) -> Band:
+    return Band(0, BandSettings(Limit(), fairness))
 
 
 def test_a_strict_band_is_one_queue_by_arrival() -> None:
-    band = band_of(GlobalStrict())
+    band = band_of(GlobalStrictFairness())
     for number, flow in enumerate("aaab"):
         band.add(item(number, flow))
 
@@ -38,7 +45,7 @@ def test_a_strict_band_is_one_queue_by_arrival() -> None:
 
 
 def test_round_robin_gives_a_flow_that_sends_ten_times_as_much_the_same() -> None:
-    band = band_of(RoundRobin())
+    band = band_of(RoundRobinFairness())
     for number in range(10):
         band.add(item(number, "loud"))
     band.add(item(10, "quiet"))
@@ -48,7 +55,7 @@ def test_round_robin_gives_a_flow_that_sends_ten_times_as_much_the_same() -> Non
 
 
 def test_a_flow_with_long_prompts_gets_as_many_tokens_as_one_with_short_ones() -> None:
-    band = band_of(TokenShare())
+    band = band_of(TokenFairness(output_token_weight=1.0))
     for number in range(20):
         band.add(item(number, "long", tokens=900))
     for number in range(100, 300):
@@ -60,7 +67,7 @@ def test_a_flow_with_long_prompts_gets_as_many_tokens_as_one_with_short_ones() -
 
 
 def test_a_weight_of_two_gives_twice_the_tokens() -> None:
-    band = band_of(TokenShare({"gold": 2.0}))
+    band = band_of(TokenFairness({"gold": 2.0}))
     for number in range(60):
         band.add(item(number, "gold"))
     for number in range(100, 160):
@@ -71,8 +78,19 @@ def test_a_weight_of_two_gives_twice_the_tokens() -> None:
     assert counts["gold"] == pytest.approx(2 * counts["plain"], abs=2)
 
 
+def test_a_weight_of_two_gives_twice_the_requests_whatever_their_length() -> None:
+    band = band_of(WeightedFairness({"gold": 2.0}))
+    for number in range(60):
+        band.add(item(number, "gold", tokens=1000))
+        band.add(item(100 + number, "plain", tokens=1))
+
+    counts = Counter(served(band, 60))
+
+    assert counts["gold"] == pytest.approx(2 * counts["plain"], abs=2)
+
+
 def test_a_flow_that_was_silent_has_saved_nothing_up() -> None:
-    band = band_of(TokenShare())
+    band = band_of(TokenFairness(output_token_weight=1.0))
     for number in range(100):
         band.add(item(number, "steady", tokens=10))
     served(band, 50)
@@ -85,17 +103,30 @@ def test_a_flow_that_was_silent_has_saved_nothing_up() -> None:
 
 
 def test_what_an_answer_costs_counts_for_the_next_turn() -> None:
-    band = band_of(TokenShare())
+    band = band_of(TokenFairness(output_token_weight=1.0))
     for number in range(10):
         band.add(item(number, "talkative"))
         band.add(item(100 + number, "brief"))
-    band.charge("talkative", 5)
+    band.answered("talkative", 5)
 
     assert served(band, 6).count("brief") >= 5
 
 
+def test_what_passes_while_nobody_waits_saves_up_no_credit_for_others() -> None:
+    band = band_of(TokenFairness())
+    for _ in range(500):
+        band.passed("busy", Size(1, 0, 100))
+    for number in range(1000, 1040):
+        band.add(item(number, "late", tokens=100))
+        band.add(item(100 + number, "busy", tokens=100))
+
+    counts = Counter(served(band, 40))
+
+    assert abs(counts["late"] - counts["busy"]) <= 2
+
+
 def test_a_flow_that_waits_for_nothing_keeps_what_it_was_served() -> None:
-    band = band_of(TokenShare())
+    band = band_of(TokenFairness(output_token_weight=1.0))
     band.add(item(1, "greedy", tokens=1000))
     band.add(item(2, "modest", tokens=1))
     band.add(item(3, "modest", tokens=1))
@@ -107,7 +138,7 @@ def test_a_flow_that_waits_for_nothing_keeps_what_it_was_served() -> None:
 
 
 def test_ids_beyond_the_limit_share_a_queue() -> None:
-    band = band_of(RoundRobin())
+    band = band_of(RoundRobinFairness())
     for number in range(QUEUES_LIMIT + 50):
         band.add(item(number, f"id-{number}"))
 
@@ -119,9 +150,9 @@ def test_ids_beyond_the_limit_share_a_queue() -> None:
 
 
 def test_counters_of_a_million_ids_stay_bounded() -> None:
-    fairness = TokenShare()
+    fairness = LeastServed(lambda size: size.tokens, 1.0)
     for number in range(3 * COUNTERS_LIMIT):
-        fairness.charged(f"id-{number}", 1)
+        fairness.answered(f"id-{number}", 1)
         fairness.joined(f"id-{number}")
         assert fairness.next()
         fairness.emptied(f"id-{number}")

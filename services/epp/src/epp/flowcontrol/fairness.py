@@ -1,27 +1,32 @@
-"""Which queue of a band is next. Pure.
+"""Which queue of a band is next: fairness policies, and the state that each band keeps for its policy. Pure.
 
 A band has a queue for each key that its fairness makes of a fairness id. It reports which queues have something
-waiting, what was dispatched and what tokens that cost; the fairness answers with the next queue.
+waiting, what was dispatched and what answers cost; the fairness answers with the next queue. `policies` makes one from
+a configuration.
 
-| policy | rule |
+| state | rule |
 |---|---|
 | `GlobalStrict` | fairness ids do not count: the band is one queue |
 | `RoundRobin` | each queue gives one request in turn |
-| `TokenShare` | the queue that was served the fewest tokens |
+| `LeastServed` | the queue that was served least |
 
-`TokenShare` keeps virtual token counters (Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024): a
-queue that comes back starts no lower than the smallest counter of those that wait, so silence saves up no service.
+`LeastServed` keeps virtual counters (Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024): a queue
+that comes back starts no lower than the counter that was served last, so silence saves up no service. What passes while
+nobody waits counts, too.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from heapq import heapify, heappop, heappush
 from typing import Final, Protocol
+
+from epp.flowcontrol.items import Size
 
 # Counters kept of queues that wait for nothing now: as many as there may be fairness ids in a band.
 COUNTERS_LIMIT: Final = 1000
 # An entry of the heap is stale when its queue was served since. With so many entries to each queue, they are dropped.
 _STALE_FACTOR: Final = 4
+NO_WEIGHTS: Final[Mapping[str, float]] = {}
 
 
 class Fairness(Protocol):
@@ -39,11 +44,11 @@ class Fairness(Protocol):
     def next(self) -> str:
         """The queue whose head is next. Called only while a queue has something."""
 
-    def dispatched(self, key: str) -> None:
+    def dispatched(self, key: str, size: Size) -> None:
         """The head of this queue was dispatched."""
 
-    def charged(self, key: str, tokens: int) -> None:
-        """A request of this queue cost tokens, whether others of it wait or not."""
+    def answered(self, key: str, tokens: int) -> None:
+        """An answer to this queue had so many tokens, whether others of it wait or not."""
 
 
 class GlobalStrict:
@@ -64,10 +69,10 @@ class GlobalStrict:
         """The one queue."""
         return ""
 
-    def dispatched(self, key: str) -> None:
+    def dispatched(self, key: str, size: Size) -> None:
         """Nothing changes."""
 
-    def charged(self, key: str, tokens: int) -> None:
+    def answered(self, key: str, tokens: int) -> None:
         """Service does not count."""
 
 
@@ -93,20 +98,28 @@ class RoundRobin:
         """Whose turn it is."""
         return next(iter(self._turns))
 
-    def dispatched(self, key: str) -> None:
+    def dispatched(self, key: str, size: Size) -> None:
         """The turn is over."""
+        del size
         if key in self._turns:
             self._turns.move_to_end(key)
 
-    def charged(self, key: str, tokens: int) -> None:
+    def answered(self, key: str, tokens: int) -> None:
         """Service does not count."""
 
 
-class TokenShare:
-    """The least served queue first; service counts divided by the weight of its key, 1 where none is given."""
+class LeastServed:
+    """The least served queue first; service counts divided by the weight of its key, 1 where none is given.
 
-    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
-        self._weights = dict(weights or {})
+    `cost` is what a dispatch counts, `per_answer_token` what each token of its answer adds.
+    """
+
+    def __init__(
+        self, cost: Callable[[Size], float], per_answer_token: float, weights: Mapping[str, float] = NO_WEIGHTS
+    ) -> None:
+        self._cost = cost
+        self._per_answer_token = per_answer_token
+        self._weights = weights
         self._waiting: set[str] = set()
         self._counters: OrderedDict[str, float] = OrderedDict()  # least recently changed first
         self._heap: list[tuple[float, int, str]] = []  # of the queues that wait; ties by the time of the change
@@ -118,7 +131,7 @@ class TokenShare:
         return fairness_id
 
     def joined(self, key: str) -> None:
-        """It goes on from what it was served, or from the smallest counter of those that wait."""
+        """It goes on from what it was served, or from the counter that was served last."""
         self._waiting.add(key)
         self._set(key, max(self._counters.get(key, 0.0), self._floor))
 
@@ -131,16 +144,21 @@ class TokenShare:
         while True:
             counter, _, key = self._heap[0]
             if key in self._waiting and self._counters[key] == counter:
-                self._floor = max(self._floor, counter)
                 return key
             heappop(self._heap)
 
-    def dispatched(self, key: str) -> None:
-        """What it costs is charged apart."""
+    def dispatched(self, key: str, size: Size) -> None:
+        """Charge it."""
+        self._floor = max(self._floor, self._counters[key])
+        self._add(key, self._cost(size))
 
-    def charged(self, key: str, tokens: int) -> None:
-        """Count service; a negative number takes back what was charged too much."""
-        self._set(key, self._counters.get(key, self._floor) + tokens / self._weights.get(key, 1.0))
+    def answered(self, key: str, tokens: int) -> None:
+        """Charge the answer."""
+        if self._per_answer_token:
+            self._add(key, tokens * self._per_answer_token)
+
+    def _add(self, key: str, service: float) -> None:
+        self._set(key, self._counters.get(key, self._floor) + service / self._weights.get(key, 1.0))
 
     def _set(self, key: str, counter: float) -> None:
         self._counters[key] = counter

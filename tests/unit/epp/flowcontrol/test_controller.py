@@ -2,16 +2,38 @@
 
 import pytest
 
-from epp.admission.flowcontrol.ceilings import PriorityHoldback, StaticUsageLimit
-from epp.admission.flowcontrol.controller import UNLISTED_BANDS_LIMIT, BandSettings, FlowController, Settings
-from epp.admission.flowcontrol.eviction import Running, victims
-from epp.admission.flowcontrol.ordering import slo_deadline
-from epp.admission.flowcontrol.pace import LONGEST_SECONDS, Pace
-from epp.admission.flowcontrol.waiting import Item, Limit, Outcome, Size
+from epp.domain import PickId
+from epp.flowcontrol.ceilings import PriorityHoldback, StaticUsageLimit
+from epp.flowcontrol.controller import UNLISTED_BANDS_LIMIT, FlowController, Gated
+from epp.flowcontrol.eviction import Running, victims
+from epp.flowcontrol.items import NEVER, Item, Limit, Outcome, Size
+from epp.flowcontrol.ordering import EarliestDeadlineOrdering, SloDeadlineOrdering
+from epp.flowcontrol.pace import LONGEST_SECONDS, Pace
+from epp.flowcontrol.settings import BandSettings, Settings
 
 
-def item(number: int, priority: int = 0, *, at: float = 0.0, slo: float | None = None, body: int = 0) -> Item:
-    return Item(number, "", priority, Size(1, body, 10), at, slo)
+def item(
+    number: int,
+    priority: int = 0,
+    *,
+    at: float = 0.0,
+    slo: float | None = None,
+    body: int = 0,
+    patience: float = NEVER,
+) -> Item:
+    return Item(number, "", priority, Size(1, body, 10), at, slo, patience)
+
+
+def running(name: str, priority: int, at: float, *, can_end: bool = True) -> Running:
+    return Running(PickId(name), priority, at, can_end)
+
+
+def expired(controller: FlowController, now: float) -> list[tuple[Item, Outcome]]:
+    """All that have waited too long."""
+    found = []
+    while (each := controller.expire(now)) is not None:
+        found.append(each)
+    return found
 
 
 def filled(settings: Settings, *items: Item) -> FlowController:
@@ -46,7 +68,7 @@ def test_a_gated_band_holds_up_those_below_it() -> None:
     controller = filled(settings, item(1, 1), item(2, -1))
 
     assert controller.next(0.8, 0.0) is None
-    assert controller.gated(0.8) == (1, 0.8)
+    assert controller.gated(0.8) == Gated(1, 0.8, 0.8)
     assert controller.gated(0.79) is None
 
 
@@ -76,7 +98,7 @@ def test_a_lone_band_has_the_highest_ceiling() -> None:
 
 
 def test_the_first_token_objective_orders_a_band() -> None:
-    settings = Settings(default_band=BandSettings(ordering=slo_deadline))
+    settings = Settings(default_band=BandSettings(ordering=SloDeadlineOrdering()))
     controller = filled(settings, item(1), item(2, at=0.5, slo=4.0), item(3, at=1.0, slo=1.0))
 
     assert order(controller) == [3, 2, 1]
@@ -102,10 +124,26 @@ def test_capacity_of_a_cancelled_request_is_free_at_once() -> None:
 def test_a_request_waits_no_longer_than_its_ttl() -> None:
     controller = filled(Settings(ttl_seconds=5.0), item(1), item(2, 3, at=2.0))
 
-    assert controller.deadline() == 5.0
-    assert controller.expire(4.9) == []
-    assert controller.expire(5.0) == [(item(1), Outcome.EVICTED_TTL)]
-    assert controller.deadline() == 7.0
+    assert expired(controller, 4.9) == []
+    assert expired(controller, 5.0) == [(item(1), Outcome.EVICTED_TTL)]
+    assert expired(controller, 6.9) == []
+    assert expired(controller, 7.0) == [(item(2, 3, at=2.0), Outcome.EVICTED_TTL)]
+
+
+def test_a_request_waits_no_longer_than_its_door() -> None:
+    first, second = item(1), item(2, patience=3.0)
+    controller = filled(Settings(ttl_seconds=5.0), first, second)
+
+    assert expired(controller, 2.9) == []
+    assert expired(controller, 3.0) == [(second, Outcome.EVICTED_TTL)]
+    assert expired(controller, 5.0) == [(first, Outcome.EVICTED_TTL)]
+
+
+def test_the_request_that_gives_up_first_is_first_by_deadline() -> None:
+    settings = Settings(default_band=BandSettings(ordering=EarliestDeadlineOrdering(10.0)), ttl_seconds=10.0)
+    controller = filled(settings, item(1), item(2, at=1.0, patience=5.0), item(3, at=2.0, patience=20.0))
+
+    assert order(controller) == [2, 1, 3]
 
 
 def test_a_pool_that_loses_its_endpoints_starts_the_other_ttl() -> None:
@@ -114,8 +152,8 @@ def test_a_pool_that_loses_its_endpoints_starts_the_other_ttl() -> None:
     controller.pool_changed(4.0, has_endpoints=False)
 
     assert controller.next(0.0, 4.0) is None
-    assert controller.deadline() == 64.0
-    assert controller.expire(64.0) == [(item(1), Outcome.EVICTED_NO_ENDPOINTS)]
+    assert expired(controller, 63.9) == []
+    assert expired(controller, 64.0) == [(item(1), Outcome.EVICTED_NO_ENDPOINTS)]
 
 
 def test_with_no_time_to_wait_an_empty_pool_refuses_at_once() -> None:
@@ -132,7 +170,7 @@ def test_retry_after_is_what_the_queue_needs_at_its_present_pace() -> None:
 
     seconds = controller.retry_after(0, 10.0)
 
-    assert seconds == pytest.approx(41 / 6.4, rel=0.05)
+    assert seconds == pytest.approx(41 / 10, rel=0.05)
     assert controller.retry_after(1, 10.0) == 1.0
 
 
@@ -149,10 +187,26 @@ def test_priorities_beyond_the_limit_take_the_place_of_empty_bands() -> None:
     assert len(list(controller.bands())) == UNLISTED_BANDS_LIMIT
 
 
-def test_the_newest_of_the_least_important_ends_for_a_more_important_request() -> None:
-    running = [Running("old", -1, 1.0), Running("new", -1, 2.0), Running("lesser", -5, 0.0), Running("kept", 0, 3.0)]
+def test_a_request_need_not_wait_while_nothing_goes_before_it() -> None:
+    controller = filled(Settings(), item(1, 0))
 
-    assert [each.id for each in victims(running, 1, 1.3, 1.0)] == ["lesser"]
-    assert [each.id for each in victims(running, 1, 1.6, 1.0)] == ["lesser", "new"]
-    assert victims(running, 1, 0.9, 1.0) == ()
-    assert victims(running, -5, 1.6, 1.0) == ()
+    assert not controller.has_before(1)
+    assert controller.has_before(0)
+    assert controller.has_before(-1)
+    assert controller.ceiling(1) == 1.0
+
+
+def test_the_newest_of_the_least_important_ends_for_a_more_important_request() -> None:
+    old, new, lesser = running("old", -1, 1.0), running("new", -1, 2.0), running("lesser", -5, 0.0)
+    in_flight = [old, new, lesser, running("kept", 0, 3.0)]
+
+    assert victims(in_flight, Gated(1, 1.0, 1.3)) == [lesser]
+    assert victims(in_flight, Gated(1, 1.0, 1.6)) == [lesser, new]
+    assert victims(in_flight, Gated(-5, 1.0, 1.6)) == ()
+    assert victims([*in_flight] * 10, Gated(1, 1.0, 1.0)) == [lesser]
+
+
+def test_a_request_that_its_transport_cannot_end_is_no_victim() -> None:
+    held, free = running("held", -5, 1.0, can_end=False), running("free", -1, 1.0)
+
+    assert victims([held, free], Gated(1, 1.0, 2.0)) == [free]

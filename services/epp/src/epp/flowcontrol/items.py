@@ -3,9 +3,10 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 NO_LIMIT: Final = math.inf
+NEVER: Final = math.inf
 
 
 class Outcome(StrEnum):
@@ -21,34 +22,44 @@ class Outcome(StrEnum):
     EVICTED_OTHER = "EvictedOther"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One request that waits. `slo_seconds` is the first-token objective that the client named, if it named one."""
-
-    id: int
-    flow: str
-    priority: int
-    size: "Size"
-    arrived_at: float
-    slo_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """What one or many requests weigh: how many they are, bytes of their bodies, tokens of their prompts."""
 
     requests: int = 1
     bytes: int = 0
     tokens: int = 0
 
-    def __add__(self, other: "Size") -> "Size":
+    def plus(self, other: "Size") -> "Size":
+        """Both together."""
         return Size(self.requests + other.requests, self.bytes + other.bytes, self.tokens + other.tokens)
 
-    def __sub__(self, other: "Size") -> "Size":
+    def minus(self, other: "Size") -> "Size":
+        """What is left without the other."""
         return Size(self.requests - other.requests, self.bytes - other.bytes, self.tokens - other.tokens)
 
 
 NOTHING: Final = Size(0)
+
+
+class Item(NamedTuple):
+    """One request that waits. A tuple, which costs least to make: every request is one, also if it need not wait.
+
+    `slo_seconds` is the first-token objective that the client named, if it named one; `patience_seconds` is how long
+    whoever asks for it waits, whatever the TTLs say.
+    """
+
+    id: int
+    flow: str
+    priority: int
+    size: Size
+    arrived_at: float
+    slo_seconds: float | None = None
+    patience_seconds: float = NEVER
+
+    @property
+    def gives_up_at(self) -> float:
+        """When nobody waits for it any more."""
+        return self.arrived_at + self.patience_seconds
 
 
 @dataclass(frozen=True, slots=True)
