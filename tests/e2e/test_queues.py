@@ -10,9 +10,10 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from processes.plan import HOST
 from tests.conftest import free_ports
 from tests.e2e.conftest import DOORS
-from tests.e2e.stack import HOST, PORT_COUNT, Stack, free_stack_ports, held_answers, process_stack, wait_until
+from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, held_answers, process_stack, wait_until
 from tests.e2e.test_requests import chat, error
 
 MODEL = "Qwen/Qwen3-32B"
