@@ -124,5 +124,6 @@ def test_a_body_that_is_too_large() -> None:
 def test_when_to_come_back(seconds: float, header: str) -> None:
     rejection = refusals.saturated("busy", seconds)
     answer = parsed(http_answers.refused(rejection, is_last=False, is_head=False))
-    assert answer == (429, rejection.body(), {"content-type": "application/json", "retry-after": header})
+    headers = {"content-type": "application/json", "retry-after": header}
+    assert answer == (429, rejection.body(), headers | {"x-llm-d-request-dropped-reason": "rejected-saturated"})
     assert dict(rejection.headers()) == answer[2]
