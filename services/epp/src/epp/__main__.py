@@ -17,6 +17,7 @@ from epp.app import config_file as configuration
 from epp.app import stack as app
 from epp.config import ConfigError
 from epp.config.flags import METRIC_FLAGS, SOURCE_FLAGS, ScrapeFlags
+from epp.discovery import PriorityOrder
 from epp.domain import PoolId
 from epp.telemetry.generations import Names
 from gateway.extproc import options as flags
@@ -57,6 +58,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--config-file", type=Path, help="EndpointPickerConfig; followed while running")
     chosen.add_argument("--config-text", help="EndpointPickerConfig as text")
+    flag(
+        "--priority-order",
+        type=PriorityOrder,
+        choices=tuple(PriorityOrder),
+        default=PriorityOrder.HIGHER_FIRST,
+        help="which priority of InferenceObjectives is more important (default: higher-first, as the API says)",
+    )
     flag("--redis-url", help="share what is learned with the other replicas through this Redis")
     flag("--http-port", type=int, help="open the HTTP door for Envoy's ext_authz (default: closed)")
     flag(
@@ -128,6 +136,7 @@ def options(given: argparse.Namespace) -> app.Options:
         http_socket=given.http_socket,
         explains=given.explain,
         metric_names=Names(given.metric_names),
+        priority_order=given.priority_order,
     )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from epp.discovery import pool_specs
+from epp.discovery import PriorityOrder, pool_specs
 from epp.domain import PoolId, RewriteRule, RewriteTarget
 from gateway.kube.sources.files import load
 
@@ -113,3 +113,24 @@ def test_targets_without_weights_are_chosen_evenly(tmp_path: Path) -> None:
     )
     (found,) = specs(tmp_path, POOL + text)[PoolId("default/a")].rewrites
     assert [target.weight for target in found.targets] == [1, 1]
+
+
+INTERACTIVE_FIRST = "\n---\n".join(
+    f"""
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceObjective
+metadata: {{name: {name}}}
+spec: {{priority: {priority}, poolRef: {{name: a}}}}"""
+    for name, priority in {"interactive": 1, "batch": 2, "spare": -1, "waste": -2}.items()
+)
+
+
+def test_the_lower_priority_may_be_the_more_important_one(tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(POOL + INTERACTIVE_FIRST)
+    manifests = load([tmp_path]).manifests
+
+    as_written = pool_specs(manifests, {})[PoolId("default/a")].priorities
+    lower_first = pool_specs(manifests, {}, PriorityOrder.LOWER_FIRST)[PoolId("default/a")].priorities
+
+    assert as_written == {"interactive": 1, "batch": 2, "spare": -1, "waste": -2}
+    assert lower_first == {"interactive": 2, "batch": 1, "spare": -2, "waste": -1}

@@ -20,7 +20,7 @@ from epp.app.config_file import ConfigSource
 from epp.app.timing import TimedGate, TimedPicker
 from epp.config import SchedulerConfig
 from epp.config.flags import ScrapeFlags
-from epp.discovery import Discovery, Pools
+from epp.discovery import Discovery, Pools, PriorityOrder
 from epp.domain import PickId, PoolId, SharedEvent
 from epp.picking.picker import Picker
 from epp.scraping.endpoints import Access
@@ -62,6 +62,7 @@ class Options:
     http_socket: Path | None = None
     explains: bool = False
     metric_names: Names = Names.INFERENCE
+    priority_order: PriorityOrder = PriorityOrder.HIGHER_FIRST
 
 
 class Stack:
@@ -89,7 +90,7 @@ class Stack:
         self.metrics.describe_running(lambda: self.picker.running())
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
         source = FolderSource(options.config_dirs) if options.config_dirs else None
-        self.discovery = Discovery(source, self._replace_pools)
+        self.discovery = Discovery(source, self._replace_pools, options.priority_order)
         intake = FeedbackIntake(self.picker, self.metrics)
         self.log_receiver = AccessLogReceiver(
             accesslog.Codec(NAMESPACES), lambda entries: intake.receive(entries, clock.monotonic())

@@ -7,7 +7,7 @@ manifest is wrong, its object stays as it was.
 import asyncio
 from collections.abc import Callable, Mapping
 
-from epp.discovery.specs import Pools, Resolved
+from epp.discovery.specs import Pools, PriorityOrder, Resolved
 from gateway.kube.resolution.base_models import base_models
 from gateway.kube.sources.source import Snapshot, Source
 from gateway.schema.problems import Problem
@@ -19,11 +19,16 @@ log = logs.get(__name__)
 class Discovery:
     """`pools` is the last good state, None before the first."""
 
-    def __init__(self, source: Source | None, replace: Callable[[Pools], None]) -> None:
+    def __init__(
+        self,
+        source: Source | None,
+        replace: Callable[[Pools], None],
+        order: PriorityOrder = PriorityOrder.HIGHER_FIRST,
+    ) -> None:
         self._source = source
         self._replace = replace
         self._reported: tuple[Problem, ...] = ()
-        self._resolved = Resolved()
+        self._resolved = Resolved(order=order)
         self.pools: Pools | None = None
         self.base_models: Mapping[str, str] = {}  # for a transport that also does the body-based router's work
 

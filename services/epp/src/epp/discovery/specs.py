@@ -6,6 +6,7 @@ selector matches, an address behind a name, an objective, rewrite or model that 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
@@ -31,6 +32,13 @@ Pools = Mapping[PoolId, PoolSpec]
 CRITICALITY_PRIORITY = MappingProxyType({Criticality.CRITICAL: 2, Criticality.STANDARD: 1, Criticality.SHEDDABLE: -1})
 
 
+class PriorityOrder(StrEnum):
+    """Which priority of objectives is the more important one. The API says the higher."""
+
+    HIGHER_FIRST = "higher-first"
+    LOWER_FIRST = "lower-first"
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that one pool is made of."""
@@ -50,6 +58,7 @@ class Resolved:
 
     pools: Pools = field(default_factory=dict)
     parts: Mapping[PoolId, Parts] = field(default_factory=dict)
+    order: PriorityOrder = PriorityOrder.HIGHER_FIRST
 
     def following(self, manifests: Manifests, addresses: Addresses) -> "Resolved":
         """The pools of a newer snapshot. One whose parts are the same stays the same value."""
@@ -57,13 +66,13 @@ class Resolved:
         parts = _parts(manifests, addresses)
         for id_, now in parts.items():
             is_same = self.parts.get(id_) == now
-            pools[id_] = self.pools[id_] if is_same else _spec(id_, now, manifests, addresses)
-        return Resolved(MappingProxyType(pools), MappingProxyType(parts))
+            pools[id_] = self.pools[id_] if is_same else _spec(id_, now, manifests, addresses, self.order)
+        return Resolved(MappingProxyType(pools), MappingProxyType(parts), self.order)
 
 
-def pool_specs(manifests: Manifests, addresses: Addresses) -> Pools:
+def pool_specs(manifests: Manifests, addresses: Addresses, order: PriorityOrder = PriorityOrder.HIGHER_FIRST) -> Pools:
     """Every pool, endpoints resolved."""
-    return Resolved().following(manifests, addresses).pools
+    return Resolved(order=order).following(manifests, addresses).pools
 
 
 def _parts(manifests: Manifests, addresses: Addresses) -> dict[PoolId, Parts]:
@@ -106,14 +115,14 @@ def _by_pool(objects: Iterable[T]) -> Mapping[ObjectName, tuple[T, ...]]:
     return found
 
 
-def _spec(id_: PoolId, parts: Parts, manifests: Manifests, addresses: Addresses) -> PoolSpec:
+def _spec(id_: PoolId, parts: Parts, manifests: Manifests, addresses: Addresses, order: PriorityOrder) -> PoolSpec:
     return PoolSpec(
         id=id_,
         endpoints=tuple(
             Endpoint(EndpointId(str(found)), found.address, found.port, found.name, found.labels)
             for found in pool_endpoints(parts.pool, manifests, addresses)
         ),
-        priorities={objective.meta.id.name: objective.priority for objective in parts.objectives},
+        priorities=_priorities(parts.objectives, order),
         rewrites=tuple(rule for _, rule in sorted(_rewrites(parts), key=lambda item: item[0])),
         model_priorities={
             model.model_name: CRITICALITY_PRIORITY[model.criticality]
@@ -121,6 +130,22 @@ def _spec(id_: PoolId, parts: Parts, manifests: Manifests, addresses: Addresses)
             if model.criticality is not None
         },
     )
+
+
+def _priorities(objectives: Sequence[InferenceObjective], order: PriorityOrder) -> Mapping[str, int]:
+    """By name, the higher the more important."""
+    written = {objective.meta.id.name: objective.priority for objective in objectives}
+    if order is PriorityOrder.HIGHER_FIRST:
+        return written
+    kept = {name: priority for name, priority in written.items() if priority >= 0}
+    shed = {name: priority for name, priority in written.items() if priority < 0}
+    return {**_reversed(kept), **_reversed(shed)}
+
+
+def _reversed(priorities: Mapping[str, int]) -> Mapping[str, int]:
+    """The same priorities, the highest in the place of the lowest; what may be shed stays below 0, and else nothing."""
+    ends = min(priorities.values(), default=0) + max(priorities.values(), default=0)
+    return {name: ends - priority for name, priority in priorities.items()}
 
 
 _Precedence = tuple[bool, str, ObjectName, int]
