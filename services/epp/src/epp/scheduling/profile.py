@@ -86,6 +86,8 @@ def _picked(picker: Picker, totals: Sequence[float], view: SchedulingView, trace
     """A picker's choice; nothing where it fails."""
     try:
         chosen = [*map(index, picker.pick(totals, view))]
+        if len(chosen) == 1 and 0 <= chosen[0] < len(totals):  # what most pickers answer
+            return chosen
         if not chosen or min(chosen) < 0 or max(chosen) >= len(totals) or len(set(chosen)) < len(chosen):
             raise ValueError(f"expected positions below {len(totals)}, each once, got {chosen!r}")
     except Exception as error:  # noqa: BLE001 - as above

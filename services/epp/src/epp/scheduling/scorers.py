@@ -47,7 +47,7 @@ class KVCacheUtilizationScorer:
 
     def score(self, view: SchedulingView) -> Sequence[float]:
         """The free share."""
-        return [1.0 - usage for usage in view.kv_usage]
+        return [*map((1.0).__sub__, view.kv_usage)]
 
 
 @dataclass(frozen=True, slots=True)

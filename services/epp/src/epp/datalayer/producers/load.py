@@ -6,6 +6,7 @@ Figures change with each event, never when they are read, so that a decision ove
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from epp.datalayer.aligned import Aligned
@@ -33,7 +34,7 @@ _IDLE_SLOWDOWN: Final = 10.0
 _EVENTS_LIMIT: Final = 4096
 NOTE: Final = "load"  # requests and tokens in flight at the primary before the placement
 NOTHING_SINCE: Final = Since()
-NO_LOAD: Final = Load(0, 0, 0.0)
+_WAITING, _RUNNING, _KV_USAGE, _TOTAL = map(attrgetter, ("waiting", "running", "kv_usage", "total"))
 
 
 class _Event(NamedTuple):
@@ -59,16 +60,24 @@ class EndpointLoad:
     in_flight: int = 0
     in_flight_tokens: int = 0
     since: Since = NOTHING_SINCE
-    load: Load = NO_LOAD
-    total: float = 0.0  # requests there, waiting or running
+    # Estimates of now, see `estimate`. Requests, and a share of 0..1.
+    waiting: float = 0.0
+    running: float = 0.0
+    kv_usage: float = 0.0
+    total: float = 0.0  # waiting or running
     events: deque[_Event] = field(default_factory=lambda: deque(maxlen=_EVENTS_LIMIT))
+
+    @property
+    def load(self) -> Load:
+        """The estimates together."""
+        return Load(self.waiting, self.running, self.kv_usage)
 
     def start(self, tokens: int, now: float) -> None:
         """Count a request in."""
         self.in_flight += 1
         self.in_flight_tokens += tokens
         self.last_busy = now
-        self.events.append(_Event(now, now, tokens, is_start=True))
+        self.events.append(_Event(now, now, tokens, True))
         since = self.since
         self.since = Since(since.picks + 1, since.finishes, since.picked_tokens + tokens, since.finished_tokens)
         self.estimate(now)
@@ -119,7 +128,7 @@ class EndpointLoad:
 
     def queued(self) -> float:
         """Requests that wait; placements count only where the scrape saw a queue already."""
-        return self.load.waiting if self.metrics is None or self.metrics.waiting else 0.0
+        return self.waiting if self.metrics is None or self.metrics.waiting else 0.0
 
     def unseen(self) -> float:
         """Requests that wait, or would if the endpoint ran no more than it was seen to run."""
@@ -127,8 +136,9 @@ class EndpointLoad:
 
     def estimate(self, now: float) -> None:
         """Bring the figures to this time."""
-        self.load = load = load_now(self.metrics, self.since, self.in_flight, is_fresh=now <= self.fresh_until)
-        self.total = load.waiting + load.running
+        load = load_now(self.metrics, self.since, self.in_flight, is_fresh=now <= self.fresh_until)
+        self.waiting, self.running, self.kv_usage = load
+        self.total = self.waiting + self.running
 
     def _horizon(self) -> float:
         """What happened up to here is in the metrics."""
@@ -171,12 +181,12 @@ class LoadProducer:
         """Requests there, and what of them is this picker's."""
         aligned = self._aligned_with
         return {
-            "waiting": lambda placing, slots: [each.load.waiting for each in aligned(placing, slots)],
+            "waiting": lambda placing, slots: [*map(_WAITING, aligned(placing, slots))],
             "queued": lambda placing, slots: [each.queued() for each in aligned(placing, slots)],
             "unseen": lambda placing, slots: [each.unseen() for each in aligned(placing, slots)],
-            "running": lambda placing, slots: [each.load.running for each in aligned(placing, slots)],
-            "total": lambda placing, slots: [each.total for each in aligned(placing, slots)],
-            "kv_usage": lambda placing, slots: [each.load.kv_usage for each in aligned(placing, slots)],
+            "running": lambda placing, slots: [*map(_RUNNING, aligned(placing, slots))],
+            "total": lambda placing, slots: [*map(_TOTAL, aligned(placing, slots))],
+            "kv_usage": lambda placing, slots: [*map(_KV_USAGE, aligned(placing, slots))],
             "in_flight": lambda placing, slots: [each.in_flight for each in aligned(placing, slots)],
             "in_flight_tokens": lambda placing, slots: [each.in_flight_tokens for each in aligned(placing, slots)],
             "scrape_interval": lambda placing, slots: [each.interval for each in aligned(placing, slots)],
