@@ -14,7 +14,8 @@ import grpc
 import grpc.aio
 from aiohttp import web
 
-from bbr.exchange import RouterConversation, lift
+from bbr.exchange import RouterConversation, Routing, lift
+from bbr.metrics import Metrics as RouterMetrics
 from epp.transports.http import answers as http_answers
 from epp.transports.http import body as http_body
 from gateway import protos
@@ -32,6 +33,8 @@ from gateway.extproc.protocol.messages import (
     refuse,
 )
 from gateway.extproc.server import ExternalProcessor, Servicer, serving
+from gateway.routing.catalogue import default_plugins
+from gateway.routing.chain import Chain
 from gateway.service import clock
 from gateway.service.health import Health
 from gateway.wire import protocol
@@ -281,8 +284,11 @@ async def start_picker(port: int, http_port: int | None = None, certificate: Pat
 @asynccontextmanager
 async def router(port: int, base_of: Mapping[str, str]) -> AsyncIterator[None]:
     """The body-based router."""
+    chain = Chain(default_plugins(), RouterMetrics())
     processor = ExternalProcessor(
-        lambda _metadata, _push: RouterConversation(base_of, lambda _reading: None, PROTOCOL_MODES),
+        lambda _metadata, push: RouterConversation(
+            Routing(chain, base_of), lambda _reading: None, PROTOCOL_MODES, push
+        ),
         Codec(),
         clock.monotonic,
         _Silent(),

@@ -55,12 +55,13 @@ class Router:
 
 
 @asynccontextmanager
-async def router(folder: Path) -> AsyncIterator[Router]:
+async def router(folder: Path, *more: str) -> AsyncIterator[Router]:
     grpc_port, health_port, metrics_port = free_ports(3)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bbr", "run", "--config-dir", str(folder), "--host", "127.0.0.1",
         "--secure-serving=false",
         "--grpc-port", str(grpc_port), "--grpc-health-port", str(health_port), "--metrics-port", str(metrics_port),
+        *more,
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     url = f"http://127.0.0.1:{metrics_port}"
@@ -96,3 +97,23 @@ async def test_it_routes_follows_edits_and_ends_with_status_0(tmp_path: Path) ->
         assert "bbr_success_total" in await asyncio.to_thread(fetch, running.metrics)
         running.process.send_signal(signal.SIGTERM)
         assert await running.process.wait() == 0
+
+
+async def test_plugins_of_the_command_line_replace_the_default_ones(tmp_path: Path) -> None:
+    guard = 'guard:fence:{"shadow": true, "deny": [{"name": "secret", "pattern": "(?i)password"}]}'
+    kind = 'class:kind:{"headerName": "x-class", "default": "plain", "rules": [{"class": "tools", "tools": true}]}'
+    language = 'body-field-to-header:language:{"fieldName": "language", "headerName": "x-language"}'
+    async with router(tmp_path, "--plugin", guard, "--plugin", kind, "--plugin", language) as running:
+        found = await running.headers(b'{"model": "m", "language": "de", "prompt": "my password", "tools": [{}]}')
+        shown = await asyncio.to_thread(fetch, running.metrics)
+    assert found == {"x-class": "tools", "x-language": "de"}
+    assert 'bbr_guard_total{action="shadow",reason="secret"} 1.0' in shown
+    assert 'bbr_class_total{by="rule",class="tools"} 1.0' in shown
+
+
+async def test_a_plugin_that_cannot_be_is_one_line_and_a_failure(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bbr", "--config-dir", str(tmp_path), "--plugin", "gard:x"]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, error = await process.communicate()
+    assert process.returncode == 1
+    assert error.decode().strip().endswith("unknown plugin type 'gard'; did you mean 'guard'?")

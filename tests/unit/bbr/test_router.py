@@ -5,7 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from bbr.exchange import Reading, RouterConversation, lift
+from bbr.exchange import Reading, RouterConversation, Routing, lift
+from bbr.metrics import Metrics
 from gateway.extproc.protocol.messages import (
     BodyMode,
     BodyReceived,
@@ -18,17 +19,20 @@ from gateway.extproc.protocol.messages import (
     Modes,
     Mutation,
 )
+from gateway.routing.catalogue import default_plugins
+from gateway.routing.chain import Chain
 from gateway.wire.models import MODEL_LIMIT, is_json
 
 REQUEST = Direction.REQUEST
 JSON = {"content-type": "application/json"}
 MODEL, OTHER, BASE = "x-gateway-model-name", "x-gateway-inference-model", "x-gateway-base-model-name"
+CHAIN = Chain(default_plugins(), Metrics())
 NAMES = {"qwen": "qwen", "food-review": "qwen"}
 
 
 def route(body: bytes, *, mode: BodyMode = BodyMode.BUFFERED, headers: dict[str, str] = JSON) -> list[Any]:
     seen: list[Reading] = []
-    talk = RouterConversation(NAMES, seen.append, Modes(mode, BodyMode.NONE))
+    talk = RouterConversation(Routing(CHAIN, NAMES), seen.append, Modes(mode, BodyMode.NONE))
     replies = [*talk.receive(HeadersReceived(REQUEST, headers, end_of_stream=False), 0.0)]
     middle = len(body) // 2
     if mode is BodyMode.FULL_DUPLEX_STREAMED:
@@ -131,14 +135,14 @@ def test_json_that_names_no_model_as_it_should_is_refused_in_words(body: bytes, 
 
 
 def test_a_request_without_a_body_passes() -> None:
-    talk = RouterConversation(NAMES, lambda _: None, Modes(BodyMode.BUFFERED, BodyMode.NONE))
+    talk = RouterConversation(Routing(CHAIN, NAMES), lambda _: None, Modes(BodyMode.BUFFERED, BodyMode.NONE))
     (reply,) = talk.receive(HeadersReceived(REQUEST, {":method": "GET"}, end_of_stream=True), 0.0)
     assert reply == HeadersReply(REQUEST, Mutation(clear_route_cache=True))
     assert talk.is_finished
 
 
 def test_half_a_body_passes_unread() -> None:
-    talk = RouterConversation(NAMES, lambda _: None, Modes(BodyMode.BUFFERED_PARTIAL, BodyMode.NONE))
+    talk = RouterConversation(Routing(CHAIN, NAMES), lambda _: None, Modes(BodyMode.BUFFERED_PARTIAL, BodyMode.NONE))
     talk.receive(HeadersReceived(REQUEST, JSON, end_of_stream=False), 0.0)
     reply: Any
     (reply,) = talk.receive(BodyReceived(REQUEST, b'{"model":"qw', end_of_stream=False), 0.0)

@@ -1,30 +1,33 @@
-"""The body-based router's conversation: the `model` of a JSON body becomes headers that a route can match on. Pure.
+"""The body-based router's conversation: what a JSON body says becomes headers that a route can match on. Pure.
 
-    model is a string        x-gateway-model-name and its other name x-gateway-inference-model, and
-                             x-gateway-base-model-name when the base is known
+    a JSON object            the plugins decide: by default the model and its base model become headers
     no model, no JSON body   the request goes on without them
     malformed JSON, JSON that is no object, a model that is no string or no name: 400, but only for JSON content types
     more structure than any prompt has: 413, likewise
 
 The reference sets the base header to an empty string for an unknown model; here it stays away, so that a route can
-match its absence and an unknown model falls through to "model not found". A client's own values are removed.
+match its absence and an unknown model falls through to "model not found". A client's own values are removed. A plugin
+that asks for an embedding makes the request wait; the owner answers in bounded time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import orjson
 
+from gateway.extproc.conversation import Push
 from gateway.extproc.protocol.exchange import Decide, Exchange, Proceed
 from gateway.extproc.protocol.messages import Event, ImmediateReply, Modes, Mutation, Reply, refuse
+from gateway.routing.chain import Chain, Result, Run
+from gateway.routing.plugin import Vector
+from gateway.routing.request import NO_NAMES, NO_VECTORS, RoutedRequest
 from gateway.wire import refusals
 from gateway.wire.bodies import refusal_of_structure
 from gateway.wire.errors import Rejection
 from gateway.wire.models import is_json, is_model_name
-from gateway.wire.protocol import BASE_MODEL_NAME, INFERENCE_MODEL, MODEL_NAME
 
-_NAMES = (MODEL_NAME, INFERENCE_MODEL, BASE_MODEL_NAME)
+Answer = Callable[[Vector | None], None]
 
 
 class Reading(Enum):
@@ -38,11 +41,12 @@ class Reading(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lifted:
-    """`model` is set on FOUND, `rejection` on REFUSED."""
+    """`document` is there on FOUND, and on MISSING where the body is a JSON object; `rejection` on REFUSED."""
 
     reading: Reading
     model: str = ""
     rejection: Rejection | None = None
+    document: Mapping[str, object] | None = None
 
 
 def lift(headers: Mapping[str, str], body: bytes) -> Lifted:
@@ -68,25 +72,49 @@ def _read(body: bytes) -> Lifted:
         return _refused(refusals.not_an_object(document))
     model = document.get("model")
     if model is None or model == "":
-        return Lifted(Reading.MISSING)
+        return Lifted(Reading.MISSING, document=document)
     if not isinstance(model, str):
         return _refused(refusals.model_not_a_string(model))
-    return Lifted(Reading.FOUND, model) if is_model_name(model) else _refused(refusals.not_a_name())
+    if not is_model_name(model):
+        return _refused(refusals.not_a_name())
+    return Lifted(Reading.FOUND, model, document=document)
 
 
 def _refused(rejection: Rejection) -> Lifted:
     return Lifted(Reading.REFUSED, rejection=rejection)
 
 
+def _none_known(text: str, answer: Answer) -> None:  # noqa: ARG001 - there is no embedder
+    answer(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What one request is judged by: the plugins, and what is known at this moment.
+
+    `embed` answers each question exactly once, at once or later on the loop's thread, with None where it cannot.
+    """
+
+    chain: Chain
+    base_models: Mapping[str, str] = field(default_factory=lambda: NO_NAMES)
+    vectors: Mapping[str, Vector] = field(default_factory=lambda: NO_VECTORS)
+    embed: Callable[[str, Answer], None] = _none_known
+
+
 class RouterConversation:
     """One request on one stream. Finished with its last reply: whatever happens to the router then cuts no answer."""
 
-    __slots__ = ("_base_of", "_exchange", "_observe")
+    __slots__ = ("_exchange", "_headers", "_is_open", "_observe", "_push", "_routing")
 
-    def __init__(self, base_of: Mapping[str, str], observe: Callable[[Reading], None], modes: Modes) -> None:
-        self._base_of = base_of
+    def __init__(
+        self, routing: Routing, observe: Callable[[Reading], None], modes: Modes, push: Push = lambda _replies: None
+    ) -> None:
+        self._routing = routing
         self._observe = observe
+        self._push = push
         self._exchange = Exchange(modes)
+        self._headers: Mapping[str, str] = {}
+        self._is_open = True
 
     @property
     def is_finished(self) -> bool:
@@ -99,24 +127,62 @@ class RouterConversation:
     def receive(self, event: Event, now: float) -> Sequence[Reply]:  # noqa: ARG002 - nothing here depends on the time
         replies: list[Reply] = []
         for step in self._exchange.receive(event):
-            replies.extend(self._exchange.decided(self._decide(step)) if isinstance(step, Decide) else [step])
+            if not isinstance(step, Decide):
+                replies.append(step)
+                continue
+            decision = self._decide(step)
+            replies.extend(self._exchange.wait() if decision is None else self._exchange.decided(decision))
         return replies
 
-    def close(self, now: float, *, is_cut: bool = False) -> None:
-        """Nothing is kept of a request."""
+    def close(self, now: float, *, is_cut: bool = False) -> None:  # noqa: ARG002 - however it ends
+        """Nothing is kept of a request; what is answered later is for nobody."""
+        self._is_open = False
 
-    def _decide(self, request: Decide) -> Proceed | ImmediateReply:
+    def _decide(self, request: Decide) -> Proceed | ImmediateReply | None:
+        """None: the decision comes later."""
         lifted = Lifted(Reading.MISSING) if request.is_partial else lift(request.headers, request.body)
         self._observe(lifted.reading)
+        self._headers = request.headers
         if lifted.rejection is not None:
             return refuse(lifted.rejection)
-        return Proceed(_mutation(lifted, self._base_of.get(lifted.model), request.headers))
+        if lifted.document is None:
+            return self._decision(Result())
+        routing = self._routing
+        routed = RoutedRequest(request.headers, request.body, lifted.document, routing.base_models, routing.vectors)
+        return self._advance(routing.chain.run(routed), None)
 
+    def _advance(self, run: Run, vector: Vector | None) -> Proceed | ImmediateReply | None:
+        """Go on until the plugins are through, or one of them has to wait."""
+        try:
+            ask = run.send(vector)
+        except StopIteration as ended:
+            return self._decision(ended.value)
+        answers: list[Vector | None] = []
+        is_late = False
 
-def _mutation(lifted: Lifted, base: str | None, headers: Mapping[str, str]) -> Mutation:
-    model = lifted.model
-    found = ((MODEL_NAME, model), (INFERENCE_MODEL, model), (BASE_MODEL_NAME, base)) if model else ()
-    set_headers = tuple((name, value) for name, value in found if value is not None)
-    written = {name for name, _ in set_headers}
-    removed = tuple(name for name in _NAMES if name in headers and name not in written)
-    return Mutation(set_headers, removed, clear_route_cache=True)
+        def answer(found: Vector | None) -> None:
+            if is_late:
+                self._answered(run, found)
+            else:
+                answers.append(found)
+
+        self._routing.embed(ask.text, answer)
+        if answers:
+            return self._advance(run, answers[0])
+        is_late = True
+        return None
+
+    def _answered(self, run: Run, vector: Vector | None) -> None:
+        if not self._is_open:
+            run.close()
+            return
+        decision = self._advance(run, vector)
+        if decision is not None:
+            self._push(self._exchange.decided(decision))
+
+    def _decision(self, result: Result) -> Proceed | ImmediateReply:
+        if result.rejection is not None:
+            return refuse(result.rejection)
+        written = {name for name, _ in result.headers}
+        removed = tuple(name for name in self._routing.chain.sets if name in self._headers and name not in written)
+        return Proceed(Mutation(result.headers, removed, clear_route_cache=True))

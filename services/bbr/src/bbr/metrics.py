@@ -3,7 +3,11 @@
 from importlib import metadata
 
 from bbr.exchange import Reading
+from gateway.routing.plugin import Note
+from gateway.service import logs
 from gateway.service.metrics import Registry
+
+log = logs.get(__name__)
 
 
 class Metrics:
@@ -18,6 +22,18 @@ class Metrics:
             "bbr_body_field_not_found_total", "Requests that went on without a field.", ("field",)
         )
         self._not_found.add(("model",), 0)
+        self._empty = registry.counter("bbr_body_field_empty_total", "Requests whose field was empty.", ("field",))
+        self._guarded = registry.counter("bbr_guard_total", "What the guard found.", ("reason", "action"))
+        self._classified = registry.counter(
+            "bbr_class_total", "Classes of requests, and what told them.", ("class", "by")
+        )
+        self._embedded = registry.counter("bbr_embeddings_total", "Questions to the embedder by result.", ("result",))
+        self._failures = registry.counter("bbr_plugin_failures_total", "Calls of plugins that failed.", ("plugin",))
+        self._by_note = {
+            "field_not_found": self._not_found, "field_empty": self._empty, "guard": self._guarded,
+            "class": self._classified,
+        }  # fmt: skip
+        self._failed: set[str] = set()
         self._not_json = registry.counter("bbr_not_json_total", "Bodies that are no JSON and passed.")
         self._refused = registry.counter("bbr_refused_total", "Requests refused with 400.")
         self._violations = registry.counter(
@@ -30,11 +46,28 @@ class Metrics:
             case Reading.FOUND:
                 self._success.add()
             case Reading.MISSING:
-                self._not_found.add(("model",))
+                pass  # the plugin that looks for a field counts it
             case Reading.NOT_JSON:
                 self._not_json.add()
             case Reading.REFUSED:
                 self._refused.add()
+
+    def noted(self, note: Note) -> None:
+        """A plugin did something; one of a user's own may count under names that are not known here."""
+        counter = self._by_note.get(note.metric)
+        if counter is not None:
+            counter.add(note.labels)
+
+    def plugin_failed(self, name: str, error: str) -> None:
+        """A plugin raised; the log has it once."""
+        self._failures.add((name,))
+        if name not in self._failed:
+            self._failed.add(name)
+            log.error("plugin failed; requests go on without it", plugin=name, error=error)
+
+    def embedded(self, result: str) -> None:
+        """A question to the embedder was answered."""
+        self._embedded.add((result,))
 
     def violation(self, reason: str) -> None:  # noqa: ARG002 - reasons are unbounded, labels must not be
         """A proxy broke the protocol."""

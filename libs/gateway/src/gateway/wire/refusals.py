@@ -65,6 +65,11 @@ def too_much_structure() -> Rejection:
     return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, "the request body has too many objects, lists and strings")
 
 
+def refused_by_guard(reason: str) -> Rejection:
+    """The operator's guard found something; `reason` is the rule's name."""
+    return Rejection(400, ErrorCode.REQUEST_REFUSED, f"the request was refused by the gateway's guard: {reason}")
+
+
 # Pools and endpoints
 
 

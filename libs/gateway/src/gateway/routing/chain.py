@@ -1,0 +1,67 @@
+"""Runs plugins over one request. Pure: an embedding that a plugin asks for is handed out, and the run goes on later.
+
+run = chain.run(request)
+ask = next(run)          an Ask: answer it with run.send(vector), or None
+StopIteration.value      the Result
+"""
+
+from collections.abc import Generator, Sequence
+from typing import NamedTuple, Protocol
+
+from gateway.routing.plugin import Ask, Headers, Named, Note, Outcome, Vector
+from gateway.routing.request import RoutedRequest
+from gateway.wire.errors import Rejection
+
+
+class Result(NamedTuple):
+    """What all plugins together want: later ones win where two set one header."""
+
+    headers: Headers = ()
+    rejection: Rejection | None = None
+
+
+Run = Generator[Ask, Vector | None, Result]
+
+
+class Counts(Protocol):
+    """What an operator counts."""
+
+    def noted(self, note: Note) -> None:
+        """A plugin did something."""
+
+    def plugin_failed(self, name: str, error: str) -> None:
+        """One of a user's own raised, or answered nonsense."""
+
+
+class Chain:
+    """Plugins in order."""
+
+    def __init__(self, plugins: Sequence[Named], counts: Counts) -> None:
+        self._plugins = tuple(plugins)
+        self._counts = counts
+        self.sets = tuple(dict.fromkeys(name for each in plugins for name in each.plugin.sets))
+
+    def run(self, request: RoutedRequest) -> Run:
+        """See the module's docstring."""
+        headers: dict[str, str] = {}
+        for each in self._plugins:
+            outcome = self._act(each, request)
+            if isinstance(outcome, Ask):
+                outcome = outcome.answered((yield outcome))
+            for note in outcome.notes:
+                self._counts.noted(note)
+            if outcome.rejection is not None:
+                return Result(rejection=outcome.rejection)
+            headers.update(outcome.headers)
+        return Result(tuple(headers.items()))
+
+    def _act(self, each: Named, request: RoutedRequest) -> Outcome | Ask:
+        try:
+            outcome = each.plugin.act(request)
+            if isinstance(outcome, Outcome | Ask):
+                return outcome
+            error = f"answered {type(outcome).__name__}, expected an Outcome"
+        except Exception as raised:  # noqa: BLE001 - a plugin of a user's own may raise anything
+            error = f"{type(raised).__name__}: {raised}"
+        self._counts.plugin_failed(each.name, error)
+        return Outcome()
