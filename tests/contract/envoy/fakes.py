@@ -3,6 +3,7 @@ and the body-based router's real conversation."""
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class ModelServer:
     content_type: str = "application/json"
     padding: int = 0  # extra bytes in a JSON answer
     gap: float = 0.1  # seconds between the events of a stream
+    tls: ssl.SSLContext | None = None
     requests: list[web.Request] = field(default_factory=list)
 
     def _document(self, request: web.Request, body: bytes) -> dict[str, object]:
@@ -84,7 +86,7 @@ class ModelServer:
         if self.fault == "reset":
             _break_off(request)
             return web.Response()
-        if self.status != 200:
+        if self.status != 200 and request.path != "/health":
             return web.json_response({"server": self.name}, status=self.status, headers=self.headers)
         document = self._document(request, body)
         if b'"stream": true' in body:
@@ -111,7 +113,7 @@ class ModelServer:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, HOST, self.port).start()
+            await web.TCPSite(runner, HOST, self.port, ssl_context=self.tls).start()
             self.port = runner.addresses[0][1]
             yield self
         finally:

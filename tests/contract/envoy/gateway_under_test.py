@@ -61,6 +61,7 @@ class Gateway:
     server: FolderServer
     process: subprocess.Popen[bytes] | None = None
     files: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of host names
 
     @property
     def url(self) -> str:
@@ -75,7 +76,7 @@ class Gateway:
             (manifests / f"{name}.yaml").write_text(text)
         loaded = load([manifests])
         assert not loaded.problems, loaded.problems
-        rendered = render(loaded.manifests, {}, self.options)
+        rendered = render(loaded.manifests, self.addresses, self.options)
         assert rendered.faults == ()
         await self.server.serve(rendered.snapshot)
 

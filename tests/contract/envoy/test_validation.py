@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from controlplane.options import Options, PickerTransport
 from controlplane.render import render
@@ -29,6 +30,7 @@ SETS = [
     "kaito+kaito-by-path",
     "ai-gateway",
     "ai-gateway-full",
+    "providers",
     "istio",
     "empty",
 ]
@@ -60,7 +62,12 @@ def test_envoy_accepts(envoy_binary: Path, root: Path, tmp_path: Path, name: str
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_bytes(content)
     node = {"id": "test", "cluster": "test"}
-    static = {"node": node, "static_resources": {"listeners": _listeners(files), "clusters": _plain(files["cds.json"])}}
+    bootstrap = yaml.safe_load((root / "envoy" / "bootstrap.yaml").read_text())
+    static = {
+        "node": node,
+        "layered_runtime": bootstrap["layered_runtime"],
+        "static_resources": {"listeners": _listeners(files), "clusters": _plain(files["cds.json"])},
+    }
     (tmp_path / "static.json").write_text(json.dumps(static))
 
     arguments = [str(envoy_binary), "--mode", "validate", "-c", str(tmp_path / "static.json"), "--log-level", "error"]

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from gateway.kube.objects import Manifests, ObjectName, UnservedFilter
+import pytest
+
+from gateway.kube.objects import Changes, Manifests, ObjectName
 from gateway.kube.resolution.endpoints import pool_endpoints, service_endpoints
 from gateway.kube.sources.files import load
 
@@ -91,18 +93,61 @@ def test_a_backend_that_is_a_pool_leads_there(tmp_path: Path) -> None:
     assert (route.rules[1].backends[0].is_pool, route.rules[1].backends[0].id.name) == (True, "p")
 
 
-def test_a_change_of_the_request_that_is_not_supported_is_no_open_way(tmp_path: Path) -> None:
-    text = ROUTE.replace("- name: my-ai-service-backend", "- {name: my-ai-service-backend, modelNameOverride: m}")
-    route = loaded(tmp_path, text).routes[ObjectName("default", "r")]
+def test_changes_of_a_reference_come_after_those_of_its_backend(tmp_path: Path) -> None:
+    reference = (
+        "- {name: my-ai-service-backend, modelNameOverride: m, priority: 1,"
+        " headerMutation: {set: [{name: X-Team, value: route}], remove: [x-secret]},"
+        ' bodyMutation: {set: [{path: max_tokens, value: "5"}], remove: [user]}}'
+    )
+    backend = f"""{AI}kind: AIServiceBackend
+metadata: {{name: my-ai-service-backend}}
+spec:
+  schema: {{name: OpenAI, prefix: /v1beta/openai}}
+  backendRef: {{group: inference.networking.x-k8s.io, kind: InferencePool, name: p}}
+  headerMutation: {{set: [{{name: x-team, value: backend}}, {{name: x-secret, value: a}}]}}
+  bodyMutation: {{set: [{{path: user, value: '"u"'}}]}}
+"""
+    written = ROUTE.replace("- name: my-ai-service-backend", reference)
+    ref = loaded(tmp_path, written, backend).routes[ObjectName("default", "r")].rules[1].backends[0]
 
-    assert route.rules[1].backends[0].filters == (UnservedFilter("modelNameOverride"),)
+    assert (ref.is_pool, ref.priority) == (True, 1)
+    assert ref.changes == Changes(
+        set_headers=(("x-team", "route"),),
+        removed_headers=("x-secret",),
+        fields=(("model", '"m"'), ("max_tokens", "5")),
+        removed_fields=("user",),
+        prefix="v1beta/openai",
+    )
 
 
-def test_another_schema_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(BACKEND.replace("name: OpenAI", "name: AWSBedrock"))
+def test_a_value_of_a_body_that_is_no_json_is_a_problem(tmp_path: Path) -> None:
+    mutation = "{name: my-ai-service-backend, bodyMutation: {set: [{path: a, value: text}]}}"
+    (tmp_path / "a.yaml").write_text(ROUTE.replace("- name: my-ai-service-backend", f"- {mutation}"))
 
     (problem,) = load([tmp_path]).problems
-    assert "schema AWSBedrock is not supported; OpenAI is" in str(problem)
+    assert "rules[1].backendRefs[0].bodyMutation.set[0].value: expected JSON" in str(problem)
+
+
+def test_the_endpoints_of_a_backend_with_another_schema_belong_to_no_pool(tmp_path: Path) -> None:
+    found = loaded(tmp_path, POOL, BACKEND.replace("name: OpenAI", "name: AWSBedrock"))
+    pool = found.pools[ObjectName("default", "inference-extension-example-pool")]
+
+    assert pool_endpoints(pool, found, NAMES) == ()
+
+
+@pytest.mark.parametrize(
+    ("policy", "secret"),
+    [
+        ("type: APIKey, apiKey: {secretRef: {name: s}}", ObjectName("default", "s")),
+        ("type: AnthropicAPIKey, anthropicAPIKey: {secretRef: {name: s, namespace: n}}", ObjectName("n", "s")),
+        ("type: AWSCredentials, awsCredentials: {region: x, credentialsFile: {}}", None),
+    ],
+)
+def test_a_security_policy_says_where_its_key_is(tmp_path: Path, policy: str, secret: ObjectName | None) -> None:
+    target = "targetRefs: [{group: aigateway.envoyproxy.io, kind: AIServiceBackend, name: b}]"
+    found = loaded(tmp_path, f"{AI}kind: BackendSecurityPolicy\nmetadata: {{name: p}}\nspec: {{{policy}, {target}}}\n")
+
+    assert found.security_policies[ObjectName("default", "p")].secret == secret
 
 
 def test_a_bare_fragment_says_what_is_missing_around_it(tmp_path: Path) -> None:

@@ -6,7 +6,12 @@ import pytest
 
 from gateway.kube.objects import (
     AccessPolicy,
+    BackendTLSPolicy,
+    Balancer,
+    CertificateRef,
     Criticality,
+    DestinationRule,
+    Ejection,
     EndpointSlice,
     FailureMode,
     Gateway,
@@ -23,6 +28,7 @@ from gateway.kube.objects import (
     PolicyTarget,
     Redirect,
     TlsMode,
+    Validation,
 )
 from gateway.kube.reading.contents import entries
 from gateway.kube.reading.documents import cluster_document, documents
@@ -351,13 +357,40 @@ def test_weights_of_a_legacy_model_are_all_set_or_none() -> None:
 def test_a_destination_rule_is_read_as_far_as_it_counts() -> None:
     found, problems, notes = read_one(
         head("DestinationRule", "networking.istio.io/v1")
-        + "spec:\n  host: epp\n  trafficPolicy:\n    loadBalancer: {simple: RANDOM}\n"
-        "    tls: {mode: SIMPLE, insecureSkipVerify: true}\n    connectionPool: {tcp: {connectTimeout: 2s}}\n"
+        + "spec:\n  host: epp\n  subsets: [{name: v1}]\n  trafficPolicy:\n    loadBalancer: {simple: RANDOM}\n"
+        "    tls: {mode: SIMPLE, insecureSkipVerify: true}\n"
+        "    connectionPool: {tcp: {connectTimeout: 2s}, http: {http1MaxPendingRequests: 3}}\n"
+        "    outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 5s}\n"
+        "    portLevelSettings: [{port: {number: 9}, tls: {mode: DISABLE}}]\n"
     )
 
     assert problems == []
     assert len(notes) == 1
-    assert (found.tls.mode, found.tls.insecure_skip_verify, found.connect_timeout) == (TlsMode.SIMPLE, True, 2.0)  # type: ignore[attr-defined]  # the kind is what the test is about
+    assert "spec.subsets: without effect here" in notes[0]
+    assert isinstance(found, DestinationRule)
+    tls = found.at(1).tls
+    assert tls is not None
+    assert (tls.mode, tls.insecure_skip_verify) == (TlsMode.SIMPLE, True)
+    assert (found.at(1).connect_timeout, found.at(1).max_pending, found.at(1).balancer) == (2.0, 3, Balancer.RANDOM)
+    assert found.at(1).ejection == Ejection(consecutive_5xx=2, base_time=5.0)
+    plaintext = found.at(9).tls
+    assert plaintext is not None
+    assert (plaintext.mode, found.at(9).connect_timeout) == (TlsMode.DISABLE, None)
+
+
+def test_a_backend_tls_policy_is_read() -> None:
+    found, problems, notes = read_one(
+        head("BackendTLSPolicy", "gateway.networking.k8s.io/v1")
+        + "spec:\n  targetRefs: [{group: '', kind: Service, name: s, sectionName: https}]\n"
+        "  validation: {hostname: a.example, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}],"
+        " subjectAltNames: [{type: URI, uri: 'spiffe://a'}]}\n"
+    )
+
+    assert (problems, notes) == ([], [])
+    assert isinstance(found, BackendTLSPolicy)
+    assert found.targets == (PolicyTarget("", "Service", "s", "https"),)
+    authority = CertificateRef("", "ConfigMap", ObjectName("default", "ca"))
+    assert found.validation == Validation("a.example", (authority,), ("spiffe://a",))
 
 
 def test_other_kinds_of_a_cluster_pass_in_silence_and_unknown_ones_with_a_note() -> None:

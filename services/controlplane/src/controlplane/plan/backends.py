@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
+from controlplane.plan.connections import connection_to
 from controlplane.plan.entries import Backend, ServicePortRef
 from controlplane.plan.grants import Referred, permitted
 from controlplane.plan.restrictions import Restrictions
+from controlplane.plan.tiers import tiered
 from controlplane.status.conditions import Condition, met, unmet
 from gateway.kube.objects import (
     BackendRef,
@@ -23,8 +25,10 @@ Backends = Mapping[tuple[ObjectName, int], tuple[Backend, ...]]  # by route and 
 def all_backends(manifests: Manifests, addresses: Addresses, kept: Restrictions) -> Backends:
     """The backends of every rule of every route."""
     return {
-        (route.meta.id, index): tuple(
-            _backend(_target(manifests, addresses, route, ref), ref, kept) for ref in rule.backends
+        (route.meta.id, index): tiered(
+            f"{route.meta.id.namespace}_{route.meta.id.name}_{index}",
+            rule.backends,
+            [_backend(_target(manifests, addresses, route, ref), ref, kept) for ref in rule.backends],
         )
         for route in manifests.routes.values()
         for index, rule in enumerate(route.rules)
@@ -65,7 +69,7 @@ def _backend(found: Target | Condition, ref: BackendRef, kept: Restrictions) -> 
     )
     if restriction:
         return Backend(ref.weight, ref.filters, None, unmet("ResolvedRefs", "RefNotPermitted", restriction))
-    return Backend(ref.weight, ref.filters, found)
+    return Backend(ref.weight, ref.filters, found, changes=ref.changes)
 
 
 def _target(manifests: Manifests, addresses: Addresses, route: HTTPRoute, ref: BackendRef) -> Target | Condition:
@@ -80,6 +84,7 @@ def _target(manifests: Manifests, addresses: Addresses, route: HTTPRoute, ref: B
         if is_known and ref.port is None:
             return unmet("ResolvedRefs", "BackendNotFound", f"Service {ref.id} needs a port")
         if is_known:
-            return ServicePortRef(ref.id, ref.port or 0)
+            connection = connection_to(ref.id, ref.port or 0, manifests)
+            return connection if isinstance(connection, Condition) else ServicePortRef(ref.id, ref.port or 0)
     pool = manifests.pools.get(ref.id) if ref.is_pool or ref.is_bare else None
     return pool or unmet("ResolvedRefs", "BackendNotFound", f"no {ref.kind} {ref.id}")

@@ -32,6 +32,11 @@ def certificate(secret: Secret) -> Certificate | str:
     return Certificate(secret.meta.id, chain, key)
 
 
+def has_certificates(text: bytes) -> bool:
+    """Whether a text holds certificates in PEM."""
+    return _has_pem(text, b"CERTIFICATE")
+
+
 def _has_pem(text: bytes, label: bytes) -> bool:
     """Whether a text holds PEM blocks, the first of this label. Envoy checks what is in them."""
     found = _PEM.search(text)

@@ -68,3 +68,4 @@ def pool_warnings(pools: Sequence[PlannedPool]) -> Iterator[str]:
     for planned in pools:
         if not planned.endpoints:
             yield f"InferencePool {planned.pool.meta.id}: no endpoint is known"
+        yield from (f"InferencePool {planned.pool.meta.id}: {why}" for why in planned.unreached)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from controlplane.status.conditions import Condition
 from gateway.kube.objects import (
+    NO_CHANGES,
+    Changes,
     Gateway,
     HTTPRoute,
     InferencePool,
@@ -36,12 +38,17 @@ class ServicePortRef:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where a share of a rule's requests goes: a pool, a Service, or (with a fault) nowhere."""
+    """Where a share of a rule's requests goes: a pool, a Service, or (with a fault) nowhere. `lower` are the tiers for
+    requests that it could not serve, in order. `own` is the name of a cluster of its own, where its reference needs
+    one: it has such tiers, or changes its requests."""
 
     weight: int
     filters: tuple[RouteFilter, ...]
     target: InferencePool | ServicePortRef | None
     fault: Condition | None = None
+    changes: Changes = NO_CHANGES
+    lower: "tuple[tuple[Backend, ...], ...]" = ()
+    own: str = ""
 
     @property
     def is_refused(self) -> bool:

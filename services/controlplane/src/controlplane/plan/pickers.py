@@ -1,25 +1,16 @@
 """The endpoint picker of a pool: where it is, over which transport it is asked, and why. Pure."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from controlplane.options import Options, PickerTransport
+from controlplane.plan.backend_tls import BackendTls, ordered_by_rule, policy_for, rule_for, unverified, validated
 from controlplane.status.conditions import Condition, unmet
-from gateway.kube.objects import DestinationRule, InferencePool, Manifests, ObjectName, TlsMode, TlsSettings
+from gateway.kube.objects import InferencePool, Manifests, ObjectName, TrafficPolicy
 from gateway.kube.resolution.endpoints import Addresses, HostPort, service_endpoints, service_hostname
 
 # Envoy AI Gateway's own picker, by the name that its examples refer to: the default picker does its work here.
 AI_GATEWAY_PICKER: Final = "envoy-ai-gateway"
-UNVERIFIED: Final = TlsSettings(
-    mode=TlsMode.SIMPLE,
-    insecure_skip_verify=True,
-    sni="",
-    ca_certificates="",
-    client_certificate="",
-    private_key="",
-    subject_alt_names=(),
-)
 TRANSPORT_ANNOTATION = "pointsman.dev/picker"
 HTTP_PORT_ANNOTATION = "pointsman.dev/picker-http-port"
 
@@ -32,8 +23,8 @@ class Picker:
     service: ObjectName
     port: int
     endpoints: tuple[HostPort, ...]
-    rule: DestinationRule | None
-    tls: TlsSettings | None  # None: plaintext
+    policy: TrafficPolicy
+    tls: BackendTls | None  # None: plaintext
     security: str  # how it is reached over gRPC and why, for people
     transport: PickerTransport
     reason: str
@@ -63,14 +54,17 @@ def picker(
         return unmet("ResolvedRefs", "InvalidExtensionRef", f"no Service {service}, and no address of it")
     if service in manifests.services and manifests.services[service].type == "ExternalName":
         return unmet("ResolvedRefs", "InvalidExtensionRef", f"Service {service} is an ExternalName")
-    rule = next(_rules(manifests, service), None)
+    secured = _security(service, port, manifests, options)
+    if isinstance(secured, Condition):
+        return secured
+    tls, security = secured
     transport, reason = _transport(pool, manifests, options)
-    tls, security = _security(rule, options)
+    rule = rule_for(service, manifests)
     return Picker(
         service=service,
         port=port,
         endpoints=endpoints,
-        rule=rule,
+        policy=rule.at(port) if rule is not None else TrafficPolicy(),
         tls=tls,
         security=security,
         transport=transport,
@@ -98,16 +92,25 @@ def _reference(pool: InferencePool, options: Options) -> _Reference | Condition 
     return _Reference(service, ref.port, is_default=False)
 
 
-def _security(rule: DestinationRule | None, options: Options) -> tuple[TlsSettings | None, str]:
-    if rule is not None and rule.tls is not None:
-        source = f"DestinationRule {rule.meta.id}"
-        if rule.tls.mode is TlsMode.DISABLE:
-            return None, f"plaintext: {source}"
-        verified = "unverified TLS" if rule.tls.insecure_skip_verify else "verified TLS"
-        return rule.tls, f"{verified}: {source}"
-    if options.picker_tls:
-        return UNVERIFIED, "unverified TLS: --picker-tls tls"
-    return None, "plaintext: --picker-tls plaintext"
+def _security(
+    service: ObjectName, port: int, manifests: Manifests, options: Options
+) -> tuple[BackendTls | None, str] | Condition:
+    """TLS or none, with the reason for people."""
+    rule, hostname = rule_for(service, manifests), service_hostname(*service)
+    settings = rule.at(port).tls if rule is not None else None
+    policy = policy_for("", "Service", service, (), manifests)
+    if rule is not None and settings is not None:
+        source, tls = f"DestinationRule {rule.meta.id}", ordered_by_rule(rule, settings, hostname, manifests)
+    elif policy is not None:
+        source = f"BackendTLSPolicy {policy.meta.id}"
+        tls = validated(source, policy.validation, manifests)
+    else:
+        tls = unverified(hostname) if options.picker_tls else None
+        source = f"--picker-tls {'tls' if options.picker_tls else 'plaintext'}"
+    if isinstance(tls, str):
+        return unmet("ResolvedRefs", "InvalidExtensionRef", tls)
+    how = "plaintext" if tls is None else "verified TLS" if tls.is_verified else "unverified TLS"
+    return tls, f"{how}: {source}"
 
 
 def _transport(pool: InferencePool, manifests: Manifests, options: Options) -> tuple[PickerTransport, str]:
@@ -141,12 +144,3 @@ def _rewrites(pool: InferencePool, manifests: Manifests) -> str:
 def _http_port(pool: InferencePool, options: Options) -> int:
     written = pool.meta.annotations.get(HTTP_PORT_ANNOTATION, "")
     return int(written) if written.isdecimal() and 0 < int(written) < 65536 else options.picker_http_port
-
-
-def _rules(manifests: Manifests, service: ObjectName) -> Iterator[DestinationRule]:
-    """DestinationRules whose host is the Service, in any of the ways that Istio lets one write it."""
-    full = service_hostname(*service)
-    for name, rule in sorted(manifests.destination_rules.items()):
-        local = rule.host == service.name and name.namespace == service.namespace
-        if local or rule.host in (f"{service.name}.{service.namespace}", full, f"{full}.cluster.local"):
-            yield rule

@@ -12,7 +12,9 @@ from controlplane.options import Options
 from controlplane.plan.acceptance import with_rules
 from controlplane.plan.attachment import attach
 from controlplane.plan.backends import Backends, all_backends, resolved_refs, warnings
+from controlplane.plan.certificates import Certificate
 from controlplane.plan.conditions import gateway_status, pool_status, pool_warnings
+from controlplane.plan.connections import Connection, Credential
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.lifting import Lifting, lifting
 from controlplane.plan.listeners import Listeners, TlsHost, planned_listeners, served, tls_hosts
@@ -21,6 +23,7 @@ from controlplane.plan.pools import PlannedPool, parents, planned_pools
 from controlplane.plan.precedence import hosts_by_port
 from controlplane.plan.restrictions import Restrictions, restrictions
 from controlplane.plan.services import PlannedService, planned_services
+from controlplane.plan.shares import PlannedShare, planned_shares
 from controlplane.status.conditions import ParentStatus, PortStatus, RouteStatus, Status
 from gateway.kube.objects import Manifests, ObjectName
 from gateway.kube.resolution.base_models import base_models
@@ -45,12 +48,32 @@ class Plan:
     ports: tuple[Port, ...]
     pools: tuple[PlannedPool, ...]
     services: tuple[PlannedService, ...]
+    shares: tuple[PlannedShare, ...]
     status: Status
 
     @property
     def pickers(self) -> Mapping[ObjectName, Picker]:
         """The picker of every pool that asks one."""
         return {item.pool.meta.id: item.picker for item in self.pools if item.picker is not None}
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """How every backend is spoken to."""
+        groups = (*(group for pool in self.pools for group in pool.groups), *(item.group for item in self.services))
+        return tuple(group.connection for group in groups)
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """Those that listeners show to clients, and the gateway to backends and pickers, by name."""
+        shown = (each for port in self.ports for host in port.tls for each in host.certificates)
+        orders = (*(item.tls for item in self.connections), *(item.tls for item in self.pickers.values()))
+        found = {each.id: each for each in (*shown, *(item.certificate for item in orders if item)) if each}
+        return tuple(each for _, each in sorted(found.items()))
+
+    @property
+    def credentials(self) -> tuple[Credential, ...]:
+        """The keys of all backends, each once."""
+        return tuple(dict.fromkeys(item.credential for item in self.connections if item.credential is not None))
 
 
 def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Memo | None = None) -> Plan:
@@ -74,11 +97,13 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
         )
         for number, hosts in memo.result(hosts_by_port, hosts_by_port, listeners, attachments, backends, kept)
     )
+    services = planned_services(_entries(ports), manifests, addresses)
     reached = memo.result(parents, parents, attachments, backends)
     return Plan(
         ports=ports,
         pools=pools,
-        services=planned_services(_entries(ports), manifests, addresses),
+        services=services,
+        shares=planned_shares(_entries(ports), pools, services),
         status=Status(
             gateways=tuple(
                 gateway_status(gateway, listeners, attachments) for _, gateway in sorted(manifests.gateways.items())

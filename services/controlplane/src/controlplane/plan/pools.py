@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from controlplane.options import Options
 from controlplane.plan.backends import Backends
+from controlplane.plan.connections import Group, pool_groups
 from controlplane.plan.entries import Attachment
 from controlplane.plan.pickers import Picker, picker
 from controlplane.status.conditions import Condition
@@ -14,12 +15,19 @@ from gateway.kube.resolution.endpoints import Addresses, HostPort, pool_endpoint
 
 @dataclass(frozen=True, slots=True)
 class PlannedPool:
-    """A pool as it is served. `fault` is why a picker that it names is not asked."""
+    """A pool as it is served. `fault` is why a picker that it names is not asked, `unreached` why some endpoints are
+    not reached."""
 
     pool: InferencePool
-    endpoints: tuple[HostPort, ...]
+    groups: tuple[Group, ...]
     picker: Picker | None = None
     fault: Condition | None = None
+    unreached: tuple[str, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[HostPort, ...]:
+        """All that requests may go to."""
+        return tuple(HostPort(member.address, member.port) for group in self.groups for member in group.members)
 
     @property
     def failure_mode(self) -> FailureMode | None:
@@ -35,11 +43,12 @@ def planned_pools(manifests: Manifests, addresses: Addresses, options: Options) 
 
 
 def _planned(pool: InferencePool, manifests: Manifests, addresses: Addresses, options: Options) -> PlannedPool:
-    endpoints = tuple(HostPort(item.address, item.port) for item in pool_endpoints(pool, manifests, addresses))
+    endpoints = pool_endpoints(pool, manifests, addresses)
+    groups, unreached = pool_groups(pool.meta.id, endpoints, manifests)
     found = picker(pool, manifests, addresses, options)
     if isinstance(found, Condition):
-        return PlannedPool(pool, endpoints, fault=found)
-    return PlannedPool(pool, endpoints, picker=found)
+        return PlannedPool(pool, groups, fault=found, unreached=unreached)
+    return PlannedPool(pool, groups, picker=found, unreached=unreached)
 
 
 def parents(attachments: Sequence[Attachment], backends: Backends) -> Mapping[ObjectName, tuple[ObjectName, ...]]:

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from controlplane.plan.connections import Connection, Group, connection_to, group, traffic_policy
 from controlplane.plan.entries import Entry, ServicePortRef
-from gateway.kube.objects import Manifests, Mirror
-from gateway.kube.resolution.endpoints import Addresses, HostPort, service_endpoints
+from controlplane.status.conditions import Condition
+from gateway.kube.objects import Manifests, Mirror, TrafficPolicy
+from gateway.kube.resolution.endpoints import Addresses, service_members
 
 H2C_PROTOCOL = "kubernetes.io/h2c"
 
@@ -15,19 +17,24 @@ class PlannedService:
     """One port of a Service as it is served."""
 
     ref: ServicePortRef
-    endpoints: tuple[HostPort, ...]
+    group: Group
+    policy: TrafficPolicy
     h2c: bool
 
 
 def planned_services(
     entries: Iterable[Entry], manifests: Manifests, addresses: Addresses
 ) -> tuple[PlannedService, ...]:
-    """Each port of a Service that an entry leads to."""
+    """Each port of a Service that an entry leads to. One that cannot be reached as its objects say has no endpoint."""
     refs = {ref for entry in entries for ref in _refs(entry)}
-    return tuple(
-        PlannedService(ref, service_endpoints(manifests, *ref.id, ref.port, addresses), _is_h2c(ref, manifests))
-        for ref in sorted(refs, key=lambda item: (item.id, item.port))
-    )
+    return tuple(_planned(ref, manifests, addresses) for ref in sorted(refs, key=lambda item: (item.id, item.port)))
+
+
+def _planned(ref: ServicePortRef, manifests: Manifests, addresses: Addresses) -> PlannedService:
+    connection = connection_to(ref.id, ref.port, manifests)
+    members = service_members(manifests, *ref.id, ref.port, addresses)
+    found = Group(Connection(), ()) if isinstance(connection, Condition) else group(connection, members)
+    return PlannedService(ref, found, traffic_policy(ref.id, ref.port, manifests), _is_h2c(ref, manifests))
 
 
 def _refs(entry: Entry) -> Iterator[ServicePortRef]:

@@ -5,9 +5,10 @@ from typing import TypeVarTuple
 
 from controlplane.memo import Memo
 from controlplane.options import Options, PickerTransport
+from controlplane.plan.connections import Group
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Plan, Port
-from controlplane.xds.resources import clusters, names, picker_clusters, retries, secrets
+from controlplane.xds.resources import clusters, names, picker_clusters, retries, secrets, share_clusters
 from controlplane.xds.resources.listeners import listener
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.routes import route_configuration
@@ -18,7 +19,7 @@ from gateway.kube.resolution.endpoints import HostPort
 
 Inputs = TypeVarTuple("Inputs")
 
-_Cluster = tuple[Resource, Sequence[HostPort]]
+_Served = tuple[Resource, Resource]  # a cluster and its endpoints
 
 
 def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot:
@@ -32,12 +33,12 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
     found = [cluster for cluster, _ in served]
     if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
         found.append(made.of(names.BBR_CLUSTER, clusters.bbr_cluster, *options.bbr))
-    certificates = {each.id: each for port in plan.ports for host in port.tls for each in host.certificates}
     return collected({
-        names.SECRET_TYPE: [made.of(each.id, secrets.secret, each) for _, each in sorted(certificates.items())],
-        names.ENDPOINTS_TYPE: [
-            made.of(cluster.name, clusters.assignment, cluster.name, endpoints) for cluster, endpoints in served
+        names.SECRET_TYPE: [
+            *(made.of(each.id, secrets.secret, each) for each in plan.certificates),
+            *(made.of(names.credential(each), secrets.key, each) for each in plan.credentials),
         ],
+        names.ENDPOINTS_TYPE: [assignment for _, assignment in served],
         names.CLUSTER_TYPE: found,
         names.ROUTES_TYPE: [made.of(port.number, route_configuration, port, scope) for port, scope in scopes],
         names.LISTENER_TYPE: [
@@ -57,17 +58,28 @@ class _Resources:
         return self._memo.result((write, key), lambda *given: resource_of(write(*given)), *inputs)
 
 
-def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options, made: _Resources) -> Iterator[_Cluster]:
-    """Every cluster that has an assignment of its own, with its endpoints."""
+def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options, made: _Resources) -> Iterator[_Served]:
+    """Every cluster that has an assignment of its own, with it."""
     for pool in plan.pools:
-        yield made.of(pool.pool.meta.id, clusters.pool_cluster, pool, options), pool.endpoints
+        yield _grouped(made.of(pool.pool.meta.id, clusters.pool_cluster, pool, options), pool.groups, made)
     for service in plan.services:
-        yield made.of(service.ref, clusters.service_cluster, service, options), service.endpoints
+        yield _grouped(made.of(service.ref, clusters.service_cluster, service, options), (service.group,), made)
+    for share in plan.shares:
+        cluster = made.of(share.name, share_clusters.share_cluster, share, options)
+        yield cluster, made.of(share.name, share_clusters.share_assignment, share)
     for name, picker in {names.picker_cluster(item): item for item in pickers}.items():
-        yield made.of(name, picker_clusters.picker_cluster, picker, options), picker.endpoints
+        yield _plain(made.of(name, picker_clusters.picker_cluster, picker, options), picker.endpoints, made)
     by_http = (item for item in pickers if item.transport is PickerTransport.HTTP)
     for name, picker in {names.picker_http_cluster(item): item for item in by_http}.items():
-        yield made.of(name, picker_clusters.picker_http_cluster, picker, options), picker.http_endpoints
+        yield _plain(made.of(name, picker_clusters.picker_http_cluster, picker, options), picker.http_endpoints, made)
+
+
+def _grouped(cluster: Resource, groups: Sequence[Group], made: _Resources) -> _Served:
+    return cluster, made.of(cluster.name, clusters.grouped_assignment, cluster.name, groups)
+
+
+def _plain(cluster: Resource, endpoints: Sequence[HostPort], made: _Resources) -> _Served:
+    return cluster, made.of(cluster.name, clusters.assignment, cluster.name, endpoints)
 
 
 def _scope(

@@ -4,10 +4,16 @@ What a field means is said here; whether it was written correctly is checked by 
 """
 
 from gateway.kube.objects.ai_gateway import (
+    SERVED_SCHEMA,
     AIGatewayRoute,
     AIServiceBackend,
     Backend,
     BackendEndpoint,
+    BackendSecurityPolicy,
+)
+from gateway.kube.objects.backend_tls import (
+    BackendTLSPolicy,
+    Validation,
 )
 from gateway.kube.objects.core import (
     SERVICE_NAME_LABEL,
@@ -25,8 +31,10 @@ from gateway.kube.objects.core import (
     SlicePort,
 )
 from gateway.kube.objects.gateway_api import (
+    NO_CHANGES,
     BackendRef,
     CertificateRef,
+    Changes,
     Cors,
     FilterType,
     Gateway,
@@ -65,9 +73,12 @@ from gateway.kube.objects.inference import (
     PickerRef,
 )
 from gateway.kube.objects.istio import (
+    Balancer,
     DestinationRule,
+    Ejection,
     TlsMode,
     TlsSettings,
+    TrafficPolicy,
 )
 from gateway.kube.objects.kaito import (
     InferenceSet,
@@ -110,7 +121,9 @@ __all__ = [
     "ISTIO_GROUP",
     "KAITO_GROUP",
     "LLM_D_GROUP",
+    "NO_CHANGES",
     "PICKER_PORT_DEFAULT",
+    "SERVED_SCHEMA",
     "SERVICE_NAME_LABEL",
     "AIGatewayRoute",
     "AIServiceBackend",
@@ -119,12 +132,17 @@ __all__ = [
     "Backend",
     "BackendEndpoint",
     "BackendRef",
+    "BackendSecurityPolicy",
+    "BackendTLSPolicy",
+    "Balancer",
     "CertificateRef",
+    "Changes",
     "ConfigMap",
     "ContainerPort",
     "Cors",
     "Criticality",
     "DestinationRule",
+    "Ejection",
     "EndpointSlice",
     "FailureMode",
     "FilterType",
@@ -174,7 +192,9 @@ __all__ = [
     "Timeouts",
     "TlsMode",
     "TlsSettings",
+    "TrafficPolicy",
     "UnservedFilter",
+    "Validation",
     "ValueMatch",
     "Workspace",
     "key_of",

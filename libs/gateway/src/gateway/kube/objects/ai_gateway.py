@@ -1,9 +1,14 @@
 """Envoy AI Gateway's routes and backends, and Envoy Gateway's Backend, as far as they are acted on. Pure values."""
 
 from dataclasses import dataclass
+from typing import Final
 
-from gateway.kube.objects.gateway_api import BackendRef, HTTPRoute
-from gateway.kube.objects.meta import Meta
+from gateway.kube.objects.backend_tls import Validation
+from gateway.kube.objects.gateway_api import NO_CHANGES, BackendRef, Changes, HTTPRoute
+from gateway.kube.objects.meta import Meta, ObjectName
+from gateway.kube.objects.policies import PolicyTarget
+
+SERVED_SCHEMA: Final = "OpenAI"  # the API that clients speak, and the one of backends that are served
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +21,14 @@ class AIGatewayRoute:
 
 @dataclass(frozen=True, slots=True)
 class AIServiceBackend:
-    """Model servers that speak one API. `backend` is a Backend, a Service or an InferencePool."""
+    """Model servers that speak one API. `backend` is a Backend, a Service or an InferencePool; `security_policy` is the
+    name by which older versions refer to a BackendSecurityPolicy."""
 
     meta: Meta
     schema: str
     backend: BackendRef
+    changes: Changes = NO_CHANGES
+    security_policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,18 @@ class BackendEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Endpoints that no Pod stands for."""
+    """Endpoints that no Pod stands for. `tls` None: plaintext, unless a BackendTLSPolicy says otherwise."""
 
     meta: Meta
     endpoints: tuple[BackendEndpoint, ...]
+    tls: Validation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSecurityPolicy:
+    """How the targets know the gateway. `secret` holds the key of a `type` that has one."""
+
+    meta: Meta
+    type: str
+    secret: ObjectName | None
+    targets: tuple[PolicyTarget, ...]

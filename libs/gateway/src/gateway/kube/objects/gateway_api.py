@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from gateway.kube.objects.meta import INFERENCE_GROUP, INFERENCE_X_GROUP, LabelSelector, Meta, ObjectName
 
@@ -158,8 +159,36 @@ class UnservedFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What is changed in each request to a backend, whichever attempt reaches it. `fields` are members of a JSON body
+    with their values as JSON; `prefix` stands instead of the path's `/v1`."""
+
+    set_headers: tuple[tuple[str, str], ...] = ()
+    removed_headers: tuple[str, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+    removed_fields: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def then(self, later: "Changes") -> "Changes":
+        """These changes and others after them, which win."""
+        headers = dict(self.set_headers) | dict(later.set_headers)
+        fields = dict(self.fields) | dict(later.fields)
+        return Changes(
+            tuple((name, value) for name, value in headers.items() if name not in later.removed_headers),
+            tuple(dict.fromkeys((*self.removed_headers, *later.removed_headers))),
+            tuple((name, value) for name, value in fields.items() if name not in later.removed_fields),
+            tuple(dict.fromkeys((*self.removed_fields, *later.removed_fields))),
+            later.prefix or self.prefix,
+        )
+
+
+NO_CHANGES: Final = Changes()
+
+
+@dataclass(frozen=True, slots=True)
 class BackendRef:
-    """`is_bare`: neither group nor kind was written, which means a Service to the API."""
+    """`is_bare`: neither group nor kind was written, which means a Service to the API. A backend of a higher `priority`
+    number is for requests that none of a lower one could serve."""
 
     group: str
     kind: str
@@ -168,6 +197,8 @@ class BackendRef:
     weight: int
     filters: "tuple[RouteFilter, ...]"
     is_bare: bool = False
+    priority: int = 0
+    changes: Changes = NO_CHANGES
 
     @property
     def is_pool(self) -> bool:

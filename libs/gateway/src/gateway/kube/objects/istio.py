@@ -1,6 +1,7 @@
 """Istio's DestinationRule, as far as it is acted on. Pure values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gateway.kube.objects.meta import Meta
@@ -15,6 +16,8 @@ class TlsMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
+    """Certificates are files that Envoy sees, or in the Secret `credential_name`."""
+
     mode: TlsMode
     insecure_skip_verify: bool
     sni: str
@@ -22,14 +25,52 @@ class TlsSettings:
     client_certificate: str
     private_key: str
     subject_alt_names: tuple[str, ...]
+    credential_name: str = ""
+
+
+class Balancer(StrEnum):
+    """The simple load balancers of Istio that are served."""
+
+    LEAST_REQUEST = "LEAST_REQUEST"
+    ROUND_ROBIN = "ROUND_ROBIN"
+    RANDOM = "RANDOM"
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """Outlier detection. Seconds and percent; None: not written, 0 errors: never."""
+
+    consecutive_5xx: int | None = None
+    consecutive_gateway_errors: int | None = None
+    interval: float | None = None
+    base_time: float | None = None
+    max_percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficPolicy:
+    """How to speak to a Service: TLS, limits on connections, balancing. Seconds; None: not written."""
+
+    tls: TlsSettings | None = None
+    connect_timeout: float | None = None
+    max_connections: int | None = None
+    max_pending: int | None = None
+    max_requests: int | None = None
+    requests_per_connection: int | None = None
+    idle_timeout: float | None = None
+    ejection: Ejection | None = None
+    balancer: Balancer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationRule:
-    """The part of Istio's kind that says how to speak to an endpoint picker: TLS and connection limits."""
+    """`ports` holds the policies of single ports, each of which stands instead of `policy`."""
 
     meta: Meta
     host: str
-    tls: TlsSettings | None
-    connect_timeout: float | None
-    max_requests: int | None
+    policy: TrafficPolicy = TrafficPolicy()
+    ports: Mapping[int, TrafficPolicy] = field(default_factory=dict)
+
+    def at(self, port: int) -> TrafficPolicy:
+        """The policy of a port."""
+        return self.ports.get(port, self.policy)

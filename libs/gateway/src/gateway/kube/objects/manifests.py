@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from gateway.kube.objects.ai_gateway import AIGatewayRoute, AIServiceBackend, Backend
+from gateway.kube.objects.ai_gateway import AIGatewayRoute, AIServiceBackend, Backend, BackendSecurityPolicy
+from gateway.kube.objects.backend_tls import BackendTLSPolicy
 from gateway.kube.objects.core import ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service
 from gateway.kube.objects.gateway_api import Gateway, HTTPRoute, ReferenceGrant
 from gateway.kube.objects.inference import InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool
@@ -36,6 +37,8 @@ Parsed = (
     | AIGatewayRoute
     | AIServiceBackend
     | Backend
+    | BackendSecurityPolicy
+    | BackendTLSPolicy
 )
 
 
@@ -63,6 +66,8 @@ class Manifests:
     ai_routes: Mapping[ObjectName, AIGatewayRoute] = field(default_factory=dict)
     ai_backends: Mapping[ObjectName, AIServiceBackend] = field(default_factory=dict)
     backends: Mapping[ObjectName, Backend] = field(default_factory=dict)
+    security_policies: Mapping[ObjectName, BackendSecurityPolicy] = field(default_factory=dict)
+    tls_policies: Mapping[ObjectName, BackendTLSPolicy] = field(default_factory=dict)
     slice_index: Labelled[EndpointSlice] = field(init=False, repr=False, compare=False)
     pod_index: Labelled[Pod] = field(init=False, repr=False, compare=False)
 
@@ -100,6 +105,8 @@ _FIELDS: Final[Mapping[type, str]] = MappingProxyType({
     AIGatewayRoute: "ai_routes",
     AIServiceBackend: "ai_backends",
     Backend: "backends",
+    BackendSecurityPolicy: "security_policies",
+    BackendTLSPolicy: "tls_policies",
 })  # fmt: skip
 
 

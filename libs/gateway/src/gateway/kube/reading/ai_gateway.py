@@ -1,42 +1,56 @@
-"""AIGatewayRoute, AIServiceBackend and Backend are read (Envoy AI Gateway v1alpha1 and v1beta1, Envoy Gateway). Pure.
+"""Envoy AI Gateway's kinds are read (v1alpha1 and v1beta1), and Envoy Gateway's Backend. Pure.
 
-What changes a request and is not served here (`modelNameOverride`, mutations) stands as a filter that is not served, so
-that no request passes without it.
+An AIServiceBackend of another schema than OpenAI is read, too: only its own requests cannot be served.
 """
 
+import json
 from typing import Final
 
 from gateway.kube.objects import (
     INFERENCE_GROUP,
+    SERVED_SCHEMA,
     AIGatewayRoute,
     AIServiceBackend,
     Backend,
     BackendEndpoint,
     BackendRef,
+    BackendSecurityPolicy,
+    Changes,
     HTTPRoute,
     Meta,
     ObjectName,
     RouteMatch,
     RouteRule,
     Timeouts,
-    UnservedFilter,
+    Validation,
 )
-from gateway.kube.reading.parts import MAX_PORT, MAX_WEIGHT, spec_of
+from gateway.kube.reading.backend_tls import authority_refs, target_of
+from gateway.kube.reading.parts import INT32, MAX_PORT, MAX_WEIGHT, spec_of
 from gateway.kube.reading.retries import timeouts_of
-from gateway.kube.reading.routes import parent_ref, value_matches
+from gateway.kube.reading.routes import check_header, parent_ref, value_matches
 from gateway.schema.fields import Fields
 
 AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
-_CHANGES: Final = ("modelNameOverride", "headerMutation", "bodyMutation")
-_SERVED_SCHEMA: Final = "OpenAI"
+# Each type of security policy with its field; the first three hold a key.
+_POLICY_FIELDS: Final = {
+    "APIKey": "apiKey",
+    "AzureAPIKey": "azureAPIKey",
+    "AnthropicAPIKey": "anthropicAPIKey",
+    "AWSCredentials": "awsCredentials",
+    "AzureCredentials": "azureCredentials",
+    "GCPCredentials": "gcpCredentials",
+}
+_KEYED: Final = ("APIKey", "AzureAPIKey", "AnthropicAPIKey")
 
 
 def ai_route(meta: Meta, top: Fields) -> AIGatewayRoute:
     spec = spec_of(top)
     for key in ("llmRequestCosts", "filterConfig"):
         spec.ignored(key, "without effect here")
-    _schema(spec)
+    schema, _ = _schema(spec)
+    if schema != SERVED_SCHEMA:
+        spec.problem("schema.name", f"schema {schema} is not supported; {SERVED_SCHEMA} is")
     refs = (*spec.children("parentRefs", 32), *spec.children("targetRefs", 32))
     hostnames = tuple(name.lower() for name in spec.texts("hostnames", 16))
     rules = tuple(_rule(meta, item) for item in spec.children("rules", 128))
@@ -45,12 +59,15 @@ def ai_route(meta: Meta, top: Fields) -> AIGatewayRoute:
     return AIGatewayRoute(meta, route)
 
 
-def _schema(spec: Fields) -> str:
+def _schema(spec: Fields) -> tuple[str, str]:
+    """The name of the API, and the path's prefix where it is not the usual one."""
     schema = spec.child("schema")
-    name = schema.text("name", _SERVED_SCHEMA) if schema else _SERVED_SCHEMA
-    if name != _SERVED_SCHEMA:
-        spec.problem("schema.name", f"schema {name} is not supported; {_SERVED_SCHEMA} is")
-    return name
+    if schema is None:
+        return SERVED_SCHEMA, ""
+    name = schema.text("name", SERVED_SCHEMA)
+    prefix = schema.text("prefix") or schema.text("version")  # the older name
+    schema.done()
+    return name, prefix.strip("/") if name == SERVED_SCHEMA else ""
 
 
 def _rule(meta: Meta, item: Fields) -> RouteRule:
@@ -77,30 +94,61 @@ def _match(item: Fields) -> RouteMatch:
 def _backend_ref(meta: Meta, item: Fields) -> BackendRef:
     kind = item.text("kind", "AIServiceBackend")
     weight = item.integer("weight", 0, MAX_WEIGHT, 1)
-    changes = tuple(UnservedFilter(key) for key in _CHANGES if item.has(key))
-    if item.integer("priority", 0, 2**31 - 1, 0):
-        item.at("priority").note("failover is not supported: the backend gets no requests")
-        weight = 0
+    model = item.text("modelNameOverride")
+    named = Changes(fields=(("model", json.dumps(model)),)) if model else Changes()
     backend = BackendRef(
         group=item.text("group", INFERENCE_GROUP if kind == "InferencePool" else AI_GATEWAY_GROUP),
         kind=kind,
         id=ObjectName(item.name("namespace", meta.id.namespace), item.name("name", required=True)),
         port=None,
         weight=1 if weight is None else weight,
-        filters=changes,
+        filters=(),
+        priority=item.integer("priority", 0, INT32, 0) or 0,
+        changes=named.then(_mutations(item)),
     )
     item.done()
     return backend
 
 
+def _mutations(item: Fields) -> Changes:
+    """`headerMutation` and `bodyMutation`."""
+    headers, body = item.child("headerMutation"), item.child("bodyMutation")
+    changes = Changes()
+    if headers:
+        named = tuple((_header(entry), entry.one_line("value")) for entry in headers.children("set", 16))
+        removed = tuple(name.lower() for name in headers.texts("remove", 16))
+        headers.done()
+        changes = changes.then(Changes(set_headers=named, removed_headers=removed))
+    if body:
+        written = tuple((entry.text("path", required=True), _json(entry)) for entry in body.children("set", 16))
+        changes = changes.then(Changes(fields=written, removed_fields=body.texts("remove", 16)))
+        body.done()
+    return changes
+
+
+def _header(entry: Fields) -> str:
+    name = entry.text("name", required=True, longest=256)
+    if name:
+        check_header(entry, "name", name)
+    return name.lower()
+
+
+def _json(entry: Fields) -> str:
+    """The value of a member, which is JSON in a string."""
+    text = entry.text("value", required=True, longest=65536)
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False)
+    except ValueError:
+        entry.problem("value", 'expected JSON, such as 5, true or "text" with its quotes')
+        return "null"
+
+
 def ai_backend(meta: Meta, top: Fields) -> AIServiceBackend:
     spec = spec_of(top)
-    for key in ("timeouts", "backendSecurityPolicyRef"):
-        spec.ignored(key, "without effect here")
-    for key in ("headerMutation", "bodyMutation"):
-        if spec.has(key):
-            spec.problem(key, "not supported")
-    schema, ref = _schema(spec), spec.child("backendRef", required=True)
+    spec.ignored("timeouts", "without effect here")
+    changes = _mutations(spec)
+    policy, ref = spec.child("backendSecurityPolicyRef"), spec.child("backendRef", required=True)
+    schema, prefix = _schema(spec)
     spec.done()
     backend = BackendRef("", "Service", ObjectName("", ""), port=None, weight=1, filters=())
     if ref is not None:
@@ -114,18 +162,47 @@ def ai_backend(meta: Meta, top: Fields) -> AIServiceBackend:
             filters=(),
         )
         ref.done()
-    return AIServiceBackend(meta, schema, backend)
+    changes = Changes(prefix=prefix).then(changes)
+    return AIServiceBackend(meta, schema, backend, changes, policy.name("name", required=True) if policy else "")
+
+
+def security_policy(meta: Meta, top: Fields) -> BackendSecurityPolicy:
+    spec = spec_of(top)
+    kind = spec.choice("type", tuple(_POLICY_FIELDS), "APIKey")
+    spec.ignored("credentialOverride", "without effect here: the configured key is always used")
+    spec.known(*_POLICY_FIELDS.values())
+    key = spec.child(_POLICY_FIELDS[kind], required=True) if kind in _KEYED else None
+    ref = key.child("secretRef", required=True) if key else None
+    targets = tuple(target_of(item) for item in spec.children("targetRefs", 16))
+    spec.done()
+    secret = None
+    if ref:
+        secret = ObjectName(ref.name("namespace", meta.id.namespace), ref.name("name", required=True))
+    return BackendSecurityPolicy(meta, kind, secret, targets)
 
 
 def backend(meta: Meta, top: Fields) -> Backend:
     spec = spec_of(top)
     for key in ("appProtocols", "type", "fallback"):
         spec.ignored(key, "without effect here")
-    if spec.has("tls"):
-        spec.problem("tls", "TLS to a Backend is not supported")
+    tls = spec.child("tls")
     endpoints = tuple(found for item in spec.children("endpoints", 64) if (found := _endpoint(item)) is not None)
     spec.done()
-    return Backend(meta, endpoints)
+    return Backend(meta, endpoints, _backend_tls(meta, tls) if tls else None)
+
+
+def _backend_tls(meta: Meta, item: Fields) -> Validation:
+    for key in ("alpnProtocols", "minVersion", "maxVersion", "ciphers", "ecdhCurves", "signatureAlgorithms"):
+        item.ignored(key, "without effect here")
+    if item.has("clientCertificateRef"):
+        item.problem("clientCertificateRef", "client certificates to a Backend are not supported")
+    validation = Validation(
+        hostname=item.text("sni"),
+        authorities=authority_refs(meta, item),
+        is_skipped=item.boolean("insecureSkipVerify", default=False),
+    )
+    item.done()
+    return validation
 
 
 def _endpoint(item: Fields) -> BackendEndpoint | None:

@@ -271,7 +271,7 @@ def _pairs(body: Fields, key: str) -> tuple[tuple[str, str], ...]:
     for item in body.children(key, 16):
         name, value = item.text("name", required=True, longest=256), item.one_line("value", required=True)
         if name:
-            _check_header(item, "name", name)
+            check_header(item, "name", name)
         item.done()
         pairs.append((name.lower(), value))
     return tuple(pairs)
@@ -280,11 +280,12 @@ def _pairs(body: Fields, key: str) -> tuple[tuple[str, str], ...]:
 def _removed(body: Fields) -> tuple[str, ...]:
     names = body.texts("remove", 16)
     for index, name in enumerate(names):
-        _check_header(body, f"remove[{index}]", name)
+        check_header(body, f"remove[{index}]", name)
     return names
 
 
-def _check_header(item: Fields, key: str, name: str) -> None:
+def check_header(item: Fields, key: str, name: str) -> None:
+    """Whether a header of this name may be changed."""
     if not spelling.is_header_name(name):
         item.problem(key, f"not a header name: {what(name)}")
     elif name.lower() == "host":

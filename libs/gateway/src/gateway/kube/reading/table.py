@@ -21,6 +21,7 @@ from gateway.kube.objects import (
     Parsed,
 )
 from gateway.kube.reading import ai_gateway, policies
+from gateway.kube.reading.backend_tls import backend_tls_policy
 from gateway.kube.reading.config_maps import config_map
 from gateway.kube.reading.destination_rules import destination_rule
 from gateway.kube.reading.documents import Document, check_name
@@ -59,7 +60,9 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     (KAITO_GROUP, "Workspace"): workspace,
     (ai_gateway.AI_GATEWAY_GROUP, "AIGatewayRoute"): ai_gateway.ai_route,
     (ai_gateway.AI_GATEWAY_GROUP, "AIServiceBackend"): ai_gateway.ai_backend,
+    (ai_gateway.AI_GATEWAY_GROUP, "BackendSecurityPolicy"): ai_gateway.security_policy,
     (ai_gateway.ENVOY_GATEWAY_GROUP, "Backend"): ai_gateway.backend,
+    (GATEWAY_GROUP, "BackendTLSPolicy"): backend_tls_policy,
     **policies.READERS,
 })  # fmt: skip
 

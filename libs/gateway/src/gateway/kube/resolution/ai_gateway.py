@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.kube.objects import (
+    SERVED_SCHEMA,
     SERVICE_NAME_LABEL,
     AddressType,
     AIServiceBackend,
@@ -29,6 +30,7 @@ from gateway.kube.objects import (
 )
 from gateway.schema.spelling import ip_version
 
+_SUFFIX: Final = ".aiservicebackend"
 PORT: Final = 80  # of the Service that stands for a backend; its endpoints have their own
 
 
@@ -56,13 +58,20 @@ def _reached(ref: BackendRef, manifests: Manifests) -> BackendRef:
         return ref
     found = manifests.ai_backends.get(ref.id)
     if found is not None and found.backend.is_pool:
-        return replace(ref, group=found.backend.group, kind="InferencePool", id=found.backend.id)
+        changes = found.changes.then(ref.changes)
+        return replace(ref, group=found.backend.group, kind="InferencePool", id=found.backend.id, changes=changes)
     return replace(ref, group="", kind="Service", id=service_name(ref.id), port=PORT)
 
 
 def service_name(backend: ObjectName) -> ObjectName:
     """A name that no Service can have, since those hold no dot."""
-    return ObjectName(backend.namespace, f"{backend.name}.aiservicebackend")
+    return ObjectName(backend.namespace, f"{backend.name}{_SUFFIX}")
+
+
+def backend_name(service: ObjectName) -> ObjectName | None:
+    """The AIServiceBackend that a Service stands for; None for a Service as any other."""
+    name = service.name.removesuffix(_SUFFIX)
+    return ObjectName(service.namespace, name) if name != service.name else None
 
 
 def _services(manifests: Manifests) -> Iterator[Parsed]:
@@ -72,8 +81,10 @@ def _services(manifests: Manifests) -> Iterator[Parsed]:
         service = service_name(name)
         meta = Meta(id=service, labels={}, annotations={}, created="", place=found.meta.place)
         yield Service(meta, "ClusterIP", (ServicePort("", PORT, None, ""),))
+        # Of another API than OpenAI's there are endpoints, and none of them belongs to a pool.
+        selected = found.meta.labels if found.schema == SERVED_SCHEMA else {}
         for index, piece in enumerate(_pieces(found, manifests)):
-            labels: Mapping[str, str] = {**found.meta.labels, SERVICE_NAME_LABEL: service.name}
+            labels: Mapping[str, str] = {**selected, SERVICE_NAME_LABEL: service.name}
             own = replace(meta, id=ObjectName(name.namespace, f"{service.name}-{index}"), labels=labels)
             yield replace(piece, meta=own)
 

@@ -39,7 +39,8 @@ class HostPort(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PoolEndpoint:
-    """One ready model server of a pool. `name` is for people; `labels` are those of its EndpointSlice or Pod."""
+    """One ready endpoint of a pool or a Service. `name` is that of its Pod, else its address as written; `labels` are
+    those of its EndpointSlice or Pod."""
 
     address: str
     port: int
@@ -81,18 +82,25 @@ def service_endpoints(
     manifests: Manifests, namespace: str, name: str, port: int, addresses: Addresses
 ) -> tuple[HostPort, ...]:
     """Where a Service's port is served: its labelled EndpointSlices, else every address of its DNS name."""
+    members = service_members(manifests, namespace, name, port, addresses)
+    return tuple(dict.fromkeys(HostPort(found.address, found.port) for found in members))
+
+
+def service_members(
+    manifests: Manifests, namespace: str, name: str, port: int, addresses: Addresses
+) -> tuple[PoolEndpoint, ...]:
+    """The same with the names and labels of their slices, each address and port once."""
     service = manifests.services.get(ObjectName(namespace, name))
     pieces = _service_slices(manifests, namespace, name)
     if not pieces:
-        return tuple(
-            HostPort(_canonical(found), port) for found in addresses.get(service_hostname(namespace, name), ())
-        )
-    found = {
-        HostPort(address, _service_port(piece, service, port)): None
-        for piece in pieces
-        for _, _, address in _addresses(piece, addresses)
-    }
-    return tuple(found)
+        hostname = service_hostname(namespace, name)
+        return tuple(PoolEndpoint(_canonical(found), port, hostname, {}) for found in addresses.get(hostname, ()))
+    found: dict[tuple[str, int], PoolEndpoint] = {}
+    for piece in pieces:
+        at = _service_port(piece, service, port)
+        for endpoint, written, address in _addresses(piece, addresses):
+            found.setdefault((address, at), PoolEndpoint(address, at, endpoint.name or written, piece.meta.labels))
+    return tuple(found.values())
 
 
 def hostnames(manifests: Manifests, more: Iterable[ObjectName] = ()) -> frozenset[str]:

@@ -5,12 +5,26 @@ from typing import Final
 from controlplane.xds.resources.names import Tree, typed
 from gateway.wire import protocol
 
-LEAST_REQUEST: Final = {
+LEAST_REQUEST: Final[Tree] = {
     "typed_extension_config": {
         "name": "envoy.load_balancing_policies.least_request",
         "typed_config": typed("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"),
     }
 }
+
+
+def by_weight() -> Tree:
+    """Least request within a group of endpoints, and groups of one tier by their weights."""
+    name = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"
+    weighted: Tree = {"locality_weighted_lb_config": {}}
+    return {
+        "typed_extension_config": {
+            "name": "envoy.load_balancing_policies.least_request",
+            "typed_config": typed(name, locality_lb_config=weighted),
+        }
+    }
+
+
 # A policy that can select nothing: a request without a pick gets 503. This is FailClose without failing the ext_proc
 # stream, which would also cut answers in flight when a picker dies.
 NEVER: Final = {

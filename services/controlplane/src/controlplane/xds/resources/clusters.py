@@ -1,54 +1,33 @@
 """Envoy's clusters of pools and plain Services, the body-based router's, and their endpoints. Pure."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from controlplane.options import Options
+from controlplane.plan.connections import Connection, Group
 from controlplane.plan.pools import PlannedPool
 from controlplane.plan.services import PlannedService
-from controlplane.xds.resources import names, retries
+from controlplane.xds.resources import names, outgoing, retries, traffic
 from controlplane.xds.resources.balancing import LEAST_REQUEST, NEVER, override_host
-from controlplane.xds.resources.names import Tree
+from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.sources import config_source
-from controlplane.xds.resources.upstream import NO_PANIC, RAISED_LIMIT, grpc, http1, http2, with_filters
-from gateway.kube.objects import FailureMode
+from controlplane.xds.resources.upstream import (
+    CODEC,
+    RAISED_LIMIT,
+    UPSTREAM_IDLE_TIMEOUT,
+    grpc,
+    http1,
+    http2,
+    with_filters,
+)
+from gateway.kube.objects import FailureMode, TrafficPolicy
 
-CONNECT_TIMEOUT: Final = "1s"
-# A retry counts until its answer ends, which may be minutes. So as many may be open as there are requests: a server
-# that dies costs each of its requests one retry, however many it had.
-RETRY_BUDGET: Final[Tree] = {"budget_percent": {"value": 100.0}, "min_retry_concurrency": 64}
 _RESOLVED: Final[Tree] = {
     "type": "STRICT_DNS",
     "dns_refresh_rate": "1s",
     "respect_dns_ttl": False,
     "dns_failure_refresh_rate": {"base_interval": "0.2s", "max_interval": "1s"},
-}
-_SERVING: Final[Tree] = {
-    "circuit_breakers": {
-        "thresholds": [
-            {
-                "max_connections": RAISED_LIMIT,
-                "max_pending_requests": RAISED_LIMIT,
-                "max_requests": RAISED_LIMIT,
-                "retry_budget": RETRY_BUDGET,
-            }
-        ]
-    },
-    "outlier_detection": {
-        "consecutive_5xx": 0,
-        "consecutive_gateway_failure": 5,
-        "enforcing_consecutive_gateway_failure": 100,
-        "split_external_local_origin_errors": True,
-        "consecutive_local_origin_failure": 3,
-        "interval": "2s",
-        "base_ejection_time": "10s",
-        "max_ejection_percent": 50,
-    },
-    "common_lb_config": NO_PANIC,
-    "upstream_connection_options": {
-        "tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 10}
-    },
 }
 
 
@@ -64,11 +43,12 @@ def pool_cluster(planned: PlannedPool, options: Options) -> Tree:
     return names.resource(
         names.CLUSTER_TYPE,
         **by_eds(names.pool_cluster(pool.meta.id), options),
-        connect_timeout=CONNECT_TIMEOUT,
         metadata={"filter_metadata": {names.CLUSTER_METADATA: metadata}},
         load_balancing_policy={"policies": [policy]},
-        typed_extension_protocol_options=with_filters(http2() if pool.h2c else http1(), retries.upstream_filters()),
-        **_SERVING,
+        **speaking(
+            [group.connection for group in planned.groups], options, h2c=pool.h2c, further=retries.upstream_filters()
+        ),
+        **traffic.serving(),
     )
 
 
@@ -77,11 +57,34 @@ def service_cluster(planned: PlannedService, options: Options) -> Tree:
     return names.resource(
         names.CLUSTER_TYPE,
         **by_eds(names.service_cluster(planned.ref.id, planned.ref.port), options),
-        connect_timeout=CONNECT_TIMEOUT,
-        load_balancing_policy={"policies": [LEAST_REQUEST]},
-        typed_extension_protocol_options=http2() if planned.h2c else http1(),
-        **_SERVING,
+        load_balancing_policy={"policies": [traffic.balancing(planned.policy.balancer)]},
+        **speaking([planned.group.connection], options, h2c=planned.h2c, policy=planned.policy),
+        **traffic.serving(planned.policy),
     )
+
+
+def speaking(
+    connections: Sequence[Connection],
+    options: Options,
+    *,
+    h2c: bool,
+    policy: TrafficPolicy = traffic.USUAL,
+    further: Sequence[Tree] = (),
+) -> Tree:
+    """The fields of a cluster for the protocol, for TLS, and for changes of requests on their way out. `further` are
+    HTTP filters behind those, the codec last."""
+    common: Tree = {"idle_timeout": seconds(policy.idle_timeout) if policy.idle_timeout else UPSTREAM_IDLE_TIMEOUT}
+    if policy.requests_per_connection:
+        common["max_requests_per_connection"] = policy.requests_per_connection
+    changes = outgoing.filters(connections, options)
+    filters = [*changes, *(further or ([CODEC] if changes else []))]
+    spoken = http2() if h2c else http1(common)
+    return {
+        "typed_extension_protocol_options": with_filters(spoken, filters) if filters else spoken,
+        **outgoing.sockets(connections, options),
+        # A change of the body holds it until it is whole.
+        **({"per_connection_buffer_limit_bytes": options.body_limit} if changes else {}),
+    }
 
 
 def bbr_cluster(host: str, port: int) -> Tree:
@@ -108,6 +111,12 @@ def by_eds(name: str, options: Options) -> Tree:
 def assignment(cluster: str, endpoints: Iterable[tuple[str, int]]) -> Tree:
     """The endpoints of a cluster as a resource."""
     return names.resource(names.ENDPOINTS_TYPE, **load_assignment(cluster, endpoints))
+
+
+def grouped_assignment(cluster: str, groups: Sequence[Group]) -> Tree:
+    """The same for endpoints that are spoken to in ways of their own."""
+    found = [outgoing.endpoint(member, group.connection) for group in groups for member in group.members]
+    return names.resource(names.ENDPOINTS_TYPE, cluster_name=cluster, endpoints=[{"lb_endpoints": found}])
 
 
 def load_assignment(cluster: str, endpoints: Iterable[tuple[str, int]]) -> Tree:

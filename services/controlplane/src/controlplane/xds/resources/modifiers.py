@@ -56,11 +56,12 @@ def merged_headers(route: Tree, share: Tree) -> Tree:
 
 
 def rewrite(filters: tuple[RouteFilter, ...], path: PathMatch) -> Tree:
-    """The fields of a route's action that change host and path."""
+    """The fields of a route's action that change host and path. An endpoint that has a name of its own is asked under
+    it, whichever attempt reaches it."""
     wanted = next((found for found in filters if isinstance(found, Rewrite)), None)
     if wanted is None:
-        return {}
-    result: Tree = {"host_rewrite_literal": wanted.hostname} if wanted.hostname else {}
+        return {"auto_host_rewrite": True}
+    result: Tree = {"host_rewrite_literal": wanted.hostname} if wanted.hostname else {"auto_host_rewrite": True}
     if wanted.path is None:
         return result
     if wanted.path.full is not None:

@@ -6,6 +6,7 @@ Kubernetes names hold no underscore, so a name joined by underscores belongs to 
 from collections.abc import Iterable
 from typing import Final
 
+from controlplane.plan.connections import Credential
 from controlplane.plan.pickers import Picker
 from gateway.kube.objects import ObjectName
 from gateway.wire import protocol
@@ -43,6 +44,7 @@ LIFT_FILTER: Final = "envoy.filters.http.lua/model"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
 JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
 STREAM_USAGE_FILTER: Final = "envoy.filters.http.lua"
+OUTGOING_FILTER: Final = "envoy.filters.http.lua/outgoing"  # a name of its own: settings of a route go by it
 CLUSTER_METADATA: Final = "pointsman"
 
 
@@ -64,6 +66,14 @@ def picker_http_cluster(picker: Picker) -> str:
 
 def secret(secret: ObjectName) -> str:
     return f"secret_{secret.namespace}_{secret.name}"
+
+
+def credential(credential: Credential) -> str:
+    return f"key_{credential.secret.namespace}_{credential.secret.name}_{credential.header}"
+
+
+def share_cluster(own: str) -> str:
+    return f"share_{own}"
 
 
 def listener(port: int) -> str:

@@ -13,10 +13,9 @@ from gateway.wire import protocol
 
 def picker_cluster(picker: Picker, options: Options) -> Tree:
     """The picker's gRPC port. Health checks take a dead replica out before a request waits for it."""
-    rule = picker.rule
-    limit = (rule.max_requests if rule else None) or RAISED_LIMIT
-    timeout = (rule.connect_timeout if rule else None) or 0.5
-    socket = tls(picker.tls, picker.hostname) if picker.tls else None
+    limit = picker.policy.max_requests or RAISED_LIMIT
+    timeout = picker.policy.connect_timeout or 0.5
+    socket = tls(picker.tls, ("h2",), options) if picker.tls else None
     return names.resource(
         names.CLUSTER_TYPE,
         **by_eds(names.picker_cluster(picker), options),

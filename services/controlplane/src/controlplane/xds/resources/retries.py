@@ -32,12 +32,22 @@ _STORED: Final = (
 )
 _STORED_PATHS: Final = rf"[!->@-~]*/v1/({_STORED})(/[!->@-~]*)?([?]\C*)?"
 
+_NOT_STORED: Final[Tree] = {
+    "name": ":path",
+    "string_match": {"safe_regex": {"regex": _STORED_PATHS}},
+    "invert_match": True,
+}
+_EACH_TIER: Final[Tree] = {"update_frequency": 1}  # the next attempt goes to another one
+
 
 def on_route(entry: Entry, scope: Scope) -> Tree:
     """The retry policy of an entry, as a field of its route's action."""
     targets = [backend.target for backend in entry.backends if backend.weight > 0]
     pools = [target for target in targets if isinstance(target, InferencePool)]
-    if not pools or len(pools) < len(targets):
+    lower = max((len(backend.lower) for backend in entry.backends), default=0)
+    if lower:
+        policy = _through_tiers(entry.rule.retry, lower)
+    elif not pools or len(pools) < len(targets):
         policy = _for_services(entry.rule.retry)
     else:
         policy = _for_pools(entry.rule.retry, pools, scope)
@@ -107,6 +117,20 @@ def _for_services(retry: Retry | None) -> Tree:
     return _walking(f"{_UNANSWERED},retriable-status-codes", retry.codes or CODES, wanted(retry)) | _waits(retry)
 
 
+def _through_tiers(retry: Retry | None, lower: int) -> Tree:
+    """First along the picker's list, then tier by tier. A server's own error is the answer if no tier has a better."""
+    if retry is not None and retry.attempts == 0:
+        return {"num_retries": 0}
+    codes = retry.codes if retry and retry.codes else CODES
+    previous = typed("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", **_EACH_TIER)
+    return {
+        **_walking(f"{_UNANSWERED},retriable-status-codes", codes, wanted(retry) + lower),
+        "retry_priority": {"name": "envoy.retry_priorities.previous_priorities", "typed_config": previous},
+        "retriable_request_headers": [_NOT_STORED],
+        **_waits(retry),
+    }
+
+
 def _once_more(retry: Retry | None) -> Tree:
     """For a pool of one endpoint: only what never reached it, over a connection that it had closed, is sent again."""
     if retry is not None and retry.attempts == 0:
@@ -130,7 +154,7 @@ def _may_move(pools: Sequence[InferencePool]) -> Tree:
     one stands no other, and what that one answered is the answer."""
     if all(pool.picker is not None and pool.picker.failure_mode is FailureMode.CLOSE for pool in pools):
         return {"name": protocol.DESTINATION_ENDPOINT, "string_match": {"contains": ","}}
-    return {"name": ":path", "string_match": {"safe_regex": {"regex": _STORED_PATHS}}, "invert_match": True}
+    return _NOT_STORED
 
 
 def _waits(retry: Retry | None) -> Tree:

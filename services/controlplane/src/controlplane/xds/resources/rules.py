@@ -68,6 +68,8 @@ def cluster_name(backend: Backend) -> str:
     """The cluster of a backend; one that leads nowhere has an absent one, which is a 500."""
     if backend.target is None or backend.is_refused:
         return names.ABSENT_CLUSTER
+    if backend.own:
+        return names.share_cluster(backend.own)
     if isinstance(backend.target, InferencePool):
         return names.pool_cluster(backend.target.meta.id)
     return names.service_cluster(backend.target.id, backend.target.port)

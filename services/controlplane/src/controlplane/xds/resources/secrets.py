@@ -5,6 +5,7 @@ from typing import Final
 
 from controlplane.options import Options
 from controlplane.plan.certificates import Certificate
+from controlplane.plan.connections import Credential
 from controlplane.plan.listeners import TlsHost
 from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree, typed
@@ -20,6 +21,14 @@ def secret(found: Certificate) -> Tree:
         names.SECRET_TYPE,
         name=names.secret(found.id),
         tls_certificate={"certificate_chain": {"inline_bytes": chain}, "private_key": {"inline_bytes": key}},
+    )
+
+
+def key(found: Credential) -> Tree:
+    """The header's value that a backend wants, as a resource."""
+    text = b64encode(found.value).decode()
+    return names.resource(
+        names.SECRET_TYPE, name=names.credential(found), generic_secret={"secret": {"inline_bytes": text}}
     )
 
 

@@ -24,6 +24,12 @@ _PROTOCOL_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptio
 NO_PANIC: Final = {"healthy_panic_threshold": {"value": 0}}
 
 
+CODEC: Final[Tree] = {  # the last filter of a cluster that has any
+    "name": "envoy.filters.http.upstream_codec",
+    "typed_config": typed("envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"),
+}
+
+
 def grpc(limit: int) -> Tree:
     """What both ext_proc servers share: HTTP/2, health checks, no panic, one stream per request in flight."""
     return {
@@ -31,23 +37,26 @@ def grpc(limit: int) -> Tree:
         "circuit_breakers": {"thresholds": [dict.fromkeys(BREAKERS, limit)]},
         "common_lb_config": NO_PANIC,
         "health_checks": [{**CHECKED, "grpc_health_check": {"service_name": protocol.EXT_PROC_SERVICE}}],
-        "typed_extension_protocol_options": http2(
-            initial_stream_window_size=1024 * 1024,
-            initial_connection_window_size=16 * 1024 * 1024,
-            connection_keepalive={"interval": "10s", "timeout": "2s"},
+        "typed_extension_protocol_options": protocol_options(
+            {
+                "http2_protocol_options": {
+                    "initial_stream_window_size": 1024 * 1024,
+                    "initial_connection_window_size": 16 * 1024 * 1024,
+                    "connection_keepalive": {"interval": "10s", "timeout": "2s"},
+                }
+            }
         ),
     }
 
 
-def http1() -> Tree:
+def http1(common: Tree, **fields: object) -> Tree:
     """HTTP/1.1 to model servers and plain Services."""
-    timeout = {"idle_timeout": UPSTREAM_IDLE_TIMEOUT}
-    return protocol_options({"http_protocol_options": {}}, common_http_protocol_options=timeout)
+    return protocol_options({"http_protocol_options": {}}, common_http_protocol_options=common, **fields)
 
 
-def http2(**options: object) -> Tree:
-    """HTTP/2 with these options."""
-    return protocol_options({"http2_protocol_options": options})
+def http2(**fields: object) -> Tree:
+    """HTTP/2 with Envoy's own options."""
+    return protocol_options({"http2_protocol_options": {}}, **fields)
 
 
 def with_filters(options: Tree, filters: Sequence[Tree]) -> Tree:
