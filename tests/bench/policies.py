@@ -92,7 +92,7 @@ class Run:
         profile, workload = profiles.load(self.profile), WORKLOADS[self.workload]
         until = self.window.warm + self.window.span
         policy = policies()[self.policy](profile, workload, self.engines, self.seed)
-        fleet = Fleet(profile, engine_config(profile, workload), self.engines, policy, self.seed)
+        fleet = Fleet([profile.latency] * self.engines, engine_config(profile, workload), policy, self.seed)
         records = fleet.run(workload.conversations(self.rate, until, self.seed), until)
         return measure(records, self.window.warm, until, self.engines)
 

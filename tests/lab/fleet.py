@@ -5,14 +5,14 @@ are stepped in the order of their events, so that a policy hears of every end be
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from math import inf
 from random import Random
 
 from model_sim.engine.engine import Engine
-from model_sim.engine.profile import EngineConfig
+from model_sim.engine.profile import EngineConfig, LatencyProfile
 from model_sim.engine.request import Completion
 from model_sim.profiles import Profile
 from tests.lab.measures import Record
@@ -65,7 +65,16 @@ class _Flight:
     arrival: float
 
 
-Event = Arrival | Report | Scrape | Tick
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From `at` on these engines are there, by number. One that comes has an empty cache; one that goes finishes what
+    it has."""
+
+    at: float
+    present: frozenset[int]
+
+
+Event = Arrival | Report | Scrape | Tick | Change
 
 
 def engine_config(profile: Profile, workload: Workload) -> EngineConfig:
@@ -76,13 +85,16 @@ def engine_config(profile: Profile, workload: Workload) -> EngineConfig:
 
 
 class Fleet:
-    """Equal engines, one policy, one run."""
+    """Engines, each with its latencies, one policy, one run."""
 
-    def __init__(self, profile: Profile, config: EngineConfig, engines: int, policy: Policy, seed: int) -> None:
+    def __init__(self, latencies: Sequence[LatencyProfile], config: EngineConfig, policy: Policy, seed: int) -> None:
+        self._latencies = latencies
         self._config = config
         self._policy = policy
-        self._engines = [Engine(config, profile.latency, Random(f"engine {seed} {at}")) for at in range(engines)]
-        self._due = [inf] * engines
+        self._seed = seed
+        self._engines = [self._engine(at) for at in range(len(latencies))]
+        self._present = frozenset(range(len(latencies)))
+        self._due = [inf] * len(latencies)
         self._events: list[tuple[float, int, Event]] = []
         self._order = count()
         self._flights: dict[str, _Flight] = {}
@@ -90,9 +102,14 @@ class Fleet:
         self._pending = 0
         self._until = 0.0
 
-    def run(self, conversations: Iterator[Conversation], until: float) -> list[Record]:
-        """Serve what arrives before `until`, then let what is in flight end."""
+    def run(self, conversations: Iterator[Conversation], until: float, changes: Sequence[Change] = ()) -> list[Record]:
+        """Serve what arrives before `until`, then let what is in flight end. A change at 0 says who is there first."""
         self._until = until
+        for change in changes:
+            if change.at:
+                self._at(change.at, change)
+            else:
+                self._present = change.present
         self._start_clocks()
         self._arrive(conversations)
         while self._pending:
@@ -108,9 +125,14 @@ class Fleet:
         self._give_up()
         return self._records
 
+    def _engine(self, number: int) -> Engine:
+        return Engine(self._config, self._latencies[number], Random(f"engine {self._seed} {number}"))
+
     def _start_clocks(self) -> None:
         engines = len(self._engines)
-        for engine in range(engines):
+        if len(self._present) < engines:
+            self._policy.present(self._present, 0.0)
+        for engine in sorted(self._present):
             if self._policy.scrape_interval(engine, 0.0) is not None:
                 self._policy.scraped(engine, self._engines[engine].snapshot(), 0.0)
                 self._at(0.05 * engine / engines, Scrape(engine))  # scrapes are not in step with each other
@@ -138,7 +160,9 @@ class Fleet:
                 self._send(conversation, turn, now)
             case Report(call_id, engine, done):
                 self._policy.reported(call_id, engine, done, now)
-            case Scrape(engine):
+            case Change():
+                self._change(event, now)
+            case Scrape(engine) if engine in self._present:
                 self._policy.scraped(engine, self._engines[engine].snapshot(), now)
                 interval = self._policy.scrape_interval(engine, now)
                 if interval is not None:
@@ -146,6 +170,14 @@ class Fleet:
             case Tick():
                 self._policy.tick(now)
                 self._at(now + TICK, event)
+
+    def _change(self, change: Change, now: float) -> None:
+        came, self._present = change.present - self._present, change.present
+        for number in sorted(came):  # what still runs there from before is given up: changes are further apart
+            self._engines[number], self._due[number] = self._engine(number), inf
+        self._policy.present(change.present, now)
+        for number in sorted(came):
+            self._at(now, Scrape(number))
 
     def _send(self, conversation: Conversation, turn: int, now: float) -> None:
         call = call_of(conversation, turn, self._config.block_size)

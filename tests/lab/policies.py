@@ -43,17 +43,24 @@ class Policy(Protocol):
     def tick(self, now: float) -> None:
         """A second went by."""
 
+    def present(self, engines: frozenset[int], now: float) -> None:
+        """These are there from now on, and no others."""
+
 
 class RoundRobin:
     """Takes turns."""
 
     def __init__(self, engines: int) -> None:
         self._turns = count()
-        self._engines = engines
+        self._present = [*range(engines)]
 
     def choose(self, call: Call, now: float) -> int | None:
         """The next one."""
-        return next(self._turns) % self._engines
+        return self._present[next(self._turns) % len(self._present)]
+
+    def present(self, engines: frozenset[int], now: float) -> None:
+        """Turns go round these."""
+        self._present = sorted(engines)
 
     def ended(self, call_id: str, engine: int, now: float) -> None:
         """Does not matter."""
@@ -77,14 +84,19 @@ class LeastRequest:
 
     def __init__(self, engines: int, random: Random) -> None:
         self._in_flight = [0] * engines
+        self._present = [*range(engines)]
         self._random = random
 
     def choose(self, call: Call, now: float) -> int | None:
         """One of the least busy, by lot."""
-        least = min(self._in_flight)
-        engine = self._random.choice([at for at, busy in enumerate(self._in_flight) if busy == least])
+        least = min(self._in_flight[at] for at in self._present)
+        engine = self._random.choice([at for at in self._present if self._in_flight[at] == least])
         self._in_flight[engine] += 1
         return engine
+
+    def present(self, engines: frozenset[int], now: float) -> None:
+        """Counts go on."""
+        self._present = sorted(engines)
 
     def ended(self, call_id: str, engine: int, now: float) -> None:
         """One less."""
@@ -113,10 +125,10 @@ class Pointsman:
         self._ids = [EndpointId(f"10.0.0.{number + 1}:8000") for number in range(engines)]
         self._numbers = {id_: number for number, id_ in enumerate(self._ids)}
         self._picks: dict[str, PickId] = {}
-        endpoints = tuple(
+        self._endpoints = [
             Endpoint(id_, id_.partition(":")[0], 8000, f"engine-{at}") for at, id_ in enumerate(self._ids)
-        )
-        self.picker.replace_pools({POOL: PoolSpec(POOL, endpoints)}, 0.0)
+        ]
+        self.picker.replace_pools({POOL: PoolSpec(POOL, tuple(self._endpoints))}, 0.0)
 
     def choose(self, call: Call, now: float) -> int | None:
         """The first target of the pick."""
@@ -169,3 +181,8 @@ class Pointsman:
     def tick(self, now: float) -> None:
         """Reservations expire."""
         self.picker.pass_time(now)
+
+    def present(self, engines: frozenset[int], now: float) -> None:
+        """Discovery sees these."""
+        there = tuple(self._endpoints[number] for number in sorted(engines))
+        self.picker.replace_pools({POOL: PoolSpec(POOL, there)}, now)

@@ -48,6 +48,9 @@ class Scripted:
     def tick(self, now: float) -> None:
         self.calls.append(("tick", now))
 
+    def present(self, engines: frozenset[int], now: float) -> None:
+        self.heard.append(("present", now))
+
     def times(self, what: str) -> list[float]:
         return [now for name, now in self.calls if name == what]
 
@@ -62,7 +65,7 @@ def conversation(id_: int, start: float, *pauses: float, output: int = 5) -> Con
 
 
 def run(policy: Policy, *conversations: Conversation, engines: int = 1, until: float = 100.0) -> list[Record]:
-    fleet = Fleet(PROFILE, engine_config(PROFILE, SHARED), engines, policy, 0)
+    fleet = Fleet([PROFILE.latency] * engines, engine_config(PROFILE, SHARED), policy, 0)
     return fleet.run(iter(conversations), until)
 
 
@@ -134,7 +137,7 @@ def test_the_picker_keeps_a_conversation_where_its_history_is() -> None:
 def test_equal_seeds_give_equal_runs() -> None:
     def records() -> list[Record]:
         config = engine_config(PROFILE, SHARED)
-        fleet = Fleet(PROFILE, config, 4, Pointsman(default_config(), 4, config, Random(1)), 1)
+        fleet = Fleet([PROFILE.latency] * 4, config, Pointsman(default_config(), 4, config, Random(1)), 1)
         return fleet.run(SHARED.conversations(20.0, 3.0, 1), 3.0)
 
     assert records() == records()

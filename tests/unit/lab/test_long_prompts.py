@@ -17,7 +17,7 @@ WARM, UNTIL = 15.0, 35.0
 
 def measured(name: str, policy: Policy) -> Measures:
     workload, profile = WORKLOADS[name], profiles.load("h100-llama-3.1-8b")
-    fleet = Fleet(profile, engine_config(profile, workload), ENGINES, policy, 3)
+    fleet = Fleet([profile.latency] * ENGINES, engine_config(profile, workload), policy, 3)
     records = fleet.run(workload.conversations(RATE, UNTIL, 3), UNTIL)
     return measure(records, WARM, UNTIL, ENGINES)
 
