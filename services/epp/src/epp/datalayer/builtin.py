@@ -11,6 +11,7 @@ from epp.datalayer.producer import Producer
 from epp.datalayer.producers.crowds import CrowdProducer
 from epp.datalayer.producers.engines import EnginesProducer
 from epp.datalayer.producers.load import LoadProducer
+from epp.datalayer.producers.newcomers import NewcomerProducer
 from epp.datalayer.producers.others import OthersProducer
 from epp.datalayer.producers.prefill import PrefillProducer
 from epp.datalayer.producers.prefixes import PrefixProducer
@@ -27,12 +28,22 @@ class Builtin:
     prefill: PrefillProducer
     prefixes: PrefixProducer
     crowds: CrowdProducer
+    newcomers: NewcomerProducer
     sessions: SessionProducer
     others: OthersProducer
 
     def in_order(self) -> Sequence[Producer]:
         """Each after those that it reads from."""
-        return (self.engines, self.load, self.prefill, self.prefixes, self.crowds, self.sessions, self.others)
+        return (
+            self.engines,
+            self.load,
+            self.prefill,
+            self.prefixes,
+            self.crowds,
+            self.newcomers,
+            self.sessions,
+            self.others,
+        )
 
 
 def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) -> Builtin:
@@ -41,5 +52,12 @@ def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) 
     prefill = PrefillProducer(load, prefill_tokens_per_second)
     prefixes = PrefixProducer(engines)
     return Builtin(
-        engines, load, prefill, prefixes, CrowdProducer(prefixes), sessions=SessionProducer(), others=OthersProducer()
+        engines,
+        load,
+        prefill,
+        prefixes,
+        CrowdProducer(prefixes),
+        NewcomerProducer(prefixes, load),
+        sessions=SessionProducer(),
+        others=OthersProducer(),
     )

@@ -8,6 +8,9 @@ from epp.prompts.apis import Api
 from epp.prompts.sessions import Session, opening_session
 from epp.prompts.writer import BYTES_PER_TOKEN
 
+# What a template's arguments take at the end of a prompt, at most.
+_ARGUMENTS_BYTES = 256
+
 
 class InferenceRequest(NamedTuple):
     """One request as the scheduler sees it. `model` is None for bodies that are not JSON and for requests without.
@@ -38,6 +41,11 @@ class InferenceRequest(NamedTuple):
     def prompt_tokens(self) -> int:
         """An estimate, except for prompts of token ids."""
         return len(self.canonical) // BYTES_PER_TOKEN
+
+    @property
+    def begins_conversation(self) -> bool:
+        """Whether the prompt ends with the first user turn; a prompt without turns begins anew, too."""
+        return not self.opening or len(self.canonical) - self.opening <= _ARGUMENTS_BYTES
 
     def session(self) -> Session | None:
         """The conversation that the client named, or else the one that begins like this; computed at each call."""

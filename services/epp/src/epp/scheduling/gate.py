@@ -11,6 +11,7 @@ The gate keeps an endpoint while its cost is at most the lowest anywhere, plus t
 The crowd is the requests in flight that share the prefix. Computing it at one endpoint more is paid once and saved by
 all that go there: while fewer hold it than the crowd needs, the saving is divided by the crowd. So a conversation stays
 while waiting costs less than computing, and a prefix that many share spreads before a lead costs more than the slack.
+A newcomer gets the conversations that begin with its share of the prefixes, whatever is cached elsewhere.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,10 @@ class AffinityGate:
     )
 
     def keep(self, view: SchedulingView) -> Sequence[bool]:
-        """Those worth their wait; the one with the lowest cost always is."""
+        """Those worth their wait, the one with the lowest cost always; or the newcomer that takes over the prefix."""
+        heirs = view.takes_over
+        if True in heirs:
+            return heirs
         costs, crowd, patience = expected_waits(view, self.request_cost_ms), view.crowd, self.patience
         if crowd > 1:
             weight = self.gap_weight * (1 - 1 / crowd)

@@ -168,6 +168,11 @@ class SchedulingView:
         return missing
 
     @property
+    def takes_over(self) -> Sequence[bool]:
+        """Whether the endpoint is new and should begin to hold the prefix of this request; at most one is."""
+        return self._columns["takes_over"](self._placing, self._slots)
+
+    @property
     def has_adapters(self) -> bool:
         """Whether any candidate reports anything of adapters."""
         return any(self._columns["has_adapters"](self._placing, self._slots))

@@ -75,21 +75,16 @@ class CrowdProducer:
 
     def _sizes(self, placing: Placing, slots: Sequence[int]) -> Sequence[int]:
         """Requests that share it, this one included."""
-        block = self._end(placing)
+        block = self._prefixes.longest_match(placing)
         return [1 if block is None else 1 + self.crowds.count(block)] * len(slots)
 
     def _missing(self, placing: Placing, slots: Sequence[int]) -> Sequence[int]:
         """Endpoints that the crowd needs beyond those that hold it."""
-        block = self._end(placing)
+        block = self._prefixes.longest_match(placing)
         if block is None:
             return [0] * len(slots)
         missing = self.crowds.needs(block, self._endpoints) - self._prefixes.index.holders(block)
         return [max(0, missing)] * len(slots)
-
-    def _end(self, placing: Placing) -> int | None:
-        """The block with which the longest match ends."""
-        matches = self._prefixes.matches(placing)
-        return placing.blocks[max(matches.values()) - 1] if matches else None
 
     def _joined(self, event: EndpointJoined, now: float) -> None:
         del event, now
@@ -101,7 +96,7 @@ class CrowdProducer:
 
     def _placed(self, event: RequestPlaced, now: float) -> None:
         del now
-        event.placement.notes[NOTE] = block = self._end(event.placing)
+        event.placement.notes[NOTE] = block = self._prefixes.longest_match(event.placing)
         self.crowds.enter(block)
 
     def _settled(self, event: RequestSettled, now: float) -> None:

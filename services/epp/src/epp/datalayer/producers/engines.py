@@ -85,3 +85,8 @@ class EnginesProducer:
     def _listed(self, event: ModelsListed, now: float) -> None:
         del now
         self._models[event.member.slot] = event.models
+
+
+def has_restarted(before: EngineMetrics, now: EngineMetrics) -> bool:
+    """A restarted server has an empty cache."""
+    return bool(before.started_at and now.started_at and now.started_at > before.started_at)

@@ -22,7 +22,7 @@ from epp.datalayer.member import Member
 from epp.datalayer.placement import SETTLED_BLOCKS_LIMIT, Placement
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
-from epp.datalayer.producers.engines import EnginesProducer
+from epp.datalayer.producers.engines import EnginesProducer, has_restarted
 from epp.datalayer.producers.prefix_index import DEFAULT_CAPACITY_BLOCKS, PrefixIndex, Stamp
 from epp.datalayer.producers.tokens import TokenScale
 from epp.datalayer.report import Report
@@ -82,6 +82,11 @@ class PrefixProducer:
             found = placing.computed[NOTE] = self.index.match(placing.blocks)
         return found
 
+    def longest_match(self, placing: Placing) -> int | None:
+        """The block with which the longest match ends; None without a match."""
+        matches = self.matches(placing)
+        return placing.blocks[max(matches.values()) - 1] if matches else None
+
     def _matched_blocks(self, placing: Placing, slots: Sequence[int]) -> Sequence[int]:
         matches = self.matches(placing)
         get = matches.get
@@ -128,7 +133,7 @@ class PrefixProducer:
         metrics, slot = event.metrics, event.member.slot
         before = self._started.get(slot)
         self._started[slot] = metrics
-        if before is not None and _has_restarted(before, metrics):
+        if before is not None and has_restarted(before, metrics):
             self.index.forget(slot)
             self._set_capacity(event.member)
         if before is None or (metrics.block_count, metrics.block_size) != (before.block_count, before.block_size):
@@ -253,8 +258,3 @@ def _expected_tokens(report: Report) -> float:
 def _stamps(placement: Placement) -> Sequence[Stamp | None]:
     found = placement.notes.get(NOTE, ())
     return found if isinstance(found, tuple) else ()
-
-
-def _has_restarted(before: EngineMetrics, now: EngineMetrics) -> bool:
-    """A restarted server has an empty cache."""
-    return bool(before.started_at and now.started_at and now.started_at > before.started_at)
