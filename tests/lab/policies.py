@@ -4,6 +4,7 @@ Round-robin takes turns. Least-request takes the endpoint with the fewest reques
 lot: stronger than Envoy's default of comparing two random ones. Neither sees a prompt or a metric.
 """
 
+from collections.abc import Sequence
 from itertools import count
 from random import Random
 from typing import Protocol
@@ -52,7 +53,7 @@ class RoundRobin:
 
     def __init__(self, engines: int) -> None:
         self._turns = count()
-        self._present = [*range(engines)]
+        self._present: list[int] = [*range(engines)]
 
     def choose(self, call: Call, now: float) -> int | None:
         """The next one."""
@@ -80,17 +81,19 @@ class RoundRobin:
 
 
 class LeastRequest:
-    """Takes the one with the fewest requests in flight."""
+    """Takes the one with the fewest requests in flight, for its weight where weights are given."""
 
-    def __init__(self, engines: int, random: Random) -> None:
+    def __init__(self, engines: int, random: Random, weights: Sequence[float] = ()) -> None:
         self._in_flight = [0] * engines
-        self._present = [*range(engines)]
+        self._weights = weights or [1.0] * engines
+        self._present: list[int] = [*range(engines)]
         self._random = random
 
     def choose(self, call: Call, now: float) -> int | None:
         """One of the least busy, by lot."""
-        least = min(self._in_flight[at] for at in self._present)
-        engine = self._random.choice([at for at in self._present if self._in_flight[at] == least])
+        loads = {at: (self._in_flight[at] + 1) / self._weights[at] for at in self._present}
+        least = min(loads.values())
+        engine = self._random.choice([at for at, load in loads.items() if load == least])
         self._in_flight[engine] += 1
         return engine
 

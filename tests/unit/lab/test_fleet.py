@@ -10,7 +10,7 @@ from model_sim.engine.engine import Snapshot
 from model_sim.engine.profile import LatencyProfile
 from model_sim.engine.request import Completion
 from model_sim.profiles import Profile
-from tests.lab.fleet import Fleet, engine_config
+from tests.lab.fleet import Change, Fleet, engine_config
 from tests.lab.measures import Record, measure
 from tests.lab.policies import LeastRequest, Pointsman, Policy, RoundRobin
 from tests.lab.workloads import WORKLOADS, Call, Conversation, Passage, Turn, vocabulary
@@ -49,7 +49,7 @@ class Scripted:
         self.calls.append(("tick", now))
 
     def present(self, engines: frozenset[int], now: float) -> None:
-        self.heard.append(("present", now))
+        self.calls.append(("present", now))
 
     def times(self, what: str) -> list[float]:
         return [now for name, now in self.calls if name == what]
@@ -132,6 +132,17 @@ def test_the_picker_keeps_a_conversation_where_its_history_is() -> None:
     records = run(policy, conversation(0, 1.0, 1.0, 1.0, 1.0), engines=4)
     assert len({record.endpoint for record in records}) == 1
     assert records[-1].cached_tokens > 200
+
+
+def test_an_engine_that_goes_gets_nothing_more_and_comes_back_with_an_empty_cache() -> None:
+    changes = [Change(5.0, frozenset({0})), Change(8.0, frozenset({1}))]
+    policy = LeastRequest(2, Random(1), weights=[0.1, 1.0])
+    fleet = Fleet([PROFILE.latency] * 2, engine_config(PROFILE, SHARED), policy, 0)
+    records = fleet.run(
+        iter([conversation(number, float(at)) for number, at in enumerate((1, 2, 6, 9))]), 20.0, changes
+    )
+    assert [record.endpoint for record in records] == [1, 1, 0, 1]
+    assert [record.cached_tokens > 0 for record in records] == [False, True, False, False]
 
 
 def test_equal_seeds_give_equal_runs() -> None:
