@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.options import Options, PickerTransport
+from controlplane.options import Delivery, Options, PickerTransport
+from gateway.xds.messages import Dialect
 from tests.conftest import free_ports
 from tests.contract.envoy.fakes import HOST, ModelServer, Orders, PickerProcess, router, start_picker
 from tests.contract.envoy.gateway_under_test import GATEWAY, Gateway, pool, running, slice_of
@@ -113,10 +114,22 @@ def transport(request: pytest.FixtureRequest) -> PickerTransport:
     return request.param
 
 
+@pytest.fixture(params=[Delivery.FILES, Delivery.GRPC], ids=["files", "ads"])
+def delivery(request: pytest.FixtureRequest) -> Delivery:
+    """How Envoy gets its configuration."""
+    assert isinstance(request.param, Delivery)
+    return request.param
+
+
 @pytest.fixture
-def make_bed(envoy_binary: Path, root: Path, tmp_path: Path, transport: PickerTransport) -> MakeBed:
+def make_bed(envoy_binary: Path, root: Path, tmp_path: Path, transport: PickerTransport, delivery: Delivery) -> MakeBed:
     @asynccontextmanager
-    async def make(options: Options | None = None, waits_for: str = "epp.*|bbr", **files: str) -> AsyncIterator[Bed]:
+    async def make(
+        options: Options | None = None,
+        waits_for: str = "epp.*|bbr",
+        dialect: Dialect = Dialect.DELTA,
+        **files: str,
+    ) -> AsyncIterator[Bed]:
         epp, http, bbr, dead, port, admin = free_ports(6)
         options = options or Options()
         picker = await start_picker(epp, http)
@@ -136,9 +149,9 @@ def make_bed(envoy_binary: Path, root: Path, tmp_path: Path, transport: PickerTr
                 "endpoints": endpoints,
                 **files,
             }
-            options = replace(options, bbr=(HOST, bbr), picker=transport, picker_http_port=http)
+            options = replace(options, bbr=(HOST, bbr), picker=transport, picker_http_port=http, xds=delivery)
             try:
-                async with running(envoy_binary, root, tmp_path, (port, admin), options, **written) as gateway:
+                async with running(envoy_binary, root, tmp_path, (port, admin), options, dialect, **written) as gateway:
                     for figure in await gateway.stats(f"^cluster.({waits_for}).membership_healthy$"):
                         await gateway.until(figure, 1)
                     yield Bed(gateway, one, two, picker, dead, transport)

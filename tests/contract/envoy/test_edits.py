@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from controlplane.options import PickerTransport
+from controlplane.options import Delivery, PickerTransport
 from controlplane.xds.files import FolderServer, restored
 from controlplane.xds.resources import names
 from controlplane.xds.snapshot import snapshot_of
@@ -18,6 +18,7 @@ from tests.unit.controlplane.folders import published
 pytestmark = pytest.mark.envoy
 
 WORKERS = 4
+BY_FILES = pytest.mark.parametrize("delivery", [Delivery.FILES], ids=["files"])
 BY_EXT_PROC = pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
 
 
@@ -99,6 +100,7 @@ async def test_a_changed_filter_chain_lets_streams_finish(bed: Bed, unused_tcp_p
     assert set(statuses) == {200}
 
 
+@BY_FILES
 @BY_EXT_PROC
 async def test_a_file_written_in_place_is_ignored_and_a_rename_taken(bed: Bed) -> None:
     folder = bed.gateway.folder / "xds"
@@ -120,6 +122,7 @@ async def test_a_file_written_in_place_is_ignored_and_a_rename_taken(bed: Bed) -
     assert in_place == count
 
 
+@BY_FILES
 @BY_EXT_PROC
 async def test_every_edit_of_one_kind_writes_only_its_files(bed: Bed) -> None:
     folder = bed.gateway.folder / "xds"

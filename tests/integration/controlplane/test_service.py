@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import grpc.aio
 import pytest
 
 from controlplane.__main__ import arguments, main, options
 from controlplane.options import Options, PickerTransport
+from controlplane.xds.resources import names
 from gateway.kube.objects import ObjectName
 from tests.conftest import free_ports
+from tests.integration.controlplane.test_ads import Proxy
 from tests.unit.controlplane.folders import published
 from tests.unit.controlplane.manifest_texts import gateway, pool, route, service, to_pool
 from tests.unit.controlplane.plan.test_listeners import https, secret
@@ -26,11 +29,13 @@ GOOD = "\n---\n".join((gateway(), route(to_pool()), pool(), service()))
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, aiohttp.ClientSession, str]]:
+async def running(
+    folder: Path, *more: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, aiohttp.ClientSession, str]]:
     (port,) = free_ports(1)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "controlplane", "run", "--config-dir", str(folder / "in"), "--output-dir"),
-        *(str(folder / "out"), "--http-port", str(port)),
+        *(str(folder / "out"), "--http-port", str(port), *more),
         stderr=asyncio.subprocess.PIPE,
     )
     try:
@@ -157,6 +162,40 @@ def test_render_writes_private_keys_only_when_asked_to(tmp_path: Path, capsys: p
         main(["status", "--config-dir", str(source)])
     shown = capsys.readouterr()
     assert "TUlJQg" not in shown.out + shown.err
+
+
+async def test_over_ads_nothing_is_programmed_before_a_proxy_took_it(tmp_path: Path) -> None:
+    manifest = tmp_path / "in" / "all.yaml"
+    manifest.parent.mkdir()
+    manifest.write_text(GOOD)
+    (xds,) = free_ports(1)
+
+    def programmed(shown: Any) -> str:
+        conditions = shown["gateways"][0]["conditions"] if shown["gateways"] else []
+        return next((str(item["reason"]) for item in conditions if item["type"] == "Programmed"), "")
+
+    async with (
+        running(tmp_path, "--xds", "grpc", "--xds-port", str(xds)) as (_, session, url),
+        grpc.aio.insecure_channel(f"{HOST}:{xds}") as channel,
+    ):
+        await until(session, url, lambda found: programmed(found) == "Pending")
+        proxy = Proxy(channel, "edge")
+        await proxy.start()
+        await proxy.say(names.ROUTES_TYPE, names=("listener_80_bbr_ext_proc",))
+        await proxy.take()
+        shown = await until(session, url, lambda found: programmed(found) == "Programmed")
+        assert shown["envoys"] == [{"node": "edge", "state": "taken", "message": ""}]
+        (accepted, *_) = shown["gateways"][0]["conditions"]
+        assert accepted["type"] == "Accepted"
+
+        manifest.write_text(GOOD.replace("value: '/'", "value: '/v1'"))
+        response = await proxy.hear()
+        assert response.type_url == names.ROUTES_TYPE, "and nothing else"
+        await proxy.say(names.ROUTES_TYPE, response.nonce, "no such path", names=("listener_80_bbr_ext_proc",))
+        refused = await until(session, url, lambda found: programmed(found) == "Invalid")
+        assert "no such path" in json.dumps(refused["gateways"])
+        assert refused["envoys"][0]["state"] == "refused"
+        assert refused["gateways"][0]["conditions"][0] == accepted, "this did not change, nor did its time"
 
 
 def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
@@ -325,6 +364,7 @@ def test_the_command_line_becomes_options(tmp_path: Path) -> None:
         ("--body-limit", "0"),
         ("--picker", "x"),
         ("--default-picker", "epp:9002"),
+        ("--xds", "rest"),
     ],
 )
 def test_a_wrong_flag_is_refused_with_its_value(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -333,3 +373,20 @@ def test_a_wrong_flag_is_refused_with_its_value(flag: str, value: str, capsys: p
 
     assert end.value.code == 2
     assert repr(value) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "--xds files needs --output-dir"),
+        (("--xds", "grpc", "--xds-host", "0.0.0.0"), "--xds-host 0.0.0.0 needs --xds-cert-path"),
+    ],
+)
+def test_what_is_missing_beside_a_flag_is_named(
+    flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        arguments(["run", "--config-dir", "a", *flags])
+
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from controlplane import app
-from controlplane.options import Options, PickerTransport
+from controlplane.document import document
+from controlplane.options import Delivery, Options, PickerTransport, is_loopback
+from controlplane.plane import View
 from controlplane.render import Rendered, render
 from controlplane.status.report import complaints, summary
 from controlplane.xds.files import FolderServer
@@ -50,20 +52,45 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
                              help="a kind of policy, such as SecurityPolicy, that something else enforces")  # fmt: skip
     for command in (status, once, run):
         _add_rendering(command)
-    for command in (once, run):
-        command.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where Envoy's files go")
+    once.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where Envoy's files go")
+    _add_delivery(run)
     for command in (once, run):
         command.add_argument("--strict", action="store_true", help="write nothing while any manifest has a problem")
     once.add_argument("--with-secrets", action="store_true", help="write private keys, too; `run` always does")
     run.add_argument("--host", default="127.0.0.1", help="address of /healthz, /readyz, /metrics and /status")
     run.add_argument("--http-port", type=int, default=ports.METRICS, help=f"port of the same (default {ports.METRICS})")
-    return parser.parse_args(argv)
+    given = parser.parse_args(argv)
+    if given.command == "run":
+        _check_delivery(run, given)
+    return given
+
+
+def _check_delivery(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Refuse what argparse cannot refuse by itself."""
+    if given.xds == Delivery.FILES and given.output_dir is None:
+        parser.error("--xds files needs --output-dir")
+    if given.xds == Delivery.GRPC and given.xds_cert_path is None and not is_loopback(given.xds_host):
+        parser.error(f"--xds-host {given.xds_host} needs --xds-cert-path: the configuration holds private keys")
+
+
+def _add_delivery(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--xds", choices=tuple(Delivery), default=Delivery.FILES, help="how Envoy is served (default files)")
+    add("--output-dir", type=Path, metavar="DIR", help="where Envoy's files go; needed with --xds files")
+    add("--envoy-admin", type=host_port, metavar="HOST:PORT",
+        help="Envoy's administration port: what it refuses of the files is in the status then")  # fmt: skip
+    add("--xds-host", default="127.0.0.1", help="address that Envoys ask at with --xds grpc (default 127.0.0.1)")
+    add("--xds-port", type=int, default=ports.XDS_GRPC, help=f"port of the same (default {ports.XDS_GRPC})")
+    add("--xds-cert-path", type=Path, metavar="DIR",
+        help="tls.crt, tls.key and ca.crt for mutual TLS; needed unless only this host can ask")  # fmt: skip
 
 
 def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--envoy-xds-dir", metavar="DIR", help="where Envoy sees --output-dir, if elsewhere")
     add("--listen-address", default=DEFAULT.listen_address, help="address of Envoy's listeners (default 0.0.0.0)")
+    add("--gateway-address", action="append", default=[], metavar="ADDRESS",
+        help="of the Gateways, as their status shows it (default: --listen-address if it is one)")  # fmt: skip
     add("--port-map", type=port_pair, action="append", default=[], metavar="80=8080", help="serve a port on another")
     bbr = parser.add_mutually_exclusive_group()
     bbr.add_argument(
@@ -89,10 +116,12 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
 
 def options(given: argparse.Namespace) -> Options:
     """What the command line says about rendering."""
-    xds_dir = given.envoy_xds_dir or str(getattr(given, "output_dir", Path(DEFAULT.xds_dir)).absolute())
+    output_dir = getattr(given, "output_dir", None) or Path(DEFAULT.xds_dir)
     return Options(
-        xds_dir=xds_dir,
+        xds=Delivery(getattr(given, "xds", Delivery.FILES)),
+        xds_dir=given.envoy_xds_dir or str(output_dir.absolute()),
         listen_address=given.listen_address,
+        addresses=tuple(given.gateway_address),
         port_map=dict(given.port_map),
         bbr=given.bbr_address,
         usage_extraction=given.usage_extraction == "on",
@@ -145,7 +174,7 @@ def _run(given: argparse.Namespace) -> int:
     logs.configure("controlplane", given.log_level)
     serving = app.Serving(
         config_dirs=tuple(given.config_dir),
-        output_dir=given.output_dir,
+        delivery=_delivery(given),
         host=given.host,
         http_port=given.http_port,
         is_strict=given.strict,
@@ -159,6 +188,12 @@ def _run(given: argparse.Namespace) -> int:
     for failure in failures:
         print(f"controlplane: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _delivery(given: argparse.Namespace) -> app.Files | app.Grpc:
+    if given.xds == Delivery.FILES:
+        return app.Files(given.output_dir, given.envoy_admin)
+    return app.Grpc(given.xds_host, given.xds_port, given.xds_cert_path)
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -196,8 +231,8 @@ def _status(given: argparse.Namespace) -> int:
     loaded = load(given.config_dir)
     chosen = options(given)
     rendered = render(loaded.manifests, asyncio.run(_resolved(loaded, chosen)), chosen)
-    view = app.View(status=rendered.status, problems=loaded.problems, notes=loaded.notes)
-    sys.stdout.buffer.write(app.document(view))
+    view = View(status=rendered.status, problems=loaded.problems, notes=loaded.notes)
+    sys.stdout.buffer.write(document(view))
     return 1 if loaded.problems else 0
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from controlplane.status.conditions import Status
+from controlplane.status.uptake import Uptake
 from gateway.service.metrics import Registry
 
 
@@ -11,7 +12,12 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = Registry()
-        self._files = registry.counter("controlplane_files_written_total", "Files replaced, by kind.", ("kind",))
+        self._resources = registry.counter(
+            "controlplane_resources_published_total", "Files or resources of Envoy that changed, by kind.", ("kind",)
+        )
+        self._proxies = registry.gauge(
+            "controlplane_proxies", "Envoys, by what they made of the latest configuration.", ("state",)
+        )
         self._refused = registry.counter(
             "controlplane_manifests_refused_total", "Readings of the manifests with problems."
         )
@@ -19,13 +25,19 @@ class Metrics:
         self._objects = registry.gauge("controlplane_objects", "Objects that are served, by kind.", ("kind",))
         self._endpoints = registry.gauge("controlplane_pool_endpoints", "Endpoints of all pools.")
 
-    def published(self, files: Iterable[str], status: Status) -> None:
-        for name in files:
-            self._files.add((name[:3],))
+    def published(self, changed: Iterable[str], status: Status) -> None:
+        """`changed` are files (`eds/a.json`) or resources (`eds/a`)."""
+        for name in changed:
+            self._resources.add((name[:3],))
         self._objects.set(len(status.gateways), ("gateway",))
         self._objects.set(len(status.routes), ("route",))
         self._objects.set(len(status.pools), ("pool",))
         self._endpoints.set(sum(pool.endpoints for pool in status.pools))
+
+    def taken(self, uptake: Uptake) -> None:
+        self._proxies.set(len(uptake.taken), ("taken",))
+        self._proxies.set(len(uptake.waiting), ("waiting",))
+        self._proxies.set(len({found.node for found in uptake.refusals}), ("refused",))
 
     def problems(self, count: int) -> None:
         self._problems.set(count)

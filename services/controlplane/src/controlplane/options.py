@@ -21,12 +21,23 @@ class PickerTransport(StrEnum):
     AUTO = "auto"
 
 
+class Delivery(StrEnum):
+    """How Envoy gets its configuration."""
+
+    FILES = "files"
+    GRPC = "grpc"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
+    xds: Delivery = Delivery.FILES
     xds_dir: str = "/xds"
     """Where Envoy sees the rendered files; inside a container not always where they are written."""
 
     listen_address: str = "0.0.0.0"
+    addresses: tuple[str, ...] = ()
+    """Under which clients reach the Gateways, for their status; empty: the listen address, if it is one."""
+
     port_map: Mapping[int, int] = field(default_factory=dict)
     """Gateway listener port to the port that Envoy binds: a port below 1024 may need root or be taken."""
 
@@ -80,6 +91,12 @@ class Options:
     def picker_http_timeout(self) -> float:
         """Seconds that Envoy gives a picker over HTTP for its answer."""
         return self.picker_timeout + self.picker_http_wait
+
+    @property
+    def served_at(self) -> tuple[str, ...]:
+        """Addresses of every Gateway that is served."""
+        is_every = self.listen_address in ("0.0.0.0", "::")
+        return self.addresses or (() if is_every else (self.listen_address,))
 
     @property
     def services(self) -> tuple[ObjectName, ...]:

@@ -2,8 +2,14 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 Clock = Callable[[], float]
 
 monotonic: Clock = time.monotonic  # seconds, for intervals
 wall: Clock = time.time  # noqa: TID251 - seconds since the epoch, only for stamps that people or other systems read
+
+
+def stamp() -> str:
+    """The time of day as Kubernetes writes it, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

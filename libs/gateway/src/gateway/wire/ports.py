@@ -10,5 +10,6 @@ EPP_HEALTH: Final = 9003
 EPP_HTTP: Final = 9006  # the HTTP transport; closed unless a flag opens it
 BBR_GRPC: Final = 9004
 BBR_HEALTH: Final = 9005
+XDS_GRPC: Final = 18000  # of the control plane, with --xds grpc
 METRICS: Final = 9090  # /metrics, /healthz, /readyz of every service
 ENVOY_ADMIN: Final = 9901

@@ -16,19 +16,23 @@ from controlplane.status.conditions import (
 from gateway.kube.objects import Gateway, ObjectName
 
 
-def gateway_status(gateway: Gateway, planned: Listeners, attachments: Sequence[Attachment]) -> GatewayStatus:
-    """What a Gateway serves."""
+def gateway_status(
+    gateway: Gateway, planned: Listeners, attachments: Sequence[Attachment], addresses: tuple[str, ...]
+) -> GatewayStatus:
+    """What a Gateway serves, and where if it serves anything."""
     own = [planned[gateway.meta.id, listener.name] for listener in gateway.listeners]
     listeners = tuple(_listener_status(item, attachments) for item in own)
     if not any(item.accepted.is_true for item in own):
         refused = unmet("Accepted", "ListenersNotValid", "no listener can be served")
-        return GatewayStatus(gateway.meta.id, (refused, unmet("Programmed", "Invalid")), listeners)
+        conditions = (refused, unmet("Programmed", "Invalid"))
+        return GatewayStatus(gateway.meta.id, conditions, listeners, (), gateway.meta.generation)
+    is_served = any(item.is_served for item in own)
     programmed = (
-        met("Programmed", "Programmed")
-        if any(item.is_served for item in own)
-        else unmet("Programmed", "Invalid", "no listener is served")
+        met("Programmed", "Programmed") if is_served else unmet("Programmed", "Invalid", "no listener is served")
     )
-    return GatewayStatus(gateway.meta.id, (met("Accepted", "Accepted"), programmed), listeners)
+    conditions = (met("Accepted", "Accepted"), programmed)
+    served_at = addresses if is_served else ()
+    return GatewayStatus(gateway.meta.id, conditions, listeners, served_at, gateway.meta.generation)
 
 
 def _listener_status(planned: PlannedListener, attachments: Sequence[Attachment]) -> ListenerStatus:
@@ -37,7 +41,7 @@ def _listener_status(planned: PlannedListener, attachments: Sequence[Attachment]
         for item in attachments
         if (item.gateway.meta.id, item.listener.name) == (planned.gateway.meta.id, planned.listener.name)
     }
-    return ListenerStatus(planned.listener.name, len(attached), planned.conditions)
+    return ListenerStatus(planned.listener.name, len(attached), planned.conditions, planned.route_kinds)
 
 
 def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolStatus:
@@ -52,6 +56,7 @@ def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolSta
         picker_reason=picker.reason if picker else "",
         picker_security=picker.security if picker else "",
         parents=tuple(ParentStatus(gateway, "", (accepted, resolved)) for gateway in gateways),
+        generation=planned.pool.meta.generation,
     )
 
 

@@ -13,6 +13,7 @@ from gateway.kube.objects import CertificateRef, Gateway, Listener, Manifests, O
 
 HTTP: Final = "HTTP"
 HTTPS: Final = "HTTPS"
+ROUTE_KIND: Final = "HTTPRoute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,12 @@ class PlannedListener:
     certificates: tuple[Certificate, ...] = ()
 
     @property
+    def route_kinds(self) -> tuple[str, ...]:
+        """The kinds of routes that it takes."""
+        is_http = self.listener.protocol in (HTTP, HTTPS)
+        return (ROUTE_KIND,) if is_http and ROUTE_KIND in (self.listener.route_kinds or (ROUTE_KIND,)) else ()
+
+    @property
     def is_served(self) -> bool:
         """Whether requests reach it."""
         return self.accepted.is_true and (self.listener.protocol == HTTP or bool(self.certificates))
@@ -45,6 +52,10 @@ class PlannedListener:
     def conditions(self) -> tuple[Condition, ...]:
         """As the Gateway API has them."""
         programmed = met("Programmed", "Programmed") if self.is_served else unmet("Programmed", "Invalid")
+        strange = [kind for kind in self.listener.route_kinds if kind != ROUTE_KIND]
+        if strange and self.resolved.is_true:
+            message = f"routes of kind {', '.join(strange)} are not served"
+            return (self.accepted, unmet("ResolvedRefs", "InvalidRouteKinds", message), programmed)
         return (self.accepted, self.resolved, programmed)
 
 

@@ -106,7 +106,8 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
         shares=planned_shares(_entries(ports), pools, services),
         status=Status(
             gateways=tuple(
-                gateway_status(gateway, listeners, attachments) for _, gateway in sorted(manifests.gateways.items())
+                gateway_status(gateway, listeners, attachments, options.served_at)
+                for _, gateway in sorted(manifests.gateways.items())
             ),
             routes=routes,
             pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
@@ -129,8 +130,8 @@ def _attached(
             served, accepted = attach(manifests, listeners, route, ref)
             attachments.extend(served)
             first, *more = with_rules(accepted, route, ref, kept)
-            found.append(ParentStatus(ref.id, ref.section_name, (first, resolved, *more)))
-        statuses.append(RouteStatus(route.meta.id, tuple(found)))
+            found.append(ParentStatus(ref.id, ref.section_name, (first, resolved, *more), ref.port))
+        statuses.append(RouteStatus(route.meta.id, tuple(found), route.meta.generation, route.hostnames))
     return attachments, tuple(statuses)
 
 

@@ -1,9 +1,10 @@
 """Conditions in the words of the Gateway API and the Inference Extension: what was accepted, and why something was not.
 
-Pure values. A plan makes them; `report` writes them down.
+Pure values. A plan makes them, without the time of their last change; `report` writes them down.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.kube.objects import ObjectName
@@ -14,12 +15,13 @@ _NEGATIVE: Final = frozenset({PARTIALLY_INVALID})  # conditions that are bad whe
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`type` is true or false for a `reason` that programs know and a `message` for people."""
+    """`type` is true or false for a `reason` that programs know and a `message` for people; `since` when."""
 
     type: str
     is_true: bool
     reason: str
     message: str = ""
+    since: str = field(default="", compare=False)
 
     @property
     def is_good(self) -> bool:
@@ -42,13 +44,18 @@ class ListenerStatus:
     name: str
     attached_routes: int
     conditions: tuple[Condition, ...]
+    kinds: tuple[str, ...] = ()  # of routes that it takes
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
+    """`generation` is that of the object as it was planned, here and below; None where its source counts none."""
+
     id: ObjectName
     conditions: tuple[Condition, ...]
     listeners: tuple[ListenerStatus, ...]
+    addresses: tuple[str, ...] = ()
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,15 @@ class ParentStatus:
     parent: ObjectName
     section_name: str
     conditions: tuple[Condition, ...]
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RouteStatus:
     id: ObjectName
     parents: tuple[ParentStatus, ...]
+    generation: int | None = None
+    hostnames: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,7 @@ class PoolStatus:
     picker_reason: str
     picker_security: str
     parents: tuple[ParentStatus, ...]
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,7 @@ class PolicyStatus:
     kind: str
     id: ObjectName
     accepted: Condition
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +116,52 @@ class Status:
     policies: tuple[PolicyStatus, ...] = ()
     ports: tuple[PortStatus, ...] = ()
     warnings: tuple[str, ...] = ()  # what the APIs mean otherwise, and pools without an endpoint
+
+
+Place = tuple[str, ...]  # of a condition: kind, object, and the part of it
+Change = Callable[[Place, Condition], Condition]
+
+
+def changed(status: Status, change: Change) -> Status:
+    """A status with every condition as `change` gives it."""
+    return replace(
+        status,
+        gateways=tuple(_gateway(gateway, change) for gateway in status.gateways),
+        routes=tuple(
+            replace(route, parents=_parents(("HTTPRoute", str(route.id)), route.parents, change))
+            for route in status.routes
+        ),
+        pools=tuple(
+            replace(pool, parents=_parents(("InferencePool", str(pool.id)), pool.parents, change))
+            for pool in status.pools
+        ),
+        policies=tuple(
+            replace(policy, accepted=change((policy.kind, str(policy.id)), policy.accepted))
+            for policy in status.policies
+        ),
+    )
+
+
+def _gateway(gateway: GatewayStatus, change: Change) -> GatewayStatus:
+    place = ("Gateway", str(gateway.id))
+    listeners = tuple(
+        replace(listener, conditions=_conditions((*place, listener.name), listener.conditions, change))
+        for listener in gateway.listeners
+    )
+    return replace(gateway, conditions=_conditions(place, gateway.conditions, change), listeners=listeners)
+
+
+def _parents(place: Place, parents: tuple[ParentStatus, ...], change: Change) -> tuple[ParentStatus, ...]:
+    return tuple(
+        replace(
+            parent,
+            conditions=_conditions(
+                (*place, str(parent.parent), parent.section_name, str(parent.port)), parent.conditions, change
+            ),
+        )
+        for parent in parents
+    )
+
+
+def _conditions(place: Place, conditions: tuple[Condition, ...], change: Change) -> tuple[Condition, ...]:
+    return tuple(change(place, condition) for condition in conditions)

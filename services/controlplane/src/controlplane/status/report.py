@@ -2,8 +2,19 @@
 
 from typing import Final
 
-from controlplane.status.conditions import Condition, ParentStatus, Status
+from controlplane.status.conditions import (
+    Condition,
+    GatewayStatus,
+    ParentStatus,
+    PolicyStatus,
+    PoolStatus,
+    RouteStatus,
+    Status,
+)
+from controlplane.status.uptake import Uptake
 from gateway.kube.objects import GATEWAY_GROUP, ObjectName
+
+Tree = dict[str, object]
 
 CONTROLLER_NAME: Final = "pointsman.dev/controlplane"
 
@@ -37,41 +48,30 @@ def summary(status: Status) -> str:
     return f"{counts}; pools and their endpoints: {pools}" if pools else counts
 
 
+def proxies(uptake: Uptake) -> list[dict[str, object]]:
+    """The Envoys that are known, with what each made of the latest configuration."""
+    states = [(node, "taken", "") for node in uptake.taken] + [(node, "waiting", "") for node in uptake.waiting]
+    states += [(found.node, "refused", found.message) for found in uptake.refusals]
+    return [{"node": node, "state": state, "message": message} for node, state, message in sorted(states)]
+
+
 def tree(status: Status) -> dict[str, object]:
-    """As JSON, shaped like the `status` of the objects themselves."""
+    """As JSON, each object with the fields of its own `status`."""
     return {
-        "gateways": [
-            {
-                **_named(gateway.id),
-                "conditions": _conditions(gateway.conditions),
-                "listeners": [
-                    {
-                        "name": listener.name,
-                        "attachedRoutes": listener.attached_routes,
-                        "supportedKinds": [{"group": GATEWAY_GROUP, "kind": "HTTPRoute"}],
-                        "conditions": _conditions(listener.conditions),
-                    }
-                    for listener in gateway.listeners
-                ],
-            }
-            for gateway in status.gateways
-        ],
-        "routes": [{**_named(route.id), "parents": _parents(route.parents)} for route in status.routes],
+        "gateways": [{**_named(found.id), **gateway_status(found)} for found in status.gateways],
+        "routes": [{**_named(found.id), **route_status(found)} for found in status.routes],
         "pools": [
             {
-                **_named(pool.id),
-                "endpoints": pool.endpoints,
-                "picker": pool.picker,
-                "pickerReason": pool.picker_reason,
-                "pickerSecurity": pool.picker_security,
-                "parents": _parents(pool.parents),
+                **_named(found.id),
+                "endpoints": found.endpoints,
+                "picker": found.picker,
+                "pickerReason": found.picker_reason,
+                "pickerSecurity": found.picker_security,
+                **pool_status(found),
             }
-            for pool in status.pools
+            for found in status.pools
         ],
-        "policies": [
-            {"kind": policy.kind, **_named(policy.id), "conditions": _conditions((policy.accepted,))}
-            for policy in status.policies
-        ],
+        "policies": [{"kind": found.kind, **_named(found.id), **policy_status(found)} for found in status.policies],
         "ports": [
             {"port": item.port, "bound": item.bound, "modelLifting": item.lift, "modelLiftingReason": item.lift_reason}
             for item in status.ports
@@ -80,11 +80,47 @@ def tree(status: Status) -> dict[str, object]:
     }
 
 
-def _named(name: ObjectName) -> dict[str, object]:
+def gateway_status(found: GatewayStatus) -> Tree:
+    """A Gateway's `status`."""
+    return {
+        "addresses": [{"type": _address_type(value), "value": value} for value in found.addresses],
+        "conditions": _conditions(found.conditions, found.generation),
+        "listeners": [
+            {
+                "name": listener.name,
+                "attachedRoutes": listener.attached_routes,
+                "supportedKinds": [{"group": GATEWAY_GROUP, "kind": kind} for kind in listener.kinds],
+                "conditions": _conditions(listener.conditions, found.generation),
+            }
+            for listener in found.listeners
+        ],
+    }
+
+
+def route_status(found: RouteStatus) -> Tree:
+    """An HTTPRoute's `status`."""
+    return {"parents": _parents(found.parents, found.generation)}
+
+
+def pool_status(found: PoolStatus) -> Tree:
+    """An InferencePool's `status`: one parent for each Gateway that reaches it."""
+    return {"parents": _parents(found.parents, found.generation)}
+
+
+def policy_status(found: PolicyStatus) -> Tree:
+    """The `status` of a policy that restricts access."""
+    return {"conditions": _conditions((found.accepted,), found.generation)}
+
+
+def _named(name: ObjectName) -> Tree:
     return {"namespace": name.namespace, "name": name.name}
 
 
-def _parents(parents: tuple[ParentStatus, ...]) -> list[dict[str, object]]:
+def _address_type(value: str) -> str:
+    return "IPAddress" if ":" in value or value.replace(".", "").isdecimal() else "Hostname"
+
+
+def _parents(parents: tuple[ParentStatus, ...], generation: int | None) -> list[Tree]:
     return [
         {
             "parentRef": {
@@ -92,21 +128,25 @@ def _parents(parents: tuple[ParentStatus, ...]) -> list[dict[str, object]]:
                 "kind": "Gateway",
                 **_named(parent.parent),
                 **({"sectionName": parent.section_name} if parent.section_name else {}),
+                **({"port": parent.port} if parent.port is not None else {}),
             },
             "controllerName": CONTROLLER_NAME,
-            "conditions": _conditions(parent.conditions),
+            "conditions": _conditions(parent.conditions, generation),
         }
         for parent in parents
     ]
 
 
-def _conditions(conditions: tuple[Condition, ...]) -> list[dict[str, object]]:
+def _conditions(conditions: tuple[Condition, ...], generation: int | None) -> list[Tree]:
+    observed: Tree = {} if generation is None else {"observedGeneration": generation}
     return [
         {
             "type": condition.type,
             "status": "True" if condition.is_true else "False",
             "reason": condition.reason,
             "message": condition.message,
+            **({"lastTransitionTime": condition.since} if condition.since else {}),
+            **observed,
         }
         for condition in conditions
     ]

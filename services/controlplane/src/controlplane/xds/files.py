@@ -12,13 +12,15 @@ keeps the old clusters until no route leads to them. After that nothing that was
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 
+from controlplane.status.uptake import Refusal, Uptake
+from controlplane.xds.figures import NO_FIGURES, Figures, uptake
 from controlplane.xds.resources import names
 from controlplane.xds.resources.sources import FOLDERS, path
 from controlplane.xds.snapshot import Body, Resource, Snapshot, snapshot_of
@@ -32,12 +34,27 @@ WARM_SECONDS: Final = 1.0
 # Envoy's workers take new routes within milliseconds; what is in flight on an old cluster keeps its connection.
 RELEASE_SECONDS: Final = 0.5
 
+# Envoy reads a file within milliseconds. What it took may change later: it restarts, or goes.
+ASK_SECONDS: Final = 0.1
+ASK_AGAIN_SECONDS: Final = 2.0
+
 # Private keys are for the owner and the group of the folder's files; whoever runs Envoy must be one of them.
 SECRETS: Final = f"{FOLDERS[names.SECRET_TYPE]}/"
 SECRET_MODE: Final = 0o640
 FILE_MODE: Final = 0o644
 
 Sleep = Callable[[float], Awaitable[None]]
+
+
+class Admin(Protocol):
+    """An Envoy that can be asked."""
+
+    @property
+    def node(self) -> str: ...
+
+    async def figures(self) -> Figures | None: ...
+
+    async def errors(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +69,12 @@ class Step:
 class FolderServer:
     """Brings one folder from each snapshot to the next."""
 
-    def __init__(self, folder: Path, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, folder: Path, sleep: Sleep = asyncio.sleep, admin: Admin | None = None) -> None:
         self._folder = folder
+        self._admin = admin
         self._sleep = sleep
         self._served: Snapshot | None = None  # None: not known, what the folder holds counts
+        self._news = asyncio.Event()
 
     async def serve(self, snapshot: Snapshot) -> tuple[str, ...]:
         """Write what changed; the names of the files. A call that breaks off leaves a folder that Envoy can use."""
@@ -71,7 +90,35 @@ class FolderServer:
             for name in step.remove:
                 (self._folder / name).unlink(missing_ok=True)
         self._served = snapshot
+        self._news.set()
         return tuple(written)
+
+    async def uptakes(self) -> AsyncIterator[Uptake]:
+        """What became of each snapshot: as Envoy says where it can be asked, else that nobody knows. For one reader."""
+        latest, good = Uptake(), NO_FIGURES
+        pause: float | None = None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
+            self._news.clear()
+            served = self._served
+            if served is None:
+                continue  # it is being written; the end of that is news
+            if self._admin is None:
+                yield Uptake(served.version, is_known=False)
+                continue
+            figures = await self._admin.figures()
+            found = uptake(served, self._admin.node, figures, good)
+            if found.refusals:
+                more = tuple(Refusal(self._admin.node, error) for error in await self._admin.errors())
+                found = replace(found, refusals=(*found.refusals, *more))
+            elif found.taken and figures is not None:
+                good = figures
+            if found != latest:
+                yield found
+            latest = found
+            pause = ASK_SECONDS if found.waiting else ASK_AGAIN_SECONDS
 
 
 def contents(snapshot: Snapshot) -> dict[str, bytes]:

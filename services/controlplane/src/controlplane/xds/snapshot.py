@@ -41,6 +41,11 @@ class Snapshot:
     resources: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)  # of all resources of a type together
 
+    @property
+    def version(self) -> str:
+        """Of everything together."""
+        return _version(f"{type_name} {version}".encode() for type_name, version in sorted(self.versions.items()))
+
     def of(self, type_name: str) -> tuple[Resource, ...]:
         """The resources of a type."""
         return self.resources.get(type_name, ())

@@ -5,7 +5,7 @@ method does not match it. Each such route has a companion that does.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from controlplane.plan.entries import Entry, VirtualHost
@@ -34,10 +34,14 @@ def rule(entry: Entry) -> Cors | None:
     return next((item for item in entry.rule.filters if isinstance(item, Cors)), None)
 
 
-def on_host(host: VirtualHost, path: PathMatch | None = None) -> Cors | None:
-    """The first CORS filter of a host's rules, of those on a path where it is given."""
-    entries = (entry for entry in host.entries if path is None or entry.match.path == path)
-    return next((found for entry in entries if (found := rule(entry))), None)
+def on_host(host: VirtualHost) -> Cors | None:
+    """The first CORS filter of a host's rules."""
+    return next((found for entry in host.entries if (found := rule(entry))), None)
+
+
+def by_path(host: VirtualHost) -> Mapping[PathMatch, Cors]:
+    """The first CORS filter of the rules on each path that has one."""
+    return {entry.match.path: found for entry in reversed(host.entries) if (found := rule(entry))}
 
 
 def settings(cors: Cors | None) -> Tree:

@@ -13,7 +13,7 @@ from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.rules import absent, pool_filters
 from controlplane.xds.resources.scope import Scope
-from gateway.kube.objects import ObjectName, PathMatch, PathType, RouteMatch
+from gateway.kube.objects import Cors, ObjectName, PathMatch, PathType, RouteMatch
 from gateway.wire import protocol
 from gateway.wire.errors import ErrorCode
 
@@ -33,14 +33,15 @@ def verdicts() -> list[Tree]:
 def misses(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     """On every path that some rule exposes for certain models only: a model that no rule names, then a POST without
     one. Other requests are simply not routed."""
+    by_path = cors.by_path(host)
     for path in {entry.match.path: None for entry in host.entries if by_model_header(entry)}:
-        yield from _misses_on(path, host, scope)
+        yield from _misses_on(path, by_path.get(path), host, scope)
 
 
-def _misses_on(path: PathMatch, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
+def _misses_on(path: PathMatch, allowed: Cors | None, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     model = {"name": protocol.MODEL_NAME, "string_match": {"safe_regex": {"regex": ".+"}}}
     post = {"name": ":method", "string_match": {"exact": "POST"}}
-    checked = cors.settings(cors.on_host(host, path))
+    checked = cors.settings(allowed)
     if scope.lifting.lift is Lift.SCRIPT:  # Envoy does not say what is wrong with a body; the picker does
         picker, _ = _pools_by_picker(host, scope)[0]
         checked |= picker_filters.on_miss(picker, scope.options)

@@ -1,12 +1,12 @@
-"""Where Envoy is told to find the resources that another one names. Pure; the one place that knows of files.
+"""Where Envoy is told to find the resources that another one names: in a file, or where it gets all else. Pure.
 
-A way of serving that is not by files has its own source here, and the paths are shared with the writer of the files.
+The one place that knows of files; their paths are shared with the writer of the files.
 """
 
 from types import MappingProxyType
 from typing import Final
 
-from controlplane.options import Options
+from controlplane.options import Delivery, Options
 from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree
 
@@ -21,6 +21,8 @@ def path(type_name: str, name: str) -> str:
 
 def config_source(type_name: str, name: str, options: Options) -> Tree:
     """Envoy's ConfigSource for one resource."""
+    if options.xds is Delivery.GRPC:
+        return {"ads": {}, "resource_api_version": "V3"}
     return {
         "path_config_source": {"path": f"{options.xds_dir}/{path(type_name, name)}"},
         "resource_api_version": "V3",
