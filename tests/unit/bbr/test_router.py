@@ -1,5 +1,6 @@
 """What the body-based router makes of bodies; the sequences are those of the reference's own black-box tests."""
 
+import gzip
 from typing import Any
 
 import orjson
@@ -165,3 +166,28 @@ def test_json_content_types(content_type: str, expected: bool) -> None:
 
 def test_the_model_of_a_large_prompt_is_found() -> None:
     assert lift(JSON, orjson.dumps({"prompt": "x" * 2_000_000, "model": "qwen"})).model == "qwen"
+
+
+AUDIO = (
+    b'--xyz\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF\r\n'
+    b'--xyz\r\ncontent-disposition: form-data; name="model"\r\n\r\nfood-review\r\n--xyz--\r\n'
+)
+
+
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED])
+def test_the_model_of_a_form_is_lifted(mode: BodyMode) -> None:
+    replies = route(AUDIO, mode=mode, headers={"content-type": "multipart/form-data; boundary=xyz"})
+    found = next(set_headers(reply) for reply in replies if set_headers(reply))
+    assert found == {MODEL: "food-review", OTHER: "food-review", BASE: "qwen"}
+
+
+def test_a_compressed_body_is_read_and_left_as_it_is() -> None:
+    reply = route(gzip.compress(b'{"model": "qwen"}'), headers={**JSON, "content-encoding": "gzip"})[-1]
+    assert set_headers(reply)[MODEL] == "qwen"
+    assert reply.body is None
+
+
+def test_errors_of_the_messages_api_have_anthropics_shape() -> None:
+    reply = route(b"{", headers={**JSON, ":path": "/v1/messages", "x-request-id": "r"})[-1]
+    assert orjson.loads(reply.body)["error"]["type"] == "invalid_request_error"
+    assert dict(reply.headers)["request-id"] == "r"

@@ -1,6 +1,6 @@
 """The body-based router's conversation: what a JSON body says becomes headers that a route can match on. Pure.
 
-    a JSON object            the plugins decide: by default the model and its base model become headers
+    a JSON object, a form    the plugins decide: by default the model and its base model become headers
     no model, no JSON body   the request goes on without them
     malformed JSON, JSON that is no object, a model that is no string or no name: 400, but only for JSON content types
     more structure than any prompt has: 413, likewise
@@ -24,7 +24,9 @@ from gateway.routing.plugin import Vector
 from gateway.routing.request import NO_NAMES, NO_VECTORS, RoutedRequest
 from gateway.wire import refusals
 from gateway.wire.bodies import refusal_of_structure
+from gateway.wire.encodings import decoded
 from gateway.wire.errors import Rejection
+from gateway.wire.forms import form_fields, is_form
 from gateway.wire.models import is_json, is_model_name
 
 Answer = Callable[[Vector | None], None]
@@ -50,10 +52,16 @@ class Lifted:
 
 
 def lift(headers: Mapping[str, str], body: bytes) -> Lifted:
-    """Find the model in a request."""
+    """Find the model in a request: in JSON, or in a form."""
     if not body:
         return Lifted(Reading.MISSING)
-    must_be_json = is_json(headers.get("content-type", ""))
+    plain = decoded(headers, body)
+    if isinstance(plain, Rejection):
+        return _refused(plain)
+    body = plain
+    if is_form(content_type := headers.get("content-type", "")):
+        return _read_fields(form_fields(content_type, body))
+    must_be_json = is_json(content_type)
     if not must_be_json and not body[:64].lstrip().startswith(b"{"):
         return Lifted(Reading.NOT_JSON)
     found = _read(body)
@@ -70,6 +78,10 @@ def _read(body: bytes) -> Lifted:
         return _refused(refusals.invalid_json(error))
     if not isinstance(document, dict):
         return _refused(refusals.not_an_object(document))
+    return _read_fields(document)
+
+
+def _read_fields(document: Mapping[str, object]) -> Lifted:
     model = document.get("model")
     if model is None or model == "":
         return Lifted(Reading.MISSING, document=document)
@@ -144,7 +156,7 @@ class RouterConversation:
         self._observe(lifted.reading)
         self._headers = request.headers
         if lifted.rejection is not None:
-            return refuse(lifted.rejection)
+            return refuse(lifted.rejection, request.headers)
         if lifted.document is None:
             return self._decision(Result())
         routing = self._routing
@@ -182,7 +194,7 @@ class RouterConversation:
 
     def _decision(self, result: Result) -> Proceed | ImmediateReply:
         if result.rejection is not None:
-            return refuse(result.rejection)
+            return refuse(result.rejection, self._headers)
         written = {name for name, _ in result.headers}
         removed = tuple(name for name in self._routing.chain.sets if name in self._headers and name not in written)
         return Proceed(Mutation(result.headers, removed, clear_route_cache=True))

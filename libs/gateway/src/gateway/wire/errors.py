@@ -1,10 +1,11 @@
-"""The one shape in which an error reaches a client: OpenAI's, with a `code` from a documented list.
+"""The shape in which an error reaches a client: OpenAI's, with a `code` from a documented list, or Anthropic's.
 
 Pure. Every service and the rendered Envoy configuration use these codes; `docs/errors.md` lists them for people. What
 is refused, and in which words, is in `refusals`.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,6 +39,20 @@ _TYPES = {
     429: "rate_limit_error",
 }
 
+# What Anthropic's API calls them.
+_ANTHROPIC_TYPES = {
+    **dict.fromkeys((400, 408, 411, 415, 417, 431), "invalid_request_error"), 401: "authentication_error",
+    403: "permission_error", 404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error",
+    503: "overloaded_error",
+}  # fmt: skip
+_ANTHROPIC_PATHS = ("/messages", "/messages/count_tokens", "/messages/batches")
+REQUEST_ID = "x-request-id"
+
+
+def is_anthropic(request: Mapping[str, str]) -> bool:
+    """Whether a request, by its `:path`, is of Anthropic's API, whose clients expect errors of another shape."""
+    return request.get(":path", "").partition("?")[0].rstrip("/").endswith(_ANTHROPIC_PATHS)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -58,6 +73,18 @@ class Rejection:
         if self.dropped is not None:
             found.append((DROPPED_REASON, self.dropped))
         return tuple(found)
+
+    def headers_for(self, request: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """The response headers for a request with these headers, in the shape of its API."""
+        known = request.get(REQUEST_ID, "")
+        return (*self.headers(), ("request-id", known)) if known and is_anthropic(request) else self.headers()
+
+    def body_for(self, request: Mapping[str, str]) -> bytes:
+        """The body for a request with these headers, in the shape of its API."""
+        if not is_anthropic(request):
+            return self.body()
+        error = {"type": _ANTHROPIC_TYPES.get(self.status, "api_error"), "message": self.message}
+        return orjson.dumps({"type": "error", "error": error, "request_id": request.get(REQUEST_ID) or None})
 
     def body(self) -> bytes:
         """The JSON object `{"error": {"message", "type", "param", "code"}}` as bytes."""

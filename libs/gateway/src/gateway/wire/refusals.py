@@ -65,6 +65,17 @@ def too_much_structure() -> Rejection:
     return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, "the request body has too many objects, lists and strings")
 
 
+def unsupported_encoding(encoding: str) -> Rejection:
+    """The body is compressed in a way that is not read here."""
+    words = f"content-encoding {encoding[:30]!r} is not supported; gzip, deflate and identity are"
+    return Rejection(415, ErrorCode.INVALID_REQUEST, words, "content-encoding")
+
+
+def not_decodable(reason: str) -> Rejection:
+    """The body is not what its content-encoding says."""
+    return invalid(f"the body is not of its content-encoding: {reason}", "content-encoding")
+
+
 def refused_by_guard(reason: str) -> Rejection:
     """The operator's guard found something; `reason` is the rule's name."""
     return Rejection(400, ErrorCode.REQUEST_REFUSED, f"the request was refused by the gateway's guard: {reason}")

@@ -13,6 +13,7 @@ from epp.picking.rewrite import replace_model
 from epp.scheduling.plugin import Decision
 from epp.scheduling.sessions import token_of
 from gateway.wire import protocol
+from gateway.wire.forms import is_form, with_model
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -61,7 +62,11 @@ def is_rewritten(prepared: Prepared) -> bool:
 def _rewritten(prepared: Prepared) -> bytes | None:
     if not is_rewritten(prepared):
         return None
-    return replace_model(prepared.request.body, prepared.parsed.target_model)
+    request, target = prepared.request, prepared.parsed.target_model
+    content_type = request.headers.get("content-type", "")
+    if is_form(content_type):
+        return with_model(content_type, request.body, target)
+    return replace_model(request.body, target)
 
 
 def _request_headers(decision: Decision) -> Headers:

@@ -24,6 +24,7 @@ from epp.prompts.writer import JsonObject, Writer
 from gateway.wire import protocol, refusals
 from gateway.wire.bodies import refusal_of_structure
 from gateway.wire.errors import Rejection
+from gateway.wire.forms import form_fields, is_form
 from gateway.wire.models import is_model_name
 
 _WRITERS: Mapping[Api, Callable[[Writer, JsonObject], None]] = {
@@ -44,6 +45,8 @@ def parse(
     `volatile_lines` are no part of the prompt.
     """
     api = api_of(request.path)
+    if not is_opaque and request.body and is_form(request.headers.get("content-type", "")):
+        return _read_form(request, api)
     if is_opaque or not request.body or not _is_json(request.headers, api):
         return InferenceRequest(
             model=None, api=api, headers=request.headers, named_session=session_of(request.headers, {})
@@ -87,6 +90,18 @@ def _read(request: Request, api: Api, volatile_lines: Sequence[str]) -> Inferenc
         model, model or "", api, writer.canonical(), salt or "", body.get("stream") is True, writer.has_media,
         _max_tokens(body), 0, request.headers, writer.media_tokens, session_of(request.headers, body), writer.opening,
         body.get("previous_response_id") is not None or body.get("conversation") is not None,
+    )  # fmt: skip
+
+
+def _read_form(request: Request, api: Api) -> InferenceRequest | Rejection:
+    """Audio and images: the model counts, the prompt is no prefix of anything."""
+    fields = form_fields(request.headers["content-type"], request.body)
+    model = fields.get("model") or None
+    if model is not None and not is_model_name(model):
+        return refusals.not_a_name()
+    return InferenceRequest(
+        model, model or "", api, is_streaming=fields.get("stream", "").lower() == "true", has_media=True,
+        headers=request.headers, named_session=session_of(request.headers, {}),
     )  # fmt: skip
 
 

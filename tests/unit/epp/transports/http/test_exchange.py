@@ -1,5 +1,7 @@
 """One connection: order, limits, time."""
 
+import gzip
+
 import orjson
 import pytest
 
@@ -278,3 +280,27 @@ def test_what_is_held_behind_a_request_that_waits_is_bounded() -> None:
     assert not machine.is_overrun
     machine.receive(b"x", 0.0)
     assert machine.is_overrun
+
+
+def test_a_compressed_body_is_read() -> None:
+    machine = exchange()
+    machine.receive(question(gzip.compress(b'{"a":1}'), "content-encoding: gzip"), 0.0)
+    assert next_request(machine).body == b'{"a":1}'
+
+
+def test_an_encoding_that_is_not_read_is_refused_and_the_next_question_asked() -> None:
+    machine = exchange()
+    machine.receive(question(b"\x1b", "content-encoding: br") + question(path="/2"), 0.0)
+    assert next_request(machine).path == "/2"
+    assert status(machine.take_output()) == 415
+
+
+def test_errors_of_the_messages_api_have_anthropics_shape() -> None:
+    machine = exchange()
+    machine.receive(question(b"{}", "x-request-id: req-7", path="/v1/messages"), 0.0)
+    next_request(machine)
+    machine.answer(FULL)
+    head, _, body = machine.take_output().partition(b"\r\n\r\n")
+    assert b"\r\nrequest-id: req-7\r\n" in head
+    expected = {"type": "error", "error": {"type": "rate_limit_error", "message": "full"}, "request_id": "req-7"}
+    assert orjson.loads(body) == expected

@@ -235,7 +235,7 @@ class Exchange:
         """Refuse the request before anything is decided about it."""
         self._move(Move.BREAK_OFF)
         self._chunks = []
-        return [refuse(rejection)]
+        return [refuse(rejection, self._request_headers)]
 
     def _body(self) -> bytes:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)

@@ -131,6 +131,10 @@ class MoreTime:
 Reply = HeadersReply | BodyReply | ChunkReply | TrailersReply | ImmediateReply | MoreTime
 
 
-def refuse(rejection: Rejection) -> ImmediateReply:
-    """A rejection as the proxy passes it on: an error in the shape that OpenAI's clients expect."""
-    return ImmediateReply(rejection.status, rejection.headers(), rejection.body(), details=rejection.code)
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+def refuse(rejection: Rejection, request: Mapping[str, str] = NO_HEADERS) -> ImmediateReply:
+    """A rejection as the proxy passes it on, in the shape that clients of the request's API expect."""
+    headers, body = rejection.headers_for(request), rejection.body_for(request)
+    return ImmediateReply(rejection.status, headers, body, details=rejection.code)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from epp.domain import Pick, Reply, Verdict
 from gateway.extproc.protocol.exchange import Proceed
 from gateway.extproc.protocol.messages import NO_MUTATION, ImmediateReply, Metadata, Mutation, refuse
+from gateway.wire.encodings import CONTENT_ENCODING
 from gateway.wire.errors import Rejection
 from gateway.wire.protocol import (
     BASE_MODEL_NAME,
@@ -37,7 +38,7 @@ def of_verdict(verdict: Verdict, headers: Mapping[str, str]) -> Proceed | Immedi
         case Reply(body):
             return ImmediateReply(200, JSON_HEADERS, body)
         case Rejection() as rejection:
-            return refuse(rejection)
+            return refuse(rejection, headers)
 
 
 def proceed(pick: Pick, headers: Mapping[str, str]) -> Proceed:
@@ -45,9 +46,12 @@ def proceed(pick: Pick, headers: Mapping[str, str]) -> Proceed:
     destination = pick.destination
     written = ((DESTINATION_ENDPOINT, destination), *pick.headers)
     ours = {name for name, _ in written}
+    removed = tuple(name for name in headers if _is_control(name) and name not in ours)
+    if pick.body is not None and CONTENT_ENCODING in headers:
+        removed += (CONTENT_ENCODING,)  # the new body is not compressed
     mutation = Mutation(
         set_headers=written,
-        remove_headers=tuple(name for name in headers if _is_control(name) and name not in ours),
+        remove_headers=removed,
         metadata={LB_NAMESPACE: {DESTINATION_ENDPOINT: destination, PICK_ID: pick.id}},
     )
     return Proceed(mutation, pick.body, Mutation(pick.explain) if pick.explain else NO_MUTATION)

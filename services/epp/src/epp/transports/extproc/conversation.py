@@ -15,6 +15,7 @@ from epp.transports.route import Route
 from gateway.extproc.conversation import Push
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange
 from gateway.extproc.protocol.messages import Direction, Event, Modes, Reply, refuse
+from gateway.wire.encodings import decoded
 from gateway.wire.errors import Rejection
 
 
@@ -78,7 +79,7 @@ class PickConversation:
     def end(self, rejection: Rejection, now: float) -> None:
         """Cut the answer: the client gets the rejection, or, where its answer has begun, a broken stream."""
         del now
-        self._push(self._exchange.cut(refuse(rejection)))
+        self._push(self._exchange.cut(refuse(rejection, self._headers)))
 
     def close(self, now: float, *, is_cut: bool = False) -> None:
         """Release the pick; the response phases give feedback where no access log comes."""
@@ -94,12 +95,15 @@ class PickConversation:
 
     def _submit(self, step: Decide, now: float) -> Sequence[Reply]:
         self._headers = headers = step.headers
+        body = b"" if step.is_partial else decoded(headers, step.body)
+        if isinstance(body, Rejection):
+            return self._decided(body, now)
         request = Request(
             self._route.pool,
             headers.get(":method", ""),
             headers.get(":path", ""),
             headers,
-            body=b"" if step.is_partial else step.body,
+            body=body,
             subset=subset_hint(step.metadata),
             fallbacks=self._route.fallbacks,
             longest_wait=float(self._route.longest_wait) or None,

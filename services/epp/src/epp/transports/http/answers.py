@@ -7,6 +7,7 @@ above travels as 200 with a verdict header, which a first route of Envoy turns i
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 from epp.domain import Pick, Reply, Verdict
@@ -24,6 +25,8 @@ from gateway.wire.protocol import (
 )
 
 Headers = tuple[tuple[str, str], ...]
+
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 JSON_HEADERS: Final[Headers] = (("content-type", "application/json"),)
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -76,13 +79,13 @@ def replied(reply: Reply, *, is_last: bool, is_head: bool) -> bytes:
     return _with_body(HTTPStatus.OK, JSON_HEADERS, reply.body, is_last=is_last, is_head=is_head)
 
 
-def refused(rejection: Rejection, *, is_last: bool, is_head: bool) -> bytes:
+def refused(rejection: Rejection, *, is_last: bool, is_head: bool, request: Mapping[str, str] = NO_HEADERS) -> bytes:
     """A refusal that ext_authz passes on."""
     if rejection.status >= _SERVER_ERRORS:
         close = _CLOSE if is_last else ""
         text = _header_text(rejection.message)
         return f"{_OK}{VERDICT}: {rejection.code}\r\n{VERDICT_MESSAGE}: {text}\r\n{close}\r\n".encode()
-    return _rejected(rejection, is_last=is_last, is_head=is_head)
+    return _rejected(rejection, is_last=is_last, is_head=is_head, request=request)
 
 
 def broken(rejection: Rejection) -> bytes:
@@ -90,7 +93,14 @@ def broken(rejection: Rejection) -> bytes:
     return _rejected(rejection, is_last=True, is_head=False)
 
 
-def of_verdict(verdict: Verdict, *, is_last: bool, is_head: bool, base_models: Mapping[str, str] | None) -> bytes:
+def of_verdict(
+    verdict: Verdict,
+    *,
+    is_last: bool,
+    is_head: bool,
+    base_models: Mapping[str, str] | None,
+    request: Mapping[str, str] = NO_HEADERS,
+) -> bytes:
     """Any verdict; a pick must have met no objection."""
     match verdict:
         case Pick():
@@ -98,13 +108,12 @@ def of_verdict(verdict: Verdict, *, is_last: bool, is_head: bool, base_models: M
         case Reply():
             return replied(verdict, is_last=is_last, is_head=is_head)
         case Rejection():
-            return refused(verdict, is_last=is_last, is_head=is_head)
+            return refused(verdict, is_last=is_last, is_head=is_head, request=request)
 
 
-def _rejected(rejection: Rejection, *, is_last: bool, is_head: bool) -> bytes:
-    return _with_body(
-        HTTPStatus(rejection.status), rejection.headers(), rejection.body(), is_last=is_last, is_head=is_head
-    )
+def _rejected(rejection: Rejection, *, is_last: bool, is_head: bool, request: Mapping[str, str] = NO_HEADERS) -> bytes:
+    headers, body = rejection.headers_for(request), rejection.body_for(request)
+    return _with_body(HTTPStatus(rejection.status), headers, body, is_last=is_last, is_head=is_head)
 
 
 def _with_body(status: HTTPStatus, headers: Headers, body: bytes, *, is_last: bool, is_head: bool) -> bytes:

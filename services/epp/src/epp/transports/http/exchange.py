@@ -24,10 +24,12 @@ from enum import Enum, IntEnum, auto
 
 from epp.domain import Pick, Request, Verdict
 from epp.transports.http import answers as http_answers
+from epp.transports.http.answers import NO_HEADERS
 from epp.transports.http.head import Head, read_head
 from epp.transports.http.inbox import Inbox
 from epp.transports.http.limits import Limits
 from gateway.wire import refusals
+from gateway.wire.encodings import decoded
 from gateway.wire.errors import Rejection
 
 
@@ -122,9 +124,13 @@ class HttpExchange:
 
     def advance(self) -> Question | None:
         """The next question; answer it before asking for another."""
-        if self._state is State.HEAD and not self._inbox.is_empty:
-            self._read_head()
-        return self._read_body() if self._state is State.BODY else None
+        while True:
+            if self._state is State.HEAD and not self._inbox.is_empty:
+                self._read_head()
+            question = self._read_body() if self._state is State.BODY else None
+            if not isinstance(question, Rejection):
+                return question
+            self.answer(question)
 
     def answer(self, verdict: Verdict) -> bool:
         """Answer the request that waits. False: this transport cannot carry the pick, so nobody will use it."""
@@ -132,11 +138,13 @@ class HttpExchange:
         objection = None
         if isinstance(verdict, Pick):
             objection = http_answers.objection(verdict, wants_model_headers=head.wants_model_headers)
+        answer = objection or verdict
         self._output.append(
             http_answers.of_verdict(
-                objection or verdict,
+                answer,
                 is_last=self.is_finished,
                 is_head=head.method == "HEAD",
+                request={**head.headers, ":path": head.path} if isinstance(answer, Rejection) else NO_HEADERS,
                 base_models=self._base_models() if head.wants_model_headers else None,
             )
         )
@@ -197,13 +205,16 @@ class HttpExchange:
         self._inbox.expect_body(head.length)
         self._move(Input.HEAD)
 
-    def _read_body(self) -> Question | None:
-        head, body = self._head, self._inbox.take_body()
-        if head is None or body is None:
+    def _read_body(self) -> Question | Rejection | None:
+        head, sent = self._head, self._inbox.take_body()
+        if head is None or sent is None:
             return None
         self._move(Input.BODY)
         if head.is_health_check:
             return HealthCheck.READY
+        body = decoded(head.headers, sent)
+        if isinstance(body, Rejection):
+            return body
         if head.is_body_check:
             return BodyCheck(head.headers, body)
         longest_wait = float(head.longest_wait) or None
