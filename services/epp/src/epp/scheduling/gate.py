@@ -16,6 +16,7 @@ A newcomer gets the conversations that begin with its share of the prefixes, wha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from operator import add, mul
 
 from epp.scheduling.plugin import parameter
@@ -63,12 +64,14 @@ class AffinityGate:
             return [True] * len(costs)
         if crowd > 1 and view.holders_missing:
             patience /= crowd
-        matches = view.matched_tokens
+        keep, matches = [*map(limit.__ge__, costs)], view.matched_tokens
         least = matches[costs.index(best)]
-        return [
-            cost <= limit or (matched > least and cost <= limit + patience * (matched - least) * speed)
-            for cost, matched, speed in zip(costs, matches, view.seconds_per_token, strict=True)
-        ]
+        ahead = [*compress(range(len(matches)), map(least.__lt__, matches))]  # few: who holds more of the prompt
+        if ahead:
+            speeds = view.seconds_per_token
+            for at in ahead:
+                keep[at] = costs[at] <= limit + patience * (matches[at] - least) * speeds[at]
+        return keep
 
 
 @dataclass(frozen=True, slots=True)
