@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.options import Delivery, Options, PickerTransport
+from gateway.rpc.server import Transport
 from gateway.xds.messages import Dialect
 from tests.conftest import free_ports
 from tests.contract.envoy.fakes import HOST, ModelServer, Orders, PickerProcess, router, start_picker
@@ -121,8 +122,34 @@ def delivery(request: pytest.FixtureRequest) -> Delivery:
     return request.param
 
 
+@pytest.fixture(params=list(Transport), ids=lambda each: each.value)
+def grpc_transport(request: pytest.FixtureRequest) -> Transport:
+    """What serves gRPC, to the picker and the router."""
+    assert isinstance(request.param, Transport)
+    return request.param
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The second transport of gRPC is tried where it carries picks, and with one way of configuring Envoy."""
+    items[:] = [item for item in items if not _repeats(item)]
+
+
+def _repeats(item: pytest.Item) -> bool:
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if params.get("grpc_transport") is not Transport.GRPCIO:
+        return False
+    return params.get("transport") is PickerTransport.HTTP or params.get("delivery") is Delivery.GRPC
+
+
 @pytest.fixture
-def make_bed(envoy_binary: Path, root: Path, tmp_path: Path, transport: PickerTransport, delivery: Delivery) -> MakeBed:
+def make_bed(
+    envoy_binary: Path,
+    root: Path,
+    tmp_path: Path,
+    transport: PickerTransport,
+    delivery: Delivery,
+    grpc_transport: Transport,
+) -> MakeBed:
     @asynccontextmanager
     async def make(
         options: Options | None = None,
@@ -132,11 +159,11 @@ def make_bed(envoy_binary: Path, root: Path, tmp_path: Path, transport: PickerTr
     ) -> AsyncIterator[Bed]:
         epp, http, bbr, dead, port, admin = free_ports(6)
         options = options or Options()
-        picker = await start_picker(epp, http)
+        picker = await start_picker(epp, http, transport=grpc_transport)
         async with (
             ModelServer("one").serving() as one,
             ModelServer("two").serving() as two,
-            router(bbr, {"adapter": "base"}),
+            router(bbr, {"adapter": "base"}, grpc_transport),
         ):
             endpoints = slice_of("epp", epp, {"kubernetes.io/service-name": "epp"})
             for name in ("open", "closed"):

@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import grpc
-import grpc.aio
 from aiohttp import web
 
 from bbr.exchange import RouterConversation, Routing, lift
@@ -22,6 +20,7 @@ from epp.transports.http import body as http_body
 from gateway import protos
 from gateway.extproc.certificates import Tls, credentials
 from gateway.extproc.codec import Codec
+from gateway.extproc.processor import ExternalProcessor
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed
 from gateway.extproc.protocol.messages import (
     Direction,
@@ -33,11 +32,12 @@ from gateway.extproc.protocol.messages import (
     Reply,
     refuse,
 )
-from gateway.extproc.server import ExternalProcessor, Servicer, serving
 from gateway.routing.catalogue import default_plugins
 from gateway.routing.chain import Chain
+from gateway.rpc.calls import Call, Method, Service
+from gateway.rpc.health import Health
+from gateway.rpc.server import Serving, Transport, serving
 from gateway.service import clock
-from gateway.service.health import Health
 from gateway.wire import protocol
 from gateway.wire.errors import Rejection
 
@@ -154,6 +154,10 @@ class Picking:
     def is_at_rest(self) -> bool:
         return self._exchange.is_at_rest
 
+    @property
+    def is_collecting(self) -> bool:
+        return self._exchange.is_collecting
+
     def receive(self, event: Event, now: float) -> Sequence[Reply]:
         if isinstance(event, HeadersReceived) and event.direction is Direction.RESPONSE and event.metadata:
             self._orders.served.append(event.metadata[protocol.LB_NAMESPACE].get(protocol.DESTINATION_SERVED))
@@ -185,15 +189,29 @@ class AccessLog:
         self._message = protos.message_class(protos.load_pool(), "envoy.service.accesslog.v3.StreamAccessLogsMessage")
         self.entries: list[Any] = []
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        handlers = {"StreamAccessLogs": grpc.stream_unary_rpc_method_handler(self._collect)}
-        name = "envoy.service.accesslog.v3.AccessLogService"
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, handlers)])
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        return {f"/{protocol.ACCESS_LOG_SERVICE}/StreamAccessLogs": lambda _metadata, call: _LogStream(self, call)}
 
-    async def _collect(self, messages: AsyncIterator[bytes], _context: object) -> bytes:
-        async for message in messages:
-            self.entries.extend(self._message.FromString(message).http_logs.log_entry)
-        return b""
+    def collect(self, message: bytes) -> None:
+        self.entries.extend(self._message.FromString(message).http_logs.log_entry)
+
+
+@dataclass
+class _LogStream:
+    log: AccessLog
+    call: Call
+    is_at_rest: bool = True
+    is_collecting: bool = False
+
+    def receive(self, message: bytes) -> None:
+        self.log.collect(message)
+
+    def half_closed(self) -> None:
+        self.call.send((b"",))
+        self.call.end()
+
+    def closed(self, *, is_cut: bool) -> None: ...
 
 
 class _Silent:
@@ -267,24 +285,26 @@ class PickerProcess:
         await self.stack.aclose()
 
 
-async def start_picker(port: int, http_port: int | None = None, certificate: Path | None = None) -> PickerProcess:
+async def start_picker(
+    port: int, http_port: int | None = None, *, certificate: Path | None = None, transport: Transport
+) -> PickerProcess:
     orders, log, stack = Orders(), AccessLog(), AsyncExitStack()
-    secrets = credentials(None if certificate is None else Tls(certificate), datetime.now(UTC))
+    how = Serving(credentials(None if certificate is None else Tls(certificate), datetime.now(UTC)), transport)
     processor = ExternalProcessor(
         lambda metadata, _push: Picking(orders, metadata.get(protocol.POOL_METADATA, "")),
         Codec(),
         clock.monotonic,
         _Silent(),
     )
-    servicers: list[Servicer] = [processor, Health(lambda: True), log]
-    await stack.enter_async_context(serving(servicers, f"{HOST}:{port}", secrets))
+    services: list[Service] = [processor, Health(lambda: True), log]
+    await stack.enter_async_context(serving(services, f"{HOST}:{port}", how))
     if http_port is not None:
         await stack.enter_async_context(HttpPicking(orders).serving(http_port))
     return PickerProcess(orders, log, port, stack)
 
 
 @asynccontextmanager
-async def router(port: int, base_of: Mapping[str, str]) -> AsyncIterator[None]:
+async def router(port: int, base_of: Mapping[str, str], transport: Transport) -> AsyncIterator[None]:
     """The body-based router."""
     chain = Chain(default_plugins(), RouterMetrics())
     processor = ExternalProcessor(
@@ -295,7 +315,7 @@ async def router(port: int, base_of: Mapping[str, str]) -> AsyncIterator[None]:
         clock.monotonic,
         _Silent(),
     )
-    async with serving([processor, Health(lambda: True)], f"{HOST}:{port}"):
+    async with serving([processor, Health(lambda: True)], f"{HOST}:{port}", Serving(transport=transport)):
         yield
 
 

@@ -12,6 +12,7 @@ import pytest
 from controlplane.options import Options, PickerTransport
 from gateway.extproc.protocol.messages import ImmediateReply, refuse
 from gateway.kube.objects import ObjectName
+from gateway.rpc.server import Transport
 from gateway.wire import errors
 from gateway.wire.protocol import HEARTBEAT_SECONDS
 from tests.conftest import free_ports, required
@@ -482,9 +483,9 @@ async def test_a_chunked_body_with_trailers_is_routed_and_its_trailers_steer_not
     assert len(bed.one.requests) == 1
 
 
-async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed) -> None:
+async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed, grpc_transport: Transport) -> None:
     grpc, http = free_ports(2)
-    other = await start_picker(grpc, http)
+    other = await start_picker(grpc, http, transport=grpc_transport)
     notes = f"pointsman.dev/picker-http-port: '{http}'"
     pools = pool("open") + pool("closed", "FailClose", picker="other", notes=notes)
     extra = slice_of("other", grpc, {"kubernetes.io/service-name": "other"})
@@ -597,10 +598,10 @@ def self_signed(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
 @pytest.mark.parametrize(("skips", "status"), [("true", 200), ("false", 503)], ids=["unverified", "verified"])
 async def test_a_self_signed_picker_is_taken_only_where_a_destination_rule_says_so(
-    make_bed: MakeBed, self_signed: Path, skips: str, status: int
+    make_bed: MakeBed, self_signed: Path, grpc_transport: Transport, skips: str, status: int
 ) -> None:
     (port,) = free_ports(1)
-    secure = await start_picker(port, certificate=self_signed)
+    secure = await start_picker(port, certificate=self_signed, transport=grpc_transport)
     rule = f"""
 apiVersion: networking.istio.io/v1
 kind: DestinationRule

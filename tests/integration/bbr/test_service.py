@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
+import pytest
 
 from gateway import protos
 from tests.conftest import free_ports
@@ -80,10 +81,11 @@ async def router(folder: Path, *more: str) -> AsyncIterator[Router]:
         await process.wait()
 
 
-async def test_it_routes_follows_edits_and_ends_with_status_0(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["nghttp2", "grpcio"])
+async def test_it_routes_follows_edits_and_ends_with_status_0(tmp_path: Path, transport: str) -> None:
     manifest = tmp_path / "map.yaml"
     manifest.write_text(MAP.format(base="qwen"))
-    async with router(tmp_path) as running:
+    async with router(tmp_path, "--grpc-transport", transport) as running:
         assert await running.headers(b'{"model":"food"}') == {
             "x-gateway-model-name": "food", "x-gateway-inference-model": "food",
             "x-gateway-base-model-name": "qwen",

@@ -9,7 +9,7 @@ from gateway import protos
 from gateway.accesslog.codec import Codec
 from gateway.accesslog.entries import LogEntry
 from gateway.accesslog.receiver import AccessLogReceiver
-from gateway.extproc.server import serving
+from gateway.rpc.server import Serving, serving
 
 POOL = protos.load_pool()
 Message = protos.message_class(POOL, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
@@ -24,10 +24,13 @@ def batch(*statuses: int):
     return message
 
 
-async def test_batches_are_received_and_a_drain_ends_the_stream_with_ok() -> None:
+async def test_batches_are_received_and_a_drain_ends_the_stream_with_ok(how: Serving) -> None:
     received: list[tuple[LogEntry, ...]] = []
     receiver = AccessLogReceiver(Codec(()), received.append)
-    async with serving([receiver], "127.0.0.1:0") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with (
+        serving([receiver], "127.0.0.1:0", how) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         assert not receiver.is_attached
         call = channel.stream_unary(PATH, lambda message: message.SerializeToString(), Response.FromString)()
         await call.write(batch(200, 404))
@@ -42,9 +45,12 @@ async def test_batches_are_received_and_a_drain_ends_the_stream_with_ok() -> Non
         assert not receiver.is_attached
 
 
-async def test_a_proxy_that_goes_away_is_no_longer_attached() -> None:
+async def test_a_proxy_that_goes_away_is_no_longer_attached(how: Serving) -> None:
     receiver = AccessLogReceiver(Codec(()), lambda entries: None)
-    async with serving([receiver], "127.0.0.1:0") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with (
+        serving([receiver], "127.0.0.1:0", how) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         call = channel.stream_unary(PATH, lambda message: message.SerializeToString(), Response.FromString)()
         await call.write(batch(200))
         async with asyncio.timeout(10):

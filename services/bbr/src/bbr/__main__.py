@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from bbr import app, packages
 from bbr.embedding import Endpoint
 from gateway.extproc import options as flags
-from gateway.extproc.certificates import CertificateError
-from gateway.extproc.server import PortInUseError
 from gateway.routing.catalogue import DEFAULT_ALIASES, PluginError, Reader, default_plugins
 from gateway.routing.plugin import Named
+from gateway.rpc.server import AddressError
+from gateway.rpc.tls import CertificateError
 from gateway.schema.spelling import is_header_name
 from gateway.service import lifecycle
 from gateway.wire import ports
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, options))
-    except* (PortInUseError, CertificateError, OSError) as errors:
+    except* (AddressError, CertificateError, OSError) as errors:
         sys.exit("\n".join(f"bbr: {error}" for error in errors.exceptions))
 
 

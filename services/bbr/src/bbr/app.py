@@ -10,9 +10,9 @@ from bbr.exchange import RouterConversation, Routing
 from bbr.metrics import Metrics
 from gateway.extproc.codec import Codec
 from gateway.extproc.conversation import Push
+from gateway.extproc.processor import ExternalProcessor
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES
 from gateway.extproc.protocol.messages import BodyMode, Modes
-from gateway.extproc.server import ExternalProcessor
 from gateway.extproc.service import Listeners, serve
 from gateway.kube.resolution.base_models import BaseModels, base_models
 from gateway.kube.sources.folders import FolderSource
@@ -21,9 +21,9 @@ from gateway.routing.catalogue import default_plugins
 from gateway.routing.chain import Chain
 from gateway.routing.classes import Classes
 from gateway.routing.plugin import Named
+from gateway.rpc.health import Health
 from gateway.schema.problems import Problem
 from gateway.service import admin, clock, lifecycle, logs
-from gateway.service.health import Health
 
 log = logs.get(__name__)
 
@@ -108,7 +108,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     def is_ready() -> bool:
         return mapped.current is not None and not stopping.is_set()
 
-    operators = admin.application(metrics.registry, is_ready)
+    operators = admin.application(metrics.registry, is_ready, facts=options.listeners.facts)
     async with (
         lifecycle.background(mapped.follow(source, options.namespace), *([] if embedder is None else [embedder.run()])),
         admin.serving(operators, options.listeners.host, options.metrics_port),

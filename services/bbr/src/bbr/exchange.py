@@ -136,6 +136,10 @@ class RouterConversation:
     def is_at_rest(self) -> bool:
         return self._exchange.is_at_rest
 
+    @property
+    def is_collecting(self) -> bool:
+        return self._exchange.is_collecting
+
     def receive(self, event: Event, now: float) -> Sequence[Reply]:  # noqa: ARG002 - nothing here depends on the time
         replies: list[Reply] = []
         for step in self._exchange.receive(event):

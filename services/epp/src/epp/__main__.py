@@ -21,8 +21,8 @@ from epp.discovery import PriorityOrder
 from epp.domain import PoolId
 from epp.telemetry.generations import Names
 from gateway.extproc import options as flags
-from gateway.extproc.certificates import CertificateError
-from gateway.extproc.server import PortInUseError
+from gateway.rpc.server import AddressError
+from gateway.rpc.tls import CertificateError
 from gateway.service import lifecycle
 from gateway.wire import ports
 
@@ -192,7 +192,7 @@ def serve(given: argparse.Namespace) -> None:
     flags.configure_logs("epp", given)
     flags.note_ignored(given, IGNORED)
     chosen = options(given)
-    expected = (PortInUseError, CertificateError, ConfigError, configuration.UnreadableError, OSError)
+    expected = (AddressError, CertificateError, ConfigError, configuration.UnreadableError, OSError)
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, chosen))
     except* expected as errors:

@@ -183,8 +183,14 @@ def folder(tmp_path: Path, ports: list[int]) -> Path:
     return manifests
 
 
-async def test_it_picks_lists_models_refuses_in_shape_and_ends_with_status_0(folder: Path, ports: list[int]) -> None:
-    async with picker(folder) as running:
+@pytest.mark.parametrize("transport", ["nghttp2", "grpcio"])
+async def test_it_picks_lists_models_refuses_in_shape_and_ends_with_status_0(
+    folder: Path, ports: list[int], transport: str
+) -> None:
+    async with picker(folder, "--grpc-transport", transport) as running:
+        facts = json.loads(await asyncio.to_thread(fetch, f"{running.url}/debug"))
+        assert facts == {"grpc_transport": transport, "tls": False}
+        assert f'"transport": "{transport}"' in (folder / "log").read_text()
         destination, pick_id = await running.pick("hello " * 2000)
         assert destination in {f"127.0.0.1:{port}" for port in ports}
         assert (await running.pick("hello " * 2000))[0] == destination
@@ -226,8 +232,9 @@ def log_entries(pick_id: str, *are_live: bool):
     return message
 
 
-async def test_the_access_log_reaches_the_pick_and_heartbeats_are_told_apart(folder: Path) -> None:
-    async with picker(folder) as running:
+@pytest.mark.parametrize("transport", ["nghttp2", "grpcio"])
+async def test_the_access_log_reaches_the_pick_and_heartbeats_are_told_apart(folder: Path, transport: str) -> None:
+    async with picker(folder, "--grpc-transport", transport) as running:
         _, pick_id = await running.pick("hello")
         call = running.channel.stream_unary(LOGS, LogMessage.SerializeToString, LogResponse.FromString)()
         await call.write(log_entries(pick_id, True, False))

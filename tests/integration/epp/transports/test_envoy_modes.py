@@ -19,7 +19,9 @@ from epp.transports.extproc.conversation import PickConversation
 from epp.transports.extproc.streams import GRACE_SECONDS, OpenStreams
 from epp.transports.route import Route
 from gateway.extproc.codec import Codec
-from gateway.extproc.server import SERVER_OPTIONS, ExternalProcessor, serving
+from gateway.extproc.processor import ExternalProcessor
+from gateway.rpc.limits import Settings
+from gateway.rpc.server import Serving, Transport, serving
 from gateway.service import admin, clock
 from gateway.wire.errors import ErrorCode, Rejection
 from tests.conftest import free_ports
@@ -38,7 +40,7 @@ MODES = {
 }
 SEES_BODY = [name for name, (request, _) in MODES.items() if request not in ("NONE", "STREAMED")]
 # Far more often than in earnest, so that no answer here is too short to hear one.
-PINGS = tuple((dict(SERVER_OPTIONS) | {"grpc.keepalive_time_ms": 50}).items())
+PINGS = Settings(keepalive_seconds=0.05)
 REWRITES = [name for name in SEES_BODY if name != "partial"]
 
 
@@ -126,8 +128,8 @@ class Gateway:
         self.streams.report(clock.monotonic() + GRACE_SECONDS)
 
 
-@pytest.fixture
-async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
+@pytest.fixture(params=list(Transport), ids=lambda transport: transport.value)
+async def gateway(envoy_binary: Path, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
     picker, counts = FakePicker(), Counts()
     streams = OpenStreams(picker, lambda: False)
     processor = ExternalProcessor(
@@ -136,7 +138,7 @@ async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
     ports = dict(zip(MODES, free_ports(len(MODES)), strict=True))
     filters = {ports[name]: http_filter(*modes) for name, modes in MODES.items()}
     async with (
-        serving([processor], "127.0.0.1:0", options=PINGS) as port,
+        serving([processor], "127.0.0.1:0", Serving(transport=request.param, settings=PINGS)) as port,
         admin.serving(echo_server(), "127.0.0.1", 0) as upstream,
         envoy(envoy_binary, tmp_path, filters, [cluster("picker", port, http2=True), cluster("upstream", upstream)]),
         aiohttp.ClientSession() as client,

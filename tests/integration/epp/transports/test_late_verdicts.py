@@ -15,7 +15,7 @@ from epp.transports.extproc.streams import OpenStreams
 from epp.transports.servers.extproc import external_processor
 from epp.transports.servers.http import HttpTransport
 from epp.transports.servers.http_connection import Shared
-from gateway.extproc.server import serving
+from gateway.rpc.server import Serving, Transport, serving
 from gateway.service import admin, clock
 from gateway.wire.errors import ErrorCode, Rejection
 from gateway.wire.protocol import DESTINATION_ENDPOINT, LONGEST_WAIT_METADATA
@@ -129,7 +129,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def started(binary: Path, folder: Path) -> AsyncIterator[Gateway]:
+async def started(binary: Path, folder: Path, grpc: Transport) -> AsyncIterator[Gateway]:
     picker = FakePicker()
     processor = external_processor(picker, OpenStreams(picker, lambda: True), clock.monotonic, picker)
     *numbers, admin_port = free_ports(len(LISTENERS) + 1)
@@ -139,7 +139,7 @@ async def started(binary: Path, folder: Path) -> AsyncIterator[Gateway]:
     )  # fmt: skip
     transport = HttpTransport(Shared(picker, clock.monotonic, picker))
     async with (
-        serving([processor], "127.0.0.1:0") as grpc_port,
+        serving([processor], "127.0.0.1:0", Serving(transport=grpc)) as grpc_port,
         transport.serving("127.0.0.1", 0) as http_port,
         admin.serving(echo_server(), "127.0.0.1", 0) as upstream,
         envoy(
@@ -171,9 +171,9 @@ async def _answers(gateway: Gateway, name: str) -> bool:
         return False
 
 
-@pytest.fixture
-async def gateway(envoy_binary: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with started(envoy_binary, tmp_path) as found:
+@pytest.fixture(params=list(Transport), ids=lambda transport: transport.value)
+async def gateway(envoy_binary: Path, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
+    async with started(envoy_binary, tmp_path, request.param) as found:
         yield found
 
 

@@ -12,9 +12,10 @@ import grpc.aio
 import pytest
 
 from gateway import protos
-from gateway.extproc.certificates import CertificateError, KeyPair, Tls, credentials, self_signed
-from gateway.extproc.server import serving
-from gateway.service.health import Health
+from gateway.extproc.certificates import Tls, credentials, self_signed
+from gateway.rpc.health import Health
+from gateway.rpc.server import Serving, Transport, serving
+from gateway.rpc.tls import CertificateError, KeyPair
 
 POOL = protos.load_pool()
 Request = protos.message_class(POOL, "grpc.health.v1.HealthCheckRequest")
@@ -28,8 +29,9 @@ def write(folder: Path, pair: KeyPair) -> None:
 
 
 @asynccontextmanager
-async def secured(tls: Tls) -> AsyncIterator[int]:
-    async with serving([Health(lambda: True)], "127.0.0.1:0", credentials(tls, NOW)) as port:
+async def secured(tls: Tls, transport: Transport) -> AsyncIterator[int]:
+    how = Serving(credentials(tls, NOW), transport)
+    async with serving([Health(lambda: True)], "127.0.0.1:0", how) as port:
         yield port
 
 
@@ -56,16 +58,16 @@ def at_most(version: ssl.TLSVersion) -> ssl.SSLContext:
     return context
 
 
-async def test_without_a_folder_the_certificate_is_self_signed() -> None:
-    async with secured(Tls()) as port:
+async def test_without_a_folder_the_certificate_is_self_signed(transport: Transport) -> None:
+    async with secured(Tls(), transport) as port:
         version, certificate, protocol = await handshake(port, newest())
     assert (version, protocol) == ("TLSv1.3", "h2")
     assert certificate
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-async def test_tls_older_than_1_2_is_refused() -> None:
-    async with secured(Tls()) as port:
+async def test_tls_older_than_1_2_is_refused(transport: Transport) -> None:
+    async with secured(Tls(), transport) as port:
         assert (await handshake(port, at_most(ssl.TLSVersion.TLSv1_2)))[0] == "TLSv1.2"
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await handshake(port, at_most(ssl.TLSVersion.TLSv1_1))
@@ -88,11 +90,11 @@ async def watched(channel: grpc.aio.Channel) -> grpc.aio.UnaryStreamCall:
 
 @pytest.mark.parametrize("reloads", [True, False], ids=["reloaded", "kept"])
 async def test_a_new_certificate_counts_from_the_next_handshake_on_and_cuts_no_stream(
-    tmp_path: Path, reloads: bool
+    tmp_path: Path, transport: Transport, reloads: bool
 ) -> None:
     first, second = self_signed(NOW), self_signed(NOW)
     write(tmp_path, first)
-    async with secured(Tls(tmp_path, reloads=reloads)) as port, trusting(port, first) as channel:
+    async with secured(Tls(tmp_path, reloads=reloads), transport) as port, trusting(port, first) as channel:
         stream = await watched(channel)
         before = (await handshake(port, newest()))[1]
         assert before == ssl.PEM_cert_to_DER_cert(first.certificate.decode())
@@ -103,10 +105,10 @@ async def test_a_new_certificate_counts_from_the_next_handshake_on_and_cuts_no_s
         assert not stream.done()
 
 
-async def test_a_broken_new_certificate_leaves_the_old_one_in_force(tmp_path: Path) -> None:
+async def test_a_broken_new_certificate_leaves_the_old_one_in_force(tmp_path: Path, transport: Transport) -> None:
     first = self_signed(NOW)
     write(tmp_path, first)
-    async with secured(Tls(tmp_path, reloads=True)) as port:
+    async with secured(Tls(tmp_path, reloads=True), transport) as port:
         (tmp_path / "tls.crt").write_text("not a certificate")
         assert (await handshake(port, newest()))[1] == ssl.PEM_cert_to_DER_cert(first.certificate.decode())
         (tmp_path / "tls.key").unlink()
@@ -120,11 +122,13 @@ def test_a_certificate_that_is_not_there_is_an_error_that_names_the_file(tmp_pat
         credentials(Tls(client_ca=tmp_path / "ca.crt"), NOW)
 
 
-async def test_clients_without_a_certificate_of_the_authorities_are_refused(tmp_path: Path) -> None:
+async def test_clients_without_a_certificate_of_the_authorities_are_refused(
+    tmp_path: Path, transport: Transport
+) -> None:
     server, client, stranger = self_signed(NOW), self_signed(NOW), self_signed(NOW)
     write(tmp_path, server)
     (tmp_path / "ca.crt").write_bytes(client.certificate)
-    async with secured(Tls(tmp_path, client_ca=tmp_path / "ca.crt")) as port:
+    async with secured(Tls(tmp_path, client_ca=tmp_path / "ca.crt"), transport) as port:
         async with trusting(port, server, client) as channel:
             (await watched(channel)).cancel()
         for other in (None, stranger):
@@ -133,3 +137,18 @@ async def test_clients_without_a_certificate_of_the_authorities_are_refused(tmp_
                     async with asyncio.timeout(20):
                         await watched(channel)
                 assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_client_that_offers_no_http_2_gets_no_connection(transport: Transport) -> None:
+    context = newest()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    async with secured(Tls(), transport) as port, asyncio.timeout(20):
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            found = await reader.read()
+            writer.transport.abort()
+        except (ssl.SSLError, ConnectionError):
+            found = b""
+        assert found == b""

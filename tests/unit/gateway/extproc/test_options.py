@@ -1,6 +1,7 @@
 """The command line of the ext_proc services, as the reference's manifests write it."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from bbr.__main__ import arguments as bbr_arguments
 from epp.__main__ import arguments, options
 from gateway.extproc import options as flags
 from gateway.extproc.certificates import Tls
+from gateway.rpc.server import Transport, default_transport
 
 
 def test_the_arguments_of_published_manifests_are_understood() -> None:
@@ -37,6 +39,18 @@ def test_replicas_that_are_not_named_get_names_of_their_own() -> None:
 def test_the_body_based_router_has_the_references_ports() -> None:
     given = bbr_arguments(["--streaming"])
     assert (given.grpc_port, given.grpc_health_port, given.metrics_port, given.streaming) == (9004, 9005, 9090, True)
+
+
+def test_the_fast_transport_is_the_default_and_the_other_can_be_chosen() -> None:
+    assert options(arguments([])).listeners.transport is Transport.NGHTTP2
+    chosen = options(arguments(["--grpc-transport", "grpcio", "--grpc-socket", "/run/epp.sock"])).listeners
+    assert (chosen.transport, chosen.grpc_socket) == (Transport.GRPCIO, Path("/run/epp.sock"))
+
+
+def test_without_the_library_of_the_fast_transport_the_other_one_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "gateway.rpc.engine", raising=False)
+    monkeypatch.setitem(sys.modules, "ngh2", None)
+    assert default_transport() is Transport.GRPCIO
 
 
 @pytest.mark.parametrize(
@@ -94,7 +108,11 @@ def test_durations_and_sizes_are_gos() -> None:
         ["--drain-timeout", "1m30s", "--grpc-max-recv-msg-size", "10MiB", "--grpc-max-send-msg-size=25MB"]
     )
     chosen = options(given).listeners
-    assert (chosen.drain_seconds, chosen.receive_limit, chosen.send_limit) == (90, 10 << 20, 25_000_000)
+    assert (chosen.drain_seconds, chosen.settings.receive_limit, chosen.settings.send_limit) == (
+        90,
+        10 << 20,
+        25_000_000,
+    )
     assert options(arguments(["--drain-timeout", "7"])).listeners.drain_seconds == 7
 
 

@@ -4,7 +4,7 @@ A folder has the layout of a Kubernetes TLS secret. Each handshake takes the cer
 cuts no stream; one that cannot be read is told of once, and the one in force stays. Without a folder the service makes
 its own for as long as it runs: that is the reference's default, and keeps out those who only listen.
 
-gRPC serves TLS 1.2 and 1.3, nothing older.
+TLS 1.2 and 1.3 are served, nothing older.
 """
 
 import datetime
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import grpc
-
+from gateway.rpc.tls import CertificateError, Credentials, KeyPair, check
 from gateway.service import logs
 
 log = logs.get(__name__)
@@ -24,10 +23,6 @@ KEY: Final = "tls.key"
 SELF_SIGNED_FOR: Final = datetime.timedelta(days=3650)  # the reference's
 
 
-class CertificateError(ValueError):
-    """The certificate for TLS cannot be read."""
-
-
 @dataclass(frozen=True, slots=True)
 class Tls:
     """How to serve TLS. Without `folder` the certificate is self-signed; `client_ca` asks every client for one."""
@@ -35,14 +30,6 @@ class Tls:
     folder: Path | None = None
     reloads: bool = False
     client_ca: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPair:
-    """PEM texts."""
-
-    key: bytes
-    certificate: bytes
 
 
 def self_signed(now: datetime.datetime) -> KeyPair:
@@ -82,13 +69,17 @@ def of_folder(folder: Path) -> KeyPair:
     for text, name in ((pair.key, KEY), (pair.certificate, CERTIFICATE)):
         if b"-----BEGIN " not in text:
             raise CertificateError(f"--cert-path {folder}: {name} is no PEM file")
+    try:
+        check(pair)
+    except CertificateError as error:
+        raise CertificateError(f"--cert-path {folder}: {error}") from None
     return pair
 
 
 class FolderWatch:
     """Says whether a folder's certificate changed since the last question; a mistake is told of once.
 
-    gRPC asks on a thread of its own, once for each handshake, so a look costs two `stat`.
+    It is asked once for each handshake, by gRPC on a thread of its own, so a look costs two `stat`.
     """
 
     def __init__(self, folder: Path, current: KeyPair) -> None:
@@ -106,7 +97,6 @@ class FolderWatch:
             self._stamp = stamp
             try:
                 found = of_folder(self._folder)
-                _server_configuration(found, None)
             except CertificateError as error:
                 log.error("the new certificate is wrong; the one in force stays", problem=str(error))
                 return None
@@ -124,28 +114,15 @@ class FolderWatch:
         return tuple((each.st_mtime_ns, each.st_ino) for each in found)
 
 
-def credentials(tls: Tls | None, now: datetime.datetime) -> grpc.ServerCredentials | None:
-    """For gRPC; None serves in the clear."""
+def credentials(tls: Tls | None, now: datetime.datetime) -> Credentials | None:
+    """For a server of either transport; None serves in the clear."""
     if tls is None:
         return None
     pair = self_signed(now) if tls.folder is None else of_folder(tls.folder)
     authorities = None if tls.client_ca is None else _authorities(tls.client_ca)
-    configuration = _server_configuration(pair, authorities)
-    fetch = _unchanged
-    if tls.folder is not None and tls.reloads:
-        watch = FolderWatch(tls.folder, pair)
-
-        def fetch() -> grpc.ServerCertificateConfiguration | None:
-            found = watch.changed()
-            return None if found is None else _server_configuration(found, authorities)
-
-    return grpc.dynamic_ssl_server_credentials(
-        configuration, fetch, require_client_authentication=authorities is not None
-    )
-
-
-def _unchanged() -> grpc.ServerCertificateConfiguration | None:
-    return None
+    if tls.folder is None or not tls.reloads:
+        return Credentials(pair, authorities=authorities)
+    return Credentials(pair, FolderWatch(tls.folder, pair).changed, authorities)
 
 
 def _authorities(path: Path) -> bytes:
@@ -156,7 +133,3 @@ def _authorities(path: Path) -> bytes:
     if b"-----BEGIN CERTIFICATE" not in found:
         raise CertificateError(f"--client-ca-file {path}: no certificate in PEM")
     return found
-
-
-def _server_configuration(pair: KeyPair, authorities: bytes | None) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)], authorities)

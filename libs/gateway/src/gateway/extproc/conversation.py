@@ -1,8 +1,8 @@
 """What a service and the server of its ext_proc streams know of each other. Pure: no gRPC, no protobuf.
 
-A server (`gateway.extproc.server`, or one on another HTTP/2 stack) opens a conversation for each RPC, gives it each
-message of the proxy, writes the replies in order, and closes it exactly once. A reply that no message brings about, as
-a verdict that comes late, goes out through `push`.
+The service (`gateway.extproc.processor`) opens a conversation for each RPC, gives it each message of the proxy, writes
+the replies in order, and closes it exactly once. A reply that no message brings about, as a verdict that comes late,
+goes out through `push`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +21,10 @@ class Conversation(Protocol):
     @property
     def is_at_rest(self) -> bool:
         """No reply is owed now: a drain may end the RPC with OK."""
+
+    @property
+    def is_collecting(self) -> bool:
+        """Messages are kept for a body that is not complete."""
 
     def receive(self, event: Event, now: float) -> Sequence[Reply]:
         """Take the proxy's next message; the replies to it."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from gateway.extproc.certificates import Tls
-from gateway.extproc.server import MESSAGE_LIMIT_BYTES
 from gateway.extproc.service import Listeners
+from gateway.rpc.limits import MESSAGE_LIMIT_BYTES, Settings
+from gateway.rpc.server import Transport, default_transport
 from gateway.schema import units
 from gateway.service import logs
 from gateway.wire import ports
@@ -100,6 +101,9 @@ def add_serving(parser: argparse.ArgumentParser, *, grpc_port: int, health_port:
     for name in ("--grpc-max-recv-msg-size", "--grpc-max-send-msg-size"):
         flag(name, type=message_size, default=MESSAGE_LIMIT_BYTES, metavar="SIZE",
              help=f"largest gRPC message, such as 10MiB (default: {MESSAGE_LIMIT_BYTES >> 20}MiB)")  # fmt: skip
+    flag("--grpc-transport", choices=[each.value for each in Transport], default=None,
+         help="what serves gRPC (default: nghttp2 where its library is installed, else grpcio)")  # fmt: skip
+    flag("--grpc-socket", type=Path, metavar="PATH", help="serve ext_proc on this Unix socket, too, in the clear")
     flag("--drain-timeout", type=seconds, default=30.0, metavar="DURATION",
          help="how long SIGTERM waits for requests in flight, such as 30s (default: 30s)")  # fmt: skip
     flag("--log-level", choices=logs.LEVELS, default=None, help="default: info")
@@ -168,6 +172,7 @@ def listeners(arguments: argparse.Namespace) -> Listeners:
         arguments.grpc_health_port,
         tls if arguments.secure_serving else None,
         arguments.drain_timeout,
-        receive_limit=arguments.grpc_max_recv_msg_size,
-        send_limit=arguments.grpc_max_send_msg_size,
+        Settings(arguments.grpc_max_recv_msg_size, arguments.grpc_max_send_msg_size),
+        Transport(arguments.grpc_transport) if arguments.grpc_transport else default_transport(),
+        arguments.grpc_socket,
     )

@@ -1,4 +1,4 @@
-"""What both ext_proc services need beside the servicer: ports, TLS, and the order of a start and of a drain.
+"""What both ext_proc services need beside the service itself: ports, TLS, and the order of a start and of a drain.
 
 serve ext_proc and health ─▶ stopping ─▶ NOT_SERVING, until a proxy has seen it ─▶ drain ─▶ close
 """
@@ -6,56 +6,65 @@ serve ext_proc and health ─▶ stopping ─▶ NOT_SERVING, until a proxy has 
 import asyncio
 import contextlib
 import datetime
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from gateway.extproc.certificates import Tls, credentials
-from gateway.extproc.server import MESSAGE_LIMIT_BYTES, Servicer, limited, serving
+from gateway.rpc.calls import Service
+from gateway.rpc.health import Health
+from gateway.rpc.limits import Settings
+from gateway.rpc.server import Serving, Transport, default_transport, serving
 from gateway.service import logs
-from gateway.service.health import Health
 
 log = logs.get(__name__)
 
 
-class Drainable(Servicer, Protocol):
+class Drainable(Service, Protocol):
     async def drain(self) -> None:
         """End what can end; return when nothing is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Where to listen, and how large a message may be. Without `tls` ext_proc is served in the clear."""
+    """Where and how to listen. Without `tls` ext_proc is served in the clear; a Unix socket always is."""
 
     host: str
     grpc_port: int
     health_port: int
     tls: Tls | None = None
     drain_seconds: float = 30.0
-    receive_limit: int = MESSAGE_LIMIT_BYTES
-    send_limit: int = MESSAGE_LIMIT_BYTES
+    settings: Settings = field(default_factory=Settings)
+    transport: Transport = field(default_factory=default_transport)
+    grpc_socket: Path | None = None
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What an operator may want to know of them."""
+        return {"grpc_transport": self.transport.value, "tls": self.tls is not None}
 
 
-async def serve(stopping: asyncio.Event, listeners: Listeners, health: Health, servicers: Sequence[Drainable]) -> None:
+async def serve(stopping: asyncio.Event, listeners: Listeners, health: Health, services: Sequence[Drainable]) -> None:
     """Serve until `stopping` is set, then drain."""
-    secrets = credentials(listeners.tls, datetime.datetime.now(datetime.UTC))
-    async with (
-        serving(
-            (*servicers, health),
-            address(listeners.host, listeners.grpc_port),
-            secrets,
-            limited(listeners.receive_limit, listeners.send_limit),
-        ) as port,
-        serving((health,), address(listeners.host, listeners.health_port)),
-    ):
-        log.info("serving ext_proc", port=port, tls=secrets is not None)
+    clear = Serving(None, listeners.transport, listeners.settings)
+    secured = replace(clear, credentials=credentials(listeners.tls, datetime.datetime.now(datetime.UTC)))
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        port = await enter(serving((*services, health), address(listeners.host, listeners.grpc_port), secured))
+        await enter(serving((health,), address(listeners.host, listeners.health_port), clear))
+        if listeners.grpc_socket is not None:
+            await enter(serving((*services, health), f"unix:{listeners.grpc_socket}", clear))
+        log.info(
+            "serving ext_proc", port=port, tls=secured.credentials is not None, transport=listeners.transport.value
+        )
         await stopping.wait()
         log.info("draining")
         health.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(listeners.drain_seconds):
                 await health.announced()
-                await asyncio.gather(*(servicer.drain() for servicer in servicers))
+                await asyncio.gather(*(service.drain() for service in services))
                 log.info("drained")
 
 

@@ -1,11 +1,12 @@
-"""The HTTP port for operators that every service has: /metrics, /healthz, /readyz, and what the service adds.
+"""The HTTP port for operators that every service has: /metrics, /healthz, /readyz, /debug, and what the service adds.
 
 A shell on aiohttp. Liveness says only that the loop turns; readiness is the service's own answer. Never on the path
 of a request.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -13,10 +14,13 @@ from gateway.service.exposition import CONTENT_TYPE
 from gateway.service.metrics import Metric
 
 Ready = Callable[[], bool]
+NO_FACTS: Mapping[str, object] = MappingProxyType({})
 
 
-def application(shown: Metric, is_ready: Ready, routes: Iterable[web.RouteDef] = ()) -> web.Application:
-    """The operators' routes; `shown` is what /metrics gives; add a service's own by `routes`."""
+def application(
+    shown: Metric, is_ready: Ready, routes: Iterable[web.RouteDef] = (), facts: Mapping[str, object] = NO_FACTS
+) -> web.Application:
+    """The operators' routes, a service's own by `routes`. `shown` is what /metrics gives, `facts` what /debug does."""
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=shown.render().encode(), headers={"Content-Type": CONTENT_TYPE})
@@ -27,8 +31,12 @@ def application(shown: Metric, is_ready: Ready, routes: Iterable[web.RouteDef] =
     async def readyz(_request: web.Request) -> web.Response:
         return web.Response(text="ready\n") if is_ready() else web.Response(status=503, text="not ready\n")
 
+    async def debug(_request: web.Request) -> web.Response:
+        return web.json_response(dict(facts))
+
     app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz), *routes])
+    common = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz, "/debug": debug}
+    app.add_routes([*(web.get(path, handler) for path, handler in common.items()), *routes])
     return app
 
 

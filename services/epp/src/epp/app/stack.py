@@ -38,9 +38,9 @@ from gateway.accesslog import codec as accesslog
 from gateway.accesslog.receiver import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
 from gateway.kube.sources.folders import FolderSource
+from gateway.rpc.health import Health
 from gateway.service import admin, clock, lifecycle
 from gateway.service.clock import Clock
-from gateway.service.health import Health
 from gateway.wire.errors import Rejection
 
 PASS_SECONDS = 1.0
@@ -164,6 +164,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         Generations(metrics.registry, options.metric_names),
         is_ready,
         debug.routes(picker, clock.monotonic, clock.wall),
+        options.listeners.facts,
     )
     async with (
         lifecycle.background(*stack.jobs(source)),

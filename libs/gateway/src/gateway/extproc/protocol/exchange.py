@@ -131,6 +131,11 @@ class Exchange:
         return self.is_closed or (self._decision is Decision.DECIDED and self._request is not Flow.OPEN)
 
     @property
+    def is_collecting(self) -> bool:
+        """Chunks are kept for a body that is not complete."""
+        return bool(self._chunks) and self._decision is Decision.IDLE
+
+    @property
     def is_at_rest(self) -> bool:
         """Nothing is owed and no body flows through here, so that the stream may end without harm."""
         if self._decision is Decision.OBSERVING:

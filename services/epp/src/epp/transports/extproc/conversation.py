@@ -60,6 +60,10 @@ class PickConversation:
     def is_at_rest(self) -> bool:
         return self._exchange.is_at_rest
 
+    @property
+    def is_collecting(self) -> bool:
+        return self._exchange.is_collecting
+
     def receive(self, event: Event, now: float) -> Sequence[Reply]:
         """Take the proxy's next message."""
         self._is_written = self._pick is not None

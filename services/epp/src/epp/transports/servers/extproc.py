@@ -8,7 +8,7 @@ from epp.transports.picker import RequestPicker
 from epp.transports.route import route_of
 from gateway.extproc.codec import Codec
 from gateway.extproc.conversation import Push, ServerMetrics
-from gateway.extproc.server import ExternalProcessor
+from gateway.extproc.processor import ExternalProcessor
 from gateway.service.clock import Clock
 
 

@@ -1,0 +1,275 @@
+"""The sockets of the transport on nghttp2: asyncio reads and writes, `Connection` decides.
+
+One turn of `data_received` reads, handles and writes: no task per stream. When the socket takes no more, what is to be
+sent stays in the engine and nothing is read, so that a peer that does not read cannot ask for more.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import cast
+
+from gateway.rpc import limits
+from gateway.rpc.calls import Method, Service
+from gateway.rpc.connection import Connection, Shared
+from gateway.rpc.limits import Settings
+from gateway.service import lifecycle, logs
+from gateway.service.clock import Clock
+
+log = logs.get(__name__)
+
+# A proxy opens as many connections at once as it has workers.
+BACKLOG = 1024
+# Calls that still owe something when the server closes have this long.
+GRACE_SECONDS = 1.0
+# Sockets have this long to take the last bytes.
+CLOSING_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 0.1
+# One write of the loop; a connection that has more to send waits for the socket.
+HIGH_WATER_BYTES = 256 * limits.KIB
+
+
+class Reports:
+    """Writes what a person should know to the log."""
+
+    def handler_failed(self, error: Exception) -> None:
+        """A service's handler raised."""
+        log.error("a call failed", exc_info=error)
+
+    def abused(self) -> None:
+        """A connection was ended."""
+        log.warning("a connection was ended: its peer sends frames without work, or takes no answers")
+
+
+class LargeTurns:
+    """Has one large message handled at a time, and leaves as much time to everything else after each."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._is_scheduled = False
+
+    def add(self, job: Callable[[], None]) -> None:
+        """Do this when its turn has come."""
+        self._jobs.append(job)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        if not self._jobs:
+            self._is_scheduled = False
+            return
+        began = self._loop.time()
+        with lifecycle.without_collector():
+            self._jobs.popleft()()
+        self._loop.call_later(min(self._loop.time() - began, LONGEST_PAUSE_SECONDS), self._next)
+
+
+class Peers:
+    """The open connections of a server."""
+
+    def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop) -> None:
+        self.shared = shared
+        self.loop = loop
+        self.sockets: set[Socket] = set()
+        self._has_changed = asyncio.Event()
+        self._is_closing = False
+
+    def changed(self) -> None:
+        """A connection had something to do, or is gone."""
+        if self._is_closing:
+            self._has_changed.set()
+
+    async def close(self) -> None:
+        """GOAWAY; calls that owe something may end; then all end."""
+        self._is_closing = True
+        for socket in tuple(self.sockets):
+            socket.announce_end()
+        await self._wait(lambda: all(socket.is_at_rest for socket in self.sockets), GRACE_SECONDS)
+        for socket in tuple(self.sockets):
+            socket.end()
+        await self._wait(lambda: not self.sockets, CLOSING_SECONDS)
+        for socket in tuple(self.sockets):
+            socket.abort()
+
+    async def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self._has_changed.clear()
+                    await self._has_changed.wait()
+
+
+class Socket(asyncio.Protocol):
+    """One connection on the loop."""
+
+    __slots__ = ("_clock", "_connection", "_is_full", "_is_scheduled", "_peers", "_timer", "_timer_at", "_transport")
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._clock: Clock = peers.loop.time
+        self._connection = Connection(peers.shared, self._wake, peers.loop.time())
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._is_full = self._is_scheduled = False
+
+    # Called by the loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = opened = cast("asyncio.Transport", transport)
+        secured = opened.get_extra_info("ssl_object")
+        if len(self._peers.sockets) >= limits.CONNECTIONS or (secured and secured.selected_alpn_protocol() != "h2"):
+            opened.abort()
+            return
+        opened.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._peers.sockets.add(self)
+        self._flush()
+        self._set_timer()
+
+    def data_received(self, data: bytes) -> None:
+        self._connection.receive(data, self._clock())
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """A peer that closes one side is gone."""
+        return False
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._advance()
+        self._read_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc  # how it went down does not matter
+        self._transport = None
+        self._peers.sockets.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._connection.lost()
+        self._peers.changed()
+
+    # Called by the server.
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self._connection.is_at_rest
+
+    def announce_end(self) -> None:
+        """GOAWAY, and go on."""
+        self._connection.announce_end()
+        self._flush()
+
+    def end(self) -> None:
+        """End every call, and the connection when that is written."""
+        self._connection.end()
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Let go."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Rounds.
+
+    def _wake(self) -> None:
+        """Answers have come up outside of a round; those of one round of the loop leave in one write."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._peers.loop.call_soon(self._advance_scheduled)
+
+    def _advance_scheduled(self) -> None:
+        self._is_scheduled = False
+        if self._transport is not None:
+            self._advance()
+            self._read_on()
+
+    def _advance(self) -> None:
+        connection = self._connection
+        if connection.has_more:
+            connection.advance(self._clock())
+        self._flush()
+        if connection.has_more and self._transport is not None:
+            self._transport.pause_reading()
+            self._wake()
+        if connection.due_at < self._timer_at:
+            self._set_timer()
+        self._peers.changed()
+
+    def _read_on(self) -> None:
+        transport = self._transport
+        if transport is not None and not (self._is_full or self._connection.has_more or transport.is_closing()):
+            transport.resume_reading()
+
+    def _flush(self) -> None:
+        transport, connection = self._transport, self._connection
+        if transport is None or transport.is_closing():
+            return
+        if not self._is_full:
+            output = connection.take_output()
+            if output:
+                transport.write(output)
+        if connection.is_finished:
+            transport.close()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._connection.due_at
+        self._timer = self._peers.loop.call_at(self._timer_at, self._expire)
+
+    def _expire(self) -> None:
+        connection = self._connection
+        connection.expire(self._clock())
+        if connection.is_finished:
+            self.abort()
+        else:
+            self._flush()
+            self._set_timer()
+
+
+def methods_of(services: Sequence[Service]) -> Mapping[str, Method]:
+    """All methods by path."""
+    return {path: method for service in services for path, method in service.methods.items()}
+
+
+@asynccontextmanager
+async def serving(
+    services: Sequence[Service], address: str, context: ssl.SSLContext | None, settings: Settings
+) -> AsyncIterator[int]:
+    """Serve while the body runs; yields the port, 0 for a Unix socket."""
+    loop = asyncio.get_running_loop()
+    turns = LargeTurns(loop)
+    peers = Peers(Shared(methods_of(services), Reports(), turns.add, settings=settings), loop)
+    server = await _listen(lambda: Socket(peers), address, context)
+    try:
+        name = server.sockets[0].getsockname()
+        yield name[1] if isinstance(name, tuple) else 0
+    finally:
+        server.close()
+        await peers.close()
+        if address.startswith("unix:"):
+            _path(address).unlink(missing_ok=True)
+
+
+async def _listen(connect: Callable[[], Socket], address: str, context: ssl.SSLContext | None) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    if address.startswith("unix:"):
+        return await loop.create_unix_server(connect, _path(address), ssl=context, backlog=BACKLOG)
+    host, _, port = address.rpartition(":")
+    return await loop.create_server(connect, host.strip("[]"), int(port), ssl=context, backlog=BACKLOG)
+
+
+def _path(address: str) -> Path:
+    return Path(address.removeprefix("unix:"))
