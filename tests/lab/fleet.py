@@ -5,7 +5,7 @@ are stepped in the order of their events, so that a policy hears of every end be
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from math import inf
@@ -16,12 +16,17 @@ from model_sim.engine.profile import EngineConfig, LatencyProfile
 from model_sim.engine.request import Completion
 from model_sim.profiles import Profile
 from tests.lab.measures import Record
-from tests.lab.policies import Policy
+from tests.lab.policies import Failure, Policy
+from tests.lab.sickness import DRIP_SECONDS, HEALTHY, Sickness
 from tests.lab.workloads import Call, Conversation, Workload, call_of
 
 REPORT_DELAY = 0.01
 """Envoy's access log is flushed this often."""
 TICK = 1.0
+BEAT = 10.0
+"""Envoy's access log tells of each live request this often."""
+CLIENT_PATIENCE = 20.0
+"""A client that gets no first byte leaves after this."""
 PATIENCE = 60.0
 """After the last arrival the fleet has this long to finish; a run that needs more is far beyond saturation."""
 
@@ -56,12 +61,36 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Beat:
+    """The access log's heartbeat of a call is due; an answer that has begun did so after this time."""
+
+    call_id: str
+    ttft: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The last token of a slow answer is due."""
+
+    call_id: str
+    done: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The client of a call that is not answered leaves."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Flight:
     """A call that an engine has."""
 
     conversation: Conversation
     turn: int
     call: Call
+    engine: int
     arrival: float
 
 
@@ -74,7 +103,7 @@ class Change:
     present: frozenset[int]
 
 
-Event = Arrival | Report | Scrape | Tick | Change
+Event = Arrival | Report | Scrape | Tick | Change | Beat | Finish | GiveUp
 
 
 def engine_config(profile: Profile, workload: Workload) -> EngineConfig:
@@ -85,10 +114,21 @@ def engine_config(profile: Profile, workload: Workload) -> EngineConfig:
 
 
 class Fleet:
-    """Engines, each with its latencies, one policy, one run."""
+    """Engines, each with its latencies, one policy, one run. Engine 0 may be sick for a while."""
 
-    def __init__(self, latencies: Sequence[LatencyProfile], config: EngineConfig, policy: Policy, seed: int) -> None:
+    def __init__(
+        self,
+        latencies: Sequence[LatencyProfile],
+        config: EngineConfig,
+        policy: Policy,
+        seed: int,
+        *,
+        sickness: Sickness = HEALTHY,
+        each_second: Callable[[float], None] = lambda now: None,
+    ) -> None:
         self._latencies = latencies
+        self._each_second = each_second
+        self._sickness = sickness
         self._config = config
         self._policy = policy
         self._seed = seed
@@ -134,7 +174,7 @@ class Fleet:
             self._policy.present(self._present, 0.0)
         for engine in sorted(self._present):
             if self._policy.scrape_interval(engine, 0.0) is not None:
-                self._policy.scraped(engine, self._engines[engine].snapshot(), 0.0)
+                self._scrape(engine, 0.0)
                 self._at(0.05 * engine / engines, Scrape(engine))  # scrapes are not in step with each other
         self._at(TICK, Tick())
 
@@ -163,12 +203,19 @@ class Fleet:
             case Change():
                 self._change(event, now)
             case Scrape(engine) if engine in self._present:
-                self._policy.scraped(engine, self._engines[engine].snapshot(), now)
+                self._scrape(engine, now)
                 interval = self._policy.scrape_interval(engine, now)
                 if interval is not None:
                     self._at(now + interval, event)
+            case Beat(call_id, ttft):
+                self._beat(event, call_id, ttft, now)
+            case Finish(call_id, done):
+                self._finish(call_id, done, now)
+            case GiveUp(call_id):
+                self._fail(call_id, Failure(None, ("downstream_connection_termination",), CLIENT_PATIENCE), now)
             case Tick():
                 self._policy.tick(now)
+                self._each_second(now)
                 self._at(now + TICK, event)
 
     def _change(self, change: Change, now: float) -> None:
@@ -186,20 +233,71 @@ class Fleet:
             self._pending -= 1
             self._records.append(_lost(call, now, None))
             return
-        self._flights[call.id] = _Flight(conversation, turn, call, now)
-        engine = self._engines[chosen]
-        engine.submit(call.request, now)
-        self._due[chosen] = _next(engine)
+        self._flights[call.id] = _Flight(conversation, turn, call, chosen, now)
+        if self._sickness.is_on(chosen, now):
+            self._meet(call, chosen, now)
+        else:
+            self._submit(call, chosen, now)
+
+    def _meet(self, call: Call, number: int, now: float) -> None:
+        """A request comes to the sick engine."""
+        sickness, engine = self._sickness, self._engines[number]
+        if sickness.hangs:
+            self._at(now + BEAT, Beat(call.id, None))
+            self._at(now + CLIENT_PATIENCE, GiveUp(call.id))
+        elif sickness.status is not None:
+            flags = (sickness.flag,) if sickness.flag else ()
+            self._fail(call.id, Failure(sickness.status, flags, 0.0), now)
+        else:
+            engine.set_speed(sickness.speed)
+            self._submit(call, number, now)
+
+    def _submit(self, call: Call, number: int, now: float) -> None:
+        if not self._sickness.is_on(number, now):
+            self._engines[number].set_speed(1.0)
+        self._engines[number].submit(call.request, now)
+        self._due[number] = _next(self._engines[number])
+
+    def _scrape(self, number: int, now: float) -> None:
+        engine = self._engines[number]
+        self._policy.scraped(number, engine.snapshot(), now, engine.metrics.iteration_tokens.total)
+
+    def _beat(self, event: Beat, call_id: str, ttft: float | None, now: float) -> None:
+        flight = self._flights.get(call_id)
+        if flight is None:
+            return
+        seconds = now - flight.arrival
+        tokens = 0 if ttft is None else int((seconds - ttft) / DRIP_SECONDS)
+        self._policy.alive(call_id, ttft, seconds, tokens, now)
+        self._at(now + BEAT, event)
+
+    def _fail(self, call_id: str, failure: Failure, now: float) -> None:
+        flight = self._flights.pop(call_id)
+        self._pending -= 1
+        self._policy.failed(call_id, flight.engine, failure, now)
+        self._records.append(_lost(flight.call, flight.arrival, flight.engine))
 
     def _step(self, number: int, now: float) -> None:
         engine = self._engines[number]
         for output in engine.step(now):
-            if output.completion is not None:
-                self._end(output.request_id, number, output.completion, now)
+            if output.completion is None:
+                continue
+            if self._sickness.drips and self._sickness.is_on(number, now):
+                self._drip(output.request_id, output.completion)
+            else:
+                self._finish(output.request_id, output.completion, now)
         self._due[number] = _next(engine)
 
-    def _end(self, call_id: str, engine: int, done: Completion, now: float) -> None:
+    def _drip(self, call_id: str, done: Completion) -> None:
+        """The engine is done; the tokens come one by one."""
+        arrival = self._flights[call_id].arrival
+        finished = done.first_token + (done.output_tokens - 1) * DRIP_SECONDS
+        self._at(arrival + BEAT, Beat(call_id, done.first_token - arrival))
+        self._at(finished, Finish(call_id, replace(done, finished=finished)))
+
+    def _finish(self, call_id: str, done: Completion, now: float) -> None:
         flight = self._flights.pop(call_id)
+        engine = flight.engine
         self._pending -= 1
         self._policy.ended(call_id, engine, now)
         self._at(now + REPORT_DELAY, Report(call_id, engine, done))

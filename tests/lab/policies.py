@@ -5,9 +5,10 @@ lot: stronger than Envoy's default of comparing two random ones. Neither sees a 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from epp.config import SchedulerConfig
 from epp.domain import Endpoint, EndpointId, EngineMetrics, Feedback, Outcome, Pick, PickId, PoolId, PoolSpec, Request
@@ -20,7 +21,18 @@ from model_sim.engine.request import Completion
 from tests.lab.workloads import Call
 
 POOL = PoolId("lab/pool")
+BYTES_PER_EVENT = 250
+"""Of a token in an event stream, as vLLM sends them."""
 _HEADERS = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a request ended that was not answered; Envoy's flags tell why."""
+
+    status: int | None
+    flags: tuple[str, ...]
+    seconds: float
 
 
 class Policy(Protocol):
@@ -35,7 +47,13 @@ class Policy(Protocol):
     def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
         """What the access log says shortly after."""
 
-    def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
+    def alive(self, call_id: str, ttft: float | None, seconds: float, tokens: int, now: float) -> None:
+        """A heartbeat of the access log: the first byte, if there was one, and tokens so far."""
+
+    def failed(self, call_id: str, engine: int, failure: Failure, now: float) -> None:
+        """A request ended without an answer; the access log says how."""
+
+    def scraped(self, engine: int, snapshot: Snapshot, now: float, computed_tokens: float) -> None:
         """An engine's metrics."""
 
     def scrape_interval(self, engine: int, now: float) -> float | None:
@@ -69,7 +87,13 @@ class RoundRobin:
     def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
         """Does not matter."""
 
-    def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
+    def alive(self, call_id: str, ttft: float | None, seconds: float, tokens: int, now: float) -> None:
+        """Does not matter."""
+
+    def failed(self, call_id: str, engine: int, failure: Failure, now: float) -> None:
+        """Does not matter."""
+
+    def scraped(self, engine: int, snapshot: Snapshot, now: float, computed_tokens: float) -> None:
         """Does not happen."""
 
     def scrape_interval(self, engine: int, now: float) -> float | None:
@@ -108,7 +132,14 @@ class LeastRequest:
     def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
         """Known already."""
 
-    def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
+    def alive(self, call_id: str, ttft: float | None, seconds: float, tokens: int, now: float) -> None:
+        """Does not matter."""
+
+    def failed(self, call_id: str, engine: int, failure: Failure, now: float) -> None:
+        """One less."""
+        self._in_flight[engine] -= 1
+
+    def scraped(self, engine: int, snapshot: Snapshot, now: float, computed_tokens: float) -> None:
         """Does not happen."""
 
     def scrape_interval(self, engine: int, now: float) -> float | None:
@@ -158,11 +189,29 @@ class Pointsman:
             duration_seconds=done.finished - done.arrival,
             prompt_tokens=done.prompt_tokens,
             completion_tokens=done.output_tokens,
+            response_bytes=done.output_tokens * BYTES_PER_EVENT,
             cached_tokens=done.cached_tokens,
         )
         self.picker.observe(feedback, now)
 
-    def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
+    def alive(self, call_id: str, ttft: float | None, seconds: float, tokens: int, now: float) -> None:
+        """A heartbeat of the access log."""
+        beat = Feedback(
+            self._picks[call_id], POOL, False, ttft_seconds=ttft, duration_seconds=seconds,
+            response_bytes=tokens * BYTES_PER_EVENT,
+        )  # fmt: skip
+        self.picker.observe(beat, now)
+
+    def failed(self, call_id: str, engine: int, failure: Failure, now: float) -> None:
+        """The end of the stream, and the access log entry."""
+        pick_id = self._picks.pop(call_id)
+        self.picker.settle(pick_id, Outcome.ENDED, now)
+        entry = Feedback(
+            pick_id, POOL, True, self._ids[engine], failure.status, failure.flags, duration_seconds=failure.seconds
+        )
+        self.picker.observe(entry, now)
+
+    def scraped(self, engine: int, snapshot: Snapshot, now: float, computed_tokens: float) -> None:
         """/metrics, as the picker reads it."""
         metrics = EngineMetrics(
             waiting=snapshot.waiting,
@@ -173,6 +222,7 @@ class Pointsman:
             max_adapters=self._engine.max_loras,
             block_size=self._engine.block_size,
             block_count=self._engine.num_gpu_blocks,
+            computed_tokens=computed_tokens,
             started_at=1.0,
         )
         self.picker.scraped(POOL, self._ids[engine], metrics, now)
@@ -180,6 +230,12 @@ class Pointsman:
     def scrape_interval(self, engine: int, now: float) -> float | None:
         """As the picker wants."""
         return self.picker.scrape_interval(POOL, self._ids[engine], now)
+
+    def share(self, engine: int, now: float) -> float:
+        """Of decisions, by the engine's standing."""
+        (pool,) = self.picker.pools.describe(now)
+        endpoints: Any = pool["endpoints"]
+        return next(float(each["share"]) for each in endpoints if each["endpoint"] == self._ids[engine])
 
     def tick(self, now: float) -> None:
         """Reservations expire."""

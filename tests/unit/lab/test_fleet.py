@@ -12,7 +12,7 @@ from model_sim.engine.request import Completion
 from model_sim.profiles import Profile
 from tests.lab.fleet import Change, Fleet, engine_config
 from tests.lab.measures import Record, measure
-from tests.lab.policies import LeastRequest, Pointsman, Policy, RoundRobin
+from tests.lab.policies import Failure, LeastRequest, Pointsman, Policy, RoundRobin
 from tests.lab.workloads import WORKLOADS, Call, Conversation, Passage, Turn, vocabulary
 
 STEP = 0.01
@@ -39,7 +39,13 @@ class Scripted:
     def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
         self.calls.append(("reported", now))
 
-    def scraped(self, engine: int, snapshot: Snapshot, now: float) -> None:
+    def alive(self, call_id: str, ttft: float | None, seconds: float, tokens: int, now: float) -> None:
+        """Healthy engines answer before a heartbeat is due."""
+
+    def failed(self, call_id: str, engine: int, failure: Failure, now: float) -> None:
+        """Healthy engines do not fail."""
+
+    def scraped(self, engine: int, snapshot: Snapshot, now: float, computed_tokens: float) -> None:
         self.calls.append(("scraped", now))
 
     def scrape_interval(self, engine: int, now: float) -> float | None:

@@ -4,7 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from epp.datalayer.standing.progress import LONGEST_ENTRY_SECONDS, LONGEST_SINGLE_ENTRY_SECONDS, LONGEST_STEP_SECONDS
+from epp.datalayer.standing.progress import (
+    LONGEST_ENTRY_SECONDS,
+    LONGEST_SINGLE_ENTRY_SECONDS,
+    LONGEST_STEP_SECONDS,
+    RETRY_SECONDS,
+)
 from epp.domain import EngineMetrics, Outcome, Pick
 from epp.picking.picker import Picker
 from tests.unit.epp.picking.driven import IDS, POOL, ask, endpoints, final, picker
@@ -94,17 +99,36 @@ def test_answers_show_that_an_engine_with_stale_metrics_computes() -> None:
     assert standing(made, 61.2) == "good"
 
 
-@pytest.mark.parametrize("is_thawed", [True, False])
-def test_a_frozen_engine_is_tried_again_once_it_counts_or_holds_nothing(is_thawed: bool) -> None:
+@pytest.mark.parametrize("how", ["counts", "holds nothing", "was out long enough"])
+def test_a_frozen_engine_is_tried_again_in_time(how: str) -> None:
     made = picker()
     scrape(made, 1.0, tokens=5.0)
     held = hold(made, 2, 1.1)
     scrape(made, 1.2 + LONGEST_ENTRY_SECONDS, tokens=5.0)
-    scrape(made, 50.0, tokens=5.0)
-    assert standing(made, 50.0) == "ejected"
-    if not is_thawed:
+    now = 1.2 + LONGEST_ENTRY_SECONDS + RETRY_SECONDS
+    scrape(made, now - 0.1, tokens=5.0)
+    assert standing(made, now - 0.1) == "ejected"
+    if how == "holds nothing":
+        now -= 0.1
         for pick in held:
-            made.settle(pick.id, Outcome.ENDED, 50.5)
-            made.observe(replace(final(pick), status=504, ttft_seconds=None), 50.5)
-    scrape(made, 51.0, tokens=6.0 if is_thawed else 5.0)
-    assert standing(made, 51.0) == "probing"
+            made.settle(pick.id, Outcome.ENDED, now)
+            made.observe(replace(final(pick), status=504, ttft_seconds=None), now)
+    scrape(made, now, tokens=6.0 if how == "counts" else 5.0)
+    assert standing(made, now) == "probing"
+
+
+def test_an_engine_that_is_still_frozen_gets_one_request_in_each_try() -> None:
+    made = picker()
+    scrape(made, 1.0, tokens=5.0)
+    hold(made, 2, 1.1)
+    went = 0
+    for step in range(4 * 120):
+        now = 1.2 + step / 4
+        scrape(made, now, tokens=5.0)
+        made.pass_time(now)
+        pick = ask(made, f"{step}s" * 1000, now)
+        if pick.targets[0] == BAD and endpoints(made, now)[BAD]["standing"] != "good":
+            went += 1
+        elif pick.targets[0] != BAD:
+            made.settle(pick.id, Outcome.ENDED, now)
+    assert 2 <= went <= 120 / RETRY_SECONDS

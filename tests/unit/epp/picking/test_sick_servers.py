@@ -188,6 +188,52 @@ def test_without_heartbeats_requests_count_once_they_last_far_longer_than_whole_
     assert standing(made, 18.0) == "ejected"
 
 
+def paced(made: Picker, seconds_per_token: float, now: float, *, is_final: bool) -> None:
+    """Answers of a hundred tokens, at this pace at the bad endpoint and at 20 ms at the others."""
+    for number in range(40):
+        pick = ask(made, f"{number}d{now}" * 1000, now)
+        pace = seconds_per_token if pick.targets[0] == BAD else 0.02
+        if is_final or pick.targets[0] != BAD:
+            made.settle(pick.id, Outcome.ENDED, now)
+            told = final(pick, ttft_seconds=0.1, duration_seconds=0.1 + 100 * pace, response_bytes=25_000)
+        else:
+            told = Feedback(pick.id, POOL, False, ttft_seconds=0.1, duration_seconds=10.0,
+                            response_bytes=int(9.9 / pace) * 250)  # fmt: skip
+        made.observe(told, now)
+
+
+@pytest.mark.parametrize("is_final", [True, False])
+def test_a_server_whose_tokens_come_far_slower_than_elsewhere_is_avoided(is_final: bool) -> None:
+    made = picker()
+    paced(made, 0.02, 1.0, is_final=True)
+    for step in range(5):
+        paced(made, 1.0, 2.0 + step / 2, is_final=is_final)
+    assert standing(made, 4.0) == "ejected"
+    assert endpoints(made, 4.0)[BAD]["reason"] == "answers come far slower than elsewhere"
+
+
+def test_a_server_at_half_speed_is_not_avoided() -> None:
+    made = picker()
+    for step in range(10):
+        paced(made, 0.04, 1.0 + step, is_final=True)
+    assert (standing(made, 11.0), endpoints(made, 11.0)[BAD]["share"]) == ("good", 1.0)
+
+
+def test_failures_of_requests_sent_before_an_ejection_do_not_count_after_the_return() -> None:
+    made = picker()
+    answered(made, 30, 1.0)
+    late = hanging(made, 1.5)
+    serve(made, 300, 2.0, status=500)
+    for step in range(80):
+        serve(made, 2, 6.0 + step / 4)
+        made.pass_time(6.0 + step / 4)
+    assert standing(made, 26.0) == "good"
+    for pick in late:
+        made.settle(pick.id, Outcome.ENDED, 26.0)
+        made.observe(final(pick, status=500), 26.0)
+    assert (standing(made, 26.0), endpoints(made, 26.0)[BAD]["share"]) == ("good", 1.0)
+
+
 def test_while_all_wait_alike_nobody_is_ejected() -> None:
     made = picker()
     answered(made, 30, 1.0)

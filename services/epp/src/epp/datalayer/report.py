@@ -11,6 +11,7 @@ from epp.domain import EndpointId, Feedback
 HTTP_OK: Final = 200
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
+UNAVAILABLE: Final = 503
 # Envoy's response flags about the connection to the endpoint, as its gRPC access log names them. When the list of
 # endpoints is walked to its end the flag is no_healthy_upstream.
 UNREACHED: Final = frozenset(("upstream_connection_failure", "no_healthy_upstream"))
@@ -54,7 +55,10 @@ class Report:
 
     @property
     def has_failed(self) -> bool:
-        """The server gave no answer, or an error of its own: what it is believed to hold is in doubt."""
+        """The server gave no answer, or an error of its own: what it is believed to hold is in doubt. One that was
+        not reached, or refused for load, still holds what it held."""
+        if UNREACHED.intersection(self.feedback.flags) or self.feedback.status == UNAVAILABLE:
+            return False
         if (self.feedback.status or 0) >= _SERVER_ERROR:
             return True
         return not self.has_begun and not self.client_left and (self.connect_failed or self.feedback.status is None)
@@ -62,7 +66,8 @@ class Report:
     @property
     def computed_nothing(self) -> bool:
         """The prompt never got there, was refused, or was given up before its first byte."""
-        return self.has_failed or (self.feedback.status or 0) >= _CLIENT_ERROR or self.feedback.status is None
+        status = self.feedback.status
+        return self.has_failed or status is None or status >= _CLIENT_ERROR
 
     @property
     def tried(self) -> Sequence[EndpointId]:

@@ -29,7 +29,7 @@ _FAULTS: Final[Mapping[ScrapeFault, Signal]] = MappingProxyType(
     }
 )
 _UNSCRAPED: Final = "not scraped yet"
-_GOOD: Final = frozenset((Signal.ANSWERED, Signal.SCRAPED, Signal.COMPUTES, Signal.EMPTY))
+_GOOD: Final = frozenset((Signal.ANSWERED, Signal.SCRAPED, Signal.COMPUTES, Signal.RETRIED))
 Avoided = Sequence[tuple[EndpointId, str]]
 _EVERYBODY: Final[Mapping[EndpointId, float]] = MappingProxyType({})
 
@@ -122,7 +122,7 @@ class Roster:
 
     def observe(self, sign: Sign, now: float) -> None:
         """Take one sign for or against a member; of others, ignore it."""
-        change = self._standing.observe(sign.endpoint, sign.signal, now, sign.detail)
+        change = self._standing.observe(sign.endpoint, sign.signal, now, sign.detail, sign.sent_at)
         if change is not None:
             self._announce((change,))
         if change is not None or sign.signal not in _GOOD or sign.endpoint in self._reduced:

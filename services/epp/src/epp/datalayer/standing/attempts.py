@@ -28,22 +28,23 @@ _NOT_SERVED: Final = (502, 503, 504)
 
 
 class Sign(NamedTuple):
-    """One sign of one endpoint; `detail` is for people."""
+    """One sign of one endpoint; `detail` is for people. A request that it is about was sent at `sent_at`."""
 
     endpoint: EndpointId
     signal: Signal
     detail: str = ""
+    sent_at: float | None = None
 
 
 def signs_of(report: Report, first_byte_limit: float) -> Iterator[Sign]:
     """One sign for each attempt that says anything, in their order; the limit is in seconds."""
-    tried = report.tried
+    tried, sent_at = report.tried, report.placement.placed_at
     for endpoint in tried[:-1]:
-        yield Sign(endpoint, Signal.PASSED_OVER)
+        yield Sign(endpoint, Signal.PASSED_OVER, "", sent_at)
     signal = _last(report, first_byte_limit)
     if signal is not None and tried:
         is_good = signal is Signal.ANSWERED
-        yield Sign(tried[-1], signal, "" if is_good else report.cause)
+        yield Sign(tried[-1], signal, "" if is_good else report.cause, sent_at)
 
 
 def _last(report: Report, first_byte_limit: float) -> Signal | None:

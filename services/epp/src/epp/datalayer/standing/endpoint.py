@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from epp.datalayer.standing.evidence import Evidence
-from epp.datalayer.standing.signals import FAILURES, IN_A_ROW, OUTAGES, Signal
+from epp.datalayer.standing.signals import IN_A_ROW, OUTAGES, REQUEST_FAILURES, Signal
 
 FIRST_EJECTION_SECONDS: Final = 4.0
 LONGEST_EJECTION_SECONDS: Final = 12.0
@@ -27,7 +27,7 @@ PROBE_PATIENCE_SECONDS: Final = 10.0
 # So many probes answered in a row end probing: one may be luck.
 PROBES_TO_RETURN: Final = 2
 # From then on the share of decisions grows from a tenth to all in this time.
-RETURN_SECONDS: Final = 8.0
+RETURN_SECONDS: Final = 5.0
 LEAST_SHARE: Final = 0.1
 # So many failures while returning end it: one may be a client's fault.
 FAILURES_TO_RELAPSE: Final = 2
@@ -62,7 +62,7 @@ class EndpointStanding:
 
     __slots__ = (
         "_ejections", "_in_a_row", "_outages", "_probed_at", "_probes_answered", "_refusals", "_relapses",
-        "_rests_until", "_until", "evidence", "reason", "since", "standing",
+        "_rests_until", "_until", "ejected_at", "evidence", "reason", "since", "standing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -70,6 +70,7 @@ class EndpointStanding:
         self.since = float("-inf")
         self.reason = ""
         self.evidence = Evidence()
+        self.ejected_at = float("-inf")  # the last time
         self._ejections = 0
         self._until = float("-inf")
         self._outages: set[Signal] = set()
@@ -85,6 +86,10 @@ class EndpointStanding:
         """Whether something says that it cannot serve at all."""
         return bool(self._outages)
 
+    def is_on_trial(self, now: float) -> bool:
+        """Whether it was ejected not long ago, and takes part again."""
+        return self.standing is Standing.GOOD and now - self.ejected_at < FORGIVE_SECONDS
+
     def observe(self, signal: Signal, now: float) -> bool:
         """Take a sign. True when by itself it suffices for an ejection."""
         if signal in OUTAGES:
@@ -92,7 +97,7 @@ class EndpointStanding:
         if signal is Signal.SCRAPED:
             self._end_outages(Signal.UNSCRAPABLE, Signal.MUTE, Signal.NOT_READY)
             return False
-        if signal in (Signal.COMPUTES, Signal.EMPTY):
+        if signal in (Signal.COMPUTES, Signal.RETRIED):
             self._end_outages(Signal.FROZEN)
             return False
         if signal is Signal.ANSWERED:
@@ -119,6 +124,7 @@ class EndpointStanding:
         seconds = min(LONGEST_EJECTION_SECONDS, FIRST_EJECTION_SECONDS * 2.0 ** min(self._ejections, 8))
         self._ejections += 1
         self._until = now + seconds
+        self.ejected_at = now
         self.reason = reason
         self._probed_at, self._probes_answered, self._relapses = None, 0, 0
         self._enter(Standing.EJECTED, now)
@@ -189,7 +195,7 @@ class EndpointStanding:
     def _failed(self, signal: Signal) -> bool:
         if self.standing is Standing.PROBING:
             return self._probed_at is not None  # else it was sent before the ejection
-        if self.standing is Standing.RETURNING and signal in FAILURES | {Signal.UNREACHABLE}:
+        if self.standing is Standing.RETURNING and signal in REQUEST_FAILURES:
             self._relapses += 1
             return self._relapses >= FAILURES_TO_RELAPSE
         return False

@@ -10,8 +10,11 @@ from typing import Final
 _MEAN_GAIN: Final = 1 / 8
 _DEVIATION_GAIN: Final = 1 / 4
 _DEVIATIONS: Final = 4.0
-# What lies beyond so many limits says nothing about the others: it moves the mean as one at that distance.
+# What lies beyond the limit counts as one at so many deviations. Where a third of the samples are such they move the
+# limit little; where all are, it follows within some twenty.
 _OUTLIER: Final = 2.0
+# Deviations are taken for no less than this share of the mean: equal samples would make everything else an outlier.
+_LEAST_DEVIATION: Final = 0.1
 
 
 class Expectation:
@@ -33,9 +36,11 @@ class Expectation:
         if self._mean is None:
             self._mean, self._deviation = sample, sample / 2
             return
-        sample = min(sample, _OUTLIER * max(self._least, self._mean + _DEVIATIONS * self._deviation))
+        if seconds > self.limit(size):
+            sample = min(sample, self._mean + _OUTLIER * self._deviation)
         self._deviation += _DEVIATION_GAIN * (abs(sample - self._mean) - self._deviation)
         self._mean += _MEAN_GAIN * (sample - self._mean)
+        self._deviation = max(self._deviation, _LEAST_DEVIATION * self._mean)
 
     def limit(self, size: float = 1.0) -> float:
         """What takes longer than this is no chance."""

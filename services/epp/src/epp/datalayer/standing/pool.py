@@ -11,7 +11,7 @@ from typing import Final
 
 from epp.datalayer.standing.endpoint import LEAST_SHARE, Condition, EndpointStanding, Standing
 from epp.datalayer.standing.evidence import Evidence
-from epp.datalayer.standing.signals import FAILURES, Signal
+from epp.datalayer.standing.signals import REQUEST_FAILURES, Signal
 from epp.domain import EndpointId
 
 # Failures that weigh this much, fading included, are no chance. Three in a row within seconds suffice.
@@ -22,6 +22,11 @@ EXCESS_TO_EJECT: Final = 0.4
 # a third of them: a server that served a thousand requests until a moment ago hangs now.
 IN_A_ROW_TO_EJECT: Final = 5
 IN_A_ROW_EXCESS: Final = 3
+# A connection is refused by nobody else's fault.
+UNREACHABLE_IN_A_ROW: Final = 3
+# For an endpoint that was out a moment ago two failures are enough: it comes and goes.
+FAILURES_ON_TRIAL: Final = 1.5
+IN_A_ROW_ON_TRIAL: Final = 2
 # From this excess on it gets fewer requests.
 EXCESS_TO_LOWER: Final = 0.05
 # Of the pool that may be out for failing requests.
@@ -61,10 +66,15 @@ class PoolStanding:
         """An endpoint is gone; one that comes back starts anew."""
         self._endpoints.pop(endpoint, None)
 
-    def observe(self, endpoint: EndpointId, signal: Signal, now: float, detail: str = "") -> StandingChanged | None:
-        """Take one sign; the ejection that follows from it, if one does."""
+    def observe(
+        self, endpoint: EndpointId, signal: Signal, now: float, detail: str = "", sent_at: float | None = None
+    ) -> StandingChanged | None:
+        """Take one sign; the ejection that follows from it, if one does. A failure of a request that was sent before
+        the last ejection says nothing new."""
         state = self._endpoints.get(endpoint)
         if state is None:
+            return None
+        if sent_at is not None and sent_at < state.ejected_at and signal in REQUEST_FAILURES:
             return None
         suffices = state.observe(signal, now)
         if state.standing is Standing.EJECTED:
@@ -126,19 +136,25 @@ class PoolStanding:
         return min(moments, default=float("inf"))
 
     def _is_worse(self, state: EndpointStanding, signal: Signal, now: float) -> bool:
-        if signal is Signal.UNREACHABLE:
-            return state.evidence.bad >= FAILURES_TO_EJECT and state.evidence.good < state.evidence.bad
-        if signal not in FAILURES or state.evidence.bad < FAILURES_TO_EJECT:
+        needed, in_a_row = FAILURES_TO_EJECT, IN_A_ROW_TO_EJECT
+        if state.is_on_trial(now):
+            needed, in_a_row = FAILURES_ON_TRIAL, IN_A_ROW_ON_TRIAL
+        evidence = state.evidence
+        if signal not in REQUEST_FAILURES or evidence.bad < needed:
             return False
+        if signal is Signal.UNREACHABLE:
+            in_a_row = min(in_a_row, UNREACHABLE_IN_A_ROW)
+            if evidence.good < evidence.bad:
+                return True
         if len(self._endpoints) < 2:
             return False
-        return self._fails_in_a_row(state) or _failing(state.evidence) - self._baseline(now) >= EXCESS_TO_EJECT
+        if evidence.in_a_row >= in_a_row and self._is_alone_in_failing(state):
+            return True
+        return _failing(evidence) - self._baseline(now) >= EXCESS_TO_EJECT
 
-    def _fails_in_a_row(self, state: EndpointStanding) -> bool:
-        if state.evidence.in_a_row < IN_A_ROW_TO_EJECT:
-            return False
+    def _is_alone_in_failing(self, state: EndpointStanding) -> bool:
         others = sorted(each.evidence.in_a_row for each in self._endpoints.values() if each is not state)
-        return state.evidence.in_a_row >= IN_A_ROW_EXCESS * (1 + others[len(others) // 2])
+        return state.evidence.in_a_row >= IN_A_ROW_EXCESS * others[len(others) // 2] + 1
 
     def _baseline(self, now: float) -> float:
         """The share of requests that fail in the better half of the endpoints in good standing."""

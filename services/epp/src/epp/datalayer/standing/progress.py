@@ -2,7 +2,8 @@
 
 An engine counts the tokens of its steps. It is frozen while that count stands still although it says that it runs
 requests, or although requests were sent there since the count last moved. Requests that it has computed, and whose
-clients are slow to read, are no sign: their tokens were counted after they came.
+clients are slow to read, are no sign: their tokens were counted after they came. Nothing moves while it gets no
+requests, so after a while it gets one.
 """
 
 from collections.abc import Callable
@@ -29,6 +30,8 @@ LONGEST_STEP_SECONDS: Final = 5.0
 LONGEST_ENTRY_SECONDS: Final = 3.0
 # A single one may be a picture that the server still loads.
 LONGEST_SINGLE_ENTRY_SECONDS: Final = 6.0
+# From being found frozen until it is tried again, though it may still hold requests that nobody ends.
+RETRY_SECONDS: Final = 10.0
 
 Observe = Callable[[Sign, float], None]
 
@@ -40,7 +43,7 @@ class _Engine:
     moved_at: float
     tokens: float | None = None
     held: dict[PickId, float] = field(default_factory=dict)
-    is_frozen: bool = False
+    frozen_at: float | None = None
 
     def counted(self, tokens: float, now: float) -> bool:
         """Take a count; whether it moved."""
@@ -93,13 +96,13 @@ class ProgressWatch:
             return
         engine = self._engines[member.slot]
         has_moved = engine.counted(metrics.computed_tokens, now)
-        if engine.is_frozen:
-            if has_moved or not engine.held:
-                engine.is_frozen = False
-                self._observe(Sign(member.id, Signal.COMPUTES if has_moved else Signal.EMPTY), now)
-        elif engine.stands_still(metrics, now):
-            engine.is_frozen = True
-            self._observe(Sign(member.id, Signal.FROZEN, f"for {now - engine.moved_at:.0f} s"), now)
+        if engine.frozen_at is None:
+            if engine.stands_still(metrics, now):
+                engine.frozen_at = now
+                self._observe(Sign(member.id, Signal.FROZEN, f"for {now - engine.moved_at:.0f} s"), now)
+        elif has_moved or not engine.held or now - engine.frozen_at >= RETRY_SECONDS:
+            engine.frozen_at, engine.moved_at = None, now
+            self._observe(Sign(member.id, Signal.COMPUTES if has_moved else Signal.RETRIED), now)
 
     def _placed(self, event: RequestPlaced, now: float) -> None:
         engine = self._engine_of(event.placement)

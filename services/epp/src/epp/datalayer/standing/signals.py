@@ -12,6 +12,7 @@ class Signal(StrEnum):
     BROKEN = "requests fail"
     CUT = "answers break off"
     SILENT = "requests get no first byte"
+    SLOW = "answers come far slower than elsewhere"
     PASSED_OVER = "the proxy moves on to another endpoint"
     OVERLOADED = "refuses requests for load"
     SCRAPED = "metrics can be read"
@@ -20,11 +21,12 @@ class Signal(StrEnum):
     NOT_READY = "reports that it is not ready"
     FROZEN = "computes nothing while it holds requests"
     COMPUTES = "computes again"
-    EMPTY = "holds no request any more"
+    RETRIED = "is tried again"
 
 
 # Requests that went wrong. Each may have another cause than the server, so they are compared with the other servers'.
-FAILURES: Final = frozenset((Signal.BROKEN, Signal.CUT, Signal.SILENT, Signal.PASSED_OVER))
+FAILURES: Final = frozenset((Signal.BROKEN, Signal.CUT, Signal.SILENT, Signal.SLOW, Signal.PASSED_OVER))
+REQUEST_FAILURES: Final = FAILURES | {Signal.UNREACHABLE}
 # The server cannot serve, whatever the others do.
 OUTAGES: Final = frozenset((Signal.UNSCRAPABLE, Signal.MUTE, Signal.NOT_READY, Signal.FROZEN))
 # So many of these in a row make an outage. A busy server may be slow to answer for its metrics; one that is silent for
