@@ -137,7 +137,8 @@ class Pick(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     explain: tuple[tuple[str, str], ...] = ()
-    model: str | None = None  # as the client named it, for a door that also does the body-based router's work
+    model: str | None = None  # as the client named it
+    served_model: str | None = None  # the name that answers, where it is another
 
     @property
     def destination(self) -> str:

@@ -50,6 +50,7 @@ class FakePicker:
 
     rewrites: bytes | None = None
     refuses: bool = False
+    served_model: str | None = None
     requests: list[Request] = field(default_factory=list)
     settled: list[PickId] = field(default_factory=list)
     feedbacks: list[Feedback] = field(default_factory=list)
@@ -60,7 +61,11 @@ class FakePicker:
         if self.refuses:
             return Rejection(429, ErrorCode.POOL_SATURATED, "busy", retry_after=3.0)
         self.picked += 1
-        return Pick(PickId(f"r-{self.picked}"), PoolId("p"), (EndpointId("10.0.0.1:80"),), body=self.rewrites)
+        target = (EndpointId("10.0.0.1:80"),)
+        return Pick(
+            PickId(f"r-{self.picked}"), PoolId("p"), target, body=self.rewrites, model="alias",
+            served_model=self.served_model,
+        )  # fmt: skip
 
     def cancel(self, ticket: Ticket, now: float) -> None: ...
 
@@ -186,6 +191,25 @@ async def test_a_rewritten_body_arrives_whole(gateway: Gateway) -> None:
         for new in (b"shorter", b"longer" * 50_000):
             async with gateway.acting(rewrites=new):
                 assert (name, *(await gateway.post(name, b"the body as it came"))[:2]) == (name, 200, new)
+
+
+async def test_the_client_gets_its_own_name_of_the_model_back_where_answers_pass_through(gateway: Gateway) -> None:
+    text = rb"say \"model\": \"real\", " * 10_000
+    for name, (_, response) in MODES.items():
+        if name not in REWRITES:
+            continue
+        sent = b'{"model": "real", "text": "' + text + b'"}'
+        shown = sent.replace(b'"model": "real"', b'"model": "alias"') if response.startswith("FULL") else sent
+        async with gateway.acting(rewrites=sent, served_model="real"):
+            assert (name, *(await gateway.post(name, b'{"model": "alias"}'))[:2]) == (name, 200, shown)
+
+
+async def test_usage_is_asked_for_where_answers_pass_through(gateway: Gateway) -> None:
+    for name, (request, response) in MODES.items():
+        async with gateway.acting():
+            _, echoed, _ = await gateway.post(name, b'{"model": "m", "stream": true}')
+        asks = request in ("FULL_DUPLEX_STREAMED", "BUFFERED") and response.startswith("FULL")
+        assert (name, b"include_usage" in echoed) == (name, asks)
 
 
 async def test_a_refusal_reaches_the_client_in_its_shape(gateway: Gateway) -> None:

@@ -48,9 +48,9 @@ def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
     headers, explain = _request_headers(placed.decision), _response_headers(placed, config, explains=explains)
     if prepared.parsed.continues_stored:
         headers += NO_RETRIES
-    return Pick(
-        placement.id, placement.pool, placement.targets, headers, _rewritten(prepared), explain, prepared.parsed.model
-    )
+    body, parsed = _rewritten(prepared), prepared.parsed
+    served = None if body is None else parsed.target_model
+    return Pick(placement.id, placement.pool, placement.targets, headers, body, explain, parsed.model, served)
 
 
 def is_rewritten(prepared: Prepared) -> bool:

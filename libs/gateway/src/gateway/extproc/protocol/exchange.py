@@ -136,11 +136,16 @@ class Exchange:
         return bool(self._chunks) and self._decision is Decision.IDLE
 
     @property
+    def passes_response(self) -> bool:
+        """Bodies of the answer flow through here, and nothing goes on by itself."""
+        return self._modes.response_body is BodyMode.FULL_DUPLEX_STREAMED
+
+    @property
     def is_at_rest(self) -> bool:
         """Nothing is owed and no body flows through here, so that the stream may end without harm."""
         if self._decision is Decision.OBSERVING:
             return True
-        carries_body = self._modes.response_body is BodyMode.FULL_DUPLEX_STREAMED and self._response is Flow.OPEN
+        carries_body = self.passes_response and self._response is Flow.OPEN
         return self.is_closed or (self.request_is_over and not carries_body)
 
     def receive(self, event: Event) -> list[Step]:
@@ -278,7 +283,7 @@ class Exchange:
                 return [EMPTY_HEADERS_REPLY[RESPONSE]]
             case HeadersReceived():
                 return [HeadersReply(RESPONSE, self._response_mutation)]
-            case BodyReceived() if self._modes.response_body is BodyMode.FULL_DUPLEX_STREAMED:
+            case BodyReceived() if self.passes_response:
                 return [*_in_chunks(event)]
             case BodyReceived():
                 return [EMPTY_BODY_REPLY[RESPONSE]]

@@ -5,24 +5,40 @@ log comes do the response phases become feedback, since both report the same.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 from epp.domain import Outcome, Pick, Request, Ticket, Verdict
 from epp.transports.extproc.answers import of_verdict, subset_hint
 from epp.transports.extproc.response import ResponseWatch
+from epp.transports.extproc.rewriting import AnswerRewriting, ModelNames, asking_for_usage
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.picker import RequestPicker
 from epp.transports.route import Route
 from gateway.extproc.conversation import Push
-from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange
-from gateway.extproc.protocol.messages import Direction, Event, Modes, Reply, refuse
-from gateway.wire.encodings import decoded
+from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed
+from gateway.extproc.protocol.messages import (
+    BodyReceived,
+    Direction,
+    Event,
+    HeadersReceived,
+    Modes,
+    Reply,
+    TrailersReceived,
+    refuse,
+)
+from gateway.wire.encodings import CONTENT_ENCODING, decoded
 from gateway.wire.errors import Rejection
+
+# The path before a route rewrote its prefix, as the reference reads it: the API is known by it.
+ORIGINAL_PATH: Final = "x-original-path"
 
 
 class PickConversation:
     """A `Conversation` for the server and a `Waiter` for the picker; `streams` holds the picks of open streams."""
 
     __slots__ = (
+        "_body",
         "_exchange",
         "_headers",
         "_is_written",
@@ -30,6 +46,7 @@ class PickConversation:
         "_picked_at",
         "_picker",
         "_push",
+        "_rewriting",
         "_route",
         "_streams",
         "_ticket",
@@ -45,6 +62,8 @@ class PickConversation:
         self._streams = streams
         self._push = push
         self._headers: Mapping[str, str] = {}
+        self._body = b""  # until the verdict, where the answer's usage is to be asked for
+        self._rewriting: AnswerRewriting | None = None
         self._ticket: Ticket | None = None  # while the request waits
         self._pick: Pick | None = None
         self._is_written = False  # the proxy knows of the pick: a message came after it
@@ -71,8 +90,9 @@ class PickConversation:
             self._watch = self._watch or ResponseWatch()
             self._watch.receive(event, now)
         replies: list[Reply] = []
-        for step in self._exchange.receive(event):
-            replies.extend(self._submit(step, now) if isinstance(step, Decide) else [step])
+        for part in [event] if self._rewriting is None else self._rewritten(self._rewriting, event):
+            for step in self._exchange.receive(part):
+                replies.extend(self._submit(step, now) if isinstance(step, Decide) else [step])
         return replies
 
     def decide(self, verdict: Verdict, now: float) -> None:
@@ -97,6 +117,21 @@ class PickConversation:
         if self._watch is not None and not self._streams.is_logged():
             self._streams.observed(self._watch.feedback(self._pick, self._picked_at, now), now)
 
+    def _rewritten(self, rewriting: AnswerRewriting, event: Event) -> Sequence[Event]:
+        """An event of the answer as it goes on; in front of trailers, what was held back."""
+        match event:
+            case HeadersReceived(direction=Direction.RESPONSE, headers=headers):
+                if not rewriting.begin(headers.get("content-type", ""), headers.get(CONTENT_ENCODING, "")):
+                    self._rewriting = None
+                return [event]
+            case BodyReceived(direction=Direction.RESPONSE, data=data, end_of_stream=is_last):
+                changed = rewriting.receive(data, is_last=is_last)
+                return [BodyReceived(Direction.RESPONSE, changed, is_last)]
+            case TrailersReceived(direction=Direction.RESPONSE):
+                rest = rewriting.receive(b"", is_last=True)
+                return [BodyReceived(Direction.RESPONSE, rest, end_of_stream=False), event] if rest else [event]
+        return [event]
+
     def _submit(self, step: Decide, now: float) -> Sequence[Reply]:
         self._headers = headers = step.headers
         body = b"" if step.is_partial else decoded(headers, step.body)
@@ -105,13 +140,15 @@ class PickConversation:
         request = Request(
             self._route.pool,
             headers.get(":method", ""),
-            headers.get(":path", ""),
+            headers.get(ORIGINAL_PATH) or headers.get(":path", ""),
             headers,
             body=body,
             subset=subset_hint(step.metadata),
             fallbacks=self._route.fallbacks,
             longest_wait=float(self._route.longest_wait) or None,
         )
+        needs_usage = self._exchange.passes_response and not self._streams.is_logged()
+        self._body = body if needs_usage else b""
         match self._picker.submit(request, self, now):
             case Ticket() as ticket:
                 self._ticket = ticket
@@ -124,4 +161,22 @@ class PickConversation:
             case Pick() as pick:
                 self._pick, self._picked_at = pick, now
                 self._streams.opened(pick.id, self)
-        return self._exchange.decided(of_verdict(verdict, self._headers))
+                verdict = self._with_answer_rewritten(pick)
+        decision = of_verdict(verdict, self._headers)
+        if self._rewriting is not None and isinstance(decision, Proceed):  # its length will be another
+            response = replace(decision.response, remove_headers=("content-length",))
+            decision = replace(decision, response=response)
+        return self._exchange.decided(decision)
+
+    def _with_answer_rewritten(self, pick: Pick) -> Pick:
+        """The pick with what its answer needs: usage for the accounts, and the client's name of the model again."""
+        if not self._exchange.passes_response:
+            return pick
+        body = asking_for_usage(self._headers.get(":path", ""), pick.body or self._body) if self._body else None
+        self._body = b""
+        models = None
+        if pick.served_model is not None and pick.model is not None:
+            models = ModelNames(pick.served_model, pick.model)
+        if models is not None or body is not None:
+            self._rewriting = AnswerRewriting(models, hides_usage=body is not None)
+        return pick if body is None else pick._replace(body=body)
