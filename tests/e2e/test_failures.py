@@ -90,6 +90,24 @@ def test_a_pool_that_closes_refuses_with_a_hung_picker(client: httpx.Client) -> 
     assert error(response)["code"] in {"picker_unavailable", "upstream_timeout"}
 
 
+@pytest.mark.parametrize("name", ["epp", "bbr"])
+def test_after_a_stall_of_three_seconds_every_request_is_served(
+    client: httpx.Client, processes: Stack, name: str
+) -> None:
+    process = processes.running[name].popen
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    process.send_signal(signal.SIGCONT)
+
+    statuses = [
+        client.post("/v1/chat/completions", json=chat(model, f"{n}", max_tokens=1)).status_code
+        for n in range(50)
+        for model in (OPEN, CLOSED)
+    ]
+
+    assert statuses == [200] * 100
+
+
 def test_a_picker_that_is_back_is_asked_again(client: httpx.Client, processes: Stack) -> None:
     running = processes.running["epp"]
     assert running.terminate() == 0

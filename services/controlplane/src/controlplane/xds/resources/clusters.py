@@ -13,6 +13,7 @@ from controlplane.xds.resources.balancing import LEAST_REQUEST, NEVER, override_
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.sources import config_source
 from controlplane.xds.resources.upstream import (
+    BBR_TIMEOUT_SECONDS,
     CODEC,
     RAISED_LIMIT,
     UPSTREAM_IDLE_TIMEOUT,
@@ -94,7 +95,7 @@ def bbr_cluster(host: str, port: int) -> Tree:
         name=names.BBR_CLUSTER,
         **({"type": "STATIC"} if _is_ip(host) else _RESOLVED),
         connect_timeout="0.5s",
-        **grpc(RAISED_LIMIT),
+        **grpc(RAISED_LIMIT, BBR_TIMEOUT_SECONDS),
         load_assignment=load_assignment(names.BBR_CLUSTER, [(host, port)]),
     )
 

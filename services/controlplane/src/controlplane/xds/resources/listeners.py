@@ -12,11 +12,11 @@ from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.scripts import script
 from controlplane.xds.resources.sources import config_source
+from controlplane.xds.resources.upstream import BBR_TIMEOUT_SECONDS
 from gateway.wire import protocol
 
 # A body is buffered up to the virtual host's limit; this bounds what is read ahead on a connection beyond that.
 CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
-BBR_TIMEOUT_SECONDS: Final = 5.0  # parses up to 64 MiB; there is no request without it
 ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
 # Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
 NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}

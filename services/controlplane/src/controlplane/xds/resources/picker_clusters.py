@@ -3,11 +3,10 @@
 from controlplane.options import Options
 from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import names
-from controlplane.xds.resources.balancing import LEAST_REQUEST
 from controlplane.xds.resources.clusters import by_eds
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.tls import tls
-from controlplane.xds.resources.upstream import BREAKERS, CHECKED, NO_PANIC, RAISED_LIMIT, grpc, protocol_options
+from controlplane.xds.resources.upstream import RAISED_LIMIT, grpc, processor, protocol_options
 from gateway.wire import protocol
 
 
@@ -20,7 +19,7 @@ def picker_cluster(picker: Picker, options: Options) -> Tree:
         names.CLUSTER_TYPE,
         **by_eds(names.picker_cluster(picker), options),
         connect_timeout=seconds(timeout),
-        **grpc(limit),
+        **grpc(limit, options.picker_timeout),
         **({"transport_socket": socket} if socket else {}),
     )
 
@@ -28,16 +27,17 @@ def picker_cluster(picker: Picker, options: Options) -> Tree:
 def picker_http_cluster(picker: Picker, options: Options) -> Tree:
     """The picker's HTTP port. Every path of it belongs to clients, so a health check carries a mark."""
     marked = {"header": {"key": protocol.PICKER_HEALTH, "value": "true"}}
-    check = {"path": "/", "host": picker.hostname, "request_headers_to_add": [marked]}
+    asked = {"path": "/", "host": picker.hostname, "request_headers_to_add": [marked]}
+    check = {"unhealthy_threshold": 2, "http_health_check": asked}
     return names.resource(
         names.CLUSTER_TYPE,
         **by_eds(names.picker_http_cluster(picker), options),
         # As long as a question has: a shorter one could be over as it begins, since Envoy's clock stands still while a
         # script reads a large body.
         connect_timeout=seconds(options.picker_timeout),
-        load_balancing_policy={"policies": [LEAST_REQUEST]},
-        circuit_breakers={"thresholds": [dict.fromkeys(BREAKERS, RAISED_LIMIT)]},
-        common_lb_config=NO_PANIC,
-        health_checks=[{**CHECKED, "http_health_check": check}],
+        **processor(RAISED_LIMIT, options.picker_timeout, check, panic=0.0),
+        # A question may wait in a queue for longer than a health check takes. When its picker is found dead, it goes on
+        # to another one at once, and to the pool's failure mode where there is none.
+        close_connections_on_host_health_failure=True,
         typed_extension_protocol_options=protocol_options({"http_protocol_options": {}}),
     )

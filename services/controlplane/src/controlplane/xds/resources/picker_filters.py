@@ -66,7 +66,7 @@ def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, option
             protocol.MODEL_HEADERS: "true",
             protocol.LONGEST_WAIT_METADATA: str(int(options.picker_http_timeout)),
         }
-        settings = {"http_service": _http_service(picker, sent, options.picker_http_timeout)}
+        settings = {"http_service": _http_service(picker, sent, options.picker_http_wait, options)}
         return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
     longest = {protocol.LONGEST_WAIT_METADATA: str(int(options.picker_max_timeout))}
     overrides = {
@@ -91,9 +91,7 @@ def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, option
 def on_miss(picker: Picker, options: Options) -> Tree:
     """Filter settings of a route that only explains: has the picker check the body, and picks nothing."""
     settings = {
-        "http_service": _http_service(
-            picker, {protocol.MODEL_HEADERS: protocol.MODEL_HEADERS_CHECK}, options.picker_timeout
-        )
+        "http_service": _http_service(picker, {protocol.MODEL_HEADERS: protocol.MODEL_HEADERS_CHECK}, 0.0, options)
     }
     return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
 
@@ -128,7 +126,7 @@ def _ext_authz(picker: Picker, options: Options) -> Tree:
             f"{_EXT_AUTHZ}.ExtAuthz",
             stat_prefix="epp",
             transport_api_version="V3",
-            http_service=_http_service(picker, {}, options.picker_timeout),
+            http_service=_http_service(picker, {}, 0.0, options),
             failure_mode_allow=True,
             status_on_error={"code": "ServiceUnavailable"},
             clear_route_cache=True,
@@ -138,12 +136,14 @@ def _ext_authz(picker: Picker, options: Options) -> Tree:
     }
 
 
-def _http_service(picker: Picker, sent: dict[str, str], timeout: float) -> Tree:
+def _http_service(picker: Picker, sent: dict[str, str], wait: float, options: Options) -> Tree:
+    """`wait` is how many seconds a request may spend in the picker's queue, beside the time for an answer."""
     return {
+        "retry_policy": _another(wait + options.picker_timeout / 2),
         "server_uri": {
             "uri": f"http://{picker.hostname}:{picker.http_port}",
             "cluster": names.picker_http_cluster(picker),
-            "timeout": seconds(timeout),
+            "timeout": seconds(wait + options.picker_timeout),
         },
         "authorization_request": {"headers_to_add": _pairs(sent)},
         "authorization_response": {
@@ -152,6 +152,19 @@ def _http_service(picker: Picker, sent: dict[str, str], timeout: float) -> Tree:
             "allowed_client_headers_on_success": {"patterns": list(_ANSWER_HEADERS)},
             "dynamic_metadata_from_headers": {"patterns": list(_METADATA_HEADERS)},
         },
+    }
+
+
+def _another(first: float) -> Tree:
+    """A picker that refuses, breaks off, or is silent for `first` seconds is followed by another one within the same
+    request. Envoy takes the longest pause for the time of an attempt; the pause itself is a millisecond."""
+    previous = typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
+    return {
+        "retry_on": "connect-failure,refused-stream,reset",
+        "num_retries": 1,
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": seconds(first)},
+        "host_selection_retry_max_attempts": 4,
+        "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": previous}],
     }
 
 
