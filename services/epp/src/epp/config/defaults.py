@@ -3,9 +3,9 @@
 from epp.config.reading import parse_config
 from epp.config.scheduler import SchedulerConfig
 
-# Prefix affinity leads, bounded by the gate; adapters next, since loading one costs as much as a long prefill; queue
-# and cache level decide between endpoints that are equal in both. The policy lab's figures stand behind the weights
-# (docs/performance-policies.md).
+# Prefix affinity leads, bounded by the gate; adapters next, since loading one costs as much as a long prefill; a
+# conversation stays where it was; queue and cache level decide between endpoints that are equal in all of these. The
+# policy lab's figures stand behind the weights (docs/performance-policies.md).
 DEFAULT_TEXT = """\
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
@@ -13,6 +13,8 @@ plugins:
 - type: affinity-gate
 - type: prefix-cache-scorer
 - type: lora-affinity-scorer
+- type: session-affinity-scorer
+  parameters: {strategy: session_id}
 - type: queue-scorer
 - type: kv-cache-utilization-scorer
 schedulingProfiles:
@@ -21,6 +23,7 @@ schedulingProfiles:
   - {pluginRef: affinity-gate}
   - {pluginRef: prefix-cache-scorer, weight: 3}
   - {pluginRef: lora-affinity-scorer, weight: 3}
+  - {pluginRef: session-affinity-scorer, weight: 1}
   - {pluginRef: queue-scorer, weight: 1}
   - {pluginRef: kv-cache-utilization-scorer, weight: 1}
 """

@@ -42,6 +42,11 @@ class SchedulerConfig:
     warnings: tuple[str, ...] = ()
 
     @property
+    def binds_sessions(self) -> bool:
+        """Sessions are bound to endpoints by their ids."""
+        return self.affinity is not None and self.affinity.strategy == "session_id"
+
+    @property
     def is_opaque(self) -> bool:
         """Bodies are not read: the passthrough parser is the only one."""
         return self.parsers == (PASSTHROUGH,)

@@ -29,7 +29,7 @@ class DecisionLog:
             placement.placed_at, request.headers.get(REQUEST_ID, ""), placement.id, placement.pool, placement.model,
             placement.target_model, placement.priority, placement.prompt_tokens, placement.matched_tokens,
             placed.candidates, placement.targets, placed.margin, ledger=_load_note(placement), notes=placed.notes,
-            avoided=placed.avoided,
+            avoided=placed.avoided, session=prepared.session,
         )  # fmt: skip
         self._ring.add(record)
         self._observer.placed(placement, len(request.body))

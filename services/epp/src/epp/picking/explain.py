@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from epp.domain import EndpointId, PickId, PoolId
+from epp.prompts.sessions import Session
 from epp.scheduling.profile import NO_TRACE
 from epp.scheduling.view import SchedulingView
 
@@ -102,6 +103,7 @@ class DecisionRecord(NamedTuple):
     ledger: LoadNote | None = None
     notes: Notes | None = None
     avoided: Sequence[tuple[EndpointId, str]] = ()  # those that their standing kept out, with the reason
+    session: Session | None = None
 
     def render(self, started_at: float) -> dict[str, object]:
         """As JSON-able values; `started_at` is where times count from, in seconds since the epoch."""
@@ -113,6 +115,8 @@ class DecisionRecord(NamedTuple):
             "candidates": self.candidates, "targets": list(self.targets), "margin": round(self.margin, 6),
             "rejection": self.rejection, "avoided": dict(self.avoided[:CANDIDATES_LIMIT]),
         }  # fmt: skip
+        if self.session is not None:
+            rendered["session"] = {"source": self.session.source, "id": self.session.id, "tenant": self.session.tenant}
         if self.ledger is not None:
             note = self.ledger
             rendered["ledger"] = {

@@ -42,7 +42,7 @@ def candidates_of(prepared: Prepared, pool: PoolState, now: float, random: Rando
     found = pool.candidates(now, random, request.subset)
     if not found.slots:
         return None
-    placing = Placing(prepared.parsed, prepared.blocks, prepared.session, now, {})
+    placing = Placing(prepared.parsed, prepared.blocks, prepared.session_key, now, {})
     view = SchedulingView(
         found.endpoints, random, request.fallbacks, _slots=found.slots, _columns=pool.columns, _placing=placing
     )
@@ -105,7 +105,7 @@ def placement_of(
     return Placement(  # by position, which takes half the time
         pick_id, prepared.spec.id, shares, parsed.model or "", parsed.target_model, objective_of(request),
         fairness_id_of(request), parsed.priority, prompt_tokens, matched_tokens, prepared.block_tokens,
-        prepared.blocks, matched, prepared.session, primary.view.now, {},
+        prepared.blocks, matched, prepared.session_key, primary.view.now, {},
         targets_of(primary),
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from epp.domain import PoolSpec, Request
 from epp.picking.objectives import priority_of, target_of
 from epp.prompts import parsing
 from epp.prompts.request import InferenceRequest
+from epp.prompts.sessions import CONFIGURED, Session
 from epp.prompts.writer import BYTES_PER_TOKEN
 from gateway.wire import protocol
 from gateway.wire.errors import Rejection
@@ -28,8 +29,14 @@ class Prepared(NamedTuple):
     spec: PoolSpec
     blocks: tuple[int, ...]
     block_tokens: int
-    session: str | None
+    session: Session | None  # the conversation, where anything tells it; `key` is its identity
+    binds_session: bool  # whether the configuration binds it to an endpoint
     rewrite: str = ""  # the InferenceModelRewrite that chose the model
+
+    @property
+    def session_key(self) -> str | None:
+        """What the session is bound by; None where it is not."""
+        return self.session.key if self.binds_session and self.session is not None else None
 
     @property
     def fairness_id(self) -> str:
@@ -66,8 +73,9 @@ def prepare(
     target = target_of(request, parsed.model, spec, random)
     if (priority, target.model) != (parsed.priority, parsed.target_model):
         parsed = parsed.routed(priority, target.model)
-    blocks = blocks_of(parsed, block_tokens, config)
-    return Prepared(request, parsed, spec, blocks, block_tokens, session_of(parsed, config), target.rewrite)
+    blocks, binds = blocks_of(parsed, block_tokens, config), config.binds_sessions
+    session = session_of(parsed, config) if binds else parsed.named_session
+    return Prepared(request, parsed, spec, blocks, block_tokens, session, binds, target.rewrite)
 
 
 def with_blocks(prepared: Prepared, block_tokens: int, config: SchedulerConfig) -> Prepared:
@@ -87,15 +95,18 @@ def blocks_of(parsed: InferenceRequest, block_tokens: int, config: SchedulerConf
     return chain(parsed.canonical, seed, block_tokens * BYTES_PER_TOKEN, most)
 
 
-def session_of(parsed: InferenceRequest, config: SchedulerConfig) -> str | None:
-    """The session id to bind by; None where sessions are not bound by id.
+def session_of(parsed: InferenceRequest, config: SchedulerConfig) -> Session | None:
+    """The conversation to bind, as one of the tenant's that a fairness id or a cache salt names.
 
-    Where the configuration does not say which header holds it, it is what the client sends without being asked.
+    Where the configuration does not say which header holds its id, it is what the client sends without being asked.
     """
-    affinity, producer = config.affinity, config.session
-    if affinity is None or affinity.strategy != "session_id":
+    producer = config.session
+    if producer is None:
+        found = parsed.session()
+    else:
+        id_ = producer.session(parsed.headers)
+        found = Session(CONFIGURED, id_) if id_ else None
+    if found is None:
         return None
-    if producer is not None:
-        return producer.session(parsed.headers)
-    found = parsed.session()
-    return None if found is None else found.id
+    tenant = parsed.headers.get(protocol.FAIRNESS_ID) or parsed.cache_salt
+    return found.of(tenant) if tenant else found

@@ -30,6 +30,7 @@ SESSION_HEADERS: Final = (
 )
 CLAUDE_CODE_HEADER: Final = "x-claude-code-session-id"
 OPENING: Final = "opening"
+CONFIGURED: Final = "configured"  # the header or cookie that the configuration names
 # A longer id is kept as its hash: ids of any length cost the maps that hold them the same.
 ID_LENGTH_LIMIT: Final = 128
 # Claude Code's user id is a JSON object of a few hundred bytes; a longer one is not parsed.
@@ -41,10 +42,23 @@ JsonObject = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A conversation. `source` is the field that named it, for explanations; `id` is at most `ID_LENGTH_LIMIT` long."""
+    """A conversation. `source` is the field that named it, for explanations; `id` is at most `ID_LENGTH_LIMIT` long.
+
+    `tenant` is whose conversation it is, where that is known: two tenants may choose the same id.
+    """
 
     source: str
     id: str
+    tenant: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others."""
+        return f"{self.tenant}\0{self.id}" if self.tenant else self.id
+
+    def of(self, tenant: object) -> "Session":
+        """The same, as one of a tenant's; no tenant changes nothing."""
+        return Session(self.source, self.id, found) if (found := _usable(tenant)) else self
 
 
 def session_of(headers: Mapping[str, str], body: JsonObject) -> Session | None:

@@ -26,10 +26,11 @@ def test_expired_bindings_are_dropped() -> None:
 
 def test_the_number_of_bindings_is_bounded() -> None:
     bound = Sessions()
-    for number in range(sessions.SESSIONS_LIMIT + 10):
+    for number in range(1_000_000):
         bound.bind(str(number), A, 0.0, 1.0)
     assert len(bound) == sessions.SESSIONS_LIMIT
     assert bound.endpoint("0", 0.5) is None
+    assert bound.endpoint("999999", 0.5) == A
 
 
 def test_a_long_id_is_bound_without_being_kept() -> None:
