@@ -60,6 +60,10 @@ def test_other_labels_other_namespaces_and_the_unready_stay_out(tmp_path: Path) 
         piece("a", "IPv4", "[{addresses: [10.0.0.1]}]", labels="app: b"),
         piece("b", "IPv4", "[{addresses: [10.0.0.2]}]", namespace="other"),
         piece("c", "IPv4", "[{addresses: [10.0.0.3], conditions: {ready: false}}]"),
+        piece("leaving", "IPv4", "[{addresses: [10.0.0.4], conditions: {terminating: true}}]"),
+        piece(
+            "serving", "IPv4", "[{addresses: [10.0.0.5], conditions: {ready: true, serving: true, terminating: true}}]"
+        ),
         piece("d", "IPv4", "[{addresses: [10.0.0.4], conditions: {serving: false}}]", labels="app: a, extra: b"),
     )
 

@@ -23,7 +23,6 @@ from epp.domain import (
     PickPlaced,
     PickSettled,
     PoolId,
-    PoolSpec,
     PrefixLearned,
     Request,
 )
@@ -208,17 +207,6 @@ def test_a_restarted_server_has_forgotten_its_cache() -> None:
     assert endpoints(made)[IDS[0]]["index_blocks"] == 4
     scrape(made, 3.0, started_at=2.5)
     assert endpoints(made)[IDS[0]]["index_blocks"] == 0
-
-
-def test_an_endpoint_that_left_is_forgotten_and_its_reservations_end_quietly() -> None:
-    made = picker()
-    pick = ask(made)
-    made.replace_pools({POOL: PoolSpec(POOL, tuple(e for e in spec().endpoints if e.id != pick.targets[0]))}, 2.0)
-    made.settle(pick.id, Outcome.ENDED, 2.1)
-    made.observe(final(pick), 2.2)
-    assert in_flight(made) == 0
-    made.replace_pools({POOL: spec()}, 3.0)
-    assert all(endpoint["index_blocks"] == 0 for endpoint in endpoints(made).values())
 
 
 def test_what_one_replica_learns_the_other_knows() -> None:

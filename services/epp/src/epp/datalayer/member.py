@@ -11,10 +11,12 @@ from epp.domain import Endpoint, EndpointId
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """Compared by identity. The pool alone replaces `endpoint`, when discovery sees other labels."""
+    """Compared by identity. The pool alone replaces `endpoint`, when discovery sees other labels, and ends `is_known`,
+    when it forgets a member that left: its slot is another's then."""
 
     slot: int
     endpoint: Endpoint
+    is_known: bool = True
 
     @property
     def id(self) -> EndpointId:

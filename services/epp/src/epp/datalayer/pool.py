@@ -4,9 +4,10 @@ The pool turns what shells and the picker report into events for its producers, 
 sees. It knows producers by their protocol only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 
+from epp.datalayer.departures import Departures
 from epp.datalayer.events import (
     EndpointJoined,
     EndpointLeft,
@@ -31,15 +32,22 @@ class PoolState:
     def __init__(self, spec: PoolSpec, producers: Producers, observer: StandingObserver) -> None:
         self.spec = spec
         self.roster = Roster(observer)
-        for watch in (self.roster, RequestWatch(self.roster.observe), ProgressWatch(self.roster.observe)):
+        self.departures = Departures()
+        observe = self.roster.observe
+        for watch in (self.roster, self.departures, RequestWatch(observe), ProgressWatch(observe)):
             producers.add(watch.handles())
         self.columns = producers.columns  # what producers offer, by name
         self.handle = producers.handle  # gives an event to the producers that handle it
         self._free_slots: list[int] = []
+        self._next_slot = 0
 
     def member(self, endpoint: EndpointId | None) -> Member | None:
         """The member of that id, if it is one."""
         return None if endpoint is None else self.roster.members.get(endpoint)
+
+    def served(self, endpoint: EndpointId | None) -> Member | None:
+        """The member of that id that may have served a request: one that has left finishes what it had."""
+        return None if endpoint is None else self.member(endpoint) or self.departures.get(endpoint)
 
     def replace(self, spec: PoolSpec, now: float) -> None:
         """Take the endpoints as discovery sees them now; what stays keeps its state."""
@@ -47,15 +55,14 @@ class PoolState:
         members = self.roster.members
         present = {endpoint.id: endpoint for endpoint in spec.endpoints}
         for gone in [member for id_, member in members.items() if id_ not in present]:
-            self.handle(EndpointLeft(gone), now)
             self.roster.leave(gone)
-            self._free_slots.append(gone.slot)
+            self.departures.left(gone, now)
+        unknown = [endpoint for endpoint in present.values() if endpoint.id not in members]
         for endpoint in present.values():
             known = members.get(endpoint.id)
-            if known is None:
-                self._join(endpoint, now)
-            elif known.endpoint != endpoint:
+            if known is not None and known.endpoint != endpoint:
                 self.roster.relabel(known, endpoint)
+        self._admit(unknown, now)
         self.handle(MembersChanged(len(members)), now)
 
     def scraped(self, endpoint: EndpointId, metrics: EngineMetrics, now: float) -> None:
@@ -84,14 +91,37 @@ class PoolState:
     def pass_time(self, now: float) -> None:
         """About a second went by."""
         self.roster.advance(now)
+        self._forget(self.departures.due(now), now)
         self.handle(TimePassed(), now)
 
     def candidates(self, now: float, random: Random, among: Iterable[str] | None = None) -> Candidates:
         """Who may be picked; see `Roster`."""
         return self.roster.candidates(now, random, among)
 
+    def _admit(self, endpoints: Sequence[Endpoint], now: float) -> None:
+        """Take those that are back with what is known of them, and the others as new."""
+        back = {endpoint.id: self.departures.returned(endpoint) for endpoint in endpoints}
+        new = {endpoint.id: endpoint for endpoint in endpoints if back[endpoint.id] is None}
+        self._forget(self.departures.replaced(new, len(new)), now)
+        for endpoint in endpoints:
+            known = back[endpoint.id]
+            if known is None:
+                self._join(endpoint, now)
+            else:
+                known.endpoint = endpoint
+                self.roster.join(known)
+
+    def _forget(self, members: Sequence[Member], now: float) -> None:
+        for member in members:
+            self.handle(EndpointLeft(member), now)
+            member.is_known = False
+            self._free_slots.append(member.slot)
+
     def _join(self, endpoint: Endpoint, now: float) -> None:
-        slot = self._free_slots.pop() if self._free_slots else len(self.roster.members)
+        if self._free_slots:
+            slot = self._free_slots.pop()
+        else:
+            slot, self._next_slot = self._next_slot, self._next_slot + 1
         member = Member(slot, endpoint)
         self.roster.join(member)
         self.handle(EndpointJoined(member), now)

@@ -1,15 +1,17 @@
 """A pool for people: its endpoints for /debug/pools, its models in vLLM's shape. Pure."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import orjson
 
 from epp.datalayer.builtin import Builtin
 from epp.datalayer.member import Member
 from epp.datalayer.pool import PoolState
-from epp.datalayer.standing.endpoint import Condition
+from epp.datalayer.standing.endpoint import Condition, Standing
 from epp.domain import PoolId, ServedModel
 
+_DRAINING: Final = Condition(Standing.DRAINING, 0.0, "left the pool")
 PoolParts = tuple[PoolState, Builtin]
 
 
@@ -28,17 +30,18 @@ def list_models(pools: Iterable[PoolParts]) -> bytes:
 
 
 def describe_pool(id_: PoolId, parts: PoolParts, now: float) -> dict[str, object]:
-    """A pool as /debug/pools shows it."""
+    """A pool as /debug/pools shows it. Endpoints that have left are there, draining, while they have requests."""
     pool, known = parts
     conditions = pool.roster.conditions(now)
+    shown = {member.id: member for member in pool.departures.draining()} | pool.roster.members
     return {
         "pool": id_,
         "block_tokens": known.prefixes.block_tokens,
         "index_blocks": len(known.prefixes.index),
         "sessions": len(known.sessions.sessions),
         "endpoints": [
-            _describe_endpoint(known, member, conditions[id_], now)
-            for id_, member in sorted(pool.roster.members.items())
+            _describe_endpoint(known, member, conditions.get(id_, _DRAINING), now)
+            for id_, member in sorted(shown.items())
         ],
     }
 

@@ -110,7 +110,7 @@ class Settlement:
     def _learn(self, placement: Placement, feedback: Feedback, now: float) -> None:
         pool = self._pools.get(placement.pool)
         if pool is not None:
-            pool.reported(Report(placement, feedback, pool.member(feedback.served)), now)
+            pool.reported(Report(placement, feedback, pool.served(feedback.served)), now)
         if feedback.completion_tokens:
             self._answered(placement, feedback.completion_tokens)
         self._observer.reported(feedback, placement)

@@ -12,6 +12,7 @@ from importlib import metadata
 
 from epp.datalayer.placement import Placement
 from epp.datalayer.report import BREAKS
+from epp.datalayer.standing.endpoint import Standing
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
 from epp.prompts.writer import BYTES_PER_TOKEN
 from epp.telemetry.queues import QueueMetrics
@@ -339,7 +340,8 @@ def _name(pool: Mapping[str, object]) -> str:
 
 
 def _endpoints(pool: Mapping[str, object]) -> list[Mapping[str, object]]:
-    return _mappings(pool.get("endpoints"))
+    """Without those that have left and drain."""
+    return [each for each in _mappings(pool.get("endpoints")) if each.get("standing") != Standing.DRAINING]
 
 
 def _mean(field: str, pool: Mapping[str, object]) -> float | None:
@@ -348,7 +350,7 @@ def _mean(field: str, pool: Mapping[str, object]) -> float | None:
 
 
 def _in_flight(pool: Mapping[str, object]) -> float:
-    return sum(_number(endpoint, "in_flight") or 0 for endpoint in _endpoints(pool))
+    return sum(_number(endpoint, "in_flight") or 0 for endpoint in _mappings(pool.get("endpoints")))
 
 
 def _mappings(value: object) -> list[Mapping[str, object]]:

@@ -28,9 +28,15 @@ def _slice_endpoint(item: Fields, kind: AddressType) -> SliceEndpoint:
         if not _is_address(address, kind):
             item.problem(f"addresses[{index}]", f"expected an {kind} address, got {what(address)}")
     conditions, target = item.child("conditions"), item.child("targetRef")
-    ready = conditions.boolean("ready", default=True) if conditions else True
+    ready = _is_ready(conditions) if conditions else True
     name = target.text("name") if target else ""
     return SliceEndpoint(addresses, ready, name or item.text("hostname"))
+
+
+def _is_ready(conditions: Fields) -> bool:
+    """One that terminates gets nothing new, whatever else its slice says."""
+    is_terminating = conditions.boolean("terminating", default=False)
+    return conditions.boolean("ready", default=True) and not is_terminating
 
 
 def _is_address(text: str, kind: AddressType) -> bool:

@@ -47,6 +47,7 @@ class PrefixProducer:
         self._engines = engines
         self._settings = NO_SETTINGS
         self._members: dict[EndpointId, Member] = {}
+        self._present = 0  # of them; the others drain
         self._started: dict[int, EngineMetrics] = {}  # by slot: the scrape before
         self._cold = 0  # placements without any cached prefix, for the least recently used order
         self._last_cold: dict[int, int] = {}
@@ -125,7 +126,8 @@ class PrefixProducer:
             known.pop(slot, None)
 
     def _members_changed(self, event: MembersChanged, now: float) -> None:
-        del event, now
+        del now
+        self._present = event.count
         self._set_capacities()
 
     def _scraped(self, event: Scraped, now: float) -> None:
@@ -154,7 +156,7 @@ class PrefixProducer:
 
     def _set_capacity(self, member: Member) -> None:
         metrics = self._engines.metrics(member.slot)
-        most = POOL_BLOCKS_LIMIT // max(1, len(self._members))
+        most = POOL_BLOCKS_LIMIT // max(1, self._present)
         if self._settings.follows_engine and metrics.block_count and metrics.block_size and self.block_tokens:
             tokens = metrics.block_count * metrics.block_size
             blocks = int(tokens / self.token_scale.value) // self.block_tokens

@@ -40,12 +40,13 @@ LONGEST_MUTE_SECONDS: Final = 30.0
 
 
 class Standing(StrEnum):
-    """Whether an endpoint takes part in decisions."""
+    """Whether an endpoint takes part in decisions. One that has left the pool drains."""
 
     GOOD = "good"
     EJECTED = "ejected"
     PROBING = "probing"
     RETURNING = "returning"
+    DRAINING = "draining"
 
 
 @dataclass(frozen=True, slots=True)
