@@ -14,7 +14,8 @@ import aiohttp
 import grpc.aio
 import pytest
 
-from controlplane.__main__ import arguments, main, options
+from controlplane.__main__ import main
+from controlplane.command_line import arguments, options
 from controlplane.options import Options, PickerTransport
 from controlplane.xds.resources import names
 from gateway.kube.objects import ObjectName
@@ -159,7 +160,7 @@ def test_render_writes_private_keys_only_when_asked_to(tmp_path: Path, capsys: p
 
     assert found == [False, True, True], "what is there stays"
     with pytest.raises(SystemExit):
-        main(["status", "--config-dir", str(source)])
+        main(["status", "-o", "json", "--config-dir", str(source)])
     shown = capsys.readouterr()
     assert "TUlJQg" not in shown.out + shown.err
 
@@ -220,84 +221,11 @@ def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_check_names_file_line_and_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.yaml").write_text(
-        "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec:\n  ports: [{port: x}]\n"
-    )
-
-    with pytest.raises(SystemExit) as end:
-        main(["check", "--config-dir", str(tmp_path)])
-
-    assert end.value.code == 1
-    expected = f"{tmp_path}/a.yaml:5: spec.ports[0].port: expected a whole number, got 'x' (Service default/s)\n"
-    assert capsys.readouterr().err == expected
-
-
-def test_check_notes_what_is_right_and_yet_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.yaml").write_text(
-        "\n---\n".join((gateway(), route(to_pool(pool="gone")), route(name="s", parents="{name: h}")))
-    )
-
-    with pytest.raises(SystemExit) as end:
-        main(["check", "--config-dir", str(tmp_path)])
-
-    assert end.value.code == 0
-    shown = capsys.readouterr()
-    assert shown.out == "gateways: 1, routes: 2, pools: 0\n"
-    assert shown.err.splitlines() == [
-        "note: HTTPRoute default/r: ResolvedRefs is false: BackendNotFound: no InferencePool default/gone",
-        "note: HTTPRoute default/s: Accepted is false: NoMatchingParent: no Gateway default/h",
-    ]
-
-
-def test_check_says_what_there_is_and_what_two_claim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    maps = [
-        "apiVersion: v1\nkind: ConfigMap\n"
-        f"metadata: {{name: {base}, labels: {{inference.networking.k8s.io/bbr-managed: 'true'}}}}\n"
-        f"data: {{baseModel: {base}, adapters: '[shared]'}}\n"
-        for base in ("a", "b")
-    ]
-    slices = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: p, labels: {app: p}}\n"
-    slices += "addressType: IPv4\nendpoints: [{addresses: ['10.0.0.1', '10.0.0.2']}]\n"
-    (tmp_path / "a.yaml").write_text("\n---\n".join((GOOD, slices, *maps)))
-
-    with pytest.raises(SystemExit) as end:
-        main(["check", "--config-dir", str(tmp_path)])
-
-    shown = capsys.readouterr()
-    assert end.value.code == 0
-    assert shown.out == "gateways: 1, routes: 1, pools: 1; pools and their endpoints: default/p (2)\n"
-    assert "data: 'shared' already belongs to 'a'" in shown.err
-
-
-NAMELESS = "names no kind, which means a Service; there is none, so InferencePool"
-
-
-@pytest.mark.parametrize(
-    ("name", "warnings"),
-    [
-        ("article", ["spec.selector: the API v1 wants", "spec.extensionRef: the API v1 calls it", NAMELESS, NAMELESS]),
-        ("kaito", []),
-        ("ai-gateway", ["spec.targetPorts: no port"]),
-    ],
-)
-def test_published_manifests_pass_as_they_are_with_every_deviation_explained(
-    name: str, warnings: list[str], root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["check", "--config-dir", str(root / "tests/data/manifests" / name)])
-
-    notes = capsys.readouterr().err.splitlines()
-    assert end.value.code == 0
-    assert len(notes) == len(warnings), notes
-    assert all(warning in note for warning, note in zip(warnings, notes, strict=True))
-
-
 @pytest.mark.parametrize("overlay", ["demo-local", "demo-compose"])
 def test_the_demo_is_right_and_its_status_is_good(overlay: str, root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folders = ["--config-dir", str(root / "config/demo"), "--config-dir", str(root / "config" / overlay)]
     with pytest.raises(SystemExit) as end:
-        main(["status", *folders])
+        main(["status", "-o", "json", *folders])
 
     shown = json.loads(capfd.readouterr().out)
     assert end.value.code == 0

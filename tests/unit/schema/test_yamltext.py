@@ -41,10 +41,18 @@ def test_values_are_those_of_yaml_and_keys_are_text(text: str, expected: object)
         assert data(text) == expected
 
 
-def test_every_field_remembers_its_line() -> None:
+def test_every_field_remembers_its_line_and_column() -> None:
     (document,), _ = located("a:\n- b: 1\n  c:\n    d\n-\n  e: 2\n")
 
-    assert document.lines == {"": 1, "a": 1, "a[0]": 2, "a[0].b": 2, "a[0].c": 3, "a[1]": 6, "a[1].e": 6}
+    assert document.marks == {
+        "": (1, 1),
+        "a": (1, 1),
+        "a[0]": (2, 3),
+        "a[0].b": (2, 3),
+        "a[0].c": (3, 3),
+        "a[1]": (6, 3),
+        "a[1].e": (6, 3),
+    }
 
 
 @pytest.mark.parametrize(

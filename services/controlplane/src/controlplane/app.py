@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from controlplane.document import document
+from controlplane.document import document, tree
 from controlplane.metrics import Metrics
 from controlplane.options import Options
 from controlplane.plane import ControlPlane, Server
@@ -61,7 +61,7 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
         plane = ControlPlane(source, server, metrics, options, clock.stamp)
 
         async def show(_request: web.Request) -> web.Response:
-            return web.Response(body=document(plane.view), content_type="application/json")
+            return web.Response(text=document(tree(plane.view)), content_type="application/json")
 
         operators = admin.application(metrics.registry, lambda: plane.view.published, [web.get("/status", show)])
         async with (

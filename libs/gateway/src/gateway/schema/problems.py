@@ -11,7 +11,8 @@ from typing import Final
 
 from gateway.schema.paths import join, parent
 
-NO_LINES: Final[Mapping[str, int]] = MappingProxyType({})
+Mark = tuple[int, int]  # a line and a column, from 1
+NO_MARKS: Final[Mapping[str, Mark]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,6 +21,12 @@ class Place:
 
     source: str
     line: int = 0
+    column: int = field(default=0, compare=False)
+
+    @property
+    def exact(self) -> str:
+        """With the column, where it is known."""
+        return f"{self}:{self.column}" if self.line and self.column else str(self)
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source
@@ -39,8 +46,16 @@ class Problem:
         """The message with its subject."""
         return f"{self.message} ({self.subject})" if self.subject else self.message
 
+    @property
+    def exact(self) -> str:
+        """As its text, with the column."""
+        return self._at(self.place.exact)
+
     def __str__(self) -> str:
-        return f"{self.place}: {self.field}: {self.explanation}" if self.field else f"{self.place}: {self.explanation}"
+        return self._at(str(self.place))
+
+    def _at(self, place: str) -> str:
+        return f"{place}: {self.field}: {self.explanation}" if self.field else f"{place}: {self.explanation}"
 
 
 class ProblemsError(Exception):
@@ -61,19 +76,19 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where one document was written. `lines` maps paths to lines and is empty for an object of a cluster."""
+    """Where one document was written. `marks` maps paths to places and is empty for an object of a cluster."""
 
     source: str
-    lines: Mapping[str, int] = field(default_factory=lambda: NO_LINES)
+    marks: Mapping[str, Mark] = field(default_factory=lambda: NO_MARKS)
     subject: str = ""
     prefix: str = ""  # where the document sits when it is an item of a list
 
     def place(self, path: str = "") -> Place:
         """The place of a field, or of the nearest field around it that was written."""
         full = join(self.prefix, path)
-        while full and full not in self.lines:
+        while full and full not in self.marks:
             full = parent(full)
-        return Place(self.source, self.lines.get(full, 0))
+        return Place(self.source, *self.marks.get(full, (0, 0)))
 
     def problem(self, path: str, message: str) -> Problem:
         """A problem at a field."""

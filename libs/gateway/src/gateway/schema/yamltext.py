@@ -1,4 +1,4 @@
-"""YAML and JSON text becomes plain data that remembers the line of each field. Pure.
+"""YAML and JSON text becomes plain data that remembers the place of each field. Pure.
 
 The data is what JSON can hold (dict, list, str, int, float, bool, None); time stamps stay text. A text that is no YAML
 gives a problem, never an exception, and the documents before the mistake.
@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from gateway.schema.paths import join
-from gateway.schema.problems import Findings, Origin, Place, Problem
+from gateway.schema.problems import Findings, Mark, Origin, Place, Problem
 from gateway.schema.values import Value
 
 MAX_NODES: Final = 200_000  # values of one document; an alias bomb ends here instead of in memory
@@ -37,10 +37,10 @@ _IMPLICIT: Final = yaml.SafeLoader.yaml_implicit_resolvers
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """One document of a text: its data, and the line of each path in it."""
+    """One document of a text: its data, and the line and column of each path in it."""
 
     data: object
-    lines: Mapping[str, int]
+    marks: Mapping[str, Mark]
 
 
 Pause = Callable[[], None]
@@ -61,9 +61,9 @@ def parse(text: str, source: str, findings: Findings, pause: Pause = no_pause) -
         yield from _documents(text, source, findings, pause)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = min(mark.line, text.count("\n")) + 1 if mark else 0  # the end of a text counts as a line of its own
+        place = _place(source, mark, text)
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        findings.problems.append(Problem(Place(source, line), "", f"not valid YAML: {words}"))
+        findings.problems.append(Problem(place, "", f"not valid YAML: {words}"))
     except yaml.reader.ReaderError as error:
         line = text.encode()[: error.position].count(b"\n") + 1
         words = f"unacceptable character #x{error.character:04x}"
@@ -73,6 +73,14 @@ def parse(text: str, source: str, findings: Findings, pause: Pause = no_pause) -
         findings.problems.append(Problem(Place(source, line), "", "not valid YAML: half a surrogate pair"))
 
 
+def _place(source: str, mark: Any, text: str) -> Place:
+    """The place of a mark, if there is one. To the parser, the end of a text is a line of its own."""
+    if mark is None:
+        return Place(source)
+    last = text.count("\n")
+    return Place(source, mark.line + 1, mark.column + 1) if mark.line <= last else Place(source, last + 1)
+
+
 def one(text: str, source: str, findings: Findings) -> Value | None:
     """The only document of a text; None with a problem where there is none or more than one."""
     found = list(parse(text, source, findings))
@@ -80,10 +88,10 @@ def one(text: str, source: str, findings: Findings) -> Value | None:
         return None
     if len(found) != 1 or found[0].data is None:
         words = "the document is empty" if len(found) <= 1 else "expected one document, got several"
-        line = 1 if len(found) <= 1 else found[1].lines[""]
-        findings.problems.append(Problem(Place(source, line), "", words))
+        mark = (1, 1) if len(found) <= 1 else found[1].marks[""]
+        findings.problems.append(Problem(Place(source, *mark), "", words))
         return None
-    return Value(found[0].data, "", Origin(source, found[0].lines), findings)
+    return Value(found[0].data, "", Origin(source, found[0].marks), findings)
 
 
 def _documents(text: str, source: str, findings: Findings, pause: Pause) -> Iterator[Located]:
@@ -94,7 +102,7 @@ def _documents(text: str, source: str, findings: Findings, pause: Pause) -> Iter
             if type(event) is yaml.DocumentStartEvent:
                 reading = _Reading(loader, source, findings, pause)
                 data = reading.value(loader.get_event(), "", 0)
-                yield Located(data, reading.lines)
+                yield Located(data, reading.marks)
             event = loader.get_event()
     finally:
         loader.dispose()
@@ -113,7 +121,7 @@ class _Reading:
     """Builds the data of one document from events."""
 
     def __init__(self, loader: Any, source: str, findings: Findings, pause: Pause) -> None:
-        self.lines: dict[str, int] = {}
+        self.marks: dict[str, Mark] = {}
         self._next = loader.get_event
         self._source = source
         self._findings = findings
@@ -125,7 +133,7 @@ class _Reading:
     def value(self, event: Any, path: str, depth: int) -> object:
         """The value that begins with an event; reads up to its end."""
         self._count(event, 1, depth)
-        self.lines.setdefault(path, event.start_mark.line + 1)
+        self.marks.setdefault(path, _mark(event))
         if type(event) is _Alias:
             return self._aliased(event, depth)
         if not event.anchor:
@@ -160,10 +168,10 @@ class _Reading:
             elif name == _MERGE and type(key) is _Scalar and key.implicit[0]:
                 merged.append(self.value(self._next(), join(path, name), depth + 1))
             else:
-                place, line = f"{path}.{name}" if path else name, key.start_mark.line + 1
+                place, mark = f"{path}.{name}" if path else name, _mark(key)
                 if name in found:
-                    self._problem(line, place, "written twice")
-                self.lines[place] = line
+                    self._problem(mark, place, "written twice")
+                self.marks[place] = mark
                 found[name] = self.value(self._next(), place, depth + 1)
             key = self._next()
         for source in merged:
@@ -179,7 +187,7 @@ class _Reading:
         found = self.value(event, path, depth + 1)
         if isinstance(found, str):
             return found  # an alias
-        self._problem(event.start_mark.line + 1, path, "expected a name before the colon")
+        self._problem(_mark(event), path, "expected a name before the colon")
         self.value(self._next(), path, depth + 1)
         return None
 
@@ -190,7 +198,7 @@ class _Reading:
                 for key, value in entries.items():
                     found.setdefault(key, value)
             else:
-                self._problem(self.lines[path], path, "expected an object to merge")
+                self._problem(self.marks[path], path, "expected an object to merge")
 
     def _aliased(self, event: Any, depth: int) -> object:
         anchored = self._anchors.get(event.anchor)
@@ -209,8 +217,13 @@ class _Reading:
             words = f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else f"more than {MAX_NODES} values"
             raise yaml.composer.ComposerError(None, None, words, event.start_mark)
 
-    def _problem(self, line: int, path: str, message: str) -> None:
-        self._findings.problems.append(Problem(Place(self._source, line), path, message))
+    def _problem(self, mark: Mark, path: str, message: str) -> None:
+        self._findings.problems.append(Problem(Place(self._source, *mark), path, message))
+
+
+def _mark(event: Any) -> Mark:
+    start = event.start_mark
+    return (start.line + 1, start.column + 1)
 
 
 def _scalar(event: Any) -> object:

@@ -46,11 +46,17 @@ def restrictions(manifests: Manifests, handled: frozenset[str]) -> tuple[Restric
     for _, policy in sorted(manifests.policies.items()):
         if policy.kind in handled:
             accepted = met("Accepted", "Accepted", f"{policy.kind} is handled elsewhere")
-            statuses.append(PolicyStatus(policy.kind, policy.meta.id, accepted, policy.meta.generation))
+            statuses.append(
+                PolicyStatus(policy.kind, policy.meta.id, accepted, policy.meta.generation, policy.meta.api_version)
+            )
             continue
         keys = tuple(dict.fromkeys(_targeted(policy, manifests)))
         found.update((key, policy) for key in keys)
-        statuses.append(PolicyStatus(policy.kind, policy.meta.id, _accepted(policy, keys), policy.meta.generation))
+        statuses.append(
+            PolicyStatus(
+                policy.kind, policy.meta.id, _accepted(policy, keys), policy.meta.generation, policy.meta.api_version
+            )
+        )
     return Restrictions(found), tuple(statuses)
 
 

@@ -96,6 +96,7 @@ class PolicyStatus:
     id: ObjectName
     accepted: Condition
     generation: int | None = None
+    api_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,10 @@ def tree(status: Status) -> dict[str, object]:
             }
             for found in status.pools
         ],
-        "policies": [{"kind": found.kind, **_named(found.id), **policy_status(found)} for found in status.policies],
+        "policies": [
+            {"apiVersion": found.api_version, "kind": found.kind, **_named(found.id), **policy_status(found)}
+            for found in status.policies
+        ],
         "ports": [
             {"port": item.port, "bound": item.bound, "modelLifting": item.lift, "modelLiftingReason": item.lift_reason}
             for item in status.ports

@@ -45,7 +45,7 @@ class Document:
 
 def documents(located: Located, file: str, findings: Findings) -> Iterator[Document]:
     """The objects of one YAML document: none for an empty one, several for a List. What is no object is a finding."""
-    yield from _objects(located.data, Origin(file, located.lines), findings)
+    yield from _objects(located.data, Origin(file, located.marks), findings)
 
 
 def cluster_document(data: Mapping[str, object]) -> Document | None:
@@ -74,12 +74,12 @@ def _objects(data: object, origin: Origin, findings: Findings) -> Iterator[Docum
     if kind.endswith("List") and isinstance(items, list):
         for index, item in enumerate(items):
             prefix = join(join(origin.prefix, "items"), index)
-            yield from _objects(item, Origin(origin.source, origin.lines, prefix=prefix), findings)
+            yield from _objects(item, Origin(origin.source, origin.marks, prefix=prefix), findings)
         return
     metadata = top.raw("metadata")
     found = metadata if isinstance(metadata, Mapping) else {}
     name = ObjectName(str(found.get("namespace") or DEFAULT_NAMESPACE), str(found.get("name") or ""))
-    named = Origin(origin.source, origin.lines, f"{kind} {name}", origin.prefix)
+    named = Origin(origin.source, origin.marks, f"{kind} {name}", origin.prefix)
     value = Value(data, "", named, Findings())
     yield Document(value, api_version, kind, _meta(Fields(value), api_version))
 

@@ -1,0 +1,178 @@
+"""The command line: its flags, and the options that they amount to."""
+
+import argparse
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from controlplane.options import Delivery, Options, PickerTransport, is_loopback
+from gateway.kube.objects import ObjectName
+from gateway.schema.spelling import is_name
+from gateway.service import logs
+from gateway.wire import ports
+
+DESCRIPTION: Final = "Manifests in folders become what Envoy serves by."
+DEFAULT: Final = Options()
+
+
+class Form(StrEnum):
+    """How a status is shown."""
+
+    TABLE = "table"
+    YAML = "yaml"
+    JSON = "json"
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; what is wrong with it ends the process with 2."""
+    parser = argparse.ArgumentParser("controlplane", description=DESCRIPTION)
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="read the manifests and say what is wrong; 1 if anything is")
+    status = commands.add_parser("status", help="show what became of the manifests, of a running control plane or not")
+    diff = commands.add_parser("diff", help="say what Envoy would change between two folders; 1 if anything")
+    once = commands.add_parser("render", help="write Envoy's files once")
+    run = commands.add_parser("run", help="serve Envoy now and after every change")
+    for command in (check, once, run):
+        _add_folders(command, required=True)
+    _add_folders(status, required=False)
+    for command in (check, status, diff, once, run):
+        _add_reading(command)
+    for command in (status, diff, once, run):
+        _add_rendering(command)
+    status.add_argument("--url", help="of a running control plane's operators' port, such as http://127.0.0.1:9090")
+    status.add_argument("-o", "--output", choices=tuple(Form), default=Form.TABLE, help="default table")
+    for side in ("before", "after"):
+        diff.add_argument(side, type=Path, metavar=side.upper(), help="folder of manifests")
+    once.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where Envoy's files go")
+    _add_delivery(run)
+    for command in (once, run):
+        command.add_argument("--strict", action="store_true", help="write nothing while any manifest has a problem")
+    once.add_argument("--with-secrets", action="store_true", help="write private keys, too; `run` always does")
+    run.add_argument("--host", default="127.0.0.1", help="address of /healthz, /readyz, /metrics and /status")
+    run.add_argument("--http-port", type=int, default=ports.METRICS, help=f"port of the same (default {ports.METRICS})")
+    given = parser.parse_args(argv)
+    if given.command == "run":
+        _check_delivery(run, given)
+    if given.command == "status" and bool(given.url) == bool(given.config_dir):
+        status.error("give either --config-dir or --url")
+    return given
+
+
+def _add_folders(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument("--config-dir", type=Path, action="append", required=required, default=None, metavar="DIR",
+                        help="folder of manifests; a later one replaces objects of an earlier one")  # fmt: skip
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--log-level", choices=logs.LEVELS, default="info")
+    add("--default-picker", type=service_port, metavar="NAMESPACE/SERVICE:PORT",
+        help="for pools that name no endpoint picker; without it Envoy balances them")  # fmt: skip
+    add("--handled-elsewhere", action="append", default=[], metavar="KIND",
+        help="a kind of policy, such as SecurityPolicy, that something else enforces")  # fmt: skip
+
+
+def _check_delivery(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Refuse what argparse cannot refuse by itself."""
+    if given.xds == Delivery.FILES and given.output_dir is None:
+        parser.error("--xds files needs --output-dir")
+    if given.xds == Delivery.GRPC and given.xds_cert_path is None and not is_loopback(given.xds_host):
+        parser.error(f"--xds-host {given.xds_host} needs --xds-cert-path: the configuration holds private keys")
+
+
+def _add_delivery(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--xds", choices=tuple(Delivery), default=Delivery.FILES, help="how Envoy is served (default files)")
+    add("--output-dir", type=Path, metavar="DIR", help="where Envoy's files go; needed with --xds files")
+    add("--envoy-admin", type=host_port, metavar="HOST:PORT",
+        help="Envoy's administration port: what it refuses of the files is in the status then")  # fmt: skip
+    add("--xds-host", default="127.0.0.1", help="address that Envoys ask at with --xds grpc (default 127.0.0.1)")
+    add("--xds-port", type=int, default=ports.XDS_GRPC, help=f"port of the same (default {ports.XDS_GRPC})")
+    add("--xds-cert-path", type=Path, metavar="DIR",
+        help="tls.crt, tls.key and ca.crt for mutual TLS; needed unless only this host can ask")  # fmt: skip
+
+
+def _add_rendering(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--envoy-xds-dir", metavar="DIR", help="where Envoy sees --output-dir, if elsewhere")
+    add("--listen-address", default=DEFAULT.listen_address, help="address of Envoy's listeners (default 0.0.0.0)")
+    add("--gateway-address", action="append", default=[], metavar="ADDRESS",
+        help="of the Gateways, as their status shows it (default: --listen-address if it is one)")  # fmt: skip
+    add("--port-map", type=port_pair, action="append", default=[], metavar="80=8080", help="serve a port on another")
+    bbr = parser.add_mutually_exclusive_group()
+    bbr.add_argument(
+        "--bbr-address", type=host_port, default=DEFAULT.bbr, metavar="HOST:PORT", help="body-based router"
+    )
+    bbr.add_argument("--no-bbr", dest="bbr_address", action="store_const", const=None, help="render none")
+    add("--usage-extraction", choices=("on", "off"), default="on", help="let Envoy read token usage from answers")
+    add("--body-limit", type=positive, default=DEFAULT.body_limit, metavar="BYTES", help="of a request; over it 413")
+    add("--client-explanations", choices=("on", "off"), default="off",
+        help="let clients ask with x-pointsman-explain why an endpoint was picked (default off)")  # fmt: skip
+    add("--http10", choices=("on", "off"), help="serve HTTP/1.0 (default: on where --listen-address is loopback)")
+    add("--stream-idle-timeout", type=float, default=DEFAULT.stream_idle_timeout, metavar="SECONDS",
+        help="without a byte either way (default 900)")  # fmt: skip
+    add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
+    add("--picker-tls", choices=("plaintext", "tls"), default="plaintext",
+        help="to a picker without a DestinationRule; `tls` verifies no certificate (default plaintext)")  # fmt: skip
+    add("--picker-http-port", type=int, default=DEFAULT.picker_http_port, help="of the picker's HTTP transport")
+    add("--picker-timeout", type=float, default=DEFAULT.picker_timeout, metavar="SECONDS",
+        help="until a silent picker counts as failed (default 2)")  # fmt: skip
+    add("--picker-http-wait", type=float, default=DEFAULT.picker_http_wait, metavar="SECONDS",
+        help="in the queue of a picker over HTTP (default 10), and until it counts as hung")  # fmt: skip
+
+
+def options(given: argparse.Namespace) -> Options:
+    """What the command line says about rendering."""
+    output_dir = getattr(given, "output_dir", None) or Path(DEFAULT.xds_dir)
+    return Options(
+        xds=Delivery(getattr(given, "xds", Delivery.FILES)),
+        xds_dir=given.envoy_xds_dir or str(output_dir.absolute()),
+        listen_address=given.listen_address,
+        addresses=tuple(given.gateway_address),
+        port_map=dict(given.port_map),
+        bbr=given.bbr_address,
+        usage_extraction=given.usage_extraction == "on",
+        body_limit=given.body_limit,
+        client_explanations=given.client_explanations == "on",
+        http10=None if given.http10 is None else given.http10 == "on",
+        stream_idle_timeout=given.stream_idle_timeout,
+        picker=PickerTransport(given.picker),
+        picker_tls=given.picker_tls == "tls",
+        default_picker=given.default_picker,
+        handled_elsewhere=frozenset(given.handled_elsewhere),
+        picker_http_port=given.picker_http_port,
+        picker_timeout=given.picker_timeout,
+        picker_http_wait=given.picker_http_wait,
+    )
+
+
+def port_pair(text: str) -> tuple[int, int]:
+    """`80=8080`."""
+    left, _, right = text.partition("=")
+    if not (left.isdecimal() and right.isdecimal() and 0 < int(left) < 65536 and 0 < int(right) < 65536):
+        raise argparse.ArgumentTypeError(f"expected two ports such as 80=8080, got {text!r}")
+    return int(left), int(right)
+
+
+def host_port(text: str) -> tuple[str, int]:
+    """`bbr:9004`, `[::1]:9004`."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"expected an address such as bbr:9004, got {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def service_port(text: str) -> tuple[ObjectName, int]:
+    """`default/epp:9002`."""
+    service, _, port = text.rpartition(":")
+    namespace, _, name = service.partition("/")
+    if not (is_name(namespace) and is_name(name) and port.isdecimal() and 0 < int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"expected a Service such as default/epp:9002, got {text!r}")
+    return ObjectName(namespace, name), int(port)
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)

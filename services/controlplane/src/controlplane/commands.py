@@ -1,0 +1,121 @@
+"""The commands that end: check, diff, render, status. Each returns its exit status.
+
+0: all is well; 1: something is wrong, or for `diff`: something differs; 2: the command could not do its work.
+"""
+
+import argparse
+import asyncio
+import sys
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from controlplane.command_line import DEFAULT, Form, options
+from controlplane.diff import differences
+from controlplane.document import document, tree
+from controlplane.options import Options
+from controlplane.plane import View
+from controlplane.render import Rendered, render
+from controlplane.status.report import complaints, summary
+from controlplane.status.tables import manifests, table
+from controlplane.xds.files import FolderServer
+from controlplane.xds.resources import names
+from gateway.kube.resolution.base_models import base_models
+from gateway.kube.resolution.endpoints import hostnames
+from gateway.kube.resolution.merging import Loaded
+from gateway.kube.sources.files import load
+from gateway.kube.sources.resolve import Resolver
+
+GOOD: Final = 0
+WRONG: Final = 1
+UNABLE: Final = 2
+ASK_SECONDS: Final = 5.0
+
+
+def check(given: argparse.Namespace) -> int:
+    """Everything that is wrong, then everything that is right and yet not served as it may be meant."""
+    if _missing(given.config_dir):
+        return UNABLE
+    chosen = replace(DEFAULT, default_picker=given.default_picker, handled_elsewhere=frozenset(given.handled_elsewhere))
+    loaded, rendered = _rendered(given.config_dir, chosen)
+    for line in (*(problem.exact for problem in loaded.problems), *rendered.faults):
+        print(line, file=sys.stderr)
+    found = (*loaded.notes, *base_models(loaded.manifests).conflicts)
+    for note in (*(each.exact for each in found), *complaints(rendered.status)):
+        print(f"note: {note}", file=sys.stderr)
+    print(summary(rendered.status))
+    return WRONG if loaded.problems or rendered.faults else GOOD
+
+
+def diff(given: argparse.Namespace) -> int:
+    """What Envoy would change on the way from one folder to another."""
+    if _missing((given.before, given.after)):
+        return UNABLE
+    chosen, snapshots = options(given), []
+    for folder in (given.before, given.after):
+        loaded, rendered = _rendered((folder,), chosen)
+        wrong = (*(problem.exact for problem in loaded.problems), *rendered.faults)
+        for line in wrong:
+            print(line, file=sys.stderr)
+        if wrong:
+            return UNABLE
+        snapshots.append(rendered.snapshot)
+    lines = list(differences(*snapshots))
+    for line in lines:
+        print(line)
+    return WRONG if lines else GOOD
+
+
+def once(given: argparse.Namespace) -> int:
+    """Write Envoy's files."""
+    loaded, rendered = _rendered(given.config_dir, options(given))
+    for note in loaded.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for line in (*map(str, loaded.problems), *rendered.faults):
+        print(line, file=sys.stderr)
+    if rendered.faults or (loaded.problems and given.strict):
+        return WRONG
+    shown = rendered.snapshot if given.with_secrets else rendered.snapshot.without(names.SECRET_TYPE)
+    asyncio.run(FolderServer(given.output_dir).serve(shown))
+    return WRONG if loaded.problems else GOOD
+
+
+def status(given: argparse.Namespace) -> int:
+    """Conditions, of a running control plane or of what one would make of folders."""
+    if given.url:
+        try:
+            with urllib.request.urlopen(f"{given.url.rstrip('/')}/status", timeout=ASK_SECONDS) as answer:  # noqa: S310
+                found = orjson.loads(answer.read())
+        except (OSError, ValueError) as error:
+            print(f"controlplane: {given.url} does not answer: {error}", file=sys.stderr)
+            return UNABLE
+    else:
+        loaded, rendered = _rendered(given.config_dir, options(given))
+        found = tree(View(status=rendered.status, faults=rendered.faults, problems=loaded.problems, notes=loaded.notes))
+    shown = {Form.JSON: document, Form.YAML: manifests, Form.TABLE: table}[Form(given.output)]
+    sys.stdout.write(shown(found))
+    return WRONG if found["problems"] or found["faults"] else GOOD
+
+
+def _missing(folders: Sequence[Path]) -> bool:
+    missing = [folder for folder in folders if not folder.is_dir()]
+    for folder in missing:
+        print(f"{folder}: no such folder", file=sys.stderr)
+    return bool(missing)
+
+
+def _rendered(folders: Sequence[Path], chosen: Options) -> tuple[Loaded, Rendered]:
+    loaded = load(folders)
+    return loaded, render(loaded.manifests, asyncio.run(_resolved(loaded, chosen)), chosen)
+
+
+async def _resolved(loaded: Loaded, chosen: Options) -> dict[str, tuple[str, ...]]:
+    resolver = Resolver()
+    try:
+        return dict(await resolver.resolve(hostnames(loaded.manifests, chosen.services)))
+    finally:
+        resolver.close()
