@@ -37,7 +37,11 @@ def test_a_client_with_the_key_sees_the_models_of_all_pools(keyed: httpx.Client)
     everything = {"Qwen/Qwen3-32B", "food-review-1", "code-assist", "phi-4-mini-instruct"}
 
     wait_until(lambda: listed(keyed, KEY) == everything, 20)
+    assert "incomplete" not in keyed.get("/v1/models", headers=KEY).json()
+    assert keyed.get("/v1/models/code-assist", headers=KEY).json()["id"] == "code-assist"
+    assert keyed.get("/v1/models/code-assist").status_code == 404
     assert listed(keyed, {}) == set()
+    assert keyed.get("/v1/models").json()["incomplete"] == ["default/phi-4-mini", "default/vllm-qwen3-32b"]
     assert listed(keyed, {"authorization": "Bearer wrong"}) == set()
 
 

@@ -85,6 +85,31 @@ def test_the_model_list_names_models_and_adapters_of_all_pools(gateway: httpx.Cl
     assert all(item["object"] == "model" and "created" in item and "owned_by" in item for item in body["data"])
 
 
+@pytest.mark.parametrize("path", ["/v1/models/Qwen/Qwen3-32B", "/v1/models/Qwen%2FQwen3-32B/"])
+def test_one_model_is_shown_as_the_list_shows_it(gateway: httpx.Client, path: str) -> None:
+    listed = {item["id"]: item for item in gateway.get("/v1/models/").raise_for_status().json()["data"]}
+
+    answer = gateway.get(path, follow_redirects=True)  # as clients do: an escaped slash is redirected to a plain one
+    assert answer.raise_for_status().json() == listed["Qwen/Qwen3-32B"]
+    assert gateway.head(path, follow_redirects=True).status_code == 200
+
+
+def test_a_model_that_is_not_listed_is_a_404(gateway: httpx.Client) -> None:
+    response = gateway.get("/v1/models/no-such-model")
+
+    assert (response.status_code, error(response)["code"]) == (404, "model_not_found")
+
+
+def test_the_list_says_what_may_be_asked_of_it(gateway: httpx.Client) -> None:
+    response = gateway.request("OPTIONS", "/v1/models")
+
+    assert (response.status_code, response.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
+def test_the_gateway_says_that_it_works(gateway: httpx.Client) -> None:
+    assert (gateway.get("/health").status_code, gateway.head("/health?probe=1").status_code) == (200, 200)
+
+
 def test_an_unknown_model_is_a_404_that_names_it(gateway: httpx.Client) -> None:
     response = gateway.post("/v1/chat/completions", json=chat("no-such-model"))
 

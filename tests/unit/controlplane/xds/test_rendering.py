@@ -80,7 +80,7 @@ def test_only_paths_that_are_exposed_by_model_explain_a_missing_one(tmp_path: Pa
 
     assert routes(by_model)["model-not-found"]["match"]["path_separated_prefix"] == "/v1"
     assert list(routes(by_model))[-3:] == ["model-not-found", "model-missing", "route-not-found"]
-    assert list(routes(plain)) == ["default/r/0/0", "route-not-found"]
+    assert list(routes(plain)) == ["health", "default/r/0/0", "route-not-found"]
 
 
 def test_every_other_host_is_a_404_of_its_own(tmp_path: Path) -> None:

@@ -55,6 +55,11 @@ def invalid(message: str, param: str | None = None) -> Rejection:
     return Rejection(400, ErrorCode.INVALID_REQUEST, message, param)
 
 
+def model_not_found() -> Rejection:
+    """No pool of the route serves a model of that name."""
+    return Rejection(404, ErrorCode.MODEL_NOT_FOUND, "no such model is served here", MODEL)
+
+
 def too_large(limit: int) -> Rejection:
     """The body has more bytes than the limit."""
     return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {limit} bytes")

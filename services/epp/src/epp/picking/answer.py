@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from epp.config import SchedulerConfig
 from epp.datalayer.placement import Placement
 from epp.datalayer.roster import Avoided
-from epp.domain import Pick, Request
+from epp.domain import Pick
 from epp.picking.explain import Notes, margin
 from epp.picking.place import targets_of
 from epp.picking.prepare import Prepared
@@ -35,11 +35,6 @@ class Placed(NamedTuple):
     def margin(self) -> float:
         """How far the choice lies ahead of the best other candidate."""
         return margin(self.decision.primary.totals, self.decision.primary.chosen)
-
-
-def is_for_models(request: Request) -> bool:
-    """Whether a request is for the list of models, which the picker answers itself."""
-    return request.method in ("GET", "HEAD") and request.path.partition("?")[0].rstrip("/").endswith("/v1/models")
 
 
 def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:

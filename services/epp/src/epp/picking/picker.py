@@ -27,7 +27,6 @@ from epp.domain import (
     PickSettled,
     PoolId,
     PoolSpec,
-    Reply,
     Request,
     ScrapeFault,
     ServedModel,
@@ -36,7 +35,7 @@ from epp.domain import (
     Verdict,
     Waiter,
 )
-from epp.picking import answer, place
+from epp.picking import answer, model_lists, place
 from epp.picking.admitting import Admitting, Shell, Steps
 from epp.picking.decisions import DecisionLog
 from epp.picking.explain import Notes
@@ -90,8 +89,9 @@ class Picker:
     def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict | Ticket:
         """The verdict on one request; or a ticket, and the waiter gets the verdict later. A Pick is reserved until it
         is settled."""
-        if answer.is_for_models(request):
-            return Reply(self.pools.models(request.pool))
+        model = model_lists.asked(request)
+        if model is not None:
+            return model_lists.verdict(self.pools.models(request.pool), model)
         request = with_known_names(request)
         pool = self.pools.of(request)
         if isinstance(pool, Rejection):

@@ -1,9 +1,7 @@
-"""A pool for people: its endpoints for /debug/pools, its models in vLLM's shape. Pure."""
+"""What a pool holds, for others: its endpoints for /debug/pools, its models. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Final
-
-import orjson
 
 from epp.datalayer.builtin import Builtin
 from epp.datalayer.member import Member
@@ -15,18 +13,11 @@ _DRAINING: Final = Condition(Standing.DRAINING, 0.0, "left the pool")
 PoolParts = tuple[PoolState, Builtin]
 
 
-def list_models(pools: Iterable[PoolParts]) -> bytes:
-    """`{"object": "list", "data": […]}`: each model once, base models before adapters, by name.
-
-    Where several endpoints serve a model, the item that the first endpoint by address gave stands for all.
-    """
-    found: dict[str, ServedModel] = {}
-    for pool, known in pools:
-        for _, member in sorted(pool.roster.members.items()):
-            for model in known.engines.models(member.slot):
-                found.setdefault(model.id, model)
-    ordered = sorted(found.values(), key=lambda model: (model.item.get("parent") is not None, model.id))
-    return orjson.dumps({"object": "list", "data": [dict(model.item) for model in ordered]})
+def served_models(parts: PoolParts) -> Iterator[ServedModel]:
+    """What the endpoints of a pool serve, by address."""
+    pool, known = parts
+    for _, member in sorted(pool.roster.members.items()):
+        yield from known.engines.models(member.slot)
 
 
 def describe_pool(id_: PoolId, parts: PoolParts, now: float) -> dict[str, object]:

@@ -19,9 +19,10 @@ from epp.domain import (
     ScrapeFault,
     ServedModel,
 )
+from epp.picking import model_lists
 from epp.picking.observer import PickObserver
 from epp.picking.own_producers import Failed, own_producers
-from epp.picking.pool_report import describe_pool, list_models
+from epp.picking.pool_report import describe_pool, served_models
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 
@@ -117,11 +118,17 @@ class Pools:
     def models(self, pools: str | None) -> bytes:
         """The model list of the pools in a comma-separated list, or of all."""
         names = sorted(self.states) if pools is None else [PoolId(name.strip()) for name in pools.split(",")]
-        return list_models((self.states[name], self._builtin[name]) for name in names if name in self.states)
+        found = {name: self._served(name) for name in names}
+        silent = (name for name, models in found.items() if not models)
+        return model_lists.document((model for models in found.values() for model in models), silent)
 
     def describe(self, now: float) -> tuple[dict[str, object], ...]:
         """Every pool with its endpoints, for /debug/pools."""
         return tuple(describe_pool(id_, (pool, self._builtin[id_]), now) for id_, pool in sorted(self.states.items()))
+
+    def _served(self, pool: PoolId) -> tuple[ServedModel, ...]:
+        known = self.states.get(pool)
+        return () if known is None else tuple(served_models((known, self._builtin[pool])))
 
     def _add(self, id_: PoolId, spec: PoolSpec, now: float) -> None:
         known = self._builtin[id_] = builtin()

@@ -6,23 +6,21 @@ goes only to servers of the pools that the route names, as it would with any oth
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
-from functools import partial
-from typing import Any, Protocol
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import orjson
 
 from epp.domain import Endpoint, Outcome, PickId, PoolId, Reply, Request, ServedModel, Ticket, Verdict, Waiter
-from epp.picking.answer import is_for_models
+from epp.picking import model_lists
 from gateway.service.clock import Clock
+from gateway.wire.errors import Rejection
 
 MAX_ENDPOINTS = 16
 """Asked for one list; replicas of a pool serve the same models but for adapters, and a list must not be an attack."""
 MAX_LISTS = 64
 """At a time; beyond them a list is what is known without a key."""
-
-
-Listing = Coroutine[Any, Any, tuple[ServedModel, ...]]
 
 
 class RequestPicker(Protocol):
@@ -41,8 +39,8 @@ class RequestPicker(Protocol):
 class LockedServers(Protocol):
     """The servers that need a key."""
 
-    def locked(self, pools: Collection[PoolId] | None) -> list[Endpoint]:
-        """Those of these pools, or of all."""
+    def locked(self, pools: Collection[PoolId] | None) -> list[tuple[PoolId, Endpoint]]:
+        """Those of these pools, or of all, with their pools."""
 
     async def list_models(self, endpoint: Endpoint, authorization: str) -> tuple[ServedModel, ...]:
         """The models that one lists to this client; none where it lists none."""
@@ -75,15 +73,18 @@ class KeyedModels:
         """The picker's verdict; a ticket where servers must be asked with the client's key."""
         verdict = self._picker.submit(request, waiter, now)
         authorization = request.headers.get("authorization")
-        if authorization is None or not isinstance(verdict, Reply) or not is_for_models(request):
+        model = None if authorization is None else model_lists.asked(request)
+        if authorization is None or model is None or not isinstance(verdict, Reply | Rejection):
             return verdict
+        if model != model_lists.EVERY and isinstance(verdict, Reply):
+            return verdict  # it is known without a key
         locked = self._servers.locked(_named(request.pool))[:MAX_ENDPOINTS]
         if not locked or self._group is None or len(self._lists) >= MAX_LISTS or not authorization.isprintable():
             return verdict
         self._number -= 1  # the picker's own tickets count upwards
         ticket = Ticket(self._number)
-        fetch = partial(self._servers.list_models, authorization=authorization)
-        self._lists[ticket] = self._group.create_task(self._list(ticket, waiter, verdict, partial(map, fetch, locked)))
+        question = _Question(model, verdict, locked, authorization)
+        self._lists[ticket] = self._group.create_task(self._list(ticket, waiter, question))
         return ticket
 
     def cancel(self, ticket: Ticket, now: float) -> None:
@@ -94,22 +95,34 @@ class KeyedModels:
         else:
             self._picker.cancel(ticket, now)
 
-    async def _list(self, ticket: Ticket, waiter: Waiter, known: Reply, lists: Callable[[], Iterable[Listing]]) -> None:
-        found = await asyncio.gather(*lists())
+    async def _list(self, ticket: Ticket, waiter: Waiter, question: "_Question") -> None:
+        asking = (self._servers.list_models(endpoint, question.authorization) for _, endpoint in question.locked)
+        found = await asyncio.gather(*asking)
         if self._lists.pop(ticket, None) is not None:
-            waiter.decide(Reply(_with(known.body, found)), self._clock())
+            waiter.decide(question.answer(found), self._clock())
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A request for a model, or for all, with what is known without the client's key."""
+
+    model: str
+    known: Reply | Rejection
+    locked: Sequence[tuple[PoolId, Endpoint]]
+    authorization: str = field(repr=False)
+
+    def answer(self, found: Sequence[tuple[ServedModel, ...]]) -> Reply | Rejection:
+        """The verdict with what the locked servers listed, in the order in which they stand here."""
+        models = [model for each in found for model in each]
+        if isinstance(self.known, Rejection):
+            item = next((model.item for model in models if model.id == self.model), None)
+            return self.known if item is None else Reply(orjson.dumps(dict(item)))
+        document = orjson.loads(self.known.body)
+        known = [ServedModel(item["id"], item) for item in document["data"]]
+        heard = {pool for (pool, _), listed in zip(self.locked, found, strict=True) if listed}
+        silent = (pool for pool in document.get("incomplete", ()) if pool not in heard)
+        return Reply(model_lists.document((*known, *models), silent))
 
 
 def _named(pools: str | None) -> Collection[PoolId] | None:
     return None if pools is None else {PoolId(name.strip()) for name in pools.split(",")}
-
-
-def _with(listing: bytes, found: Sequence[tuple[ServedModel, ...]]) -> bytes:
-    """The list with further models: each once, base models before adapters, by name, as the picker lists them."""
-    document = orjson.loads(listing)
-    items = {item["id"]: item for item in document["data"]}
-    for models in found:
-        for model in models:
-            items.setdefault(model.id, dict(model.item))
-    ordered = sorted(items.values(), key=lambda item: (item.get("parent") is not None, item["id"]))
-    return orjson.dumps({**document, "data": ordered})

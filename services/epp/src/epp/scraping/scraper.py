@@ -106,14 +106,14 @@ class Scraper:
                 link.timer.cancel()
                 self._schedule(link, HASTE_SECONDS * self._random.random())
 
-    def locked(self, pools: Collection[PoolId] | None) -> list[Endpoint]:
+    def locked(self, pools: Collection[PoolId] | None) -> list[tuple[PoolId, Endpoint]]:
         """The endpoints of these pools, or of all, that list their models to clients with a key only; by address."""
         found = [
-            link.target.endpoint
+            (pool, link.target.endpoint)
             for (pool, _), link in self._links.items()
             if link.target.is_locked and (pools is None or pool in pools)
         ]
-        return sorted(found, key=lambda endpoint: endpoint.id)
+        return sorted(found, key=lambda each: each[1].id)
 
     async def list_models(self, endpoint: Endpoint, authorization: str) -> tuple[ServedModel, ...]:
         """The models that an endpoint lists to a client with this header; none where it does not."""

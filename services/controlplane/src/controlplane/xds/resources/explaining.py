@@ -1,6 +1,5 @@
 """Routes that no object asked for: they explain a miss, list the models, or pass on a picker's verdict. Pure."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -18,6 +17,8 @@ from gateway.wire import protocol
 from gateway.wire.errors import ErrorCode
 
 MODELS_PATH: Final = "/v1/models"
+HEALTH_PATH: Final = "/health"
+MODELS_PATHS: Final = "/v1/models(/.*)?"  # also of one model, and with a slash at the end
 
 
 def verdicts() -> list[Tree]:
@@ -63,21 +64,52 @@ def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tupl
 
 
 def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
-    """GET /v1/models, answered for all pools of the host by the picker that most of them share: pickers that follow the
-    same objects know every pool. Nothing where a route serves it."""
+    """GET /v1/models and /v1/models/ID, answered for all pools of the host by the picker that most of them share:
+    pickers that follow the same objects know every pool. Nothing where a route serves the list."""
     shared = _pools_by_picker(host, scope)
-    if not shared or any(_serves_models(entry.match) for entry in host.entries):
+    if not shared or any(matches.serves(entry.match, MODELS_PATH) for entry in host.entries):
         return
     allowed = cors.on_host(host)
     if allowed is not None:
-        yield cors.preflight(names.MODELS, cors.exact(MODELS_PATH), allowed)
+        yield cors.preflight(names.MODELS, RouteMatch(PathMatch(PathType.REGEX, MODELS_PATHS)), allowed)
+    yield cors.with_settings(_options(), allowed)
     pools = sorted(pool for _, found in shared for pool in found)
     yield cors.with_settings(_models(shared[0][0], pools, scope), allowed)
 
 
+def health(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
+    """GET /health, which is well when the picker places a request: it is asked as by any other, for the host's pool
+    with the most endpoints. Nothing where a route serves the path."""
+    shared = _pools_by_picker(host, scope)
+    if not shared or any(matches.serves(entry.match, HEALTH_PATH) for entry in host.entries):
+        return
+    picker, pools = shared[0]
+    method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+    found: Tree = {"name": names.HEALTH, "match": {"path": HEALTH_PATH, "headers": [method]}}
+    if picker.transport is PickerTransport.HTTP:  # the picker's own word, since ext_authz lets pass without one
+        marked = modifiers.header(protocol.PICKER_HEALTH, "true", "OVERWRITE_IF_EXISTS_OR_ADD")
+        route = {"cluster": names.picker_http_cluster(picker), "timeout": seconds(scope.options.picker_timeout)}
+        yield {**found, "request_headers_to_add": [marked], "route": route}
+        return
+    largest = max(pools, key=lambda pool: scope.further.get(pool, 0))
+    asked = picker_filters.on_probe(picker, largest, scope.options)
+    yield {**found, "direct_response": {"status": 200}, "typed_per_filter_config": asked}
+
+
+def _options() -> Tree:
+    """What may be asked of the list; Envoy says so itself."""
+    method = {"name": ":method", "string_match": {"exact": "OPTIONS"}}
+    return {
+        "name": f"{names.MODELS}/options",
+        "match": {**matches.path(PathMatch(PathType.REGEX, MODELS_PATHS)), "headers": [method]},
+        "direct_response": {"status": 204},
+        "response_headers_to_add": [modifiers.header("allow", "GET, HEAD, OPTIONS", "OVERWRITE_IF_EXISTS_OR_ADD")],
+    }
+
+
 def _models(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
     method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
-    wanted: Tree = {"path": MODELS_PATH, "headers": [method]}
+    wanted: Tree = {**matches.path(PathMatch(PathType.REGEX, MODELS_PATHS)), "headers": [method]}
     if picker.transport is PickerTransport.HTTP:
         return _models_over_http(wanted, picker, pools, scope)
     route = absent(names.MODELS, wanted, "SERVICE_UNAVAILABLE")
@@ -90,16 +122,3 @@ def _models_over_http(wanted: Tree, picker: Picker, pools: Sequence[ObjectName],
     listing = modifiers.header(protocol.POOL_METADATA, listed, "OVERWRITE_IF_EXISTS_OR_ADD")
     route = {"cluster": names.picker_http_cluster(picker), "timeout": seconds(scope.options.picker_timeout)}
     return {"name": names.MODELS, "match": wanted, "request_headers_to_add": [listing], "route": route}
-
-
-def _serves_models(wanted: RouteMatch) -> bool:
-    if wanted.headers or wanted.query or wanted.method not in ("", "GET"):
-        return False
-    value = wanted.path.value
-    match wanted.path.type:
-        case PathType.EXACT:
-            return value == MODELS_PATH
-        case PathType.PREFIX:
-            return f"{MODELS_PATH}/".startswith(f"{value.rstrip('/')}/")
-        case PathType.REGEX:
-            return re.fullmatch(value, MODELS_PATH) is not None

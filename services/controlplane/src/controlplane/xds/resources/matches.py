@@ -1,5 +1,7 @@
 """RouteMatches in Envoy's words. Pure."""
 
+import re
+
 from controlplane.xds.resources.names import Tree
 from gateway.kube.objects import PathMatch, PathType, RouteMatch, ValueMatch
 
@@ -26,6 +28,20 @@ def path(wanted: PathMatch) -> Tree:
         case PathType.PREFIX:
             prefix = wanted.value.rstrip("/")
             return {"path_separated_prefix": prefix} if prefix else {"prefix": "/"}
+
+
+def serves(wanted: RouteMatch, exactly: str) -> bool:
+    """Whether every GET of a path matches, whatever its headers and query."""
+    if wanted.headers or wanted.query or wanted.method not in ("", "GET"):
+        return False
+    value = wanted.path.value
+    match wanted.path.type:
+        case PathType.EXACT:
+            return value == exactly
+        case PathType.PREFIX:
+            return f"{exactly}/".startswith(f"{value.rstrip('/')}/")
+        case PathType.REGEX:
+            return re.fullmatch(value, exactly) is not None
 
 
 def _value(wanted: ValueMatch) -> Tree:

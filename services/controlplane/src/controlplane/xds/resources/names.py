@@ -36,6 +36,7 @@ RESTRICTED: Final = "restricted"
 PICKER_REFUSED: Final = "picker-refused"
 PICKER_FAILED: Final = "picker-failed"
 MODELS: Final = "models"
+HEALTH: Final = "health"
 
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
 HTTP_FILTER: Final = protocol.EXT_AUTHZ_NAMESPACE  # the filter bears the same name

@@ -68,8 +68,19 @@ def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, option
         }
         settings = {"http_service": _http_service(picker, sent, options.picker_http_wait, options)}
         return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
+    return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=_overrides(picker, sent, options))}
+
+
+def on_probe(picker: Picker, pool: ObjectName, options: Options) -> Tree:
+    """Filter settings of a route that is served only with a pick, by ext_proc."""
+    sent = {protocol.POOL_METADATA: str(pool), protocol.FALLBACKS_METADATA: "0"}
+    needed = {**_overrides(picker, sent, options), "failure_mode_allow": False}
+    return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=needed)}
+
+
+def _overrides(picker: Picker, sent: dict[str, str], options: Options) -> Tree:
     longest = {protocol.LONGEST_WAIT_METADATA: str(int(options.picker_max_timeout))}
-    overrides = {
+    return {
         "grpc_service": {
             "envoy_grpc": {
                 "cluster_name": names.picker_cluster(picker),
@@ -85,7 +96,6 @@ def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, option
             "response_body_mode": "NONE",
         },
     }
-    return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=overrides)}
 
 
 def on_miss(picker: Picker, options: Options) -> Tree:

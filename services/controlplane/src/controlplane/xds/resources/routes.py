@@ -35,6 +35,7 @@ def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
         "routes": [
             *(explaining.verdicts() if filters else []),
             *explaining.models(host, scope),
+            *explaining.health(host, scope),
             *(route for entry in host.entries for route in rules.routes(entry, scope)),
             *explaining.misses(host, scope),
             rules.absent(names.ROUTE_NOT_FOUND, {"prefix": "/"}, "NOT_FOUND"),
