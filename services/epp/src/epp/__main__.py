@@ -27,7 +27,7 @@ from gateway.service import lifecycle
 from gateway.wire import ports
 
 IGNORED = {
-    **flags.BASE_IGNORED,
+    **{name: why for name, why in flags.BASE_IGNORED.items() if name != "--tracing"},
     "--ha-enable-leader-election": "every replica serves; share state with --redis-url",
     "--pool-group": "pools of every group are read",
     "--endpoint-selector": "endpoints come from EndpointSlices in --config-dir",
@@ -78,6 +78,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="name of this replica, unique among those that share a Redis (default: POD_NAME, else made up)",
     )
     flag("--explain", action="store_true", help="keep scores of decisions and answer x-pointsman-explain")
+    flag("--tracing", type=flags.boolean, nargs="?", const=True, default=False, metavar="true|false",
+         help="send traces by OTLP over HTTP, as OTEL_… in the environment says (default: false)")  # fmt: skip
     flag("--metric-names", choices=[names.value for names in Names], default=Names.INFERENCE.value,
          help="generation of the reference's metric names, or each figure under both (default: inference)")  # fmt: skip
     flags.add_ignored(parser, IGNORED)
@@ -136,6 +138,7 @@ def options(given: argparse.Namespace) -> app.Options:
         http_socket=given.http_socket,
         explains=given.explain,
         metric_names=Names(given.metric_names),
+        traces=given.tracing,
         priority_order=given.priority_order,
     )
 

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from epp.admission.configured import ConfiguredGate
 from epp.app import debug as debug
@@ -31,6 +31,7 @@ from epp.telemetry.generations import Generations, Names
 from epp.telemetry.metrics import Metrics
 from epp.transports.accesslog import NAMESPACES, FeedbackIntake, LogSight
 from epp.transports.extproc.streams import OpenStreams
+from epp.transports.picker import RequestPicker
 from epp.transports.servers.extproc import external_processor
 from epp.transports.servers.http import HttpTransport
 from epp.transports.servers.http_connection import Shared
@@ -42,6 +43,9 @@ from gateway.rpc.health import Health
 from gateway.service import admin, clock, lifecycle
 from gateway.service.clock import Clock
 from gateway.wire.errors import Rejection
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 PASS_SECONDS = 1.0
 
@@ -62,6 +66,7 @@ class Options:
     http_socket: Path | None = None
     explains: bool = False
     metric_names: Names = Names.INFERENCE
+    traces: bool = False
     priority_order: PriorityOrder = PriorityOrder.HIGHER_FIRST
 
 
@@ -99,7 +104,16 @@ class Stack:
         self.keyed_models = KeyedModels(self.picker, self.scraper, clock.monotonic)
         self.timed_picker = TimedPicker(self.keyed_models, clock.monotonic, self.metrics)
         self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))
-        self.processor = external_processor(self.timed_picker, self.streams, clock.monotonic, self.metrics)
+        self.provider = tracer_provider() if options.traces else None
+        self.processor = external_processor(self.traced(sees_end=True), self.streams, clock.monotonic, self.metrics)
+
+    def traced(self, *, sees_end: bool) -> RequestPicker:
+        """The picker for a transport; without `--tracing` nothing stands between them."""
+        if self.provider is None:
+            return self.timed_picker
+        from epp.telemetry.tracing import TracedPicker
+
+        return TracedPicker(self.timed_picker, self.provider, sees_end=sees_end)
 
     def jobs(self, source: ConfigSource) -> Iterator[Coroutine[Any, Any, None]]:
         """What runs beside the transports."""
@@ -154,7 +168,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         return picker.is_ready() and not stopping.is_set()
 
     shared = Shared(
-        stack.timed_picker,
+        stack.traced(sees_end=False),  # the answer does not pass the HTTP transport
         clock.monotonic,
         metrics,
         base_models=lambda: stack.discovery.base_models,
@@ -173,6 +187,15 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     ):
         lifecycle.tune_collector()
         await serve(stopping, options.listeners, Health(is_ready), [stack.processor, stack.log_receiver])
+    if stack.provider is not None:
+        await asyncio.to_thread(stack.provider.shutdown)  # sends what is left
+
+
+def tracer_provider() -> "TracerProvider":
+    """OpenTelemetry takes a third of a second to import: it is, where it is asked for."""
+    from epp.telemetry.tracing import provider_of
+
+    return provider_of()
 
 
 def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContextManager[int | None]:

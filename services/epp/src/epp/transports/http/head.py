@@ -30,7 +30,7 @@ from gateway.wire.protocol import (
 _UNREAD: Final = ""
 # Headers that come with every question and are never read, and those that no client may send: where to go.
 _UNREAD_NAMES: Final = (
-    "accept", "accept-encoding", "user-agent", "traceparent", "x-forwarded-for", "x-forwarded-proto",
+    "accept", "accept-encoding", "user-agent", "x-forwarded-for", "x-forwarded-proto",
     "x-forwarded-host", "x-envoy-auth-partial-body", "x-envoy-external-address", "x-envoy-internal",
     "x-envoy-expected-rq-timeout-ms", DESTINATION_ENDPOINT, DESTINATION_SERVED, DESTINATION_SUBSET,
 )  # fmt: skip
