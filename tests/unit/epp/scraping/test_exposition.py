@@ -5,9 +5,11 @@ import time
 import pytest
 
 from epp.config.engines import BUILT_IN, EngineMapping, MetricSelector
-from epp.domain import EngineMetrics
+from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId
 from epp.scraping import exposition
 from epp.scraping.exposition import MalformedError, samples
+from epp.scraping.gaps import gaps
+from epp.scraping.schedule.target import ScrapeTarget
 
 VLLM = BUILT_IN["vllm"]
 
@@ -148,3 +150,36 @@ vllm:iteration_tokens_total_sum{engine="1",model_name="m"} 10.0
 """
     )
     assert exposition.parse(text, VLLM).computed_tokens == 100.0
+
+
+def test_the_former_name_of_the_cache_usage_is_read() -> None:
+    former = TEXT.replace(b"vllm:kv_cache_usage_perc", b"vllm:gpu_cache_usage_perc")
+    both = TEXT + b"vllm:gpu_cache_usage_perc 0.9\n"
+
+    assert exposition.parse(former, VLLM).kv_usage == 0.25
+    assert exposition.parse(both, VLLM).kv_usage == 0.25
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"+Inf", b"many"])
+def test_what_is_no_number_is_missing(value: bytes) -> None:
+    found = exposition.parse(TEXT.replace(b"} 0.25", b"} " + value), VLLM)
+
+    assert found.kv_usage is None
+    assert gaps(found, VLLM) == (
+        "no number under vllm:kv_cache_usage_perc: set kvUsageSpec in engineConfigs of core-metrics-extractor",
+    )
+
+
+def test_a_figure_that_an_engine_never_reports_is_no_gap() -> None:
+    found = exposition.parse(b"nv_inference_pending_request_count 3\n", BUILT_IN["triton"])
+
+    assert gaps(found, BUILT_IN["triton"]) == ()
+
+
+def test_a_gap_is_reported_once_and_again_when_it_is_another() -> None:
+    endpoint = Endpoint(EndpointId("10.0.0.1:8000"), "10.0.0.1", 8000, "e")
+    target = ScrapeTarget(PoolId("default/pool"), endpoint)
+
+    assert [target.lacks(each) for each in (("a",), ("a",), (), ("a",), ("a", "b"), ("b",))] == [
+        True, False, False, True, True, False,
+    ]  # fmt: skip

@@ -50,6 +50,7 @@ class EngineMapping:
     waiting: MetricSelector | None = None
     running: MetricSelector | None = None
     kv_usage: MetricSelector | None = None
+    former_kv_usage: MetricSelector | None = None  # what earlier releases called it
     lora: MetricSelector | None = None
     cache_info: MetricSelector | None = None  # a family whose labels carry block size and count
     block_size_label: str = "block_size"
@@ -77,6 +78,7 @@ BUILT_IN: Mapping[str, EngineMapping] = MappingProxyType({
         waiting=MetricSelector("vllm:num_requests_waiting"),
         running=MetricSelector("vllm:num_requests_running"),
         kv_usage=MetricSelector("vllm:kv_cache_usage_perc"),
+        former_kv_usage=MetricSelector("vllm:gpu_cache_usage_perc"),
         lora=MetricSelector("vllm:lora_requests_info"),
         cache_info=MetricSelector("vllm:cache_config_info"),
         computed_tokens=MetricSelector("vllm:iteration_tokens_total_sum"),

@@ -92,9 +92,9 @@ class UtilizationCondition:
             return f"kv-cache-utilization is a share: maxValue must be at most 1, got {self.max_value:g}"
         return None
 
-    def holds(self, value: float | None) -> bool:
-        """Whether a figure is within the bound; one that is not known is not."""
-        return value is not None and self.max_value is not None and value <= self.max_value
+    def holds(self, value: float) -> bool:
+        """Whether a figure is within the bound."""
+        return self.max_value is not None and value <= self.max_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class UtilizationFilter:
         """Those within every bound."""
         keep = [True] * len(view)
         for condition in self.conditions:
-            values = view.attribute(condition.metric)
+            values = view.column(ATTRIBUTES[condition.metric])
             keep = [kept and condition.holds(value) for kept, value in zip(keep, values, strict=True)]
         return or_all(keep, is_wanted=self.fallback_on_empty)
 

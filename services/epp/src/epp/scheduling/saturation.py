@@ -6,15 +6,23 @@ Detectors are filters, too: they keep the endpoints that have room.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import and_
 from typing import Literal
 
 from epp.datalayer.producers.load import STALE_AFTER_INTERVALS
+from epp.datalayer.producers.missing import KV_USAGE, WAITING
 from epp.scheduling.filters import or_all
 from epp.scheduling.plugin import parameter
 from epp.scheduling.units import Seconds
 from epp.scheduling.view import SchedulingView
 
 NO_ROOM = 1.0
+
+
+def _is_known(view: SchedulingView) -> Sequence[bool]:
+    """Whether queue or cache of an endpoint is known. One that reports neither counts as full."""
+    both = WAITING | KV_USAGE
+    return [missing & both != both for missing in view.missing]
 
 
 def _warning(headroom: float) -> str | None:
@@ -44,7 +52,7 @@ class UtilizationDetector:
         return _warning(self.headroom)
 
     def saturation(self, view: SchedulingView) -> float:
-        """Mean over the endpoints of the fuller of queue and cache; 1 where metrics are missing or stale."""
+        """Mean over the endpoints of the fuller of queue and cache; 1 where both are missing, or stale."""
         if not len(view):
             return NO_ROOM
         return sum(self._fill(view)) / len(view)
@@ -53,14 +61,18 @@ class UtilizationDetector:
         """Those below both thresholds with fresh metrics; all where none is."""
         queues = self.queue_depth_threshold * (1 + self.headroom)
         caches = self.kv_cache_util_threshold * (1 + self.headroom)
-        fresh = view.is_fresh(self.metrics_staleness_threshold, STALE_AFTER_INTERVALS)
+        fresh = self._fresh(view)
         return or_all([
             is_fresh and waiting < queues and usage < caches
             for is_fresh, waiting, usage in zip(fresh, view.queued, view.kv_usage, strict=True)
         ])  # fmt: skip
 
-    def _fill(self, view: SchedulingView) -> Sequence[float]:
+    def _fresh(self, view: SchedulingView) -> Sequence[bool]:
         fresh = view.is_fresh(self.metrics_staleness_threshold, STALE_AFTER_INTERVALS)
+        return [*map(and_, fresh, _is_known(view))]
+
+    def _fill(self, view: SchedulingView) -> Sequence[float]:
+        fresh = self._fresh(view)
         queues, backlogs = view.unseen if self.counts_unseen else view.queued, self._backlogs(view)
         return [
             max(waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold, backlog)
@@ -138,10 +150,8 @@ class ProbabilisticAdmitter:
         if view.request.priority >= 0:
             return True
         fill = [
-            NO_ROOM if metrics is None else max(
-                waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold
-            )
-            for metrics, waiting, usage in zip(view.scraped, view.queued, view.kv_usage, strict=True)
+            max(waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold) if is_known else NO_ROOM
+            for is_known, waiting, usage in zip(_is_known(view), view.queued, view.kv_usage, strict=True)
         ]  # fmt: skip
         mean = sum(fill) / len(fill) if fill else NO_ROOM
         return view.random.random() >= self._chance(mean)

@@ -13,6 +13,7 @@ from typing import Any
 
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column
+from epp.datalayer.producers.missing import KV_USAGE, RUNNING, WAITING
 from epp.domain import NO_LABELS, Endpoint, EngineMetrics, ServedModel
 from epp.prompts.request import InferenceRequest
 
@@ -104,6 +105,12 @@ class SchedulingView:
     def kv_usage(self) -> Sequence[float]:
         """Share of the KV cache in use, 0..1, estimated for now."""
         return self._columns["kv_usage"](self._placing, self._slots)
+
+    @property
+    def missing(self) -> Sequence[int]:
+        """What is not known of each endpoint's load, as flags of `epp.datalayer.producers.missing`. The figures count
+        as the worst that any candidate has."""
+        return self._columns["missing"](self._placing, self._slots)
 
     @property
     def in_flight(self) -> Sequence[int]:
@@ -233,12 +240,22 @@ class SchedulingView:
         if name == "active-adapters":
             return [None if each is None else float(len(each.active_adapters)) for each in self.scraped]
         column = self._columns.get(ATTRIBUTES.get(name, name))
-        return [None] * len(self) if column is None else [*map(_figure, column(self._placing, self._slots))]
+        if column is None:
+            return [None] * len(self)
+        figures = [*map(_figure, column(self._placing, self._slots))]
+        flag = FLAGS.get(name, 0)
+        if not flag:
+            return figures
+        return [None if flag & gaps else value for value, gaps in zip(figures, self.missing, strict=True)]
 
 
 def _figure(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
+
+FLAGS: Mapping[str, int] = MappingProxyType(
+    {"running-requests": RUNNING, "waiting-queue": WAITING, "kv-cache-utilization": KV_USAGE}
+)
 
 # Upstream's names of figures, with the columns that carry them; a producer's own column counts under its own name.
 ATTRIBUTES: Mapping[str, str] = MappingProxyType({

@@ -38,6 +38,8 @@ def parse(text: bytes, mapping: EngineMapping) -> EngineMetrics:
     """One scrape."""
     waiting, running = _sum(text, mapping.waiting), _sum(text, mapping.running)
     kv_usage = _largest(text, mapping.kv_usage)
+    if kv_usage is None:
+        kv_usage = _largest(text, mapping.former_kv_usage)
     if waiting is None and running is None and kv_usage is None:
         raise MalformedError("none of the engine's families is there")
     adapters = _newest(text, mapping.lora)

@@ -15,6 +15,7 @@ from typing import Protocol
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
 from epp.scraping import exposition
 from epp.scraping.endpoints import Access, Place, tls
+from epp.scraping.gaps import gaps
 from epp.scraping.http_client import Answer, Connection, connect
 from epp.scraping.schedule.models import read_models
 from epp.scraping.schedule.slots import MAX_RETRIES, Slots, until_next, until_slot
@@ -238,8 +239,15 @@ class Scraper:
                 log.warning("endpoint cannot be scraped", fault=found.value, **where)
             return
         self._metrics.scrape_succeeded(target.pool)
+        self._report_gaps(target, found)
         if has_changed:
             log.info("endpoint can be scraped again", pool=target.pool, endpoint=target.endpoint.id)
+
+    def _report_gaps(self, target: ScrapeTarget, found: EngineMetrics) -> None:
+        """Log once what an endpoint does not report: it counts as the most loaded one then."""
+        missing = gaps(found, self._access.engine_of(target.endpoint.labels))
+        if target.lacks(missing):
+            log.warning("endpoint reports no load", pool=target.pool, endpoint=target.endpoint.id, missing=missing)
 
     def _finish(self, link: _Link) -> None:
         """This round is over; the next one is due when the picker says."""

@@ -3,6 +3,7 @@
 import pytest
 
 from epp.datalayer.producers.estimate import Load, Since, load_now
+from epp.datalayer.producers.missing import EVERYTHING
 from epp.domain import EngineMetrics
 
 
@@ -36,11 +37,11 @@ def test_a_fresh_scrape_is_carried_forward(
 
 
 def test_stale_metrics_leave_what_is_in_flight() -> None:
-    assert load_now(scraped(50, 9, 0.7), Since(picks=1), 3, is_fresh=False) == Load(3, 3, 0.7)
+    assert load_now(scraped(50, 9, 0.7), Since(picks=1), 3, is_fresh=False) == Load(3, 3, 0.0, EVERYTHING)
 
 
 def test_without_any_metrics_only_what_is_in_flight_is_known() -> None:
-    assert load_now(None, Since(picks=2), 2, is_fresh=False) == Load(2, 2, 0.0)
+    assert load_now(None, Since(picks=2), 2, is_fresh=False) == Load(2, 2, 0.0, EVERYTHING)
 
 
 def test_an_absent_family_counts_as_nothing_not_as_an_error() -> None:

@@ -3,6 +3,7 @@
 from epp.datalayer.member import Member
 from epp.datalayer.producers.estimate import Load
 from epp.datalayer.producers.load import BUSY_INTERVAL, IDLE_INTERVAL, KNOWN_INTERVAL, EndpointLoad
+from epp.datalayer.producers.missing import EVERYTHING
 from epp.domain import Endpoint, EndpointId, EngineMetrics
 
 
@@ -95,4 +96,4 @@ def test_metrics_go_stale_after_their_limit() -> None:
     assert endpoint.is_fresh(2.0)
     assert not endpoint.is_fresh(2.1)
     endpoint.estimate(2.1)
-    assert endpoint.load == Load(0, 0, 0.0)
+    assert endpoint.load == Load(0, 0, 0.0, EVERYTHING)

@@ -8,12 +8,13 @@ The rule, for an endpoint whose metrics are fresh:
     kv usage = scraped usage + (tokens picked − tokens finished) / cache capacity, within 0..1
 
 Nothing may be below what this picker itself has in flight there: what is missing is added to `running`. Where the
-metrics are stale or were never there, in-flight truth stands alone: both figures are the requests in flight (an
-endpoint that does not speak compares as the worse of two), KV usage is the last one known.
+metrics are stale or were never there, in-flight truth stands alone: both figures are the requests in flight, and KV
+usage is none. `missing` says what that may be a long way from the truth; see there what it then counts as.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from epp.datalayer.producers.missing import EVERYTHING
 from epp.domain import EngineMetrics
 
 
@@ -27,19 +28,21 @@ class Since(NamedTuple):
 
 
 class Load(NamedTuple):
-    """An estimate of now. `waiting` and `running` are requests, `kv_usage` is 0..1."""
+    """An estimate of now. `waiting` and `running` are requests, `kv_usage` is 0..1; `missing` are flags."""
 
     waiting: float
     running: float
     kv_usage: float
+    missing: int = 0
 
 
-def load_now(metrics: EngineMetrics | None, since: Since, in_flight: int, *, is_fresh: bool) -> Load:
+NOTHING_KNOWN: Final = Load(0, 0, 0.0, EVERYTHING)
+
+
+def load_now(metrics: EngineMetrics | None, since: Since, in_flight: int, *, is_fresh: bool, missing: int = 0) -> Load:
     """Combine a scrape with what happened since; see the module's text for the rule."""
-    if metrics is None:
-        return Load(in_flight, in_flight, 0.0)
-    if not is_fresh:
-        return Load(in_flight, in_flight, metrics.kv_usage or 0.0)
+    if metrics is None or not is_fresh:
+        return NOTHING_KNOWN if not in_flight else Load(in_flight, in_flight, 0.0, EVERYTHING)
     # Comparisons rather than min and max: this runs with each placement and each settlement.
     waiting, running = metrics.waiting or 0, metrics.running or 0
     picks, finishes, picked_tokens, finished_tokens = since
@@ -48,11 +51,11 @@ def load_now(metrics: EngineMetrics | None, since: Since, in_flight: int, *, is_
     running += promoted - finishes
     if running < 0:
         running = 0
-    missing = in_flight - waiting - running
-    if missing > 0:
-        running += missing
+    unseen = in_flight - waiting - running
+    if unseen > 0:
+        running += unseen
     usage = metrics.kv_usage or 0.0
     if metrics.block_size and metrics.block_count:
         usage += (picked_tokens - finished_tokens) / (metrics.block_size * metrics.block_count)
         usage = 0.0 if usage < 0.0 else min(usage, 1.0)
-    return Load(waiting, running, usage)
+    return Load(waiting, running, usage, missing)

@@ -15,6 +15,14 @@ from epp.datalayer.member import Member
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
 from epp.datalayer.producers.estimate import Load, Since, load_now
+from epp.datalayer.producers.missing import (
+    EVERYTHING,
+    KV_USAGE,
+    RUNNING,
+    WAITING,
+    missing_in,
+    worst_for_missing,
+)
 from epp.domain import EngineMetrics
 
 # A request picked this shortly before a scrape was answered may not have shown in it: engines publish once per step.
@@ -34,7 +42,11 @@ _IDLE_SLOWDOWN: Final = 10.0
 _EVENTS_LIMIT: Final = 4096
 NOTE: Final = "load"  # requests and tokens in flight at the primary before the placement
 NOTHING_SINCE: Final = Since()
-_WAITING, _RUNNING, _KV_USAGE, _TOTAL = map(attrgetter, ("waiting", "running", "kv_usage", "total"))
+_WAITING, _RUNNING, _KV_USAGE, _TOTAL, _UNKNOWN = map(
+    attrgetter, ("waiting", "running", "kv_usage", "total", "unknown")
+)
+# Of which figures a sum is that takes several.
+TOTAL: Final = WAITING | RUNNING
 
 
 class _Event(NamedTuple):
@@ -55,22 +67,24 @@ class EndpointLoad:
     metrics: EngineMetrics | None = None
     scraped_at: float | None = None
     interval: float = IDLE_INTERVAL  # the one in force since the last scrape
+    missing: int = EVERYTHING  # in the last scrape
     slots: int = 0  # requests that it was seen to run at a time, as far as its queue does not say that it was too many
     fresh_until: float = float("-inf")
     in_flight: int = 0
     in_flight_tokens: int = 0
     since: Since = NOTHING_SINCE
-    # Estimates of now, see `estimate`. Requests, and a share of 0..1.
+    # Estimates of now, see `estimate`. Requests, and a share of 0..1; and which of them are not known.
     waiting: float = 0.0
     running: float = 0.0
     kv_usage: float = 0.0
     total: float = 0.0  # waiting or running
+    unknown: int = EVERYTHING
     events: deque[_Event] = field(default_factory=lambda: deque(maxlen=_EVENTS_LIMIT))
 
     @property
     def load(self) -> Load:
         """The estimates together."""
-        return Load(self.waiting, self.running, self.kv_usage)
+        return Load(self.waiting, self.running, self.kv_usage, self.unknown)
 
     def start(self, tokens: int, now: float) -> None:
         """Count a request in."""
@@ -99,7 +113,7 @@ class EndpointLoad:
 
     def scraped(self, metrics: EngineMetrics, now: float) -> None:
         """Take a scrape."""
-        self.metrics, self.scraped_at = metrics, now
+        self.metrics, self.scraped_at, self.missing = metrics, now, missing_in(metrics)
         if metrics.waiting or metrics.running:
             self.last_busy = now
         waiting = metrics.waiting or 0
@@ -136,8 +150,9 @@ class EndpointLoad:
 
     def estimate(self, now: float) -> None:
         """Bring the figures to this time."""
-        load = load_now(self.metrics, self.since, self.in_flight, is_fresh=now <= self.fresh_until)
-        self.waiting, self.running, self.kv_usage = load
+        self.waiting, self.running, self.kv_usage, self.unknown = load_now(
+            self.metrics, self.since, self.in_flight, is_fresh=now <= self.fresh_until, missing=self.missing
+        )
         self.total = self.waiting + self.running
 
     def _horizon(self) -> float:
@@ -166,6 +181,7 @@ class LoadProducer:
         self._loads: dict[int, EndpointLoad] = {}
         self._stale_at = float("inf")  # when the first of the fresh ones goes stale
         self._aligned = Aligned(self._loads)
+        self._unknown: set[int] = set()  # slots of which a figure is missing
 
     def handles(self) -> Handlers:
         """Placements, settlements, scrapes."""
@@ -179,14 +195,15 @@ class LoadProducer:
 
     def columns(self) -> Mapping[str, Column]:
         """Requests there, and what of them is this picker's."""
-        aligned = self._aligned_with
+        aligned, known = self._aligned_with, self._known
         return {
-            "waiting": lambda placing, slots: [*map(_WAITING, aligned(placing, slots))],
-            "queued": lambda placing, slots: [each.queued() for each in aligned(placing, slots)],
-            "unseen": lambda placing, slots: [each.unseen() for each in aligned(placing, slots)],
-            "running": lambda placing, slots: [*map(_RUNNING, aligned(placing, slots))],
-            "total": lambda placing, slots: [*map(_TOTAL, aligned(placing, slots))],
-            "kv_usage": lambda placing, slots: [*map(_KV_USAGE, aligned(placing, slots))],
+            "waiting": lambda placing, slots: known([*map(_WAITING, aligned(placing, slots))], slots, WAITING),
+            "queued": lambda placing, slots: known([each.queued() for each in aligned(placing, slots)], slots, WAITING),
+            "unseen": lambda placing, slots: known([each.unseen() for each in aligned(placing, slots)], slots, WAITING),
+            "running": lambda placing, slots: known([*map(_RUNNING, aligned(placing, slots))], slots, RUNNING),
+            "total": lambda placing, slots: known([*map(_TOTAL, aligned(placing, slots))], slots, TOTAL),
+            "kv_usage": lambda placing, slots: known([*map(_KV_USAGE, aligned(placing, slots))], slots, KV_USAGE),
+            "missing": lambda placing, slots: [*map(_UNKNOWN, aligned(placing, slots))],
             "in_flight": lambda placing, slots: [each.in_flight for each in aligned(placing, slots)],
             "in_flight_tokens": lambda placing, slots: [each.in_flight_tokens for each in aligned(placing, slots)],
             "scrape_interval": lambda placing, slots: [each.interval for each in aligned(placing, slots)],
@@ -205,6 +222,19 @@ class LoadProducer:
         """Requests there, whoever sent them."""
         return self._loads[slot].total
 
+    def _known(self, values: Sequence[float], slots: Sequence[int], figure: int) -> Sequence[float]:
+        """The values of a figure, with the worst of them where it is not known. Nearly always all are."""
+        if not self._unknown:
+            return values
+        loads = self._loads
+        return worst_for_missing(values, [loads[slot].unknown & figure for slot in slots])
+
+    def _note_missing(self, slot: int, load: EndpointLoad) -> None:
+        if load.unknown:
+            self._unknown.add(slot)
+        else:
+            self._unknown.discard(slot)
+
     def _aligned_with(self, placing: Placing, slots: Sequence[int]) -> Sequence[EndpointLoad]:
         """The loads of these slots, up to date."""
         if placing.now > self._stale_at:
@@ -216,23 +246,27 @@ class LoadProducer:
         if now <= self._stale_at:
             return
         self._stale_at = float("inf")
-        for each in self._loads.values():
+        for slot, each in self._loads.items():
             each.estimate(now)
+            self._note_missing(slot, each)
             if each.is_fresh(now):
                 self._stale_at = min(self._stale_at, each.fresh_until)
 
     def _joined(self, event: EndpointJoined, now: float) -> None:
         self._loads[event.member.slot] = EndpointLoad(event.member, now)
+        self._unknown.add(event.member.slot)
         self._aligned.forget()
 
     def _left(self, event: EndpointLeft, now: float) -> None:
         del now
         self._loads.pop(event.member.slot, None)
+        self._unknown.discard(event.member.slot)
         self._aligned.forget()
 
     def _scraped(self, event: Scraped, now: float) -> None:
         load = self._loads[event.member.slot]
         load.scraped(event.metrics, now)
+        self._note_missing(event.member.slot, load)
         self._stale_at = min(self._stale_at, load.fresh_until)
 
     def _placed(self, event: RequestPlaced, now: float) -> None:

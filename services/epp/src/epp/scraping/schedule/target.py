@@ -34,7 +34,7 @@ class ScrapeTarget:
     """Its owner asks, and tells it what came."""
 
     __slots__ = (
-        "endpoint", "fault", "health_at", "is_listing_apart", "is_locked", "is_ready", "is_retry",
+        "_gaps", "endpoint", "fault", "health_at", "is_listing_apart", "is_locked", "is_ready", "is_retry",
         "is_silent_of_models", "models_at", "models_seen", "pool", "round", "step",
     )  # fmt: skip
 
@@ -44,6 +44,7 @@ class ScrapeTarget:
         self.step = Step.IDLE
         self.round = 0
         self.fault: ScrapeFault | None = None  # of the last scrape
+        self._gaps: tuple[str, ...] = ()  # figures that the last scrape did not bring
         self.is_retry = False  # this round comes after a failed one
         self.models_at = 0.0  # when its models are due
         self.models_seen = b""
@@ -77,6 +78,11 @@ class ScrapeTarget:
         if fault is not None:
             self.models_at = 0.0
         return has_changed
+
+    def lacks(self, gaps: tuple[str, ...]) -> bool:
+        """What a scrape did not bring; whether there is something that the last one had."""
+        has_more, self._gaps = not set(gaps) <= set(self._gaps), gaps
+        return has_more
 
     def are_models_due(self, now: float, seconds: float) -> bool:
         """Whether its models are to be listed after this scrape; the next time is `seconds` later."""
