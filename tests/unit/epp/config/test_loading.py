@@ -8,6 +8,7 @@ from epp.config import default_config, parse_config
 from epp.config.catalogue import KNOWN_UPSTREAM, PARSERS, PLUGINS
 from epp.config.engines import MetricSelector, selector
 from epp.config.spellings import GIE, LLM_D
+from epp.flowcontrol.policies import TokenFairness
 from epp.scheduling.filters import PrefixCacheAffinityFilter
 from epp.scheduling.handlers import DisaggProfileHandler, HeaderProfileHandler, SingleProfileHandler
 from epp.scheduling.pickers import MaxScorePicker, RandomPicker
@@ -107,8 +108,16 @@ def test_published_examples_load(text: str) -> None:
     assert parse_config(text, "example").profiles
 
 
-def test_the_demo_shows_the_default_policy() -> None:
-    assert parse_config((ROOT / "config/demo/epp.yaml").read_text(), "epp.yaml") == default_config()
+def test_the_demo_shows_the_default_policy_with_queues_before_it() -> None:
+    demo, default = parse_config((ROOT / "config/demo/epp.yaml").read_text(), "epp.yaml"), default_config()
+
+    assert demo.profiles == default.profiles
+    assert demo.prefix == default.prefix
+    assert demo.warnings == ()
+    assert default.queues is None
+    assert demo.queues is not None
+    assert (demo.queues.ttl_seconds, demo.queues.no_endpoint_ttl_seconds) == (30.0, 2.0)
+    assert demo.queues.default_band.fairness == TokenFairness()
 
 
 def test_the_example_with_upstreams_weights_loads_without_warnings() -> None:
