@@ -91,12 +91,13 @@ class Load:
     objective: str = ""
     flow: str = ""
     streams: bool = True
+    spread: float = 0.0  # of the answers' lengths, both ways: crowds differ, and what is measured does not
 
 
 INTERACTIVE: Final = Load("interactive", 5.0, WORDS, 15, objective="interactive")
-BATCH: Final = Load("batch", 40.0, 40, 60, objective="batch", streams=False)
+BATCH: Final = Load("batch", 40.0, 40, 60, objective="batch", streams=False, spread=0.5)
 SMALL: Final = Load("tenant", 4.0, 100, 40, objective="interactive", flow="small")
-LARGE: Final = Load("ten times", 40.0, 100, 40, objective="interactive", flow="large", streams=False)
+LARGE: Final = Load("ten times", 40.0, 100, 40, objective="interactive", flow="large", streams=False, spread=0.5)
 
 
 @dataclass(slots=True)
@@ -244,7 +245,9 @@ async def arrivals(client: aiohttp.ClientSession, url: str, load: Load, found: A
             await asyncio.sleep(random.expovariate(load.rate))
             if time.monotonic() >= until:
                 return
-            group.create_task(one(client, url, load, found, f"{load.name} {number} {random.random()} "))
+            answer = round(load.answer * (1 + load.spread * random.uniform(-1, 1)))
+            start = f"{load.name} {number} {random.random()} "
+            group.create_task(one(client, url, replace(load, answer=answer), found, start))
 
 
 async def one(client: aiohttp.ClientSession, url: str, load: Load, found: Answers, start: str) -> None:

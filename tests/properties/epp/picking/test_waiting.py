@@ -116,6 +116,7 @@ def test_a_request_that_waited_is_placed_by_what_is_known_when_its_turn_comes() 
     assert isinstance(picker.submit(request("other"), client, 1.1), Ticket)
     picker.scraped(POOL, IDS[0], EngineMetrics(9, 9, 0.9), 2.0)
     picker.scraped(POOL, IDS[1], EngineMetrics(9, 9, 0.9), 2.0)
+    picker.scraped(POOL, IDS[2], EngineMetrics(0, 0, 0.0), 2.0)
 
     gate.in_flight -= 1
     picker.settle(first.id, Outcome.ENDED, 3.0)
