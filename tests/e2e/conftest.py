@@ -9,17 +9,25 @@ import pytest
 
 from tests.conftest import free_ports
 from tests.e2e.compose import compose_stack
-from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, process_stack
+from tests.e2e.stack import GRPCIO, PORT_COUNT, Stack, free_stack_ports, process_stack
 
 # A prompt of 20 MB is five million tokens for the built-in tokenizer; the context must not be what refuses it.
 ROOMY = ("--max-model-len", "16000000", "--num-gpu-blocks", "2000000")
-DOORS = ("ext_proc", "http")
+# The picker by ext_proc, the same on the second transport of gRPC, and by HTTP.
+DOORS = ("ext_proc", GRPCIO, "http")
 
 
 @pytest.fixture(scope="session")
 def ext_proc_stack(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The demo as processes, asking by gRPC ext_proc."""
     with _stack("ext_proc", root, envoy_binary, tmp_path_factory) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def grpcio_stack(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The demo as processes, asking by gRPC ext_proc that grpc.aio serves."""
+    with _stack(GRPCIO, root, envoy_binary, tmp_path_factory) as stack:
         yield stack
 
 

@@ -16,6 +16,7 @@ import yaml
 from processes import plan
 from processes.plan import HOST, Layout, Ports, Process, Settings
 
+GRPCIO = "grpcio"  # as `picker`: ext_proc, on the second transport of gRPC
 READY_SECONDS = 90.0
 STOP_SECONDS = 40.0
 
@@ -181,6 +182,8 @@ def process_stack(root: Path, run: Path, envoy: Path, ports: Ports, **overrides:
         epp_config=root / "config" / "demo" / "epp.yaml",
         simulator_profile="instant",
     )
+    if overrides.get("picker") == GRPCIO:
+        overrides |= {"picker": "ext_proc", "grpc_transport": GRPCIO}
     settings = replace(settings, **overrides)
     layout.xds.mkdir(parents=True)
     subprocess.run(plan.render_arguments(settings), check=True, capture_output=True)

@@ -13,7 +13,6 @@ import os
 import platform
 import shlex
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -26,7 +25,22 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.gateway import usage
-from tests.bench.gateway.setting import EXT_PROC, HOST, HTTP, HTTP_BY_MODEL, PLAIN, ROWS, Commands, Ports, bootstrap
+from tests.bench.gateway.envoys import IS_STATIC, bootstrap
+from tests.bench.gateway.figures import Cell, goals, median, scraping, table
+from tests.bench.gateway.setting import (
+    EXT_PROC,
+    GRPC_TRANSPORTS,
+    HOST,
+    HTTP,
+    HTTP_BY_MODEL,
+    PLAIN,
+    ROWS,
+    SECOND,
+    Commands,
+    Ports,
+    transport_of,
+    way_of,
+)
 from tests.conftest import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,27 +67,11 @@ COLUMNS = (
     Column("220 KB, c=16", ("--concurrency", "16", "--body-bytes", str(220 * KIB))),
     Column("220 KB, c=100", ("--concurrency", "100", "--body-bytes", str(220 * KIB))),
     Column("SSE 100, 10/s", ("--rate", "10", "--tokens", "100"), 4.0),
+    Column("SSE 1000, 10/s", ("--rate", "10", "--tokens", "1000"), 5.0),
     Column("SSE 2000, 10/s", ("--rate", "10", "--tokens", "2000"), 5.0),
     Column("4 KB, 100/s", ("--rate", "100",), 4.0),
     Column("SSE 100 in 10 s", ("--rate", "10", "--tokens", "100", "--beats", "20"), 5.0),  # as long as SSE 2000
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One row under one load. CPU in milliseconds per request, memory in MiB."""
-
-    rate: float
-    p50_ms: float
-    p99_ms: float
-    envoy_ms: float
-    epp_ms: float
-    bbr_ms: float
-    envoy_mib: float
-    epp_mib: float
-    bbr_mib: float
-    errors: int
-    scrapes: float = 0.0  # by the EPP, per request: time's doing, not the request's
 
 
 class Stack:
@@ -88,13 +86,14 @@ class Stack:
     def start(self, picker_command: str | None) -> None:
         commands = self.commands
         self._launch("upstream", commands.upstream())
-        if any(row != PLAIN for row in self.rows):
-            self._launch("epp", self._filled(picker_command) if picker_command else commands.epp())
-            self._launch("bbr", commands.bbr())
+        for transport in sorted({transport_of(row) for row in self.rows if row != PLAIN}, reverse=True):
+            picker = self._filled(picker_command) if picker_command else commands.epp(transport)
+            self._launch(f"epp-{transport}", picker)
+            self._launch(f"bbr-{transport}", commands.bbr(transport))
         for row in self.rows:
             target = commands.folder / row
             target.mkdir(parents=True, exist_ok=True)
-            if row != PLAIN:
+            if way_of(row) not in IS_STATIC:
                 subprocess.run(commands.render(row), check=True, capture_output=True)
             (target / "bootstrap.json").write_text(bootstrap(row, commands.ports, commands.folder))
             self._launch(f"envoy-{row}", commands.envoy(row))
@@ -104,13 +103,13 @@ class Stack:
     def start_scraping(self, interval: str) -> None:
         """Only endpoints, and an EPP that asks them at a fixed interval."""
         self._launch("upstream", self.commands.upstream())
-        self._launch("epp", self.commands.epp_scraping(interval))
+        self._launch(f"epp-{GRPC_TRANSPORTS[0]}", self.commands.epp_scraping(interval))
 
     def _filled(self, command: str) -> list[str]:
-        ports = self.commands.ports
+        ports = self.commands.ports.services[GRPC_TRANSPORTS[0]]
         filled = command.format(
             grpc_port=ports.epp_grpc, health_port=ports.epp_health, metrics_port=ports.epp_metrics,
-            manifests=self.commands.manifests,
+            manifests=self.commands.manifests(GRPC_TRANSPORTS[0]),
         )  # fmt: skip
         return shlex.split(filled)
 
@@ -170,10 +169,11 @@ def running(commands: Commands, rows: Sequence[str], picker_command: str | None)
 
 def measure(stack: Stack, row: str, column: Column, seconds: float, extra: Sequence[str]) -> Cell:
     """One cell of one round."""
-    names = {"envoy": f"envoy-{row}", **({} if row == PLAIN else {"epp": "epp"}),
-             **({"bbr": "bbr"} if row == EXT_PROC else {})}  # fmt: skip
+    transport = transport_of(row)
+    names = {"envoy": f"envoy-{row}", **({} if row == PLAIN else {"epp": f"epp-{transport}"}),
+             **({"bbr": f"bbr-{transport}"} if way_of(row) == EXT_PROC else {})}  # fmt: skip
     pids = {part: pid for part, name in names.items() if (pid := stack.pid(name)) is not None}
-    scrapes = scrape_count(stack) if row != PLAIN else 0.0
+    scrapes = scrape_count(stack, transport) if row != PLAIN else 0.0
     before = {part: usage.cpu_seconds(pid) for part, pid in pids.items()}
     load = [
         stack.commands.python, "-m", "tests.bench.gateway.load", "--port", str(stack.commands.ports.gateways[row]),
@@ -189,13 +189,13 @@ def measure(stack: Stack, row: str, column: Column, seconds: float, extra: Seque
         envoy_ms=cpu["envoy"], epp_ms=cpu.get("epp", 0.0), bbr_ms=cpu.get("bbr", 0.0),
         envoy_mib=memory["envoy"], epp_mib=memory.get("epp", 0.0), bbr_mib=memory.get("bbr", 0.0),
         errors=sum(found["errors"].values()),
-        scrapes=(scrape_count(stack) - scrapes) / requests if row != PLAIN else 0.0,
+        scrapes=(scrape_count(stack, transport) - scrapes) / requests if row != PLAIN else 0.0,
     )  # fmt: skip
 
 
-def scrape_count(stack: Stack) -> float:
+def scrape_count(stack: Stack, transport: str = GRPC_TRANSPORTS[0]) -> float:
     """How many scrapes the EPP has made; nothing for another picker."""
-    url = f"http://{HOST}:{stack.commands.ports.epp_metrics}/metrics"
+    url = f"http://{HOST}:{stack.commands.ports.services[transport].epp_metrics}/metrics"
     with suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=2) as answer:
         lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines
@@ -213,7 +213,7 @@ class Idle:
 
 def measure_idle(stack: Stack, seconds: float) -> Idle | None:
     """What the EPP costs at rest."""
-    pid = stack.pid("epp")
+    pid = stack.pid(f"epp-{GRPC_TRANSPORTS[0]}")
     if pid is None:
         return None
     time.sleep(SLOWING_SECONDS)
@@ -240,61 +240,6 @@ def measure_scrape(commands: Commands, seconds: float) -> float:
     return (busy.cores - calm.cores) * 1000 / (busy.scrapes_per_second - calm.scrapes_per_second)
 
 
-def median(cells: Sequence[Cell]) -> Cell:
-    """Field by field; errors add up."""
-    fields = [asdict(cell) for cell in cells]
-    middle = {name: statistics.median(each[name] for each in fields) for name in fields[0]}
-    return Cell(**{**middle, "errors": sum(cell.errors for cell in cells)})
-
-
-def table(results: dict[str, dict[str, Cell]]) -> str:
-    """One line per column and row."""
-    titles = f"{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'Envoy':>9}{'EPP':>8}{'BBR':>8}{'sum ms':>9}"
-    lines = [f"{'load':<17}{'way':<12}{titles}{'RSS MiB Envoy/EPP/BBR':>24}{'errors':>8}"]
-    for column, rows in results.items():
-        for row, cell in rows.items():
-            rss = f"{cell.envoy_mib:.0f}/{cell.epp_mib:.0f}/{cell.bbr_mib:.0f}"
-            total = cell.envoy_ms + cell.epp_ms + cell.bbr_ms
-            lines.append(
-                f"{column:<17}{row:<12}{cell.rate:>8.0f}{cell.p50_ms:>9.2f}{cell.p99_ms:>9.2f}{cell.envoy_ms:>9.3f}"
-                f"{cell.epp_ms:>8.3f}{cell.bbr_ms:>8.3f}{total:>9.3f}{rss:>24}{cell.errors:>8}"
-            )
-    return "\n".join(lines)
-
-
-def scraping(results: dict[str, dict[str, Cell]], scrape_ms: float) -> list[str]:
-    """What of the EPP's CPU went into scrapes."""
-    lines = []
-    for column, rows in results.items():
-        shares = (f"{row} {cell.scrapes * scrape_ms:.3f}" for row, cell in rows.items() if row != PLAIN)
-        lines.append(f"  scraping in EPP ms, {column}: {', '.join(shares)}")
-    return lines
-
-
-def goals(results: dict[str, dict[str, Cell]], scrape_ms: float) -> list[str]:
-    """The figures that the HTTP door is held to, where they were measured."""
-    lines = []
-
-    def check(name: str, value: float, goal: float, *, is_floor: bool) -> None:
-        met = value >= goal if is_floor else value <= goal
-        lines.append(f"{'met   ' if met else 'MISSED'}  {name}: {value:.3g} ({'≥' if is_floor else '≤'} {goal:g})")
-
-    busy, big, calm = (results.get(name, {}) for name in ("4 KB, c=64", "220 KB, c=16", "4 KB, c=1"))
-    if HTTP in busy and PLAIN in busy:
-        check("http req/s of plain, 4 KB c=64", busy[HTTP].rate / busy[PLAIN].rate, 0.6, is_floor=True)
-    if HTTP in busy:
-        check("http EPP ms, 4 KB c=64", busy[HTTP].epp_ms, 0.12, is_floor=False)
-    if HTTP in big:
-        check("http EPP ms, 220 KB c=16", big[HTTP].epp_ms, 0.6, is_floor=False)
-    if HTTP in calm and PLAIN in calm:
-        check("http p50 ms above plain, 4 KB c=1", calm[HTTP].p50_ms - calm[PLAIN].p50_ms, 0.35, is_floor=False)
-    short, long = (results.get(name, {}) for name in ("SSE 100 in 10 s", "SSE 2000, 10/s"))
-    if HTTP in short and HTTP in long:
-        without = [cell.epp_ms - cell.scrapes * scrape_ms for cell in (short[HTTP], long[HTTP])]
-        check("http EPP ms per further token", (without[1] - without[0]) / 1900, 0.001, is_floor=False)
-    return lines
-
-
 def host() -> dict[str, object]:
     """What ran it, in words that say nothing about whose it is."""
     model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -318,7 +263,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    rows = [row for row in given.rows if not (given.picker_command and row in (HTTP, HTTP_BY_MODEL))]
+    foreign = given.picker_command is not None
+    rows = [row for row in given.rows if not (foreign and (row in (HTTP, HTTP_BY_MODEL) or row.endswith(SECOND)))]
     columns = [COLUMNS[number - 1] for number in given.columns] if given.columns else list(COLUMNS)
     folder = FOLDER / "gateway"
     ports = Ports.spread(free_ports(Ports.COUNT))

@@ -1,14 +1,10 @@
-"""What the bench runs: manifests, Envoy configurations and command lines. Pure, but for writing them down.
+"""What the bench runs: manifests and command lines. Pure, but for writing them down. Envoys are in `envoys`."""
 
-Each row is an Envoy of its own, so that each can have exactly the configuration of its way: the plain one a static file
-of a few lines, the others what the control plane renders from the same manifests.
-"""
-
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import yaml
 
@@ -16,16 +12,30 @@ from epp.config.defaults import DEFAULT_TEXT
 
 HOST: Final = "127.0.0.1"
 ENDPOINTS: Final = 4
-# Ways to pick: none, the body-based router and then the picker by ext_proc, the picker over HTTP doing both (routes do
-# not need the model), the picker over HTTP after Envoy itself has lifted the model (routes choose by it).
-PLAIN, EXT_PROC, HTTP, HTTP_BY_MODEL = "plain", "ext_proc", "http", "http+model"
-ROWS: Final = (PLAIN, EXT_PROC, HTTP, HTTP_BY_MODEL)
+# Ways to pick: none, the body-based router and then the picker by ext_proc, the picker by ext_proc as other gateways
+# configure it (full duplex both ways, the endpoint's address out of a header), the picker over HTTP doing both (routes
+# do not need the model), the picker over HTTP after Envoy itself has lifted the model (routes choose by it).
+PLAIN, EXT_PROC, DUPLEX, HTTP, HTTP_BY_MODEL = "plain", "ext_proc", "duplex", "http", "http+model"
+GRPC_TRANSPORTS: Final = ("nghttp2", "grpcio")  # the first is the product's default
+SECOND: Final = " grpcio"  # what the rows of the second transport are called
+ROWS: Final = (PLAIN, EXT_PROC, EXT_PROC + SECOND, DUPLEX, DUPLEX + SECOND, HTTP, HTTP_BY_MODEL)
 CONCURRENCY: Final = "2"  # Envoy's worker threads: one per core of the reference host
 
 
+def way_of(row: str) -> str:
+    """How a row's Envoy picks."""
+    return row.removesuffix(SECOND)
+
+
+def transport_of(row: str) -> str:
+    """What serves gRPC to it."""
+    return GRPC_TRANSPORTS[row.endswith(SECOND)]
+
+
 @dataclass(frozen=True, slots=True)
-class Ports:
-    upstreams: tuple[int, ...]
+class ServicePorts:
+    """Of a picker and a router."""
+
     epp_grpc: int
     epp_health: int
     epp_metrics: int
@@ -33,21 +43,29 @@ class Ports:
     bbr_grpc: int
     bbr_health: int
     bbr_metrics: int
+
+    COUNT: ClassVar[int] = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    upstreams: tuple[int, ...]
+    services: Mapping[str, ServicePorts]  # by what serves gRPC
     gateways: Mapping[str, int]  # by row
     admins: Mapping[str, int]
+
+    COUNT: ClassVar[int] = ENDPOINTS + len(GRPC_TRANSPORTS) * ServicePorts.COUNT + 2 * len(ROWS)
 
     @classmethod
     def spread(cls, free: tuple[int, ...]) -> "Ports":
         """Name free ports."""
-        upstreams, (grpc, health, metrics, http, *rest) = free[:ENDPOINTS], free[ENDPOINTS:]
-        bbr_grpc, bbr_health, bbr_metrics, *own = rest
-        gateways, admins = dict(zip(ROWS, own, strict=False)), dict(zip(ROWS, own[len(ROWS) :], strict=True))
-        return cls(upstreams, grpc, health, metrics, http, bbr_grpc, bbr_health, bbr_metrics, gateways, admins)
-
-    COUNT = ENDPOINTS + 7 + 2 * len(ROWS)
+        left = iter(free)
+        upstreams = tuple(islice(left, ENDPOINTS))
+        services = {name: ServicePorts(*islice(left, ServicePorts.COUNT)) for name in GRPC_TRANSPORTS}
+        return cls(upstreams, services, dict(zip(ROWS, left, strict=False)), dict(zip(ROWS, left, strict=False)))
 
 
-def manifests(ports: Ports, *, by_model: bool) -> str:
+def manifests(ports: Ports, transport: str, *, by_model: bool) -> str:
     """A gateway with one pool of four endpoints; FailClose, so that a request without a pick is an error."""
     slices: list[object] = [
         {
@@ -60,7 +78,9 @@ def manifests(ports: Ports, *, by_model: bool) -> str:
         }
         for number, port in enumerate(ports.upstreams)
     ]
-    return yaml.safe_dump_all([*_gateway(by_model=by_model), *_picker(ports), *slices], sort_keys=False)
+    return yaml.safe_dump_all(
+        [*_gateway(by_model=by_model), *_picker(ports.services[transport].epp_grpc), *slices], sort_keys=False
+    )
 
 
 def _gateway(*, by_model: bool) -> list[object]:
@@ -98,8 +118,8 @@ def _gateway(*, by_model: bool) -> list[object]:
     ]
 
 
-def _picker(ports: Ports) -> list[object]:
-    reference = {"name": "epp", "port": {"number": ports.epp_grpc}, "failureMode": "FailClose"}
+def _picker(grpc_port: int) -> list[object]:
+    reference = {"name": "epp", "port": {"number": grpc_port}, "failureMode": "FailClose"}
     return [
         {
             "apiVersion": "inference.networking.k8s.io/v1",
@@ -115,7 +135,7 @@ def _picker(ports: Ports) -> list[object]:
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": "epp", "namespace": "default"},
-            "spec": {"ports": [{"name": "grpc", "port": ports.epp_grpc}]},
+            "spec": {"ports": [{"name": "grpc", "port": grpc_port}]},
         },
         {
             "apiVersion": "discovery.k8s.io/v1",
@@ -127,7 +147,7 @@ def _picker(ports: Ports) -> list[object]:
             },
             "addressType": "IPv4",
             "endpoints": [{"addresses": [HOST]}],
-            "ports": [{"name": "grpc", "port": ports.epp_grpc}],
+            "ports": [{"name": "grpc", "port": grpc_port}],
         },
     ]
 
@@ -143,49 +163,54 @@ class Commands:
     python: str
     usage_extraction: bool
 
-    @property
-    def manifests(self) -> Path:
+    def manifests(self, transport: str) -> Path:
         """What the services read: the routes are the control plane's affair alone."""
-        return self.folder / "manifests" / "by-model"
+        return self.folder / "manifests" / transport / "by-model"
 
     def write_manifests(self) -> None:
-        """Both sets: routes that choose by model, and one that does not."""
-        for name, by_model in (("by-model", True), ("one-route", False)):
-            target = self.folder / "manifests" / name
-            target.mkdir(parents=True, exist_ok=True)
-            (target / "bench.yaml").write_text(manifests(self.ports, by_model=by_model))
+        """Both sets: routes that choose by model, and one that does not; with the picker of each transport."""
+        for transport in GRPC_TRANSPORTS:
+            for name, by_model in (("by-model", True), ("one-route", False)):
+                target = self.folder / "manifests" / transport / name
+                target.mkdir(parents=True, exist_ok=True)
+                (target / "bench.yaml").write_text(manifests(self.ports, transport, by_model=by_model))
 
     def upstream(self) -> list[str]:
         return [self.python, "-m", "tests.bench.gateway.upstream", *map(str, self.ports.upstreams)]
 
-    def epp(self) -> list[str]:
+    def epp(self, transport: str) -> list[str]:
+        ports = self.ports.services[transport]
         return [
-            str(self.binaries / "epp"), "run", "--config-dir", str(self.manifests), "--host", HOST,
-            "--grpc-port", str(self.ports.epp_grpc), "--grpc-health-port", str(self.ports.epp_health),
-            "--metrics-port", str(self.ports.epp_metrics), "--http-port", str(self.ports.epp_http),
-            "--log-level", "warning", "--secure-serving=false",
+            str(self.binaries / "epp"), "run", "--config-dir", str(self.manifests(transport)), "--host", HOST,
+            "--grpc-port", str(ports.epp_grpc), "--grpc-health-port", str(ports.epp_health),
+            "--metrics-port", str(ports.epp_metrics), "--http-port", str(ports.epp_http),
+            "--log-level", "warning", "--secure-serving=false", "--grpc-transport", transport,
         ]  # fmt: skip
 
     def epp_scraping(self, interval: str) -> list[str]:
         """The EPP with a fixed scrape interval."""
         source = f"plugins:\n- {{type: metrics-data-source, parameters: {{interval: {interval}}}}}\n"
-        return [*self.epp(), "--config-text", DEFAULT_TEXT.replace("plugins:\n", source, 1)]
+        return [*self.epp(GRPC_TRANSPORTS[0]), "--config-text", DEFAULT_TEXT.replace("plugins:\n", source, 1)]
 
-    def bbr(self) -> list[str]:
+    def bbr(self, transport: str) -> list[str]:
+        ports = self.ports.services[transport]
         return [
-            str(self.binaries / "bbr"), "run", "--config-dir", str(self.manifests), "--host", HOST,
-            "--grpc-port", str(self.ports.bbr_grpc), "--grpc-health-port", str(self.ports.bbr_health),
-            "--metrics-port", str(self.ports.bbr_metrics), "--log-level", "warning", "--secure-serving=false",
+            str(self.binaries / "bbr"), "run", "--config-dir", str(self.manifests(transport)), "--host", HOST,
+            "--grpc-port", str(ports.bbr_grpc), "--grpc-health-port", str(ports.bbr_health),
+            "--metrics-port", str(ports.bbr_metrics), "--log-level", "warning", "--secure-serving=false",
+            "--grpc-transport", transport,
         ]  # fmt: skip
 
     def render(self, row: str) -> list[str]:
         """The control plane writes the row's files."""
+        way, transport = way_of(row), transport_of(row)
+        ports = self.ports.services[transport]
         return [
             str(self.binaries / "controlplane"), "render", "--config-dir",
-            str(self.folder / "manifests" / ("one-route" if row == HTTP else "by-model")),
+            str(self.folder / "manifests" / transport / ("one-route" if way == HTTP else "by-model")),
             "--output-dir", str(self.folder / row), "--listen-address", HOST,
-            "--port-map", f"80={self.ports.gateways[row]}", "--bbr-address", f"{HOST}:{self.ports.bbr_grpc}",
-            "--picker", "ext_proc" if row == EXT_PROC else "http", "--picker-http-port", str(self.ports.epp_http),
+            "--port-map", f"80={self.ports.gateways[row]}", "--bbr-address", f"{HOST}:{ports.bbr_grpc}",
+            "--picker", "ext_proc" if way == EXT_PROC else "http", "--picker-http-port", str(ports.epp_http),
             "--usage-extraction", "on" if self.usage_extraction else "off",
         ]  # fmt: skip
 
@@ -194,48 +219,3 @@ class Commands:
             str(self.envoy_binary), "-c", str(self.folder / row / "bootstrap.json"), "--disable-hot-restart",
             "--concurrency", CONCURRENCY, "--log-level", "warning",
         ]  # fmt: skip
-
-
-def bootstrap(row: str, ports: Ports, folder: Path) -> str:
-    """How a row's Envoy starts."""
-    address = {"socket_address": {"address": HOST, "port_value": ports.admins[row]}}
-    start: dict[str, object] = {"admin": {"address": address}, "node": {"id": row, "cluster": "bench"}}
-    if row == PLAIN:
-        start["static_resources"] = {"listeners": [_plain_listener(ports)], "clusters": [_plain_cluster(ports)]}
-    else:
-        files = {f"{kind}_config": {"path_config_source": {"path": str(folder / row / f"{kind}.json")}}
-                 for kind in ("lds", "cds")}  # fmt: skip
-        start["dynamic_resources"] = {name: {**source, "resource_api_version": "V3"} for name, source in files.items()}
-    return json.dumps(start)
-
-
-def _typed(name: str, **fields: object) -> dict[str, object]:
-    return {"@type": f"type.googleapis.com/{name}", **fields}
-
-
-def _plain_listener(ports: Ports) -> object:
-    router = _typed("envoy.extensions.filters.http.router.v3.Router")
-    hosts = [{"name": "*", "domains": ["*"],
-              "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "bench", "timeout": "0s"}}]}]  # fmt: skip
-    manager = _typed(
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="plain",
-        route_config={"virtual_hosts": hosts},
-        http_filters=[{"name": "envoy.filters.http.router", "typed_config": router}],
-    )
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-    address = {"socket_address": {"address": HOST, "port_value": ports.gateways[PLAIN]}}
-    return {"name": "plain", "address": address, "filter_chains": [chain]}
-
-
-def _plain_cluster(ports: Ports) -> object:
-    limits = {"max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}
-    addresses = [{"endpoint": {"address": {"socket_address": {"address": HOST, "port_value": port}}}}
-                 for port in ports.upstreams]  # fmt: skip
-    return {
-        "name": "bench",
-        "type": "STATIC",
-        "lb_policy": "LEAST_REQUEST",
-        "circuit_breakers": {"thresholds": [limits]},
-        "load_assignment": {"cluster_name": "bench", "endpoints": [{"lb_endpoints": addresses}]},
-    }

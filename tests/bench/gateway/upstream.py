@@ -13,6 +13,7 @@ from typing import cast
 import uvloop
 
 TOKEN_SECONDS = 0.005
+_CHUNKED, _LAST_CHUNK = b"transfer-encoding: chunked", b"0\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 _MAX_TOKENS = re.compile(rb'"max_tokens":(\d+)')
 _BEATS = re.compile(rb'"beats":(\d+)')
@@ -107,6 +108,13 @@ class Server(asyncio.Protocol):
             head = b"".join(self._parts)
             end = head.find(b"\r\n\r\n")
             if end < 0:
+                return
+            if _CHUNKED in head[:end]:
+                if head.endswith(_LAST_CHUNK):  # which no JSON can contain
+                    self._parts = []
+                    self._answer(head)
+                else:
+                    self._parts = [head]
                 return
             length = _LENGTH.search(head, 0, end + 2)
             self._missing = end + 4 + (int(length[1]) if length else 0) - len(head) + len(data)

@@ -95,6 +95,7 @@ class Settings:
     epp_config: Path
     redis_url: str | None = None
     picker: str = "ext_proc"
+    grpc_transport: str | None = None  # the services' own default
     log_level: str = "info"
     simulator_profile: str = "demo"
     simulator_options: tuple[str, ...] = ()
@@ -168,6 +169,7 @@ def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) ->
             "--explain",
             "--log-level",
             settings.log_level,
+            *_grpc_transport(settings),
             *redis,
         ),
         ready=f"http://{HOST}:{own.epp_metrics}/readyz",
@@ -194,9 +196,14 @@ def bbr(settings: Settings) -> Process:
             "--secure-serving=false",
             "--log-level",
             settings.log_level,
+            *_grpc_transport(settings),
         ),
         ready=f"http://{HOST}:{ports.bbr_metrics}/readyz",
     )
+
+
+def _grpc_transport(settings: Settings) -> tuple[str, ...]:
+    return ("--grpc-transport", settings.grpc_transport) if settings.grpc_transport else ()
 
 
 def envoy(settings: Settings) -> Process:

@@ -4,12 +4,15 @@ A message that cannot be read gives no entries: the log is no place to end a pro
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from gateway import protos
 from gateway.accesslog.entries import LogEntry
+
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Codec:
@@ -20,7 +23,7 @@ class Codec:
         self._message = protos.message_class(pool, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
         response = protos.message_class(pool, "envoy.service.accesslog.v3.StreamAccessLogsResponse")
         self.response: bytes = response().SerializeToString()
-        self._namespaces = tuple(namespaces)
+        self._namespaces = frozenset(namespaces)
 
     def decode(self, data: bytes) -> tuple[LogEntry, ...]:
         """The HTTP entries of one message; none for a message that cannot be read."""
@@ -31,33 +34,39 @@ class Codec:
         return tuple(self._entry(entry) for entry in message.http_logs.log_entry)
 
     def _entry(self, entry: Any) -> LogEntry:
-        common = entry.common_properties
-        code = entry.response.response_code.value
+        """Each access to a message makes an object, so what is mostly absent is asked for first."""
+        common, response = entry.common_properties, entry.response
+        tags = common.custom_tags
         return LogEntry(
             is_final=not common.intermediate_log_entry,
             upstream=_address(common.upstream_remote_address.socket_address),
-            status=code or None,
-            flags=tuple(field.name for field, _ in common.response_flags.ListFields()),
+            status=response.response_code.value or None,
+            flags=_flags(common.response_flags) if common.HasField("response_flags") else (),
             attempts=common.upstream_request_attempt_count,
             duration_seconds=_seconds(common.duration) if common.HasField("duration") else None,
-            tags=dict(common.custom_tags),
+            tags=dict(tags) if tags else NO_TAGS,
             metadata=self._metadata(common.metadata.filter_metadata),
-            response_bytes=entry.response.response_body_bytes,
+            response_bytes=response.response_body_bytes,
         )
 
     def _metadata(self, found: Any) -> Mapping[str, Mapping[str, object]]:
+        wanted = self._namespaces
         return {
-            namespace: {key: _value(value) for key, value in found[namespace].fields.items()}
-            for namespace in self._namespaces
-            if namespace in found
+            namespace: {key: _value(value) for key, value in struct.fields.items()}
+            for namespace, struct in found.items()
+            if namespace in wanted
         }
 
 
 def _address(socket: Any) -> str:
-    if not socket.address:
+    host = socket.address
+    if not host:
         return ""
-    host = f"[{socket.address}]" if ":" in socket.address else socket.address
-    return f"{host}:{socket.port_value}"
+    return f"[{host}]:{socket.port_value}" if ":" in host else f"{host}:{socket.port_value}"
+
+
+def _flags(flags: Any) -> tuple[str, ...]:
+    return tuple(field.name for field, _ in flags.ListFields())
 
 
 def _seconds(duration: Any) -> float:
@@ -65,9 +74,9 @@ def _seconds(duration: Any) -> float:
 
 
 def _value(value: Any) -> object:
-    match value.WhichOneof("kind"):
-        case "string_value":
-            return value.string_value
-        case "number_value":
-            return value.number_value
-    return None
+    """A text or a number; None for anything else."""
+    found: object = value.string_value or value.number_value
+    if found:
+        return found
+    kind = value.WhichOneof("kind")
+    return getattr(value, kind) if kind in ("string_value", "number_value") else None
