@@ -93,6 +93,11 @@ def gauges(name: str, text: str, names: Sequence[str], samples: Iterable[tuple[L
     return _Lines(name, text, "gauge", names).render(samples)
 
 
+def counters(name: str, text: str, names: Sequence[str], samples: Iterable[tuple[Labels, float]]) -> str:
+    """The lines of a counter that somebody else keeps."""
+    return _Lines(name, text, "counter", names).render(samples)
+
+
 class Histogram:
     """Values by bucket. Without labels it is shown from the start."""
 

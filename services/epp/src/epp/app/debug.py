@@ -40,12 +40,23 @@ class Decisions(Protocol):
     def latest(self, count: int, started_at: float) -> Sequence[Mapping[str, object]]:
         """The last decisions, newest first; `started_at` is where the picker's times count from."""
 
+    @property
+    def caching(self) -> "Caching":
+        """Where prompts leave the caches."""
+
     def explain(self, request_id: str, started_at: float) -> Mapping[str, object] | None:
         """One decision in full."""
 
 
+class Caching(Protocol):
+    """What was expected of prefix caches, and what they held."""
+
+    def describe(self, started_at: float) -> Sequence[Mapping[str, object]]:
+        """Each pool."""
+
+
 def routes(picker: Picker, clock: Clock, wall: Clock) -> list[web.RouteDef]:
-    """/debug/pools, /debug/queues, /debug/decisions?n=50, /debug/explain/REQUEST_ID; times are the wall clock's."""
+    """/debug/pools, …/queues, …/cache, …/decisions?n=50, …/explain/REQUEST_ID; times are the wall clock's."""
 
     def started_at() -> float:
         return wall() - clock()
@@ -55,6 +66,9 @@ def routes(picker: Picker, clock: Clock, wall: Clock) -> list[web.RouteDef]:
 
     async def queues(_request: web.Request) -> web.Response:
         return _json({"queues": list(picker.queues(clock()))})
+
+    async def cache(_request: web.Request) -> web.Response:
+        return _json({"pools": list(picker.decisions.caching.describe(started_at()))})
 
     async def decisions(request: web.Request) -> web.Response:
         wanted = request.query.get("n", str(DECISIONS_DEFAULT))
@@ -70,6 +84,7 @@ def routes(picker: Picker, clock: Clock, wall: Clock) -> list[web.RouteDef]:
     return [
         web.get("/debug/pools", pools),
         web.get("/debug/queues", queues),
+        web.get("/debug/cache", cache),
         web.get("/debug/decisions", decisions),
         web.get("/debug/explain/{request_id:.+}", explain),
     ]

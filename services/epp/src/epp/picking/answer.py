@@ -30,6 +30,8 @@ class Placed(NamedTuple):
     candidates: int
     notes: Notes | None
     avoided: Avoided = ()
+    longest_match: int = 0  # blocks that any endpoint holds
+    volatile_lines: tuple[str, ...] = ()
 
     @property
     def margin(self) -> float:

@@ -2,9 +2,11 @@
 
 from epp.datalayer.placement import Placement
 from epp.datalayer.producers.load import NOTE
-from epp.domain import PoolId, Request
+from epp.domain import Feedback, PoolId, Request
 from epp.picking.answer import Placed, is_rewritten
+from epp.picking.caching import CacheLog
 from epp.picking.explain import DecisionRecord, DecisionRing, LoadNote, Notes
+from epp.picking.inert import InertPlugins
 from epp.picking.observer import PickObserver
 from epp.prompts.request import InferenceRequest
 from gateway.wire.errors import Rejection
@@ -18,18 +20,21 @@ class DecisionLog:
 
     def __init__(self, observer: PickObserver) -> None:
         self._observer = observer
+        self.caching = CacheLog()
         self._ring = DecisionRing()
+        self.inert = InertPlugins(observer.inert)
         self._failed: set[str] = set()  # plugins, since the configuration was read
 
     def placed(self, placed: Placed) -> None:
         """A request got its endpoints, which carry it already."""
         prepared, placement = placed.prepared, placed.placement
         request = prepared.request
+        parting = self.caching.placed(prepared, placed.longest_match, placement.placed_at, placed.volatile_lines)
         record = DecisionRecord(
             placement.placed_at, request.headers.get(REQUEST_ID, ""), placement.id, placement.pool, placement.model,
             placement.target_model, placement.priority, placement.prompt_tokens, placement.matched_tokens,
             placed.candidates, placement.targets, placed.margin, ledger=_load_note(placement), notes=placed.notes,
-            avoided=placed.avoided, session=prepared.session,
+            avoided=placed.avoided, session=prepared.session, parting=parting,
         )  # fmt: skip
         self._ring.add(record)
         self._observer.placed(placement, len(request.body))
@@ -66,23 +71,33 @@ class DecisionLog:
         self._ring.add(record)
         return rejection
 
+    def reported(self, placement: Placement, feedback: Feedback, now: float) -> None:
+        """The access log, or the response, told how a settled request went."""
+        self.caching.reported(placement, feedback, now)
+        self._observer.reported(feedback, placement)
+
     def plugin_failed(self, plugin: str, error: str) -> None:
         """A plugin raised, or answered nonsense."""
         self._observer.failed(plugin, error, is_first=plugin not in self._failed)
         self._failed.add(plugin)
 
-    def forget_failures(self) -> None:
+    def forget_plugins(self) -> None:
         """Plugins may be others from now on."""
+        self.inert.forget()
         self._failed.clear()
 
     def latest(self, count: int, started_at: float = 0.0) -> tuple[dict[str, object], ...]:
         """The latest decisions, newest first; `started_at` is where times count from, in seconds since the epoch."""
-        return tuple(record.render(started_at) for record in self._ring.latest(count))
+        return tuple(self._render(record, started_at) for record in self._ring.latest(count))
 
     def explain(self, request_id: str, started_at: float = 0.0) -> dict[str, object] | None:
         """One decision by request id or pick id."""
         record = self._ring.find(request_id)
-        return None if record is None else record.render(started_at)
+        return None if record is None else self._render(record, started_at)
+
+    def _render(self, record: DecisionRecord, started_at: float) -> dict[str, object]:
+        cached = None if record.pick_id is None else self.caching.cached_tokens(record.pick_id)
+        return record.render(started_at, cached)
 
 
 def _load_note(placement: Placement) -> LoadNote | None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from epp.domain import EndpointId, PickId, PoolId
+from epp.picking.caching import Parting
 from epp.prompts.sessions import Session
 from epp.scheduling.profile import NO_TRACE
 from epp.scheduling.view import SchedulingView
@@ -104,9 +105,11 @@ class DecisionRecord(NamedTuple):
     notes: Notes | None = None
     avoided: Sequence[tuple[EndpointId, str]] = ()  # those that their standing kept out, with the reason
     session: Session | None = None
+    parting: Parting | None = None  # None where the prompt matched whole, or has no blocks
 
-    def render(self, started_at: float) -> dict[str, object]:
-        """As JSON-able values; `started_at` is where times count from, in seconds since the epoch."""
+    def render(self, started_at: float, cached_tokens: int | None = None) -> dict[str, object]:
+        """As JSON-able values; `started_at` is where times count from, in seconds since the epoch. `cached_tokens` are
+        the engine's own count."""
         at = datetime.fromtimestamp(started_at + self.at, UTC).isoformat(timespec="milliseconds")
         rendered: dict[str, object] = {
             "at": at, "request_id": self.request_id, "pick_id": self.pick_id, "pool": self.pool,
@@ -117,6 +120,9 @@ class DecisionRecord(NamedTuple):
         }  # fmt: skip
         if self.session is not None:
             rendered["session"] = {"source": self.session.source, "id": self.session.id, "tenant": self.session.tenant}
+        rendered["cache"] = {"engine_cached_tokens": cached_tokens} | (
+            {} if self.parting is None else self.parting._asdict()
+        )
         if self.ledger is not None:
             note = self.ledger
             rendered["ledger"] = {

@@ -39,6 +39,9 @@ class PickObserver(Protocol):
     def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
         """A plugin raised, or answered nonsense; for the first time since the configuration was read, or again."""
 
+    def inert(self, plugins: Sequence[str], decisions: int) -> None:
+        """These plugins made no difference in so many decisions."""
+
     def warned(self, messages: Sequence[str]) -> None:
         """A reload brought warnings."""
 
@@ -68,6 +71,9 @@ class NullObserver:
         """Ignore it."""
 
     def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
+        """Ignore it."""
+
+    def inert(self, plugins: Sequence[str], decisions: int) -> None:
         """Ignore it."""
 
     def warned(self, messages: Sequence[str]) -> None:

@@ -45,6 +45,7 @@ from epp.picking.pools import Pools
 from epp.picking.prepare import Prepared, parse, prepare, with_blocks
 from epp.picking.settle import Settlement
 from epp.picking.waiting import Waiting
+from epp.scheduling.plugin import Trace
 from epp.scheduling.profile import NoTrace
 from epp.scheduling.view import SchedulingView
 from gateway.wire.errors import Rejection
@@ -78,7 +79,9 @@ class Picker:
         self._observer = observer
         self._explains = explains
         gate = gate or ConfiguredGate(config, NoQueueObserver())
-        self._settlement = Settlement(replica, self.pools.states, journal, observer, gate.answered)
+        self._settlement = Settlement(
+            replica, self.pools.states, journal, observer, gate.answered, reported=self.decisions.reported
+        )
         self._admitting = Admitting(gate, Steps(self._place, self._refuse), self._settlement, shell)
         self._no_trace = NoTrace(self.decisions.plugin_failed)
         # A restarted picker must not take up ids of its former self, whose reports may still come.
@@ -152,7 +155,7 @@ class Picker:
     def reconfigure(self, config: SchedulerConfig, now: float) -> None:
         """Another configuration, from the next request on."""
         self._config = config
-        self.decisions.forget_failures()
+        self.decisions.forget_plugins()
         self.pools.reconfigure(config, now)
         self._admitting.reconfigure(config, now)
 
@@ -185,7 +188,10 @@ class Picker:
 
     def _admit(self, prepared: Prepared, waiter: Waiter, now: float) -> Verdict | Ticket:
         notes = Notes(failed_plugin=self.decisions.plugin_failed) if self._explains else None
-        number, trace = self._admitting.next_number(), notes or self._no_trace
+        number = self._admitting.next_number()
+        trace: Trace = notes or self._no_trace
+        if self.decisions.inert.looks_at(number):
+            trace = self.decisions.inert.trace(trace)
         waiting = Waiting(number, prepared, waiter, trace, notes, candidates=self._look, pools=self.pools.states)
         return self._admitting.submit(waiting, now)
 
@@ -219,8 +225,11 @@ class Picker:
         if found.probe is not None:
             decision = place.with_probe(decision, found.probe)
         placement = place.placement_of(self._next_id(), prepared, decision, pool, self._config)
-        placed = answer.Placed(prepared, decision, placement, len(found.view), waiting.notes, avoided=found.avoided)
         self._settlement.reserve(placement, found.placing, pool)
+        placed = answer.Placed(
+            prepared, decision, placement, len(found.view), waiting.notes, found.avoided,
+            place.longest_match(found.placing), self._config.prefix.volatile_lines,
+        )  # fmt: skip
         self.decisions.placed(placed)
         return answer.pick(placed, self._config, explains=self._explains)
 

@@ -28,7 +28,8 @@ from epp.picking.observer import Journal, PickObserver
 
 
 class Settlement:
-    """Owns the ledger; `pools` is the picker's table of them, `answered` takes the tokens of each answer."""
+    """Owns the ledger; `pools` is the picker's table of them, `answered` takes the tokens of each answer,
+    `reported` each last report."""
 
     def __init__(
         self,
@@ -37,6 +38,8 @@ class Settlement:
         journal: Journal | None,
         observer: PickObserver,
         answered: Callable[[Placement, int], None],
+        *,
+        reported: Callable[[Placement, Feedback, float], None],
     ) -> None:
         self.ledger = Ledger()
         self._replica = replica
@@ -44,6 +47,7 @@ class Settlement:
         self._journal = journal
         self._observer = observer
         self._answered = answered
+        self._reported = reported
 
     def reserve(self, placement: Placement, placing: Placing, pool: PoolState) -> None:
         """Enter a placement: from now on its endpoints carry it, and other replicas may know."""
@@ -113,7 +117,7 @@ class Settlement:
             pool.reported(Report(placement, feedback, pool.served(feedback.served)), now)
         if feedback.completion_tokens:
             self._answered(placement, feedback.completion_tokens)
-        self._observer.reported(feedback, placement)
+        self._reported(placement, feedback, now)
 
 
 def _share(placement: Placement, journal: Journal) -> None:

@@ -43,10 +43,13 @@ def write_conversation(to: Writer, body: JsonObject, turns: Sequence[object], sh
     tools_at, tools = to.family.tools, body.get("tools")
     parts = [*map(shape.part_of, turns)]
     beside, to.pieces = to.pieces, []  # the system prompt beside the turns
+    places_beside = to.places or ()
+    if to.places is not None:
+        to.places = []
     _write_beginning(to, body, effort)
     if tools is not None and tools_at is ToolsAt.BEFORE_SYSTEM:
         to.tools(tools, ("tools",))
-    to.pieces += beside
+    to.insert(beside, places_beside)
     at = _leading_system(parts)
     for index in range(at):
         _write_turn(to, turns[index], shape, index)
@@ -67,6 +70,8 @@ def write_conversation(to: Writer, body: JsonObject, turns: Sequence[object], sh
 
 
 def _write_turn(to: Writer, turn: object, shape: Shape, index: int) -> None:
+    if to.places is not None:
+        to.mark((shape.param, index))
     if isinstance(turn, dict):
         shape.write(to, turn, (shape.param, index))
     elif isinstance(turn, str):

@@ -35,6 +35,7 @@ def _write_system(to: Writer, body: JsonObject, messages: Sequence[object]) -> N
     ]
     if not system and not embedded:
         return
+    to.mark(("system",))
     to.turn("system")
     if isinstance(system, str | list):
         write_content(to, system, ("system",), is_system=True)

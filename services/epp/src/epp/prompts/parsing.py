@@ -38,6 +38,12 @@ _WRITERS: Mapping[Api, Callable[[Writer, JsonObject], None]] = {
 }
 
 
+def write_prompt(writer: Writer, api: Api, body: JsonObject) -> None:
+    """Collect the canonical prompt of a body; one of no known API has none."""
+    if (write := _WRITERS.get(api)) is not None:
+        write(writer, body)
+
+
 def parse(
     request: Request, *, is_opaque: bool = False, volatile_lines: Sequence[str] = ()
 ) -> InferenceRequest | Rejection:
@@ -81,8 +87,7 @@ def _read(request: Request, api: Api, volatile_lines: Sequence[str]) -> Inferenc
     _check_name(model, "model")
     _check_name(request.headers.get(protocol.MODEL_NAME_REWRITE), protocol.MODEL_NAME_REWRITE)
     writer = Writer(family_of(model or ""), volatile_lines)
-    if (write := _WRITERS.get(api)) is not None:
-        write(writer, body)
+    write_prompt(writer, api, body)
     salt = body.get("cache_salt")
     if salt is not None and not isinstance(salt, str):
         raise wrong_kind(("cache_salt",), "a string", salt)

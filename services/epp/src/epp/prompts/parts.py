@@ -25,6 +25,8 @@ def write_parts(to: Writer, parts: Sequence[object], place: Place, *, is_system:
     to.take(parts, place[0])
     write_text = to.system_text if is_system else to.text
     for index, part in enumerate(parts):
+        if to.places is not None:
+            to.mark((*place, index, "text") if isinstance(part, dict) and "text" in part else (*place, index))
         if isinstance(part, dict):
             if isinstance(text := part.get("text"), str):
                 write_text(text)

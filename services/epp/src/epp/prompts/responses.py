@@ -14,6 +14,7 @@ _OUTPUTS = frozenset(("function_call_output", "custom_tool_call_output", "local_
 
 def write_responses(to: Writer, body: JsonObject) -> None:
     """The whole request."""
+    to.mark(("instructions",))
     instructions = body.get("instructions")
     if isinstance(instructions, str):
         if instructions:

@@ -44,6 +44,7 @@ class Writer:
         "media_tokens",
         "opening",
         "pieces",
+        "places",
         "role",
         "shows_reasoning",
     )
@@ -51,6 +52,7 @@ class Writer:
     def __init__(self, family: Family, volatile: Sequence[str] = ()) -> None:
         self.family = family
         self.pieces: list[bytes] = []
+        self.places: list[tuple[int, Place]] | None = None  # where each place's pieces begin, if anybody asks
         self.has_media = False
         self.media_tokens = 0
         self.role = ""  # of the turn that is open
@@ -61,6 +63,18 @@ class Writer:
 
     def canonical(self) -> bytes:
         return b"".join(self.pieces)
+
+    def mark(self, place: Place) -> None:
+        """What follows stands there. Call it only where somebody asks for places: a transcript has thousands."""
+        if self.places is not None:
+            self.places.append((len(self.pieces), place))
+
+    def insert(self, pieces: Sequence[bytes], places: Sequence[tuple[int, Place]]) -> None:
+        """Pieces that were written before their turn."""
+        ahead = len(self.pieces)
+        self.pieces += pieces
+        if self.places is not None:
+            self.places += [(ahead + at, place) for at, place in places]
 
     def take(self, items: Sequence[object], param: str) -> None:
         """Count the items of a list that is gone through one by one."""
@@ -113,6 +127,8 @@ class Writer:
             return
         self.take(tools, place[0])
         for index, tool in enumerate(tools):
+            if self.places is not None:
+                self.mark((*place, index))
             function = tool.get("function") if isinstance(tool, dict) else None
             shown = function if isinstance(function, dict) else tool
             if not isinstance(shown, dict) or not isinstance(name := shown.get("name"), str):
@@ -127,6 +143,7 @@ class Writer:
 
     def argument(self, name: str, value: object) -> None:
         """What else a template receives."""
+        self.mark((name,))
         self.pieces += (TOOL, name.encode(), FIELD, dump(value, (name,)))
 
     def unknown(self, value: object, place: Place) -> bytes:

@@ -222,6 +222,10 @@ class Metrics:
         if is_first:
             log.error("plugin failed; decisions go on without it", plugin=plugin, error=error)
 
+    def inert(self, plugins: Sequence[str], decisions: int) -> None:
+        """Plugins that never removed a candidate, or never told two apart."""
+        log.info("plugins that made no difference", plugins=", ".join(plugins), decisions=decisions)
+
     def warned(self, messages: Sequence[str]) -> None:
         """A configuration has effects that its author may not expect."""
         for message in messages:
