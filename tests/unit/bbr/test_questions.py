@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+
 from bbr.exchange import RouterConversation, Routing
 from bbr.metrics import Metrics
 from gateway.extproc.protocol.messages import (
@@ -107,3 +109,14 @@ def test_a_clients_own_class_never_passes() -> None:
     talk = Asked('class:kind:{"headerName": "x-class", "default": "general"}').talk
     (reply,) = talk.receive(HeadersReceived(Direction.REQUEST, JSON, end_of_stream=True), 0.0)
     assert reply.mutation.remove_headers == ("x-class",)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("shadow", "passes"), [("false", False), ("true", True)])
+def test_a_body_of_which_only_the_start_is_known_does_not_pass_the_guard(shadow: str, passes: bool) -> None:
+    guard = f'guard:g:{{"shadow": {shadow}, "deny": [{{"name": "a", "pattern": "secret"}}]}}'
+    routing = Routing(Chain(Reader().read([guard]), Metrics()))
+    talk = RouterConversation(routing, lambda _reading: None, Modes(BodyMode.BUFFERED_PARTIAL, BodyMode.NONE))
+    talk.receive(HeadersReceived(Direction.REQUEST, JSON, end_of_stream=False), 0.0)
+    (reply,) = talk.receive(BodyReceived(Direction.REQUEST, b'{"prompt": "begins', end_of_stream=False), 0.0)
+    assert isinstance(reply, BodyReply if passes else ImmediateReply)
+    assert passes or reply.status == 413  # type: ignore[union-attr]

@@ -161,6 +161,8 @@ class RouterConversation:
         self._headers = request.headers
         if lifted.rejection is not None:
             return refuse(lifted.rejection, request.headers)
+        if request.is_partial and self._routing.chain.needs_whole_body:
+            return refuse(refusals.not_whole(), request.headers)
         if lifted.document is None:
             return self._decision(Result())
         routing = self._routing

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from epp.app import config_file as configuration
 from epp.app import stack as app
+from epp.app.guarded import Judge
 from epp.config import ConfigError
 from epp.config.flags import METRIC_FLAGS, SOURCE_FLAGS, ScrapeFlags
 from epp.discovery import PriorityOrder
@@ -80,6 +81,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag("--explain", action="store_true", help="keep scores of decisions and answer x-pointsman-explain")
     flag("--tracing", type=flags.boolean, nargs="?", const=True, default=False, metavar="true|false",
          help="send traces by OTLP over HTTP, as OTEL_… in the environment says (default: false)")  # fmt: skip
+    flag("--guard", metavar="JSON", help="refuse requests as the router's plugin of that name does (docs/routing.md)")
     flag("--metric-names", choices=[names.value for names in Names], default=Names.INFERENCE.value,
          help="generation of the reference's metric names, or each figure under both (default: inference)")  # fmt: skip
     flags.add_ignored(parser, IGNORED)
@@ -121,6 +123,19 @@ def scrape_flags(given: argparse.Namespace) -> ScrapeFlags:
     )
 
 
+def guard(written: str | None) -> Judge | None:
+    """The guard of the command line; its patterns need a package that is loaded for it alone."""
+    if not written:
+        return None
+    from gateway.routing.catalogue import PluginError, Reader
+
+    try:
+        (named,) = Reader(classifiers=configuration.classifiers()).read([f"guard:guard:{written}"])
+    except (PluginError, configuration.UnreadableError) as error:
+        sys.exit(f"epp: --guard: {error}")
+    return named.plugin  # type: ignore[return-value]
+
+
 def options(given: argparse.Namespace) -> app.Options:
     """The command line as a value."""
     return app.Options(
@@ -139,6 +154,7 @@ def options(given: argparse.Namespace) -> app.Options:
         explains=given.explain,
         metric_names=Names(given.metric_names),
         traces=given.tracing,
+        guard=guard(given.guard),
         priority_order=given.priority_order,
     )
 

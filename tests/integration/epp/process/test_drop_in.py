@@ -116,3 +116,11 @@ async def test_a_published_deployment_serves_over_tls_and_answers_every_probe(tm
         process.terminate()
         assert await process.wait() == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+async def test_a_guard_that_cannot_be_is_one_line_and_a_failure(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "epp", "--config-dir", str(tmp_path), "--guard", '{"denied": []}']
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, error = await process.communicate()
+    assert process.returncode == 1
+    assert "denied: unknown field; did you mean 'deny'?" in error.decode()

@@ -39,6 +39,7 @@ class Chain:
     def __init__(self, plugins: Sequence[Named], counts: Counts) -> None:
         self._plugins = tuple(plugins)
         self._counts = counts
+        self.needs_whole_body = any(getattr(each.plugin, "needs_whole_body", False) for each in plugins)
         self.sets = tuple(dict.fromkeys(name for each in plugins for name in each.plugin.sets))
 
     def run(self, request: RoutedRequest) -> Run:

@@ -53,14 +53,22 @@ class Guard:
 
     def act(self, request: RoutedRequest) -> Outcome:
         """The first thing that is found decides."""
-        reason = next(self._reasons(request), None)
+        failures: list[Note] = []
+        reason = next(self._reasons(request, failures), None)
         if reason is None:
-            return NOTHING
+            return Outcome(notes=tuple(failures)) if failures else NOTHING
         if self.is_shadow:
-            return Outcome(notes=(Note("guard", (reason, "shadow")),))
-        return Outcome(rejection=refusals.refused_by_guard(reason), notes=(Note("guard", (reason, "refused")),))
+            return Outcome(notes=(*failures, Note("guard", (reason, "shadow"))))
+        notes = (*failures, Note("guard", (reason, "refused")))
+        return Outcome(rejection=refusals.refused_by_guard(reason), notes=notes)
 
-    def _reasons(self, request: RoutedRequest) -> Iterator[str]:
+    @property
+    def needs_whole_body(self) -> bool:
+        """A body of which only the start is known cannot be let pass."""
+        return not self.is_shadow
+
+    def _reasons(self, request: RoutedRequest, failures: list[Note]) -> Iterator[str]:
+        judges = self.classifier is not None
         if self.largest_body and len(request.body) > self.largest_body:
             yield SIZE
         characters = 0
@@ -71,5 +79,17 @@ class Guard:
             found = self.patterns.first(text)
             if found is not None:
                 yield self.rules[found].name
-            if self.classifier is not None and self.classifier.harm(text) >= self.threshold:
+            if judges and (harm := self._harm(text)) is None:
+                judges = False
+                failures.append(Note("guard", (CLASSIFIER, "failed")))
+            elif judges and harm is not None and harm >= self.threshold:
                 yield CLASSIFIER
+
+    def _harm(self, text: str) -> float | None:
+        """None where the classifier raised: the patterns judge alone then."""
+        if self.classifier is None:
+            return None
+        try:
+            return float(self.classifier.harm(text))
+        except Exception:  # noqa: BLE001 - a classifier of the user's own may raise anything
+            return None

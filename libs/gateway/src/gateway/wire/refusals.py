@@ -65,6 +65,11 @@ def too_large(limit: int) -> Rejection:
     return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {limit} bytes")
 
 
+def not_whole() -> Rejection:
+    """Only the start of the body is known, and all of it must be judged."""
+    return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, "the request body is larger than the gateway can judge whole")
+
+
 def too_much_structure() -> Rejection:
     """The body has more objects, lists and strings than any prompt."""
     return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, "the request body has too many objects, lists and strings")

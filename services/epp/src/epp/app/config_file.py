@@ -21,6 +21,7 @@ log = logs.get(__name__)
 POLL_SECONDS = 1.0
 MAX_BYTES = 1 << 20  # what a ConfigMap holds
 PLUGIN_GROUP = "pointsman.epp.plugins"
+CLASSIFIER_GROUP = "pointsman.bbr.classifiers"
 NO_FLAGS: Final = ScrapeFlags()
 
 
@@ -39,6 +40,14 @@ def own_plugins() -> Mapping[str, type[Any]]:
         except Exception as error:  # noqa: BLE001 - a package of the user's may fail in any way
             raise UnreadableError(f"plugin {entry.name!r} of {entry.value} cannot be loaded: {error}") from None
     return found
+
+
+def classifiers() -> Mapping[str, Callable[[], Any]]:
+    """The guard's classifiers that installed packages bring; the body-based router's have the same group."""
+    try:
+        return {entry.name: entry.load() for entry in metadata.entry_points(group=CLASSIFIER_GROUP)}
+    except Exception as error:  # noqa: BLE001 - a package of the user's may fail in any way
+        raise UnreadableError(f"a classifier cannot be loaded: {error}") from None
 
 
 class ConfigSource:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from epp.admission.configured import ConfiguredGate
 from epp.app import debug as debug
 from epp.app.config_file import ConfigSource
+from epp.app.guarded import GuardedPicker, Judge
 from epp.app.timing import TimedGate, TimedPicker
 from epp.config import SchedulerConfig
 from epp.config.flags import ScrapeFlags
@@ -68,6 +69,7 @@ class Options:
     explains: bool = False
     metric_names: Names = Names.INFERENCE
     traces: bool = False
+    guard: Judge | None = None
     priority_order: PriorityOrder = PriorityOrder.HIGHER_FIRST
 
 
@@ -105,6 +107,9 @@ class Stack:
         self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)
         self.keyed_models = KeyedModels(self.picker, self.scraper, clock.monotonic)
         self.timed_picker = TimedPicker(self.keyed_models, clock.monotonic, self.metrics)
+        self.guarded: RequestPicker = self.timed_picker
+        if options.guard is not None:
+            self.guarded = GuardedPicker(self.timed_picker, options.guard, self.metrics)
         self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))
         self.provider = tracer_provider() if options.traces else None
         self.processor = external_processor(self.traced(sees_end=True), self.streams, clock.monotonic, self.metrics)
@@ -112,10 +117,10 @@ class Stack:
     def traced(self, *, sees_end: bool) -> RequestPicker:
         """The picker for a transport; without `--tracing` nothing stands between them."""
         if self.provider is None:
-            return self.timed_picker
+            return self.guarded
         from epp.telemetry.tracing import TracedPicker
 
-        return TracedPicker(self.timed_picker, self.provider, sees_end=sees_end)
+        return TracedPicker(self.guarded, self.provider, sees_end=sees_end)
 
     def jobs(self, source: ConfigSource) -> Iterator[Coroutine[Any, Any, None]]:
         """What runs beside the transports."""

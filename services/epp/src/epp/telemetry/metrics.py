@@ -141,6 +141,7 @@ class Metrics:
             name("shared_events_total"), "Events of the shared stream.", ("direction",)
         )
         self._dropped = self.registry.counter(name("shared_events_dropped_total"), "Events that were not shared.", ())
+        self._guarded = self.registry.counter(name("guard_total"), "What the guard found.", ("reason", "action"))
         self._door = self.registry.counter(name("http_requests_total"), "Answers of the HTTP door.", ("status",))
         self._usage = self.registry.counter(
             name("tokens_total"), "Tokens by who asked.", ("model_name", "objective", "fairness_id", "kind")
@@ -262,6 +263,10 @@ class Metrics:
     def dropped(self, events: int) -> None:
         """Events that the others will not hear of."""
         self._dropped.add((), events)
+
+    def guarded(self, reason: str, action: str) -> None:
+        """The guard found something; reasons are the operator's own words."""
+        self._guarded.add((reason, action))
 
     def answered(self, status: int) -> None:
         """The HTTP door answered."""
