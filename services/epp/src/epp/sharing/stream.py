@@ -51,6 +51,28 @@ class SharingMetrics(Protocol):
 Apply = Callable[[SharedEvent], None]
 
 
+class _Direction:
+    """Whether one of the two works: a line in the log when that changes, and a longer pause after each failure until it
+    works. That Redis answers a greeting says nothing: it may be full, read-only, or hold something else there."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._failures = 0
+
+    def worked(self) -> None:
+        """What it is for was done."""
+        if self._failures:
+            log.info("sharing again", direction=self._name, failures=self._failures)
+            self._failures = 0
+
+    def failed(self, reason: str) -> float:
+        """It was not; the seconds until the next try."""
+        if not self._failures:
+            log.warning("sharing fails; picking goes on without it", direction=self._name, reason=reason)
+        self._failures += 1
+        return min(PAUSE_SECONDS[1], PAUSE_SECONDS[0] * 2.0 ** min(self._failures - 1, 16))
+
+
 class SharedStream:
     """A Journal. Run `run` beside the brain."""
 
@@ -62,7 +84,7 @@ class SharedStream:
         self._outbox = Outbox()
         self._filled = asyncio.Event()
         self._last = ""  # the last message read
-        self._is_connected = {"write": True, "read": True}
+        self._writing, self._reading = _Direction("write"), _Direction("read")
 
     def record(self, event: SharedEvent) -> None:
         """Share an event soon; never waits."""
@@ -76,32 +98,18 @@ class SharedStream:
     async def run(self) -> None:
         """Write and read until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._persist("write", self._write))
-            group.create_task(self._persist("read", self._read))
+            group.create_task(self._persist(self._writing, self._write))
+            group.create_task(self._persist(self._reading, self._read))
 
-    async def _persist(self, what: str, work: Callable[[Redis], Awaitable[None]]) -> None:
-        pause = PAUSE_SECONDS[0]
+    async def _persist(self, direction: _Direction, work: Callable[[Redis], Awaitable[None]]) -> None:
         while not is_cancelled():
             redis = connect(self._url)
             try:
-                await redis.ping()
-                self._log_change(what, is_connected=True)
-                pause = PAUSE_SECONDS[0]
                 await work(redis)
             except FAILURES as error:
-                self._log_change(what, is_connected=False, reason=str(error))
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, PAUSE_SECONDS[1])
+                await asyncio.sleep(direction.failed(str(error)))
             finally:
                 await redis.aclose()
-
-    def _log_change(self, what: str, *, is_connected: bool, reason: str = "") -> None:
-        if self._is_connected[what] != is_connected:
-            if is_connected:
-                log.info("sharing again", direction=what)
-            else:
-                log.warning("Redis cannot be reached; picking goes on without it", direction=what, reason=reason)
-        self._is_connected[what] = is_connected
 
     async def _write(self, redis: Redis) -> None:
         while not is_cancelled():
@@ -115,6 +123,7 @@ class SharedStream:
                 except FAILURES:  # perhaps it was written nevertheless: hearing it twice does no harm
                     self._drop(self._outbox.put_back(frames))
                     raise
+                self._writing.worked()
                 self._metrics.shared("out", len(frames))
             self._filled.clear()
 
@@ -123,6 +132,7 @@ class SharedStream:
         while not is_cancelled():
             block = int(READ_BLOCK_SECONDS * 1000)
             found: Any = await redis.xread({STREAM: self._last}, count=READ_MESSAGES, block=block)
+            self._reading.worked()
             for _, messages in found or ():
                 for name, fields in messages:
                     self._take(fields)
