@@ -6,7 +6,8 @@ from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement, Share
 from epp.domain import Endpoint, EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
 from epp.telemetry.generations import Generations, Names
-from epp.telemetry.metrics import LABEL_LIMIT, OTHER, WORD_LIMIT, Bounded, Metrics
+from epp.telemetry.metrics import Metrics
+from epp.telemetry.words import LABEL_LIMIT, OTHER, WORD_LIMIT, Bounded
 from gateway.wire.errors import ErrorCode, Rejection
 
 POOL, ENDPOINT = PoolId("ns/a"), EndpointId("[::1]:8000")

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 PASS_SECONDS = 1.0
+RENEW_LABELS_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ class Stack:
         yield self.keyed_models.run()
         yield source.follow(self._reconfigure)
         yield pass_time(self.picker, self.streams, clock.monotonic)
+        yield name_labels(self.picker, self.metrics)
         if self.stream is not None:
             yield self.stream.run()
 
@@ -239,3 +241,12 @@ async def pass_time(picker: Picker, streams: OpenStreams, now: Clock) -> None:
         await asyncio.sleep(PASS_SECONDS)
         streams.report(now())
         picker.pass_time(now(), streams.picks)
+
+
+async def name_labels(picker: Picker, metrics: Metrics) -> None:
+    """Let metrics know which names exist, and make room for others among those that do not."""
+    while True:
+        for _ in range(int(RENEW_LABELS_SECONDS / PASS_SECONDS)):
+            metrics.exist(*picker.pools.names())
+            await asyncio.sleep(PASS_SECONDS)
+        metrics.renew_labels()

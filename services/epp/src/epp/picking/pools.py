@@ -1,6 +1,7 @@
 """All pools: what discovery, scrapes and other replicas report goes in here. Pure; the picker owns it."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from epp.config import SchedulerConfig
 from epp.datalayer.builtin import Builtin, builtin
@@ -121,6 +122,18 @@ class Pools:
         found = {name: self._served(name) for name in names}
         silent = (name for name, models in found.items() if not models)
         return model_lists.document((model for models in found.values() for model in models), silent)
+
+    def names(self) -> tuple[AbstractSet[str], AbstractSet[str]]:
+        """The models and the objectives that exist: a server lists them, or an object names them."""
+        models: set[str] = set()
+        objectives: set[str] = set()
+        for id_, state in self.states.items():
+            models |= self._builtin[id_].engines.model_names()
+            models |= state.spec.model_priorities.keys()
+            models |= {target.model for rule in state.spec.rewrites for target in rule.targets}
+            models |= {model for rule in state.spec.rewrites for model in rule.models}
+            objectives |= state.spec.priorities.keys()
+        return models, objectives
 
     def describe(self, now: float) -> tuple[dict[str, object], ...]:
         """Every pool with its endpoints, for /debug/pools."""

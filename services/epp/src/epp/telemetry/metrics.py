@@ -1,12 +1,13 @@
 """The endpoint picker's metrics, under the reference's names where it has them.
 
-Labels are bounded: model names, fairness ids and the like are words of clients, so only the first LABEL_LIMIT of them
-get series of their own and the rest share `other`. Observers only count; nothing here is computed on the request path
+Labels are bounded: models that servers list and objectives that exist have series of their own, names that clients
+invent share a budget for each kind (`words`). Observers only count; nothing here is computed on the request path
 beyond finding a child and adding to it.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from importlib import metadata
 
@@ -16,6 +17,7 @@ from epp.datalayer.standing.endpoint import Standing
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
 from epp.prompts.writer import BYTES_PER_TOKEN
 from epp.telemetry.queues import QueueMetrics
+from epp.telemetry.words import Bounded
 from gateway.service import logs
 from gateway.service.metrics import Labels, Registry, gauges
 from gateway.wire.errors import Rejection
@@ -23,11 +25,10 @@ from gateway.wire.protocol import LACKS_END
 
 log = logs.get(__name__)
 
-# A gateway serves a few dozen models and adapters; a client can invent as many as it likes.
-LABEL_LIMIT = 200
-# A fairness id may be any header; what is longer than a name, or cannot be printed, is no label.
-WORD_LIMIT = 256
-OTHER = "other"
+# Servers exist, so their number is that of the pools; this is beyond any.
+ENDPOINT_LIMIT = 1000
+# Plugins exist, too.
+PLUGIN_LIMIT = 200
 
 LATENCY = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60, 120,
            180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600)  # fmt: skip
@@ -47,30 +48,14 @@ ERROR_CODES = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "N
                429: "ResourceExhausted", 500: "Internal", 503: "ServiceUnavailable"}  # fmt: skip
 
 
-class Bounded:
-    """Lets the first LABEL_LIMIT distinct words through, if they are names, and calls the rest `other`."""
-
-    def __init__(self, limit: int = LABEL_LIMIT) -> None:
-        self._known: set[str] = set()
-        self._limit = limit
-
-    def __call__(self, word: str) -> str:
-        if word in self._known:
-            return word
-        if len(self._known) >= self._limit or len(word) > WORD_LIMIT or not word.isprintable():
-            return OTHER
-        self._known.add(word)
-        return word
-
-
 class Metrics:
     """Observer of the brain, the doors, the scraper and the sharing; one instance per process."""
 
     def __init__(self) -> None:
         self.registry = Registry()
-        self._word = Bounded()
-        self._endpoint = Bounded(5 * LABEL_LIMIT)
-        self.queues = QueueMetrics(self.registry, self._word)
+        self._model, self._objective, self._fairness = Bounded(), Bounded(), Bounded()
+        self._endpoint, self._plugin = Bounded(ENDPOINT_LIMIT), Bounded(PLUGIN_LIMIT)
+        self.queues = QueueMetrics(self.registry, self._model, self._fairness)
         self._add_objective()
         self._add_scheduler()
         self._add_own()
@@ -151,15 +136,33 @@ class Metrics:
         """Gauges of the pools, computed when somebody asks for metrics."""
         self.registry.add(PoolGauges(pools))
 
+    def exist(self, models: AbstractSet[str], objectives: AbstractSet[str]) -> None:
+        """These models and objectives have series of their own from now on. Those that are gone leave theirs."""
+        self._forget(models=self._model.exist(models), objectives=self._objective.exist(objectives))
+
+    def renew_labels(self) -> None:
+        """Let names that clients invented leave where the budget is used up. Call about once a minute."""
+        self._forget(self._model.renew(), self._objective.renew(), self._fairness.renew())
+
+    def _forget(
+        self, models: AbstractSet[str], objectives: AbstractSet[str], flows: AbstractSet[str] = frozenset()
+    ) -> None:
+        gone = {
+            "model_name": models, "target_model_name": models, "target_model": models, "objective": objectives,
+            "fairness_id": flows,
+        }  # fmt: skip
+        if any(gone.values()):
+            self.registry.forget(gone)
+
     def describe_running(self, running: Callable[[], Mapping[str, int]]) -> None:
         """The gauge of each model's requests in flight, computed when somebody asks for metrics."""
-        self.registry.add(RunningGauge(running, self._word))
+        self.registry.add(RunningGauge(running, self._model))
 
     # The picker's observer.
 
     def placed(self, placement: Placement, request_bytes: int) -> None:
         """A request got an endpoint."""
-        model, target = self._word(placement.model), self._word(placement.target_model)
+        model, target = self._model(placement.model), self._model(placement.target_model)
         endpoint = placement.primary.endpoint
         self._requests.add((model, target, str(placement.priority)))
         pod, namespace = self._endpoint(endpoint.name), placement.pool.partition("/")[0]
@@ -182,7 +185,7 @@ class Metrics:
 
     def reported(self, feedback: Feedback, placement: Placement) -> None:
         """A request is over, and the access log or the response reported how it went."""
-        names = (self._word(placement.model), self._word(placement.target_model))
+        names = (self._model(placement.model), self._model(placement.target_model))
         if feedback.status is not None and feedback.status >= 400:
             self._errors.add((*names, "ModelServerError"))
         elif any(flag in INCOMPLETE for flag in feedback.flags):
@@ -199,14 +202,14 @@ class Metrics:
                 metric.observe(value, names)
         if feedback.duration_seconds is not None and feedback.completion_tokens:
             self._per_token.observe(feedback.duration_seconds / feedback.completion_tokens, names)
-        who = (names[0], self._word(placement.objective), self._word(placement.fairness_id))
+        who = (names[0], self._objective(placement.objective), self._fairness(placement.fairness_id))
         for kind, tokens in (("prompt", feedback.prompt_tokens), ("completion", feedback.completion_tokens)):
             if tokens:
                 self._usage.add((*who, kind), tokens)
 
     def rewritten(self, rewrite: str, model: str, target_model: str) -> None:
         """The model in the body was replaced."""
-        self._rewrites.add((rewrite, self._word(model), self._word(target_model)))
+        self._rewrites.add((rewrite, self._model(model), self._model(target_model)))
 
     def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
         """An endpoint is avoided."""
@@ -219,7 +222,7 @@ class Metrics:
 
     def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
         """A plugin failed; the log has it once."""
-        self._failures.add((self._word(plugin),))
+        self._failures.add((self._plugin(plugin),))
         if is_first:
             log.error("plugin failed; decisions go on without it", plugin=plugin, error=error)
 

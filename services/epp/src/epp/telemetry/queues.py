@@ -19,6 +19,10 @@ UNITS: Final = ("requests", "bytes")
 _NOT_YET: Final = "NotYetFinalized"
 _PREFIX: Final = "inference_extension_flow_control_"
 
+# Combinations of fairness ids, models and priorities that have series; each of a histogram takes some 3 KB.
+FLOWS_LIMIT: Final = 60
+
+Word = Callable[[str], str]
 Queues = Sequence[Mapping[str, Any]]
 Samples = Iterable[tuple[Labels, float]]
 
@@ -39,18 +43,26 @@ class Queued(Protocol):
 
 
 class QueueMetrics:
-    """Observer of the gate. `word` bounds what clients choose."""
+    """Observer of the gate. `model` and `flow` bound what clients choose."""
 
-    def __init__(self, registry: Registry, word: Callable[[str], str]) -> None:
+    def __init__(self, registry: Registry, model: Word, flow: Word) -> None:
         self._registry = registry
-        self._word = word
+        self._model, self._flow = model, flow
         name, waited = f"{_PREFIX}{{}}".format, ("fairness_id", "priority", "outcome", *FLOW[2:])
         self._waited = registry.histogram(
-            name("request_queue_duration_seconds"), "From arrival at the gate to the outcome.", waited, SECONDS
+            name("request_queue_duration_seconds"),
+            "From arrival at the gate to the outcome.",
+            waited,
+            SECONDS,
+            most=FLOWS_LIMIT,
         )
         self._requests = registry.counter(name("requests_total"), "Requests by outcome.", ("outcome", *BAND))
         self._enqueued = registry.histogram(
-            name("request_enqueue_duration_seconds"), "Time of letting one request wait.", waited[:3], WORK
+            name("request_enqueue_duration_seconds"),
+            "Time of letting one request wait.",
+            waited[:3],
+            WORK,
+            most=FLOWS_LIMIT,
         )
         self._cycles = registry.histogram(
             name("dispatch_cycle_duration_seconds"), "Time of looking for one request to dispatch.", (), WORK
@@ -61,13 +73,13 @@ class QueueMetrics:
 
     def describe(self, queues: Callable[[], Queues]) -> None:
         """Gauges of the queues, computed when somebody asks for metrics."""
-        self._registry.add(QueueGauges(queues, self._word))
+        self._registry.add(QueueGauges(queues, self._model, self._flow))
 
     def left(self, request: Queued, outcome: str, seconds: float) -> None:
         """A request got its outcome."""
-        word, priority = self._word, str(request.priority)
-        names = (word(request.model), word(request.target_model))
-        self._waited.observe(seconds, (word(request.fairness_id), priority, outcome, request.pool, *names))
+        model, priority = self._model, str(request.priority)
+        names = (model(request.model), model(request.target_model))
+        self._waited.observe(seconds, (self._flow(request.fairness_id), priority, outcome, request.pool, *names))
         self._requests.add((outcome, priority, request.pool))
 
     def revoked(self, pool: str, requests: int) -> None:
@@ -76,7 +88,7 @@ class QueueMetrics:
 
     def enqueued(self, request: Queued, seconds: float) -> None:
         """A request was let wait."""
-        self._enqueued.observe(seconds, (self._word(request.fairness_id), str(request.priority), _NOT_YET))
+        self._enqueued.observe(seconds, (self._flow(request.fairness_id), str(request.priority), _NOT_YET))
 
     def dispatched(self, seconds: float) -> None:
         """The gate was asked for the next request."""
@@ -86,9 +98,9 @@ class QueueMetrics:
 class QueueGauges:
     """What waits now, and how full pools and queues are."""
 
-    def __init__(self, queues: Callable[[], Queues], word: Callable[[str], str]) -> None:
+    def __init__(self, queues: Callable[[], Queues], model: Word, flow: Word) -> None:
         self._queues = queues
-        self._word = word
+        self._model, self._flow = model, flow
 
     def render(self) -> str:
         """The lines of all gauges."""
@@ -115,9 +127,9 @@ class QueueGauges:
         found: Counter[Labels] = Counter()
         for each in queues:
             for flow in each["flows"]:
-                names = (self._word(flow["model"]), self._word(flow["target_model"]))
-                found[self._word(flow["fairness_id"]), str(flow["priority"]), each["pool"], *names] += flow[unit]
-        return found.items()
+                names = (self._model(flow["model"]), self._model(flow["target_model"]))
+                found[self._flow(flow["fairness_id"]), str(flow["priority"]), each["pool"], *names] += flow[unit]
+        return found.most_common(FLOWS_LIMIT)
 
 
 def _share(waiting: Mapping[str, Any], unit: str) -> float:

@@ -1,6 +1,8 @@
 """What model servers report of themselves: the last scrape and the last model list of each. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from epp.datalayer.events import EndpointJoined, EndpointLeft, ModelsListed, Scraped
 from epp.datalayer.producer import Column, Handlers
@@ -17,6 +19,7 @@ class EnginesProducer:
         self._metrics: dict[int, EngineMetrics] = {}
         self._scraped_at: dict[int, float] = {}
         self._models: dict[int, tuple[ServedModel, ...]] = {}
+        self._names: Counter[str] = Counter()  # endpoints by the names of the models that they list
         self._with_adapters: set[int] = set()  # slots whose last scrape reports anything of adapters
 
     def handles(self) -> Handlers:
@@ -56,6 +59,10 @@ class EnginesProducer:
         """The models that it listed."""
         return self._models.get(slot, ())
 
+    def model_names(self) -> AbstractSet[str]:
+        """The names of all models that any endpoint lists."""
+        return self._names.keys()
+
     def block_size(self) -> int | None:
         """The first block size that an engine reports: where they differ, one must do for all."""
         return next((size for metrics in self._metrics.values() if (size := metrics.block_size)), None)
@@ -70,6 +77,7 @@ class EnginesProducer:
 
     def _forget(self, slot: int) -> None:
         self._with_adapters.discard(slot)
+        self._list(slot, ())
         for known in (self._metrics, self._scraped_at, self._models):
             known.pop(slot, None)
 
@@ -84,7 +92,16 @@ class EnginesProducer:
 
     def _listed(self, event: ModelsListed, now: float) -> None:
         del now
-        self._models[event.member.slot] = event.models
+        self._list(event.member.slot, event.models)
+
+    def _list(self, slot: int, models: tuple[ServedModel, ...]) -> None:
+        before = {model.id for model in self._models.get(slot, ())}
+        self._names.update({model.id for model in models} - before)
+        for gone in before - {model.id for model in models}:
+            self._names[gone] -= 1
+            if not self._names[gone]:
+                del self._names[gone]
+        self._models[slot] = models
 
 
 def has_restarted(before: EngineMetrics, now: EngineMetrics) -> bool:
