@@ -7,7 +7,7 @@ import pytest
 from epp.config import ConfigError, SchedulerConfig, parse_config
 from epp.config.engines import MetricSelector
 from epp.config.spellings import GIE
-from epp.scheduling.filters import LabelSelectorFilter, UtilizationFilter
+from epp.scheduling.filters import LabelSelectorFilter, PrefixCacheAffinityFilter, UtilizationFilter
 from epp.scheduling.former import ByLabelFilter
 from epp.scheduling.handlers import (
     AlwaysDisaggMultimodalDecider,
@@ -139,3 +139,9 @@ def test_the_data_layer_may_not_be_there_under_both_names() -> None:
     text = f"apiVersion: {GIE}\nkind: EndpointPickerConfig\ndata: {{}}\ndataLayer: {{}}\n"
     with pytest.raises(ConfigError, match="data is its earlier name"):
         parse_config(text, "x")
+
+
+def test_a_penalty_in_tokens_becomes_one_in_milliseconds() -> None:
+    found = load("discovery-by-file").plugins["prefix-cache-affinity-filter"]
+    assert isinstance(found, PrefixCacheAffinityFilter)
+    assert found.max_ttft_penalty_ms == pytest.approx(2000.0)

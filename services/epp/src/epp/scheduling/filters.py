@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -147,6 +147,17 @@ class PrefixCacheAffinityFilter:
         "inflight-load-producer", "which producer counts the tokens", reference="load producer"
     )
     latency_prediction_info_producer_name: str = parameter("", "ignored: nothing is predicted", ignored=True)
+    max_tokens_in_flight_penalty: int = parameter(
+        0, "earlier spelling of maxTTFTPenaltyMs, in tokens at peakPrefillThroughput", unit="tokens", minimum=0
+    )
+
+    def modern(self) -> "PrefixCacheAffinityFilter":
+        """The penalty in today's unit."""
+        if not self.max_tokens_in_flight_penalty:
+            return self
+        return replace(
+            self, max_ttft_penalty_ms=self.max_tokens_in_flight_penalty / self.peak_prefill_throughput * 1000
+        )
 
     def warning(self) -> str | None:
         """Nothing is predicted here."""
