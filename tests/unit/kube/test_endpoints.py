@@ -186,3 +186,19 @@ def test_a_slice_that_names_a_pods_address_decides_about_it(tmp_path: Path) -> N
         "10.0.0.2:8000",
         "10.0.0.2:8001",
     ]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        ("8001", ["10.0.0.1:8001"]),
+        (" 8000 , 9", ["10.0.0.1:8000"]),
+        ("", []),
+        ("8000,8001", ["10.0.0.1:8000", "10.0.0.1:8001"]),
+    ],
+)
+def test_a_pod_says_which_of_the_pools_ports_are_live(tmp_path: Path, annotation: str, expected: list[str]) -> None:
+    live = f"  annotations: {{inference.networking.k8s.io/active-ports: '{annotation}'}}\n  uid: 7d3f\n"
+    pod = kubectl_pod("a", "10.0.0.1").replace("  uid: 7d3f\n", live)
+
+    assert listed(manifests(tmp_path, POOL, pod)) == expected

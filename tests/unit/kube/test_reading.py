@@ -508,6 +508,7 @@ ISTIO = "security.istio.io/v1"
         head("PeerAuthentication", ISTIO) + "spec: {portLevelMtls: {8000: {mode: STRICT}}}",
         head("ClientTrafficPolicy", "gateway.envoyproxy.io/v1alpha1") + "spec: {tls: {clientValidation: {}}}",
         head("QuotaPolicy", "aigateway.envoyproxy.io/v1alpha1") + "spec: {}",
+        head("BackendTrafficPolicy", "gateway.envoyproxy.io/v1alpha1") + "spec: {rateLimit: {type: Global}}",
         head("AuthPolicy", "kuadrant.io/v1") + "spec: {}",
     ],
 )

@@ -237,3 +237,27 @@ def test_a_backend_without_group_and_kind_is_a_service_and_else_the_pool_of_its_
 
 def test_a_pool_without_any_endpoint_is_a_warning(tmp_path: Path) -> None:
     assert planned(tmp_path, pool()).status.warnings == ("InferencePool default/p: no endpoint is known",)
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "spec"),
+    [
+        ("apps/v1", "Deployment", "{template: {metadata: {labels: {app: p, more: x}}}}"),
+        ("apps/v1", "StatefulSet", "{template: {metadata: {labels: {app: p}}}}"),
+        (
+            "leaderworkerset.x-k8s.io/v1",
+            "LeaderWorkerSet",
+            "{leaderWorkerTemplate: {workerTemplate: {metadata: {labels: {app: p}}}}}",
+        ),
+    ],
+)
+def test_a_pool_whose_pods_nothing_runs_says_what_would_and_what_to_do(
+    tmp_path: Path, version: str, kind: str, spec: str
+) -> None:
+    workload = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: servers}}\nspec: {spec}\n"
+
+    (warning,) = planned(tmp_path, pool(), workload).status.warnings
+
+    assert warning.startswith("InferencePool default/p: no endpoint is known; nothing runs ")
+    assert f"nothing runs {kind} default/servers here." in warning
+    assert warning.endswith("an EndpointSlice with the labels app: p")

@@ -1,6 +1,6 @@
 """The conditions of Gateways and pools, from what a plan decided about them. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from controlplane.plan.entries import Attachment
 from controlplane.plan.listeners import Listeners, PlannedListener
@@ -13,7 +13,7 @@ from controlplane.status.conditions import (
     met,
     unmet,
 )
-from gateway.kube.objects import Gateway, ObjectName
+from gateway.kube.objects import Gateway, InferencePool, ObjectName, Workload
 
 
 def gateway_status(
@@ -60,6 +60,21 @@ def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolSta
     )
 
 
+def _runs(workload: Workload, pool: InferencePool) -> bool:
+    is_near = workload.meta.id.namespace == pool.meta.id.namespace
+    return is_near and bool(pool.selector.match_labels) and pool.selector.matches(workload.pod_labels)
+
+
+def _hint(runs: Sequence[Workload], pool: InferencePool) -> str:
+    if not runs:
+        return ""
+    labels = ", ".join(f"{key}: {value}" for key, value in sorted(pool.selector.match_labels.items()))
+    return (
+        f"; nothing runs {runs[0]} here. Start the server, or `model-sim serve MODEL` in its place, and write its "
+        f"address into an EndpointSlice with the labels {labels}"
+    )
+
+
 def _resolution(planned: PlannedPool) -> str:
     if planned.picker is None:
         return "The pool names no endpoint picker and there is no default one: Envoy balances it by least request"
@@ -68,9 +83,10 @@ def _resolution(planned: PlannedPool) -> str:
     return "Referenced ExtensionRef resolved successfully"
 
 
-def pool_warnings(pools: Sequence[PlannedPool]) -> Iterator[str]:
-    """Pools to which no request can be sent."""
+def pool_warnings(pools: Sequence[PlannedPool], workloads: Iterable[Workload]) -> Iterator[str]:
+    """Pools to which no request can be sent, with what would run their Pods in a cluster."""
     for planned in pools:
         if not planned.endpoints:
-            yield f"InferencePool {planned.pool.meta.id}: no endpoint is known"
+            runs = [item for item in workloads if _runs(item, planned.pool)]
+            yield f"InferencePool {planned.pool.meta.id}: no endpoint is known{_hint(runs, planned.pool)}"
         yield from (f"InferencePool {planned.pool.meta.id}: {why}" for why in planned.unreached)

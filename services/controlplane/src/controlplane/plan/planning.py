@@ -113,7 +113,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
             pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
             policies=policies,
             ports=tuple(_port_status(port) for port in ports),
-            warnings=(*warnings(backends, manifests), *pool_warnings(pools)),
+            warnings=(*warnings(backends, manifests), *pool_warnings(pools, manifests.workloads.values())),
         ),
     )
 

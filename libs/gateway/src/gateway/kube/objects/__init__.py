@@ -111,6 +111,9 @@ from gateway.kube.objects.policies import (
     AccessPolicy,
     PolicyTarget,
 )
+from gateway.kube.objects.workloads import (
+    Workload,
+)
 
 __all__ = [
     "DEFAULT_NAMESPACE",
@@ -196,6 +199,7 @@ __all__ = [
     "UnservedFilter",
     "Validation",
     "ValueMatch",
+    "Workload",
     "Workspace",
     "key_of",
     "manifests_of",

@@ -15,6 +15,7 @@ from gateway.kube.objects.kaito import InferenceSet, Workspace
 from gateway.kube.objects.labelled import Labelled
 from gateway.kube.objects.meta import ObjectKey, ObjectName
 from gateway.kube.objects.policies import AccessPolicy
+from gateway.kube.objects.workloads import Workload
 
 Parsed = (
     Namespace
@@ -39,6 +40,7 @@ Parsed = (
     | Backend
     | BackendSecurityPolicy
     | BackendTLSPolicy
+    | Workload
 )
 
 
@@ -68,6 +70,7 @@ class Manifests:
     backends: Mapping[ObjectName, Backend] = field(default_factory=dict)
     security_policies: Mapping[ObjectName, BackendSecurityPolicy] = field(default_factory=dict)
     tls_policies: Mapping[ObjectName, BackendTLSPolicy] = field(default_factory=dict)
+    workloads: Mapping[ObjectName, Workload] = field(default_factory=dict)  # by a name that holds the kind
     slice_index: Labelled[EndpointSlice] = field(init=False, repr=False, compare=False)
     pod_index: Labelled[Pod] = field(init=False, repr=False, compare=False)
 
@@ -107,12 +110,13 @@ _FIELDS: Final[Mapping[type, str]] = MappingProxyType({
     Backend: "backends",
     BackendSecurityPolicy: "security_policies",
     BackendTLSPolicy: "tls_policies",
+    Workload: "workloads",
 })  # fmt: skip
 
 
 def key_of(found: Parsed) -> ObjectKey:
-    """An object's key; its class is named as its kind, but for policies."""
-    kind = found.kind if isinstance(found, AccessPolicy) else type(found).__name__
+    """An object's key; its class is named as its kind, but for policies and workloads."""
+    kind = found.kind if isinstance(found, AccessPolicy | Workload) else type(found).__name__
     return ObjectKey(kind, found.meta.id)
 
 
@@ -120,7 +124,7 @@ def manifests_of(objects: Iterable[Parsed]) -> Manifests:
     """A snapshot of these objects; a later one of a kind and name replaces an earlier one."""
     found: dict[str, dict[ObjectName, Parsed]] = {name: {} for name in _FIELDS.values()}
     for each in objects:
-        name = each.own_name if isinstance(each, AccessPolicy) else each.meta.id
+        name = each.own_name if isinstance(each, AccessPolicy | Workload) else each.meta.id
         found[_FIELDS[type(each)]][name] = each
     frozen = {name: MappingProxyType(by_name) for name, by_name in found.items()}
     return Manifests(**frozen)  # type: ignore[arg-type]  # keyed by type above

@@ -29,6 +29,10 @@ def _client_traffic(spec: Fields) -> bool:
     return tls is not None and tls.has("clientValidation")
 
 
+def _backend_traffic(spec: Fields) -> bool:
+    return spec.has("rateLimit")
+
+
 def _authorization(spec: Fields) -> bool:
     return spec.raw("action") != "AUDIT"
 
@@ -50,6 +54,7 @@ def _always(_spec: Fields) -> bool:
 _RESTRICTS: Final[Mapping[tuple[str, str], Callable[[Fields], bool]]] = MappingProxyType({
     (ENVOY_GATEWAY_GROUP, "SecurityPolicy"): _security,
     (ENVOY_GATEWAY_GROUP, "ClientTrafficPolicy"): _client_traffic,
+    (ENVOY_GATEWAY_GROUP, "BackendTrafficPolicy"): _backend_traffic,
     (AI_GATEWAY_GROUP, "QuotaPolicy"): _always,
     (ISTIO_SECURITY_GROUP, "AuthorizationPolicy"): _authorization,
     (ISTIO_SECURITY_GROUP, "RequestAuthentication"): _authentication,

@@ -20,7 +20,7 @@ from gateway.kube.objects import (
     Namespace,
     Parsed,
 )
-from gateway.kube.reading import ai_gateway, policies
+from gateway.kube.reading import ai_gateway, policies, workloads
 from gateway.kube.reading.backend_tls import backend_tls_policy
 from gateway.kube.reading.config_maps import config_map
 from gateway.kube.reading.destination_rules import destination_rule
@@ -64,6 +64,7 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     (ai_gateway.ENVOY_GATEWAY_GROUP, "Backend"): ai_gateway.backend,
     (GATEWAY_GROUP, "BackendTLSPolicy"): backend_tls_policy,
     **policies.READERS,
+    **workloads.READERS,
 })  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from gateway.kube.objects import (
 )
 
 HTTP_PORT_NAME: Final = "http"
+ACTIVE_PORTS_ANNOTATION: Final = "inference.networking.k8s.io/active-ports"  # of a Pod: `8000,8001`
 
 Addresses = Mapping[str, tuple[str, ...]]
 
@@ -73,7 +74,7 @@ def pool_endpoints(pool: InferencePool, manifests: Manifests, addresses: Address
         if not pod.serves or not pod.addresses or not named.isdisjoint(pod.addresses):
             continue
         address = _canonical(pod.addresses[0])
-        for port in pool.target_ports:
+        for port in _active_ports(pod, pool):
             found.setdefault((address, port), PoolEndpoint(address, port, pod.meta.id.name, pod.meta.labels))
     return tuple(found.values())
 
@@ -170,6 +171,15 @@ def _pool_ports(piece: EndpointSlice, pool: InferencePool) -> tuple[int, ...]:
         return pool.target_ports
     named = [port.port for port in piece.ports if port.name == HTTP_PORT_NAME]
     return ((named or [piece.ports[0].port])[0],)
+
+
+def _active_ports(pod: Pod, pool: InferencePool) -> tuple[int, ...]:
+    """The pool's ports, or those of them that the Pod says are live."""
+    written = pod.meta.annotations.get(ACTIVE_PORTS_ANNOTATION)
+    if written is None:
+        return pool.target_ports
+    live = {part.strip() for part in written.split(",")}
+    return tuple(port for port in pool.target_ports if str(port) in live)
 
 
 def _service_port(piece: EndpointSlice, service: Service | None, port: int) -> int:
