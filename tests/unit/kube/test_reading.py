@@ -417,8 +417,9 @@ def test_an_object_without_a_name_is_a_problem() -> None:
 
 
 def test_every_example_of_the_repository_is_without_problems(root: Path) -> None:
-    paths = [*(root / "config").rglob("*.yaml"), *(root / "tests/data/manifests").rglob("*.yaml")]
-    assert paths
+    folders = [*(root / "config").glob("demo*"), root / "tests/data/manifests"]
+    paths = [path for folder in folders for path in folder.rglob("*.yaml")]
+    assert len(folders) > 2
     for path in paths:
         problems: list[Problem] = []
         found = list(entries(path.read_text(), str(path), problems))
@@ -546,3 +547,18 @@ def test_the_targets_of_a_policy_are_read() -> None:
         PolicyTarget("g", "Gateway", "a", "s"),
         PolicyTarget("g", "HTTPRoute", labels=LabelSelector({"a": "b"})),
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("{type: Header, cookieConfig: {lifetimeType: Session}}", "only a cookie has one"),
+        ("{cookieConfig: {lifetimeType: Permanent}}", "must be specified when cookie lifetimeType is Permanent"),
+        ("{sessionName: 'a b'}", "not a name: 'a b'"),
+    ],
+)
+def test_a_session_that_the_api_refuses_is_refused(written: str, problem: str) -> None:
+    _, problems, _ = read_one(ROUTE + f"spec: {{rules: [{{sessionPersistence: {written}}}]}}\n")
+
+    assert len(problems) == 1
+    assert problem in problems[0]

@@ -261,3 +261,21 @@ def test_a_pool_whose_pods_nothing_runs_says_what_would_and_what_to_do(
     assert warning.startswith("InferencePool default/p: no endpoint is known; nothing runs ")
     assert f"nothing runs {kind} default/servers here." in warning
     assert warning.endswith("an EndpointSlice with the labels app: p")
+
+
+@pytest.mark.parametrize(
+    ("copy", "reason"),
+    [
+        ("{group: inference.networking.k8s.io, kind: InferencePool, name: gone}", "BackendNotFound"),
+        ("{group: x, kind: Thing, name: gone}", "InvalidKind"),
+        ("{group: inference.networking.k8s.io, kind: InferencePool, name: p, namespace: other}", "RefNotPermitted"),
+    ],
+)
+def test_a_copy_that_leads_nowhere_is_said_and_costs_no_request(tmp_path: Path, copy: str, reason: str) -> None:
+    filters = f"filters: [{{type: RequestMirror, requestMirror: {{backendRef: {copy}}}}}]"
+    found = planned(tmp_path, gateway(), route(f"{{{to_pool()[1:-1]}, {filters}}}"), pool(), service())
+
+    (_, resolved) = found.status.routes[0].parents[0].conditions
+    assert (resolved.is_true, resolved.reason) == (False, reason)
+    (entry,) = found.ports[0].hosts[0].entries
+    assert entry.backends[0].fault is None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from controlplane.plan.connections import connection_to
-from controlplane.plan.entries import Backend, ServicePortRef
+from controlplane.plan.entries import Backend, Mirrored, ServicePortRef
 from controlplane.plan.grants import Referred, permitted
 from controlplane.plan.restrictions import Restrictions
 from controlplane.plan.tiers import tiered
@@ -13,6 +13,7 @@ from gateway.kube.objects import (
     HTTPRoute,
     InferencePool,
     Manifests,
+    Mirror,
     ObjectName,
     UnservedFilter,
 )
@@ -20,6 +21,7 @@ from gateway.kube.resolution.endpoints import Addresses, service_endpoints
 
 Target = InferencePool | ServicePortRef
 Backends = Mapping[tuple[ObjectName, int], tuple[Backend, ...]]  # by route and number of the rule
+Mirrors = Mapping[tuple[ObjectName, int], tuple[Mirrored, ...]]
 
 
 def all_backends(manifests: Manifests, addresses: Addresses, kept: Restrictions) -> Backends:
@@ -35,7 +37,24 @@ def all_backends(manifests: Manifests, addresses: Addresses, kept: Restrictions)
     }
 
 
-def resolved_refs(backends: Backends, route: HTTPRoute) -> Condition:
+def all_mirrors(manifests: Manifests, addresses: Addresses, kept: Restrictions) -> Mirrors:
+    """Where the copies of every rule go; an entry for rules that have any."""
+    return {
+        (route.meta.id, index): tuple(
+            _mirrored(item, _target(manifests, addresses, route, item.backend), kept) for item in copies
+        )
+        for route in manifests.routes.values()
+        for index, rule in enumerate(route.rules)
+        if (copies := [item for item in rule.filters if isinstance(item, Mirror)])
+    }
+
+
+def _mirrored(copy: Mirror, found: Target | Condition, kept: Restrictions) -> Mirrored:
+    backend = _backend(found, copy.backend, kept)
+    return Mirrored(copy, backend.target, backend.fault)
+
+
+def resolved_refs(backends: Backends, mirrors: Mirrors, route: HTTPRoute) -> Condition:
     """The ResolvedRefs condition of a route: the first fault of a filter or a backend, if any has one."""
     for index, rule in enumerate(route.rules):
         for filters in (rule.filters, *(ref.filters for ref in rule.backends)):
@@ -43,9 +62,11 @@ def resolved_refs(backends: Backends, route: HTTPRoute) -> Condition:
             if extension is not None:
                 message = f"rule {index} answers 500: its filter {extension.reference} is not supported"
                 return unmet("ResolvedRefs", "InvalidKind", message)
-        for backend in backends[route.meta.id, index]:
-            if backend.fault is not None:
-                return backend.fault
+        copies = mirrors.get((route.meta.id, index), ())
+        faults = (*(item.fault for item in backends[route.meta.id, index]), *(item.fault for item in copies))
+        first = next((fault for fault in faults if fault is not None), None)
+        if first is not None:
+            return first
     return met("ResolvedRefs", "ResolvedRefs", "All references resolved")
 
 

@@ -10,6 +10,7 @@ from gateway.kube.objects import (
     HTTPRoute,
     InferencePool,
     Listener,
+    Mirror,
     ObjectName,
     RouteFilter,
     RouteMatch,
@@ -57,6 +58,15 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirrored:
+    """Where copies of a rule's requests go: as `target` says, or (with a fault) nowhere."""
+
+    copy: Mirror
+    target: InferencePool | ServicePortRef | None
+    fault: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One match of one rule on one host."""
 
@@ -68,6 +78,7 @@ class Entry:
     rule: RouteRule
     backends: tuple[Backend, ...]
     is_restricted: bool  # by a policy that is not supported
+    mirrors: tuple[Mirrored, ...] = ()
 
     @property
     def is_refused(self) -> bool:

@@ -11,7 +11,7 @@ from controlplane.memo import Memo
 from controlplane.options import Options
 from controlplane.plan.acceptance import with_rules
 from controlplane.plan.attachment import attach
-from controlplane.plan.backends import Backends, all_backends, resolved_refs, warnings
+from controlplane.plan.backends import Backends, Mirrors, all_backends, all_mirrors, resolved_refs, warnings
 from controlplane.plan.certificates import Certificate
 from controlplane.plan.conditions import gateway_status, pool_status, pool_warnings
 from controlplane.plan.connections import Connection, Credential
@@ -82,8 +82,9 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
     listeners = planned_listeners(manifests, options)
     kept, policies = restrictions(manifests, options.handled_elsewhere)
     backends = all_backends(manifests, addresses, kept)
+    mirrors = all_mirrors(manifests, addresses, kept)
     attached_to = manifests.only("gateways", "namespaces", "routes")
-    attachments, routes = memo.result(_attached, _attached, attached_to, listeners, backends, kept)
+    attachments, routes = memo.result(_attached, _attached, attached_to, listeners, backends, mirrors, kept)
     pools = planned_pools(manifests, addresses, options)
     pickers = {item.pool.meta.id: item.picker for item in pools if item.picker is not None}
     bases = base_models(manifests).names
@@ -95,7 +96,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
             lifting=lifting(hosts, pickers, bases, options),
             tls=tls_hosts(served(listeners)[number]),
         )
-        for number, hosts in memo.result(hosts_by_port, hosts_by_port, listeners, attachments, backends, kept)
+        for number, hosts in memo.result(hosts_by_port, hosts_by_port, listeners, attachments, backends, mirrors, kept)
     )
     services = planned_services(_entries(ports), manifests, addresses)
     reached = memo.result(parents, parents, attachments, backends)
@@ -119,12 +120,12 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
 
 
 def _attached(
-    manifests: Manifests, listeners: Listeners, backends: Backends, kept: Restrictions
+    manifests: Manifests, listeners: Listeners, backends: Backends, mirrors: Mirrors, kept: Restrictions
 ) -> tuple[list[Attachment], tuple[RouteStatus, ...]]:
     attachments: list[Attachment] = []
     statuses = []
     for _, route in sorted(manifests.routes.items()):
-        resolved = resolved_refs(backends, route)
+        resolved = resolved_refs(backends, mirrors, route)
         found = []
         for ref in route.parents:
             served, accepted = attach(manifests, listeners, route, ref)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from controlplane.plan import hosts
-from controlplane.plan.backends import Backends
+from controlplane.plan.backends import Backends, Mirrors
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.listeners import Listeners, served
 from controlplane.plan.restrictions import Restrictions
@@ -24,11 +24,11 @@ class _Attached:
 
 
 def hosts_by_port(
-    listeners: Listeners, attachments: Sequence[Attachment], backends: Backends, kept: Restrictions
+    listeners: Listeners, attachments: Sequence[Attachment], backends: Backends, mirrors: Mirrors, kept: Restrictions
 ) -> tuple[tuple[int, tuple[VirtualHost, ...]], ...]:
     """The hosts of every port that is served."""
     attached = [
-        _Attached(item.listener, tuple(_entries(item, backends, kept)))
+        _Attached(item.listener, tuple(_entries(item, backends, mirrors, kept)))
         for item in attachments
         if listeners[item.gateway.meta.id, item.listener.name].is_served
     ]
@@ -60,7 +60,7 @@ def _virtual_hosts(listeners: list[Listener], attached: list[_Attached]) -> Iter
         yield VirtualHost(host, tuple(sorted(found.values(), key=_precedence)))
 
 
-def _entries(attachment: Attachment, backends: Backends, kept: Restrictions) -> Iterator[Entry]:
+def _entries(attachment: Attachment, backends: Backends, mirrors: Mirrors, kept: Restrictions) -> Iterator[Entry]:
     route, gateway = attachment.route, attachment.gateway.meta.id
     for hostname in attachment.hostnames:
         for rule_index, rule in enumerate(route.rules):
@@ -77,6 +77,7 @@ def _entries(attachment: Attachment, backends: Backends, kept: Restrictions) -> 
                     rule=rule,
                     backends=backends[route.meta.id, rule_index],
                     is_restricted=bool(restriction),
+                    mirrors=mirrors.get((route.meta.id, rule_index), ()),
                 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from controlplane.plan.connections import Connection, Group, connection_to, group, traffic_policy
 from controlplane.plan.entries import Entry, ServicePortRef
 from controlplane.status.conditions import Condition
-from gateway.kube.objects import Manifests, Mirror, TrafficPolicy
+from gateway.kube.objects import Manifests, TrafficPolicy
 from gateway.kube.resolution.endpoints import Addresses, service_members
 
 H2C_PROTOCOL = "kubernetes.io/h2c"
@@ -41,9 +41,9 @@ def _refs(entry: Entry) -> Iterator[ServicePortRef]:
     for backend in entry.backends:
         if isinstance(backend.target, ServicePortRef):
             yield backend.target
-    for item in entry.rule.filters:
-        if isinstance(item, Mirror) and item.backend.is_service:
-            yield ServicePortRef(item.backend.id, item.backend.port or 0)
+    for mirrored in entry.mirrors:
+        if isinstance(mirrored.target, ServicePortRef):
+            yield mirrored.target
 
 
 def _is_h2c(ref: ServicePortRef, manifests: Manifests) -> bool:

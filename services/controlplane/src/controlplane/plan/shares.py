@@ -37,7 +37,8 @@ class PlannedShare:
 def planned_shares(
     entries: Iterable[Entry], pools: Sequence[PlannedPool], services: Sequence[PlannedService]
 ) -> tuple[PlannedShare, ...]:
-    """Those of every entry, each once, by name."""
+    """Those of every entry, each once, by name; of a pool that gets copies of requests one for those."""
+    entries = tuple(entries)
     targets: _Targets = {item.pool.meta.id: item for item in pools}
     targets = {**targets, **{item.ref: item for item in services}}
     found = {
@@ -46,7 +47,26 @@ def planned_shares(
         for backend in entry.backends
         if backend.own and not backend.is_refused
     }
-    return tuple(_share(name, backend, targets) for name, backend in sorted(found.items()))
+    copied = {
+        item.target.meta.id for entry in entries for item in entry.mirrors if isinstance(item.target, InferencePool)
+    }
+    return (
+        *(_share(name, backend, targets) for name, backend in sorted(found.items())),
+        *(_mirror(pool, targets) for pool in sorted(copied)),
+    )
+
+
+def mirror_name(pool: ObjectName) -> str:
+    """The name of a pool's cluster for copies. No route is named so, for those of routes end in numbers."""
+    return f"{pool.namespace}_{pool.name}_mirror"
+
+
+def _mirror(pool: ObjectName, targets: _Targets) -> PlannedShare:
+    """Copies go to any endpoint: no picker is asked about them."""
+    target = targets[pool]
+    assert isinstance(target, PlannedPool)
+    tier = tuple(WeightedGroup(each, max(1, len(each.members))) for each in target.groups)
+    return PlannedShare(mirror_name(pool), (tier,), None, target.pool.h2c)
 
 
 def _share(name: str, backend: Backend, targets: _Targets) -> PlannedShare:

@@ -239,6 +239,16 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionPersistence:
+    """Requests of one session go to one endpoint while it lives, by a token in a header or a cookie of this name.
+    `lifetime`: seconds after which a browser forgets the cookie; None: when it is closed."""
+
+    name: str
+    is_header: bool
+    lifetime: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RouteRule:
     name: str
     matches: tuple[RouteMatch, ...]
@@ -246,6 +256,7 @@ class RouteRule:
     backends: tuple[BackendRef, ...]
     timeouts: Timeouts
     retry: Retry | None = None
+    session: SessionPersistence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from gateway.kube.objects import (
 )
 from gateway.kube.reading.parts import MAX_PORT, MAX_WEIGHT, spec_of
 from gateway.kube.reading.retries import retry_of, timeouts_of
+from gateway.kube.reading.sessions import session_of
 from gateway.schema import spelling
 from gateway.schema.fields import Fields
 from gateway.schema.wording import what
@@ -80,8 +81,7 @@ def parent_ref(meta: Meta, item: Fields) -> ParentRef:
 
 
 def _rule(meta: Meta, item: Fields) -> RouteRule:
-    item.ignored("sessionPersistence", "without effect here: the picker chooses the endpoint")
-    timeouts, retry = item.child("timeouts"), item.child("retry")
+    timeouts, retry, session = item.child("timeouts"), item.child("retry"), item.child("sessionPersistence")
     rule = RouteRule(
         name=item.text("name", longest=253),
         matches=tuple(_match(match) for match in item.children("matches", 64)) or (RouteMatch(),),
@@ -89,6 +89,7 @@ def _rule(meta: Meta, item: Fields) -> RouteRule:
         backends=tuple(_backend(meta, ref, with_filters=True) for ref in item.children("backendRefs", 16)),
         timeouts=timeouts_of(timeouts) if timeouts else Timeouts(),
         retry=retry_of(retry) if retry else None,
+        session=session_of(session) if session else None,
     )
     kinds = {type(found) for found in rule.filters}
     if Redirect in kinds and rule.backends:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from controlplane.plan.entries import Entry, VirtualHost
-from controlplane.xds.resources import names
+from controlplane.xds.resources import modifiers, names
 from controlplane.xds.resources.matches import match
 from controlplane.xds.resources.names import Tree, typed
 from gateway.kube.objects import Cors, PathMatch, PathType, RouteMatch, ValueMatch
@@ -64,10 +64,7 @@ def settings(cors: Cors | None) -> Tree:
 
 def with_settings(route: Tree, cors: Cors | None) -> Tree:
     """A route with the filter's settings beside those that it has."""
-    before = route.get("typed_per_filter_config", {})
-    assert isinstance(before, dict)
-    merged = before | settings(cors)
-    return {**route, "typed_per_filter_config": merged} if merged else route
+    return modifiers.with_filters(route, settings(cors))
 
 
 def preflights(entry: Entry) -> Iterator[Tree]:

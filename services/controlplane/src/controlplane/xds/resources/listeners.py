@@ -7,7 +7,7 @@ from controlplane.options import Options
 from controlplane.plan.lifting import Lift
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Port
-from controlplane.xds.resources import client_headers, cors, names, picker_filters, secrets, usage
+from controlplane.xds.resources import client_headers, cors, names, persistence, picker_filters, secrets, usage
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.scripts import script
@@ -106,6 +106,7 @@ def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> li
         *lifts[port.lifting.lift],
         *cors.filters(port.hosts),
         *picker_filters.filters(pickers, options),
+        *persistence.filters(port.hosts),
         *reads,
         {"name": "envoy.filters.http.router", "typed_config": router},
     ]

@@ -55,6 +55,13 @@ def merged_headers(route: Tree, share: Tree) -> Tree:
     return merged
 
 
+def with_filters(route: Tree, settings: Tree) -> Tree:
+    """A route with filter settings beside those that it has."""
+    before = route.get("typed_per_filter_config", {})
+    assert isinstance(before, dict)
+    return {**route, "typed_per_filter_config": before | settings} if settings else route
+
+
 def rewrite(filters: tuple[RouteFilter, ...], path: PathMatch) -> Tree:
     """The fields of a route's action that change host and path. An endpoint that has a name of its own is asked under
     it, whichever attempt reaches it."""

@@ -40,6 +40,7 @@ HEALTH: Final = "health"
 
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
 HTTP_FILTER: Final = protocol.EXT_AUTHZ_NAMESPACE  # the filter bears the same name
+SESSION_FILTER: Final = "envoy.filters.http.stateful_session"
 CORS_FILTER: Final = "envoy.filters.http.cors"
 LIFT_FILTER: Final = "envoy.filters.http.lua/model"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from controlplane.plan.entries import Backend, Entry
+from controlplane.plan.entries import Backend, Entry, ServicePortRef
 from controlplane.plan.pickers import Picker
-from controlplane.xds.resources import cors, modifiers, names, picker_filters, retries, usage
+from controlplane.plan.shares import mirror_name
+from controlplane.xds.resources import cors, modifiers, names, persistence, picker_filters, retries, usage
 from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.matches import match
 from controlplane.xds.resources.names import Tree, seconds
@@ -18,7 +19,8 @@ def routes(entry: Entry, scope: Scope) -> Iterator[Tree]:
     wanted = scope.lifting.match(entry.match)
     if wanted is not None:
         yield from cors.preflights(entry)
-        yield cors.with_settings(_route(entry, wanted, scope), cors.rule(entry))
+        route = modifiers.with_filters(_route(entry, wanted, scope), persistence.settings(entry))
+        yield cors.with_settings(route, cors.rule(entry))
 
 
 def _route(entry: Entry, wanted: RouteMatch, scope: Scope) -> Tree:
@@ -85,16 +87,18 @@ def pool_filters(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, sc
 
 def _action(entry: Entry, scope: Scope) -> Tree:
     action: Tree = {"timeout": seconds(entry.rule.timeouts.request or 0.0), **retries.on_route(entry, scope)}
-    mirrors = [found for found in entry.rule.filters if isinstance(found, Mirror) and found.backend.is_service]
-    if mirrors:
-        action["request_mirror_policies"] = [_mirror(found) for found in mirrors]
-    return action
+    mirrors = [_mirror(found.copy, found.target) for found in entry.mirrors if found.target is not None]
+    return {**action, "request_mirror_policies": mirrors} if mirrors else action
 
 
-def _mirror(mirror: Mirror) -> Tree:
-    millionths = round(mirror.numerator * 1_000_000 / mirror.denominator)
+def _mirror(copy: Mirror, target: InferencePool | ServicePortRef) -> Tree:
+    millionths = round(copy.numerator * 1_000_000 / copy.denominator)
+    if isinstance(target, InferencePool):
+        cluster = names.share_cluster(mirror_name(target.meta.id))
+    else:
+        cluster = names.service_cluster(target.id, target.port)
     return {
-        "cluster": names.service_cluster(mirror.backend.id, mirror.backend.port or 0),
+        "cluster": cluster,
         "runtime_fraction": {"default_value": {"numerator": millionths, "denominator": "MILLION"}},
     }
 
