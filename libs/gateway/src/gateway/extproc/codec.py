@@ -31,6 +31,12 @@ from gateway.extproc.protocol.messages import (
 )
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
+_MODES = {
+    (request.value, response.value, is_early): Modes(request, response, is_early)
+    for request in BodyMode
+    for response in BodyMode
+    for is_early in (False, True)
+}
 _OVERWRITE = 2  # HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -116,8 +122,8 @@ class Codec:
 def _headers_received(direction: Direction, message: Any, received: Any) -> HeadersReceived:
     headers: dict[str, str] = {}
     for header in received.headers.headers:
-        name = header.key
-        value = header.raw_value.decode("latin-1") or header.value
+        name, raw = header.key, header.raw_value
+        value = raw.decode("latin-1") if raw else header.value
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     return HeadersReceived(
         direction,
@@ -129,14 +135,12 @@ def _headers_received(direction: Direction, message: Any, received: Any) -> Head
     )
 
 
-def _modes(config: Any) -> Modes | None:
-    try:
-        request, response = BodyMode(config.request_body_mode), BodyMode(config.response_body_mode)
-    except ValueError:
-        raise UnknownMessageError(
-            f"body modes {config.request_body_mode} and {config.response_body_mode}: one is unknown"
-        ) from None
-    return Modes(request, response, config.send_body_without_waiting_for_header_response)
+def _modes(config: Any) -> Modes:
+    request, response = config.request_body_mode, config.response_body_mode
+    found = _MODES.get((request, response, config.send_body_without_waiting_for_header_response))
+    if found is None:
+        raise UnknownMessageError(f"body modes {request} and {response}: one is unknown")
+    return found
 
 
 def _metadata(context: Any) -> Metadata:

@@ -22,20 +22,25 @@ def framed(messages: Sequence[bytes]) -> bytes:
 
 
 class Assembler:
-    """Cuts messages out of what arrives."""
+    """Cuts messages out of what arrives. A large message is copied once."""
 
-    __slots__ = ("_limit", "_parts", "needed", "received")
+    __slots__ = ("_limit", "_parts", "_size", "received")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._parts: list[bytes] = []
-        self.received = 0  # bytes that belong to no message that was taken yet
-        self.needed = PREFIX_BYTES  # for the next message, with its prefix once that is known
+        self._size: int | None = None  # of the message whose prefix was read
+        self.received = 0  # bytes of what is not complete, without a prefix that was read
 
     @property
     def is_empty(self) -> bool:
         """Nothing of a message is there."""
-        return not self.received
+        return not self.received and self._size is None
+
+    @property
+    def needed(self) -> int:
+        """Bytes of the message that is arriving, as far as it is known."""
+        return self._size or self.received
 
     def feed(self, data: bytes) -> None:
         """Take bytes; call `take` until it gives nothing."""
@@ -44,33 +49,49 @@ class Assembler:
 
     def take(self) -> bytes | None:
         """The next message that is complete."""
-        if self.received < self.needed:
-            return None
-        if self.needed == PREFIX_BYTES:
-            size = self._read_prefix()
-            if self.received < PREFIX_BYTES + size:
-                self.needed += size
+        size = self._size
+        if size is None:
+            if self.received < PREFIX_BYTES:
                 return None
-        else:
-            size = self.needed - PREFIX_BYTES
-        whole = self._whole()
-        end = PREFIX_BYTES + size
-        self.needed = PREFIX_BYTES
-        self.received -= end
-        self._parts = [whole[end:]] if self.received else []
-        return whole[PREFIX_BYTES:end]
+            first = self._first(PREFIX_BYTES)
+            size = self._read_prefix(first)
+            end = PREFIX_BYTES + size
+            if len(first) >= end:
+                self._leave(first[end:])
+                return first[PREFIX_BYTES:end]
+            self._size = size
+            self._parts[0] = first[PREFIX_BYTES:]
+            self.received -= PREFIX_BYTES
+        if self.received < size:
+            return None
+        self._size = None
+        whole = b"".join(self._parts)
+        self._parts.clear()
+        self._leave(whole[size:])
+        return whole if len(whole) == size else whole[:size]
 
-    def _read_prefix(self) -> int:
+    def _first(self, size: int) -> bytes:
+        """The first piece, with so many bytes at least."""
         first = self._parts[0]
-        if len(first) < PREFIX_BYTES:
-            first = self._whole()
+        if len(first) < size:
+            first = b"".join(self._parts)
             self._parts = [first]
+        return first
+
+    def _leave(self, rest: bytes) -> None:
+        """Of the first piece only this is left."""
+        if self._parts:
+            self.received -= len(self._parts[0]) - len(rest)
+            del self._parts[0]
+        else:
+            self.received = len(rest)
+        if rest:
+            self._parts.insert(0, rest)
+
+    def _read_prefix(self, first: bytes) -> int:
         if first[0]:
             raise CompressedError("a message is compressed")
         size = int.from_bytes(first[1:PREFIX_BYTES], "big")
         if size > self._limit:
             raise TooLargeError(f"a message has {size} bytes, the limit is {self._limit}")
         return size
-
-    def _whole(self) -> bytes:
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)

@@ -175,8 +175,7 @@ class Stream:
         if received + self._collected != self._kept and not self._keep(received + self._collected):
             self.end(Status.RESOURCE_EXHAUSTED, "the server keeps too many messages that are not complete")
             return
-        needed = max(received, assembler.needed) if received else 0
-        if self._collected + needed > limits.FREE_BYTES:
+        if self._collected + assembler.needed > limits.FREE_BYTES:
             self._wants_turn = True
             if self._owner.budget.has_turn(self):
                 self._return(self._unreturned)

@@ -10,8 +10,9 @@ from gateway.kube.objects import Balancer, Ejection, TrafficPolicy
 USUAL: Final = TrafficPolicy()
 CONNECT_TIMEOUT: Final = 1.0  # seconds
 # A retry counts until its answer ends, which may be minutes. So as many may be open as there are requests: a server
-# that dies costs each of its requests one retry, however many it had.
-RETRY_BUDGET: Final[Tree] = {"budget_percent": {"value": 100.0}, "min_retry_concurrency": 64}
+# that dies costs each of its requests one retry, however many it had. At the moment of a retry its request is not among
+# the active ones that a share would be taken of: when all fail at once, a share of them is nothing.
+RETRY_BUDGET: Final[Tree] = {"budget_percent": {"value": 100.0}, "min_retry_concurrency": RAISED_LIMIT}
 EJECTION: Final[Tree] = {
     "consecutive_5xx": 0,
     "consecutive_gateway_failure": 5,
