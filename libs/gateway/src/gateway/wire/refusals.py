@@ -94,6 +94,12 @@ def refused_by_guard(reason: str) -> Rejection:
 # Pools and endpoints
 
 
+def breaks_servers(servers: int, seconds: float) -> Rejection:
+    """Model servers broke off over this body, one after the other."""
+    words = f"{servers} model servers broke off over this very request; it is stopped for a while"
+    return Rejection(503, ErrorCode.UPSTREAM_UNAVAILABLE, words, retry_after=seconds)
+
+
 def no_ready_endpoint(message: str) -> Rejection:
     """No endpoint could serve the request."""
     return Rejection(503, ErrorCode.NO_READY_ENDPOINT, message, dropped="rejected-no-endpoints")

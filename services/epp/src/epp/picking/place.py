@@ -17,6 +17,7 @@ from epp.datalayer.pool import PoolState
 from epp.datalayer.producers.prefixes import NOTE as PREFIXES
 from epp.datalayer.roster import Avoided
 from epp.domain import EndpointId, PickId
+from epp.picking import poison
 from epp.picking.prepare import Prepared, fairness_id_of, objective_of
 from epp.prompts.request import InferenceRequest
 from epp.scheduling.containing import contained
@@ -107,7 +108,8 @@ def placement_of(
     return Placement(  # by position, which takes half the time
         pick_id, prepared.spec.id, shares, parsed.model or "", parsed.target_model, objective_of(request),
         fairness_id_of(request), parsed.priority, prompt_tokens, matched_tokens, prepared.block_tokens,
-        prepared.blocks, matched, prepared.session_key, primary.view.now, {},
+        prepared.blocks, matched, prepared.session_key, primary.view.now,
+        {poison.NOTE: poison.hash_of(request.body)} if request.body else {},
         targets_of(primary),
     )  # fmt: skip
 

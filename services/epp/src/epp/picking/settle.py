@@ -25,11 +25,12 @@ from epp.domain import (
     replica_of,
 )
 from epp.picking.observer import Journal, PickObserver
+from epp.picking.poison import PoisonRequests
 
 
 class Settlement:
-    """Owns the ledger; `pools` is the picker's table of them, `answered` takes the tokens of each answer,
-    `reported` each last report."""
+    """Owns the ledger, and what is known of requests that break servers. `pools` is the picker's table of them,
+    `answered` takes the tokens of each answer, `reported` each last report."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Settlement:
         reported: Callable[[Placement, Feedback, float], None],
     ) -> None:
         self.ledger = Ledger()
+        self.poison = PoisonRequests()
         self._replica = replica
         self._pools = pools
         self._journal = journal
@@ -114,7 +116,9 @@ class Settlement:
     def _learn(self, placement: Placement, feedback: Feedback, now: float) -> None:
         pool = self._pools.get(placement.pool)
         if pool is not None:
-            pool.reported(Report(placement, feedback, pool.served(feedback.served)), now)
+            report = Report(placement, feedback, pool.served(feedback.served))
+            self.poison.learn(report, now)
+            pool.reported(report, now)
         if feedback.completion_tokens:
             self._answered(placement, feedback.completion_tokens)
         self._reported(placement, feedback, now)
