@@ -19,7 +19,7 @@ import structlog.testing
 from epp.config.engines import BUILT_IN
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
 from epp.scraping import scraper as scrape
-from epp.scraping.endpoints import Access
+from epp.scraping.endpoints import Access, Secure, tls
 from epp.scraping.http_client import ANSWER_LIMIT_BYTES
 from epp.scraping.schedule import slots
 from epp.scraping.schedule.models import read_models
@@ -130,12 +130,24 @@ class ModelServer:
             await until(lambda: not self.open)
 
 
-def certified(folder: Path) -> ssl.SSLContext:
+def certified(folder: Path, address: str = "127.0.0.9") -> ssl.SSLContext:
     """With a certificate that nobody vouches for, as model servers come with."""
     binary = shutil.which("openssl")
     required("openssl", binary, install="apt-get install openssl")
     key, certificate = folder / "tls.key", folder / "tls.crt"
-    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=somebody"]
+    request = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=somebody",
+        "-addext",
+        f"subjectAltName=IP:{address}",
+    ]
     subprocess.run([str(binary), *request, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -352,7 +364,7 @@ async def test_models_are_asked_where_requests_go_when_metrics_are_told_on_anoth
 async def test_models_are_asked_by_their_own_scheme(tmp_path: Path) -> None:
     engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
     async with engine.listening(context=certified(tmp_path)) as where, exporter.listening() as metrics:
-        source = Access(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_https=True)
+        source = Access(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_secure=Secure())
         watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
         watched.replace_pools(pools(where))
         async with scraping(watched):
@@ -365,8 +377,8 @@ async def test_a_certificate_nobody_vouches_for_lists_no_models_where_it_is_veri
     with structlog.testing.capture_logs() as lines:
         async with engine.listening(context=certified(tmp_path)) as where, exporter.listening() as metrics:
             source = Access(
-                lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01, models_https=True,
-                models_verifies=True,
+                lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01,
+                models_secure=Secure(verifies=True),
             )  # fmt: skip
             watched = Scraper(brain, Counts(), time.monotonic, source, random.Random(1))
             watched.replace_pools(pools(where))
@@ -374,6 +386,29 @@ async def test_a_certificate_nobody_vouches_for_lists_no_models_where_it_is_veri
                 await until(lambda: bool(lines) and len(brain.seen[where.id]) >= 20)
     assert brain.models == {}
     assert [line["event"] for line in lines] == ["models cannot be listed"]
+
+
+async def test_a_certificate_of_the_authorities_that_are_named_is_trusted_and_ones_own_is_presented(
+    tmp_path: Path,
+) -> None:
+    engine, brain, counts = ModelServer(), Brain(), Counts()
+    context = certified(tmp_path, "127.0.0.1")
+    context.load_verify_locations(tmp_path / "tls.crt")
+    context.verify_mode = ssl.CERT_REQUIRED
+    files = (str(tmp_path / "tls.crt"), str(tmp_path / "tls.crt"), str(tmp_path / "tls.key"))
+    async with engine.listening(context=context) as where:
+        source = Access(lambda _: BUILT_IN["vllm"], secure=Secure(True, *files), models_secure=Secure(True, *files))
+        watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
+        watched.replace_pools(pools(where))
+        async with scraping(watched):
+            await until(lambda: where.id in brain.models)
+    assert counts.faults == []
+
+
+def test_certificates_that_cannot_be_read_are_reported() -> None:
+    with structlog.testing.capture_logs() as lines:
+        assert tls(Secure(verifies=True, ca="/does/not/exist")) is not None
+    assert "certificates for scrapes cannot be read" in lines[0]["event"]
 
 
 async def test_models_that_are_never_listed_hold_up_no_scrape() -> None:

@@ -41,8 +41,6 @@ WARNINGS = {
                                "schedulingProfiles[0].plugins[0].pluginRef",
                                "schedulingProfiles[0].plugins[1].pluginRef"],
     "discovery-by-file": ["dataLayer.discovery", "dataLayer.peerDiscovery", "plugins[0].type",
-                          "plugins[1].parameters.caCertPath", "plugins[1].parameters.clientCertPath",
-                          "plugins[1].parameters.clientKeyPath",
                           "plugins[4].parameters.latencyPredictionInfoProducerName", "plugins[6].type"],
     "without-a-version": ["apiVersion"],
 }  # fmt: skip

@@ -20,11 +20,12 @@ from epp.app.config_file import ConfigSource
 from epp.app.guarded import GuardedPicker, Judge
 from epp.app.timing import TimedGate, TimedPicker
 from epp.config import SchedulerConfig
+from epp.config.engines import MetricsDataSource, ModelsDataSource
 from epp.config.flags import ScrapeFlags
 from epp.discovery import Discovery, Pools, PriorityOrder
 from epp.domain import PickId, PoolId, SharedEvent
 from epp.picking.picker import Picker
-from epp.scraping.endpoints import Access
+from epp.scraping.endpoints import Access, Secure
 from epp.scraping.keyed_models import KeyedModels
 from epp.scraping.scraper import Scraper
 from epp.sharing.stream import Apply, SharedStream
@@ -228,11 +229,17 @@ def scrape_source(config: SchedulerConfig) -> Access:
         metrics_port=config.metrics.port,
         models_path=config.models.path,
         models_seconds=float(config.models.interval),
-        is_https=config.metrics.scheme == "https",
-        verifies=not config.metrics.insecure_skip_verify,
-        models_https=config.models.scheme == "https",
-        models_verifies=not config.models.insecure_skip_verify,
+        secure=secure_of(config.metrics),
+        models_secure=secure_of(config.models),
     )
+
+
+def secure_of(source: MetricsDataSource | ModelsDataSource) -> Secure | None:
+    """How a source wants its endpoints asked over TLS."""
+    if source.scheme != "https":
+        return None
+    verifies = not source.insecure_skip_verify
+    return Secure(verifies, source.ca_cert_path, source.client_cert_path, source.client_key_path)
 
 
 async def pass_time(picker: Picker, streams: OpenStreams, now: Clock) -> None:

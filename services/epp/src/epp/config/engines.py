@@ -16,7 +16,6 @@ _LABEL = re.compile(r"""\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*(?:"([^"]*)"|'([^']*)'
 SHORTEST_INTERVAL = 0.05  # seconds; upstream's tick
 ENGINE_LABEL = "inference.networking.k8s.io/engine-type"
 ENGINE_LABEL_LLM_D = "llm-d.ai/engine-type"
-_WHY_NO_FILES = "ignored: the system's authorities are trusted, no certificate is presented"
 _WHY_FLAT = "earlier spelling of the same in engineConfigs, for the default engine"
 
 
@@ -205,9 +204,9 @@ class MetricsDataSource:
     scheme: str = parameter("http", "how the endpoint is asked", choices=("http", "https"))
     path: str = parameter("/metrics", "where the endpoint reports its load")
     insecure_skip_verify: bool = parameter(True, "with https, do not verify the endpoint's certificate")
-    ca_cert_path: str = parameter("", _WHY_NO_FILES, ignored=True)
-    client_cert_path: str = parameter("", _WHY_NO_FILES, ignored=True)
-    client_key_path: str = parameter("", _WHY_NO_FILES, ignored=True)
+    ca_cert_path: str = parameter("", "with https, the authorities to trust; without, the system's")
+    client_cert_path: str = parameter("", "with https, the certificate to present")
+    client_key_path: str = parameter("", "and its key, where it stands in a file of its own")
     port: int = parameter(0, "another port than the endpoint's own; 0 is the endpoint's", minimum=0, maximum=65_535)
     interval: Seconds | None = parameter(
         None, "a fixed interval; without one it adapts from 50 ms busy to 1 s idle", minimum=SHORTEST_INTERVAL
@@ -221,9 +220,9 @@ class ModelsDataSource:
     scheme: str = parameter("http", "how the endpoint is asked, on its own port", choices=("http", "https"))
     path: str = parameter("/v1/models", "where the endpoint lists its models")
     insecure_skip_verify: bool = parameter(True, "with https, do not verify the endpoint's certificate")
-    ca_cert_path: str = parameter("", _WHY_NO_FILES, ignored=True)
-    client_cert_path: str = parameter("", _WHY_NO_FILES, ignored=True)
-    client_key_path: str = parameter("", _WHY_NO_FILES, ignored=True)
+    ca_cert_path: str = parameter("", "with https, the authorities to trust; without, the system's")
+    client_cert_path: str = parameter("", "with https, the certificate to present")
+    client_key_path: str = parameter("", "and its key, where it stands in a file of its own")
     interval: Seconds = parameter(
         Seconds(2.0), "how often, since adapters come and go", unit="seconds", minimum=SHORTEST_INTERVAL
     )

@@ -6,8 +6,22 @@ from dataclasses import dataclass
 
 from epp.config.engines import EngineMapping
 from epp.domain import Endpoint
+from gateway.service import logs
 
-Place = tuple[int, bool, bool]
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """How to ask over TLS. Without `ca` the system's authorities are trusted; a client certificate needs both files."""
+
+    verifies: bool = False
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+Place = tuple[int, Secure | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +33,13 @@ class Access:
     metrics_port: int = 0  # 0: the endpoint's own
     models_path: str = "/v1/models"
     models_seconds: float = 2.0
-    is_https: bool = False
-    verifies: bool = False
-    models_https: bool = False
-    models_verifies: bool = False
+    secure: Secure | None = None  # None asks in the clear
+    models_secure: Secure | None = None
 
     @property
     def place(self) -> Place:
         """Where connections for metrics lead, and how."""
-        return (self.metrics_port, self.is_https, self.verifies)
+        return (self.metrics_port, self.secure)
 
     def port(self, endpoint: Endpoint) -> int:
         """The port for metrics."""
@@ -35,16 +47,21 @@ class Access:
 
     def is_one_place(self, endpoint: Endpoint) -> bool:
         """Whether the connection for metrics also leads to the list of models."""
-        is_same_scheme = self.is_https == self.models_https
-        is_as_strict = not self.is_https or self.verifies == self.models_verifies
-        return is_same_scheme and is_as_strict and self.metrics_port in (0, endpoint.port)
+        return self.secure == self.models_secure and self.metrics_port in (0, endpoint.port)
 
 
-def tls(*, is_https: bool, verifies: bool) -> ssl.SSLContext | None:
-    """The context for one of them; None in the clear."""
-    if not is_https:
+def tls(secure: Secure | None) -> ssl.SSLContext | None:
+    """The context for one of them; None in the clear. Files that cannot be read are reported, and do without."""
+    if secure is None:
         return None
     context = ssl.create_default_context()
-    if not verifies:
+    if not secure.verifies:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        if secure.ca:
+            context.load_verify_locations(secure.ca)
+        if secure.certificate:
+            context.load_cert_chain(secure.certificate, secure.key or None)
+    except OSError as error:  # an ssl.SSLError is one, too
+        log.error("certificates for scrapes cannot be read; endpoints are asked without", error=str(error))
     return context

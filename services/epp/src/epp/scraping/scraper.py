@@ -84,8 +84,8 @@ class Scraper:
     def reconfigure(self, access: Access) -> None:
         """Ask differently from the next scrape on."""
         self._access = access
-        self._context = tls(is_https=access.is_https, verifies=access.verifies)
-        self._models_context = tls(is_https=access.models_https, verifies=access.models_verifies)
+        self._context = tls(access.secure)
+        self._models_context = tls(access.models_secure)
 
     def replace_pools(self, pools: Mapping[PoolId, PoolSpec]) -> None:
         """Scrape exactly these from now on."""
