@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from controlplane.options import PickerTransport
 from tests.certificates import self_signed
 from tests.contract.envoy.ai_gateway import at, backend, document, key, route, routed, secret
-from tests.contract.envoy.conftest import Bed
+from tests.contract.envoy.conftest import Bed, MakeBed
 from tests.contract.envoy.fakes import HOST, ModelServer
+from tests.contract.envoy.gateway_under_test import pool
 
 pytestmark = [
     pytest.mark.envoy,
@@ -56,7 +58,7 @@ async def test_a_key_has_the_header_of_its_type(bed: Bed, kind: str, field: str,
     assert headers[header] == "sk-1"
 
 
-async def test_a_key_that_changes_is_taken_over_and_stands_in_no_other_file(bed: Bed) -> None:
+async def test_a_key_that_changes_is_taken_over_and_envoy_shows_it_nowhere(bed: Bed) -> None:
     objects = route("{name: keyed}") + backend("keyed", at(bed.one.port)) + key("keyed")
     await bed.gateway.apply(ai=objects + secret("keyed", apiKey=b"sk-first"))
     await routed(bed)
@@ -65,11 +67,10 @@ async def test_a_key_that_changes_is_taken_over_and_stands_in_no_other_file(bed:
     async with asyncio.timeout(10):
         while (await sent_to(bed.one))[0]["authorization"] != "Bearer sk-second":
             await routed(bed)
-    written = [file for file in (bed.gateway.folder / "xds").rglob("*.json") if file.parent.name != "sds"]
-    assert written
-    assert [file for file in written if "sk-second" in file.read_text() or "c2stc2Vjb25k" in file.read_text()] == []
-    (secret_file,) = (bed.gateway.folder / "xds" / "sds").glob("*.json")
-    assert secret_file.stat().st_mode & 0o007 == 0
+    async with bed.gateway.session.get(f"http://{HOST}:{bed.gateway.admin}/config_dump?include_eds") as answer:
+        shown = await answer.text()
+    assert "key_default_keyed_authorization" in shown
+    assert [text for text in ("sk-second", b64encode(b"Bearer sk-second").decode()) if text in shown] == []
 
 
 @pytest.mark.parametrize("broken", [secret("keyed", other=b"x"), "", secret("keyed", apiKey=b"sk-1\r\nx-admin: true")])
@@ -196,3 +197,54 @@ async def test_a_backend_may_order_its_own_tls(bed: Bed, secure: tuple[ModelServ
     await bed.gateway.apply(ai=route("{name: tls}") + backend("tls", at(server.port), tls=skipping))
 
     assert (await routed(bed)).json["server"] == "secure"
+
+
+POOL_OF_BACKENDS = """---
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferencePool
+metadata: {name: mixed}
+spec: {selector: {app: mixed}, extensionRef: {name: epp}}
+"""
+
+
+async def test_each_endpoint_of_a_pool_of_backends_has_its_own_key_host_tls_and_model(
+    bed: Bed, secure: tuple[ModelServer, str]
+) -> None:
+    server, text = secure
+    bed.gateway.addresses["models.example"] = (HOST,)
+    label = "metadata: {name: %s, labels: {app: mixed}}"
+    change = """bodyMutation: {set: [{path: model, value: '"theirs"'}]}"""
+    plain = backend("plain", at(bed.one.port)).replace("metadata: {name: plain}", label % "plain", 1)
+    named = f"fqdn: {{hostname: models.example, port: {server.port}}}"
+    other = backend("tls", named, change).replace("metadata: {name: tls}", label % "tls", 1)
+    keys = key("plain") + secret("plain", apiKey=b"sk-plain") + key("tls") + secret("tls", apiKey=b"sk-tls")
+    objects = POOL_OF_BACKENDS + plain + other + keys + authority(text) + tls_policy("models.example")
+    await bed.gateway.apply(ai=route("{kind: InferencePool, name: mixed}") + objects)
+
+    bed.pick(bed.one)
+    assert (await routed(bed)).server == "one"
+    headers, body = await sent_to(bed.one)
+    assert (headers["authorization"], body) == ("Bearer sk-plain", {"model": "m", "prompt": "x"})
+
+    bed.pick(server)
+    answer = await routed(bed)
+    assert (answer.status, answer.server) == (200, "secure")
+    headers, body = await sent_to(server)
+    assert (headers["authorization"], headers["host"]) == ("Bearer sk-tls", "models.example")
+    assert body == {"model": "theirs", "prompt": "x"}
+
+
+@pytest.mark.parametrize("ordered", ["annotation", "policy"])
+async def test_a_pool_whose_servers_want_a_key_gets_it(make_bed: MakeBed, ordered: str) -> None:
+    target = "{group: inference.networking.k8s.io, kind: InferencePool, name: open}"
+    spec = f"{{type: APIKey, apiKey: {{secretRef: {{name: servers}}}}, targetRefs: [{target}]}}"
+    policy = document("aigateway.envoyproxy.io/v1beta1", "BackendSecurityPolicy", "servers", spec)
+    notes = "pointsman.dev/api-key-secret: servers" if ordered == "annotation" else ""
+    objects = (policy if ordered == "policy" else "") + secret("servers", apiKey=b"sk-servers")
+    async with make_bed(pools=pool("open", notes=notes) + pool("closed"), keys=objects) as bed:
+        bed.pick(bed.one)
+
+        assert (await bed.ask("open", headers={"authorization": "Bearer client"})).status == 200
+        assert (await sent_to(bed.one))[0]["authorization"] == "Bearer sk-servers"
+        assert (await bed.ask("closed", headers={"authorization": "Bearer client"})).status == 200
+        assert (await sent_to(bed.one))[0]["authorization"] == "Bearer client"

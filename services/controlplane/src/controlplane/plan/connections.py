@@ -18,6 +18,7 @@ from gateway.kube.objects import (
     AIServiceBackend,
     BackendSecurityPolicy,
     Changes,
+    InferencePool,
     Manifests,
     ObjectName,
     Service,
@@ -29,6 +30,7 @@ from gateway.kube.resolution.endpoints import PoolEndpoint, service_hostname
 AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
 KEY_MEMBER: Final = "apiKey"  # of a Secret
+KEY_ANNOTATION: Final = "pointsman.dev/api-key-secret"  # of a pool whose servers want a key
 # The header of each type of key, and what stands before the key there.
 _HEADERS: Final = {
     "APIKey": ("authorization", "Bearer "),
@@ -100,14 +102,14 @@ def connection_to(service: ObjectName, port: int, manifests: Manifests) -> Conne
 
 
 def pool_groups(
-    pool: ObjectName, endpoints: Iterable[PoolEndpoint], manifests: Manifests
+    pool: InferencePool, endpoints: Iterable[PoolEndpoint], manifests: Manifests
 ) -> tuple[tuple[Group, ...], tuple[str, ...]]:
     """The endpoints of a pool, by the AIServiceBackend that brought each, and the faults that keep some away."""
     own = _pool_connection(pool, manifests)
     by_backend: dict[ObjectName | None, list[PoolEndpoint]] = {}
     for endpoint in endpoints:
         service = endpoint.labels.get(SERVICE_NAME_LABEL, "")
-        by_backend.setdefault(backend_name(ObjectName(pool.namespace, service)), []).append(endpoint)
+        by_backend.setdefault(backend_name(ObjectName(pool.meta.id.namespace, service)), []).append(endpoint)
     groups, faults = [], []
     for name, found in by_backend.items():
         connection = own if name is None else _ai_connection(name, manifests)
@@ -152,13 +154,17 @@ def _port_names(service: Service | None, port: int) -> Sequence[str]:
     return tuple(item.name for item in service.ports if item.port == port) if service is not None else ()
 
 
-def _pool_connection(pool: ObjectName, manifests: Manifests) -> Connection | Condition:
-    policy = policy_for(INFERENCE_GROUP, "InferencePool", pool, (), manifests)
+def _pool_connection(pool: InferencePool, manifests: Manifests) -> Connection | Condition:
+    name = pool.meta.id
+    policy = policy_for(INFERENCE_GROUP, "InferencePool", name, (), manifests)
     tls = validated(f"BackendTLSPolicy {policy.meta.id}", policy.validation, manifests) if policy else None
     if isinstance(tls, str):
         return _refused("TLS", tls)
-    credential = _credential(_security("InferencePool", pool, "", manifests), manifests)
-    return credential if isinstance(credential, Condition) else Connection(str(pool), tls, credential)
+    secret = pool.meta.annotations.get(KEY_ANNOTATION, "")
+    credential = _credential(_security("InferencePool", name, "", manifests), manifests)
+    if credential is None and secret:
+        credential = _key(f"InferencePool {name}", "APIKey", ObjectName(name.namespace, secret), manifests)
+    return credential if isinstance(credential, Condition) else Connection(str(name), tls, credential)
 
 
 def _ai_connection(name: ObjectName, manifests: Manifests) -> Connection | Condition:
@@ -220,11 +226,16 @@ def _credential(
     who = f"BackendSecurityPolicy {policy.meta.id}"
     if policy.secret is None:
         return _refused("Credential", f"{who}: type {policy.type} is not supported; {', '.join(_HEADERS)} are")
-    secret = manifests.secrets.get(policy.secret)
-    key = secret.data.get(KEY_MEMBER, b"").strip() if secret is not None else b""
+    return _key(who, policy.type, policy.secret, manifests)
+
+
+def _key(who: str, kind: str, secret: ObjectName, manifests: Manifests) -> Credential | Condition:
+    """The key in a Secret as the header of its kind; `who` names it in a fault."""
+    found = manifests.secrets.get(secret)
+    key = found.data.get(KEY_MEMBER, b"").strip() if found is not None else b""
     if not key:
-        return _refused("Credential", f"{who}: no key {KEY_MEMBER} in Secret {policy.secret}")
+        return _refused("Credential", f"{who}: no key {KEY_MEMBER} in Secret {secret}")
     if any(byte < 0x20 or byte == 0x7F for byte in key):
-        return _refused("Credential", f"{who}: the key in Secret {policy.secret} holds a control character")
-    header, before = _HEADERS[policy.type]
-    return Credential(policy.secret, header, before.encode() + key)
+        return _refused("Credential", f"{who}: the key in Secret {secret} holds a control character")
+    header, before = _HEADERS[kind]
+    return Credential(secret, header, before.encode() + key)

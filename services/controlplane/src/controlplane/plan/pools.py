@@ -44,7 +44,7 @@ def planned_pools(manifests: Manifests, addresses: Addresses, options: Options) 
 
 def _planned(pool: InferencePool, manifests: Manifests, addresses: Addresses, options: Options) -> PlannedPool:
     endpoints = pool_endpoints(pool, manifests, addresses)
-    groups, unreached = pool_groups(pool.meta.id, endpoints, manifests)
+    groups, unreached = pool_groups(pool, endpoints, manifests)
     found = picker(pool, manifests, addresses, options)
     if isinstance(found, Condition):
         return PlannedPool(pool, groups, fault=found, unreached=unreached)
