@@ -16,7 +16,7 @@ from tests.contract.envoy.wires import Wire, wired
 pytestmark = pytest.mark.envoy
 
 PICKER_SECONDS = 1.0
-OPTIONS = Options(picker_timeout=PICKER_SECONDS)
+OPTIONS = Options(picker_timeout=PICKER_SECONDS, pickers_share_state=True)
 CLIENTS = 5
 ADDRESSES = ("127.0.0.2", "127.0.0.3")
 SLICE = """---

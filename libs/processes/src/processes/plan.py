@@ -289,6 +289,7 @@ def _rendering(settings: Settings) -> tuple[str, ...]:
         "default/epp:9002",
         "--picker-http-port",
         str(ports.epp_http),
+        *(("--pickers-share-state",) if settings.redis_url else ()),
     )
 
 

@@ -115,6 +115,8 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
     add("--picker-tls", choices=("plaintext", "tls"), default="plaintext",
         help="to a picker without a DestinationRule; `tls` verifies no certificate (default plaintext)")  # fmt: skip
+    add("--pickers-share-state", action="store_true",
+        help="a picker's replicas share a Redis; otherwise several are asked by ext_proc alone")  # fmt: skip
     add("--picker-http-port", type=int, default=DEFAULT.picker_http_port, help="of the picker's HTTP transport")
     add("--picker-timeout", type=float, default=DEFAULT.picker_timeout, metavar="SECONDS",
         help="until a silent picker counts as failed (default 2)")  # fmt: skip
@@ -134,6 +136,7 @@ def options(given: argparse.Namespace) -> Options:
         bbr=given.bbr_address,
         usage_extraction=given.usage_extraction == "on",
         body_limit=given.body_limit,
+        pickers_share_state=given.pickers_share_state,
         client_explanations=given.client_explanations == "on",
         http10=None if given.http10 is None else given.http10 == "on",
         stream_idle_timeout=given.stream_idle_timeout,

@@ -79,6 +79,9 @@ class Options:
     """Seconds that a request may wait in the queue of a picker over HTTP: ext_authz's timeout cannot be extended, so a
     picker that hangs costs them, too."""
 
+    pickers_share_state: bool = False
+    """Whether the replicas of each picker share a Redis, without which several of them are not asked over HTTP."""
+
     handled_elsewhere: frozenset[str] = frozenset()
     """Kinds of policies that something else in front of this gateway or behind it enforces."""
 

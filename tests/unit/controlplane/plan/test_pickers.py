@@ -24,9 +24,10 @@ BY_MODEL = to_pool("/v1", headers="[{name: x-gateway-model-name, value: a}]")
 BY_BASE = to_pool("/v1", headers="[{name: x-gateway-base-model-name, value: m.1}]")
 
 
-def chosen(folder: Path, option: PickerTransport, notes: str = "", *more: str) -> Picker:
+def chosen(folder: Path, option: PickerTransport, notes: str = "", *more: str, shares: bool = False) -> Picker:
     found = manifests(folder, pool(notes=notes), service(), *more)
-    result = picker(found.pools[ObjectName("default", "p")], found, {}, Options(picker=option))
+    options = Options(picker=option, pickers_share_state=shares)
+    result = picker(found.pools[ObjectName("default", "p")], found, {}, options)
     assert isinstance(result, Picker)
     return result
 
@@ -53,13 +54,26 @@ def test_the_door_and_why(
     assert reason in found.reason
 
 
+TWO = (
+    "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+    "metadata: {name: e, labels: {kubernetes.io/service-name: epp}}\naddressType: IPv4\n"
+    "endpoints: [{addresses: [10.0.0.1, 10.0.0.2]}]\nports: [{port: 9002}]\n"
+)
+
+
+@pytest.mark.parametrize("option", [PickerTransport.HTTP, PickerTransport.AUTO])
+def test_several_pickers_are_asked_over_http_only_if_they_share_their_state(
+    tmp_path: Path, option: PickerTransport
+) -> None:
+    found = chosen(tmp_path, option, "", TWO)
+    sharing = chosen(tmp_path, option, "", TWO, shares=True)
+
+    assert (found.transport, sharing.transport) == (PickerTransport.EXT_PROC, PickerTransport.HTTP)
+    assert "2 pickers over HTTP know of each other's requests through Redis only" in found.reason
+
+
 def test_the_http_door_is_on_the_hosts_of_the_service(tmp_path: Path) -> None:
-    piece = (
-        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
-        "metadata: {name: e, labels: {kubernetes.io/service-name: epp}}\naddressType: IPv4\n"
-        "endpoints: [{addresses: [10.0.0.1, 10.0.0.2]}]\nports: [{port: 9002}]\n"
-    )
-    found = chosen(tmp_path, PickerTransport.HTTP, "pointsman.dev/picker-http-port: '7'", piece)
+    found = chosen(tmp_path, PickerTransport.HTTP, "pointsman.dev/picker-http-port: '7'", TWO)
 
     assert [str(item) for item in found.endpoints] == ["10.0.0.1:9002", "10.0.0.2:9002"]
     assert [str(item) for item in found.http_endpoints] == ["10.0.0.1:7", "10.0.0.2:7"]

@@ -58,7 +58,9 @@ def picker(
     if isinstance(secured, Condition):
         return secured
     tls, security = secured
-    transport, reason = _transport(pool, manifests, options)
+    http_port = _http_port(pool, options)
+    hosts = {found.address for found in endpoints}
+    transport, reason = _served(*_transport(pool, manifests, options), len(hosts), options)
     rule = rule_for(service, manifests)
     return Picker(
         service=service,
@@ -69,7 +71,7 @@ def picker(
         security=security,
         transport=transport,
         reason=reason,
-        http_port=_http_port(pool, options),
+        http_port=http_port,
         is_default=found.is_default,
     )
 
@@ -128,6 +130,17 @@ def _transport(pool: InferencePool, manifests: Manifests, options: Options) -> t
     if wanted is PickerTransport.HTTP and rewrites:
         return wanted, f"{source} http; but {rewrites} rewrites the model, and such requests will fail"
     return wanted, f"{source} {wanted}"
+
+
+def _served(wanted: PickerTransport, reason: str, replicas: int, options: Options) -> tuple[PickerTransport, str]:
+    """Over HTTP a picker learns of a request's end from the access log alone, and each worker of Envoy sends that to
+    one replica. So several of them need Redis, through which they pass on what is another's."""
+    if wanted is PickerTransport.HTTP and replicas > 1 and not options.pickers_share_state:
+        return PickerTransport.EXT_PROC, (
+            f"{reason}; but {replicas} pickers over HTTP know of each other's requests through Redis only: "
+            "if they share one, say --pickers-share-state"
+        )
+    return wanted, reason
 
 
 def _rewrites(pool: InferencePool, manifests: Manifests) -> str:
