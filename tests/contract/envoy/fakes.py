@@ -56,6 +56,7 @@ class ModelServer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     fault: str = ""
+    delay: float = 0.0  # seconds before an answer
     content_type: str = "application/json"
     padding: int = 0  # extra bytes in a JSON answer
     gap: float = 0.1  # seconds between the events of a stream
@@ -81,6 +82,7 @@ class ModelServer:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.requests.append(request)
+        await asyncio.sleep(self.delay)
         if self.fault == "silent":
             await asyncio.sleep(60)
         if self.fault == "reset":

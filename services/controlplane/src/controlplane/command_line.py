@@ -110,6 +110,8 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add("--client-explanations", choices=("on", "off"), default="off",
         help="let clients ask with x-pointsman-explain why an endpoint was picked (default off)")  # fmt: skip
     add("--http10", choices=("on", "off"), help="serve HTTP/1.0 (default: on where --listen-address is loopback)")
+    add("--upload-timeout", type=float, default=DEFAULT.upload_timeout, metavar="SECONDS",
+        help="for a request to arrive whole; then 408 (default 60)")  # fmt: skip
     add("--stream-idle-timeout", type=float, default=DEFAULT.stream_idle_timeout, metavar="SECONDS",
         help="without a byte either way (default 900)")  # fmt: skip
     add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
@@ -139,6 +141,7 @@ def options(given: argparse.Namespace) -> Options:
         pickers_share_state=given.pickers_share_state,
         client_explanations=given.client_explanations == "on",
         http10=None if given.http10 is None else given.http10 == "on",
+        upload_timeout=given.upload_timeout,
         stream_idle_timeout=given.stream_idle_timeout,
         picker=PickerTransport(given.picker),
         picker_tls=given.picker_tls == "tls",

@@ -56,6 +56,9 @@ class Options:
     client_explanations: bool = False
     """Whether clients may ask a picker why it chose (`x-pointsman-explain`): the answer tells of the fleet."""
 
+    upload_timeout: float = 60.0
+    """Seconds in which a request must have arrived whole; 16 MiB take as long at 2 Mbit/s."""
+
     stream_idle_timeout: float = 900.0
     """Seconds without a byte in either direction. A non-streamed answer is silent until it is whole."""
 

@@ -29,6 +29,7 @@ class ErrorCode(StrEnum):
     PICKER_UNAVAILABLE = "picker_unavailable"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     UPSTREAM_TIMEOUT = "upstream_timeout"
+    GATEWAY_OVERLOADED = "gateway_overloaded"
     INTERNAL = "internal_error"
 
 

@@ -10,7 +10,7 @@ from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters
 from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.names import Tree, seconds
-from controlplane.xds.resources.rules import absent, pool_filters
+from controlplane.xds.resources.rules import absent, miss, pool_filters
 from controlplane.xds.resources.scope import Scope
 from gateway.kube.objects import Cors, ObjectName, PathMatch, PathType, RouteMatch
 from gateway.wire import protocol
@@ -49,7 +49,7 @@ def _misses_on(path: PathMatch, allowed: Cors | None, host: VirtualHost, scope: 
     settings = {"typed_per_filter_config": checked} if checked else {}
     for name, header in ((names.MODEL_NOT_FOUND, model), (names.MODEL_MISSING, post)):
         wanted = closed({**matches.path(path), "headers": [header]}, path)
-        yield {**absent(name, wanted, "NOT_FOUND"), **settings}
+        yield {**miss(name, wanted), **settings}
 
 
 def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tuple[ObjectName, ...]]]:

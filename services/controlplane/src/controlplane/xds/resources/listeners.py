@@ -75,6 +75,7 @@ def _client_facing(options: Options) -> Tree:
         "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
         "stream_idle_timeout": seconds(options.stream_idle_timeout),
         "request_headers_timeout": "10s",
+        "request_timeout": seconds(options.upload_timeout),
         "drain_timeout": "30s",
         # An answer that breaks off ends so long after its last byte. It is also the time that a client has to read an
         # early answer while it sends a body, before the reset that follows.

@@ -26,6 +26,7 @@ _INVALID: Final = (
     ("missing_host_header", 400),
     ("path_normalization_failed", 400),
     ("request_header_timeout", 408),
+    ("request_overall_timeout", 408),
 )
 
 
@@ -55,6 +56,7 @@ def _refused() -> list[Tree]:
     """Requests that Envoy or one of its filters could not take."""
     large = "The request body is larger than this gateway takes."
     invalid = "Not valid HTTP, or not served: %RESPONSE_CODE_DETAILS%."
+    full = "The gateway has no memory for further requests at the moment."
     answer = "The answer is larger than this gateway reads token usage from."
     return [
         _mapper(_details("== 'request_payload_too_large'"), 413, ErrorCode.REQUEST_TOO_LARGE, large),
@@ -65,6 +67,7 @@ def _refused() -> list[Tree]:
         ),
         _mapper(_details(".startsWith('http')"), 400, ErrorCode.INVALID_REQUEST, invalid),
         *(_mapper(_invalid(why, status), status, ErrorCode.INVALID_REQUEST, invalid) for why, status in _INVALID),
+        _mapper(_details("== 'overload'"), 503, ErrorCode.GATEWAY_OVERLOADED, full),
         _mapper(_details("== 'absolute_path_rejected'"), 404, ErrorCode.ROUTE_NOT_FOUND, "The path is none."),
     ]
 

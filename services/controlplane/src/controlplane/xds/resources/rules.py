@@ -1,6 +1,7 @@
 """One entry of a plan as one route of Envoy: its match, its backends by weight, and their pickers. Pure."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from controlplane.plan.entries import Backend, Entry, ServicePortRef
 from controlplane.plan.pickers import Picker
@@ -11,6 +12,8 @@ from controlplane.xds.resources.matches import match
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.scope import Scope
 from gateway.kube.objects import InferencePool, Mirror, ObjectName, Redirect, RouteMatch
+
+UPLOAD_IDLE_TIMEOUT: Final = "15s"  # how long an upload may be silent
 
 
 def routes(entry: Entry, scope: Scope) -> Iterator[Tree]:
@@ -86,7 +89,11 @@ def pool_filters(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, sc
 
 
 def _action(entry: Entry, scope: Scope) -> Tree:
-    action: Tree = {"timeout": seconds(entry.rule.timeouts.request or 0.0), **retries.on_route(entry, scope)}
+    action: Tree = {
+        "timeout": seconds(entry.rule.timeouts.request or 0.0),
+        "idle_timeout": seconds(scope.options.stream_idle_timeout),
+        **retries.on_route(entry, scope),
+    }
     mirrors = [_mirror(found.copy, found.target) for found in entry.mirrors if found.target is not None]
     return {**action, "request_mirror_policies": mirrors} if mirrors else action
 
@@ -110,3 +117,12 @@ def absent(name: str, wanted: Tree, code: str) -> Tree:
         "match": wanted,
         "route": {"cluster": names.ABSENT_CLUSTER, "cluster_not_found_response_code": code},
     }
+
+
+def miss(name: str, wanted: Tree) -> Tree:
+    """A route that only says what is missing. A request whose model is still to be read has such a one until its body is
+    there; the route that it takes then has the time of an answer."""
+    route = absent(name, wanted, "NOT_FOUND")
+    action = route["route"]
+    assert isinstance(action, dict)
+    return {**route, "route": {**action, "idle_timeout": UPLOAD_IDLE_TIMEOUT}}
