@@ -67,6 +67,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="which priority of InferenceObjectives is more important (default: higher-first, as the API says)",
     )
     flag("--redis-url", help="share what is learned with the other replicas through this Redis")
+    flag("--redis-password-file", type=Path, help="the password of that Redis: the first line of this file")
     flag("--http-port", type=int, help="open the HTTP door for Envoy's ext_authz (default: closed)")
     flag(
         "--http-host",
@@ -106,6 +107,14 @@ def _add_scraping(parser: argparse.ArgumentParser) -> None:
     group.add_argument(SOURCE_FLAGS["port"], dest="source_port", type=int, help="default: the endpoint's own")
     group.add_argument(SOURCE_FLAGS["insecure_skip_verify"], dest="source_insecure_skip_verify", type=flags.boolean,
                        nargs="?", const=True, help="default: true")  # fmt: skip
+
+
+def first_line(file: Path) -> str:
+    """What stands in a file that holds a secret, without the end of its line."""
+    try:
+        return file.read_text().partition("\n")[0].strip()
+    except OSError as error:
+        sys.exit(f"epp: --redis-password-file: {error}")
 
 
 def unquoted(text: str) -> str:
@@ -148,6 +157,7 @@ def options(given: argparse.Namespace) -> app.Options:
         scrape_flags=scrape_flags(given),
         default_pool=PoolId(f"{given.pool_namespace}/{given.pool_name}") if given.pool_name else None,
         redis_url=given.redis_url,
+        redis_password=first_line(given.redis_password_file) if given.redis_password_file else None,
         http_host=given.http_host,
         http_port=given.http_port,
         http_socket=given.http_socket,

@@ -65,6 +65,7 @@ class Options:
     scrape_flags: ScrapeFlags = field(default_factory=ScrapeFlags)
     default_pool: PoolId | None = None
     redis_url: str | None = None
+    redis_password: str | None = field(default=None, repr=False)
     http_host: str = "127.0.0.1"
     http_port: int | None = None
     http_socket: Path | None = None
@@ -217,7 +218,9 @@ def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContex
 
 def shared_stream(options: Options, apply: Apply, metrics: Metrics) -> SharedStream | None:
     """The link to the other replicas, when there is one."""
-    return SharedStream(options.redis_url, options.replica, apply, metrics) if options.redis_url else None
+    if options.redis_url is None:
+        return None
+    return SharedStream(options.redis_url, options.replica, apply, metrics, password=options.redis_password)
 
 
 def scrape_source(config: SchedulerConfig) -> Access:

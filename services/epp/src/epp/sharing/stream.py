@@ -76,8 +76,11 @@ class _Direction:
 class SharedStream:
     """A Journal. Run `run` beside the brain."""
 
-    def __init__(self, url: str, replica: str, apply: Apply, metrics: SharingMetrics) -> None:
+    def __init__(
+        self, url: str, replica: str, apply: Apply, metrics: SharingMetrics, *, password: str | None = None
+    ) -> None:
         self._url = url
+        self._password = password
         self._replica = replica.encode()
         self._apply = apply
         self._metrics = metrics
@@ -103,7 +106,7 @@ class SharedStream:
 
     async def _persist(self, direction: _Direction, work: Callable[[Redis], Awaitable[None]]) -> None:
         while not is_cancelled():
-            redis = connect(self._url)
+            redis = connect(self._url, self._password)
             try:
                 await work(redis)
             except FAILURES as error:
@@ -162,10 +165,11 @@ class SharedStream:
         self._metrics.shared("in", len(events))
 
 
-def connect(url: str) -> Redis:
-    """A client that fails fast; `_persist` is what tries again."""
+def connect(url: str, password: str | None = None) -> Redis:
+    """A client that fails fast; `_persist` is what tries again. A password in the URL comes first."""
     client: Redis = Redis.from_url(
         url,
+        password=password,
         protocol=2,
         socket_timeout=CALL_SECONDS,
         socket_connect_timeout=CALL_SECONDS,

@@ -120,8 +120,8 @@ def absent(name: str, wanted: Tree, code: str) -> Tree:
 
 
 def miss(name: str, wanted: Tree) -> Tree:
-    """A route that only says what is missing. A request whose model is still to be read has such a one until its body is
-    there; the route that it takes then has the time of an answer."""
+    """A route that only says what is missing. A request whose model is still to be read has such a one until its body
+    is there; the route that it takes then has the time of an answer."""
     route = absent(name, wanted, "NOT_FOUND")
     action = route["route"]
     assert isinstance(action, dict)
