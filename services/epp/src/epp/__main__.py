@@ -33,7 +33,6 @@ IGNORED = {
     "--pool-group": "pools of every group are read",
     "--endpoint-selector": "endpoints come from EndpointSlices in --config-dir",
     "--endpoint-target-ports": "endpoints come from EndpointSlices in --config-dir",
-    "--disable-endpoint-subset-filter": "the subset hint is always honoured",
     "--refresh-metrics-interval": "the interval adapts: 50 ms busy, 1 s idle",
     "--refresh-prometheus-metrics-interval": "pool gauges are computed when asked for",
     "--metrics-staleness-threshold": "staleness follows each endpoint's own interval",
@@ -82,6 +81,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag("--explain", action="store_true", help="keep scores of decisions and answer x-pointsman-explain")
     flag("--tracing", type=flags.boolean, nargs="?", const=True, default=False, metavar="true|false",
          help="send traces by OTLP over HTTP, as OTEL_… in the environment says (default: false)")  # fmt: skip
+    flag("--disable-endpoint-subset-filter", type=flags.boolean, nargs="?", const=True, default=False,
+         metavar="true|false", help="pick among all endpoints, whatever the proxy allows (default: false)")  # fmt: skip
     flag("--guard", metavar="JSON", help="refuse requests as the router's plugin of that name does (docs/routing.md)")
     flag("--metric-names", choices=[names.value for names in Names], default=Names.INFERENCE.value,
          help="generation of the reference's metric names, or each figure under both (default: inference)")  # fmt: skip
@@ -165,6 +166,7 @@ def options(given: argparse.Namespace) -> app.Options:
         metric_names=Names(given.metric_names),
         traces=given.tracing,
         guard=guard(given.guard),
+        honours_subset=not given.disable_endpoint_subset_filter,
         priority_order=given.priority_order,
     )
 

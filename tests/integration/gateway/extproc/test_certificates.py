@@ -152,3 +152,17 @@ async def test_a_client_that_offers_no_http_2_gets_no_connection(transport: Tran
         except (ssl.SSLError, ConnectionError):
             found = b""
         assert found == b""
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_tls_1_3_alone_may_be_asked_for_where_the_transport_can(transport: Transport) -> None:
+    newer = Tls(oldest=ssl.TLSVersion.TLSv1_3)
+    if transport is Transport.GRPCIO:
+        with pytest.raises(CertificateError, match="needs --grpc-transport nghttp2"):
+            async with secured(newer, transport):
+                pass
+        return
+    async with secured(newer, transport) as port:
+        assert (await handshake(port, newest()))[0] == "TLSv1.3"
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await handshake(port, at_most(ssl.TLSVersion.TLSv1_2))

@@ -160,3 +160,12 @@ def test_help_says_which_flags_have_no_effect_and_why(capsys: pytest.CaptureFixt
     shown = " ".join(capsys.readouterr().out.split())
     assert "accepted without effect" in shown
     assert "--enable-pprof […] there is no Go profiler" in shown
+
+
+def test_a_subset_may_be_ignored_and_tls_may_be_newer() -> None:
+    assert options(arguments([])).honours_subset
+    assert not options(arguments(["--disable-endpoint-subset-filter"])).honours_subset
+    for name, oldest in {"VersionTLS10": "TLSv1_2", "VersionTLS13": "TLSv1_3"}.items():
+        tls = options(arguments(["--tls-min-version", name])).listeners.tls
+        assert tls is not None
+        assert tls.oldest.name == oldest

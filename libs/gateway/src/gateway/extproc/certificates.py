@@ -8,6 +8,7 @@ TLS 1.2 and 1.3 are served, nothing older.
 """
 
 import datetime
+import ssl
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ class Tls:
     folder: Path | None = None
     reloads: bool = False
     client_ca: Path | None = None
+    oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
 
 
 def self_signed(now: datetime.datetime) -> KeyPair:
@@ -121,8 +123,8 @@ def credentials(tls: Tls | None, now: datetime.datetime) -> Credentials | None:
     pair = self_signed(now) if tls.folder is None else of_folder(tls.folder)
     authorities = None if tls.client_ca is None else _authorities(tls.client_ca)
     if tls.folder is None or not tls.reloads:
-        return Credentials(pair, authorities=authorities)
-    return Credentials(pair, FolderWatch(tls.folder, pair).changed, authorities)
+        return Credentials(pair, authorities=authorities, oldest=tls.oldest)
+    return Credentials(pair, FolderWatch(tls.folder, pair).changed, authorities, tls.oldest)
 
 
 def _authorities(path: Path) -> bytes:

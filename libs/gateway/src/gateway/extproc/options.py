@@ -8,8 +8,10 @@ the log when it is given.
 import argparse
 import os
 import re
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from gateway.extproc.certificates import Tls
@@ -31,8 +33,7 @@ BASE_IGNORED: Mapping[str, str] = {
     "--enable-pprof": "there is no Go profiler",
     "--enable-grpc-stream-metrics": "streams are counted by pointsman_ metrics",
     "--health-checking": "health is always served on the ext_proc port, too",
-    "--tls-min-version": "TLS 1.2 and 1.3 are served, nothing older",
-    "--tls-cipher-suites": "the suites of gRPC's own list are served",
+    "--tls-cipher-suites": "the library's own list of suites is served",
     "--tracing": "traces are not exported",
     "--zap-devel": "logs have one form",
     "--zap-log-level": "use --log-level",
@@ -40,6 +41,12 @@ BASE_IGNORED: Mapping[str, str] = {
     "--zap-time-encoding": "stamps are ISO 8601",
 }
 _FLAG: Final = re.compile(r"--?(?P<name>[A-Za-z][A-Za-z0-9-]+)(?P<value>=.*)?", re.DOTALL)
+_TLS_VERSIONS: Final[Mapping[str, ssl.TLSVersion]] = MappingProxyType(
+    {
+        **dict.fromkeys(("", "VersionTLS10", "VersionTLS11", "VersionTLS12"), ssl.TLSVersion.TLSv1_2),
+        "VersionTLS13": ssl.TLSVersion.TLSv1_3,
+    }
+)
 _HUMP: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -62,6 +69,13 @@ def seconds(text: str) -> float:
     if not 0 <= found < float("inf"):
         raise argparse.ArgumentTypeError(f"expected {units.DURATION}, got {text!r}")
     return found
+
+
+def tls_version(text: str) -> ssl.TLSVersion:
+    """Go's name of a version of TLS; what is older than 1.2 is not served."""
+    if text not in _TLS_VERSIONS:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(filter(None, _TLS_VERSIONS))}, got {text!r}")
+    return _TLS_VERSIONS[text]
 
 
 def message_size(text: str) -> int:
@@ -118,6 +132,8 @@ def _add_tls(parser: argparse.ArgumentParser) -> None:
     flag("--cert-path", type=Path, metavar="DIR", help="folder with tls.crt and tls.key")
     flag("--enable-cert-reload", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
          help="take over a changed certificate in --cert-path without a restart (default: false)")  # fmt: skip
+    flag("--tls-min-version", type=tls_version, default=ssl.TLSVersion.TLSv1_2, metavar="VERSION",
+         help="VersionTLS12 or VersionTLS13; older ones count as VersionTLS12 (default: VersionTLS12)")  # fmt: skip
     flag("--client-ca-file", type=Path, metavar="FILE",
          help="refuse clients of ext_proc without a certificate of these authorities (default: take all)")  # fmt: skip
 
@@ -165,7 +181,7 @@ def configure_logs(service: str, arguments: argparse.Namespace) -> None:
 
 def listeners(arguments: argparse.Namespace) -> Listeners:
     """The ports as one value."""
-    tls = Tls(arguments.cert_path, arguments.enable_cert_reload, arguments.client_ca_file)
+    tls = Tls(arguments.cert_path, arguments.enable_cert_reload, arguments.client_ca_file, arguments.tls_min_version)
     return Listeners(
         arguments.host,
         arguments.grpc_port,

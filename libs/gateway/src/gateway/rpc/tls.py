@@ -31,16 +31,17 @@ def _never() -> KeyPair | None:
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """`changed` is asked at each handshake and gives a new pair once; `authorities` asks every client for a certificate
-    of theirs."""
+    of theirs; `oldest` is the oldest version of TLS that is spoken."""
 
     pair: KeyPair
     changed: Callable[[], KeyPair | None] = _never
     authorities: bytes | None = None
+    oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
 
 
 def server_context(credentials: Credentials) -> ssl.SSLContext:
     """For asyncio: TLS 1.2 and newer, HTTP/2 alone. Each handshake takes the certificate of that moment."""
-    first = _context(credentials.pair, credentials.authorities)
+    first = _context(credentials.pair, credentials.authorities, credentials.oldest)
     current = first
 
     def choose(opened: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context_before: ssl.SSLContext) -> None:
@@ -48,7 +49,7 @@ def server_context(credentials: Credentials) -> ssl.SSLContext:
         pair = credentials.changed()
         if pair is not None:
             try:
-                current = _context(pair, credentials.authorities)
+                current = _context(pair, credentials.authorities, credentials.oldest)
             except CertificateError as error:
                 log.error("the new certificate is wrong; the one in force stays", problem=str(error))
         if current is not first:
@@ -63,8 +64,11 @@ def check(pair: KeyPair, authorities: bytes | None = None) -> None:
     _context(pair, authorities)
 
 
-def _context(pair: KeyPair, authorities: bytes | None) -> ssl.SSLContext:
+def _context(
+    pair: KeyPair, authorities: bytes | None, oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = oldest
     context.set_alpn_protocols(["h2"])
     # The standard library reads certificates from files alone; this one is in memory.
     descriptor = os.memfd_create("certificate")
@@ -84,6 +88,8 @@ def _context(pair: KeyPair, authorities: bytes | None) -> ssl.SSLContext:
 def server_credentials(credentials: Credentials) -> grpc.ServerCredentials:
     """For grpc.aio, which asks for a new certificate at each handshake on a thread of its own."""
     check(credentials.pair, credentials.authorities)  # gRPC would say nothing of what it cannot use
+    if credentials.oldest is not ssl.TLSVersion.TLSv1_2:
+        raise CertificateError("--tls-min-version VersionTLS13 needs --grpc-transport nghttp2: grpcio serves 1.2, too")
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         pair = credentials.changed()

@@ -73,6 +73,7 @@ class Options:
     metric_names: Names = Names.INFERENCE
     traces: bool = False
     guard: Judge | None = None
+    honours_subset: bool = True
     priority_order: PriorityOrder = PriorityOrder.HIGHER_FIRST
 
 
@@ -115,7 +116,10 @@ class Stack:
             self.guarded = GuardedPicker(self.timed_picker, options.guard, self.metrics)
         self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))
         self.provider = tracer_provider() if options.traces else None
-        self.processor = external_processor(self.traced(sees_end=True), self.streams, clock.monotonic, self.metrics)
+        self.processor = external_processor(
+            self.traced(sees_end=True), self.streams, clock.monotonic, self.metrics,
+            honours_subset=options.honours_subset,
+        )  # fmt: skip
 
     def traced(self, *, sees_end: bool) -> RequestPicker:
         """The picker for a transport; without `--tracing` nothing stands between them."""

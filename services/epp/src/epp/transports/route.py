@@ -12,11 +12,15 @@ FALLBACKS_LIMIT = 8
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`longest_wait` is how many seconds of message timeout a picker may ask for; 0 where it may not."""
+    """`longest_wait` is how many seconds of message timeout a picker may ask for; 0 where it may not.
+
+    The proxy's subset holds unless an operator says otherwise.
+    """
 
     pool: PoolId | None = None
     fallbacks: int = 0
     longest_wait: int = 0
+    honours_subset: bool = True
 
 
 def route_of(metadata: Mapping[str, str]) -> Route:

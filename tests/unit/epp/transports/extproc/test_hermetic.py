@@ -56,6 +56,7 @@ PASSTHROUGH = CONFIG.replace(
     "plugins: [", "parser: {pluginRef: passthrough-parser}\nplugins: [{type: passthrough-parser}, ", 1
 )
 REWRITES = (RewriteRule(frozenset({"model-to-be-rewritten"}), (RewriteTarget("rewritten-model", 1),), "r"),)
+ROUTE = Route(POOL)
 PODS = ((3, 0.2), (0, 0.1), (10, 0.2))
 MODES = (BodyMode.BUFFERED, BodyMode.BUFFERED_PARTIAL, BodyMode.FULL_DUPLEX_STREAMED, BodyMode.STREAMED)
 HEADERS = {":method": "POST", ":path": "/v1/completions", "hi": "mom", "x-request-id": "test-request-id",
@@ -71,7 +72,11 @@ def body(model: str = "my-model-12345") -> bytes:
 
 
 def talk(
-    mode: BodyMode, pods: Sequence[tuple[int, float]] = PODS, config: str = CONFIG, answers: BodyMode = BodyMode.NONE
+    mode: BodyMode,
+    pods: Sequence[tuple[int, float]] = PODS,
+    config: str = CONFIG,
+    answers: BodyMode = BodyMode.NONE,
+    route: Route = ROUTE,
 ) -> PickConversation:
     picker = Picker(parse_config(config, "test"), random=Random(1), replica="r", observer=NullObserver())
     endpoints = tuple(Endpoint(address(at), address(at).split(":")[0], 8000, f"pod-{at}") for at in range(len(pods)))
@@ -79,7 +84,7 @@ def talk(
     for at, (waiting, usage) in enumerate(pods):
         picker.scraped(POOL, address(at), EngineMetrics(waiting=waiting, running=0, kv_usage=usage), 1.0)
     modes = Modes(mode, answers, body_comes_early=True)
-    return PickConversation(Route(POOL), picker, OpenStreams(picker, lambda: True), lambda _replies: None, modes)
+    return PickConversation(route, picker, OpenStreams(picker, lambda: True), lambda _replies: None, modes)
 
 
 def events(mode: BodyMode, chunks: Sequence[bytes], *, metadata: Metadata | None = None, trailers: bool = False,
@@ -173,6 +178,12 @@ def test_the_subset_of_the_proxy_holds(mode: BodyMode, subset: object, expected:
         return
     assert isinstance(replies[-1], ImmediateReply)
     assert replies[-1].status == 503
+
+
+def test_an_operator_may_have_the_subset_ignored() -> None:
+    conversation = talk(BodyMode.BUFFERED, route=Route(POOL, honours_subset=False))
+    metadata = {"envoy.lb.subset_hint": {"x-gateway-destination-endpoint-subset": (address(2),)}}
+    assert chosen(run(conversation, events(BodyMode.BUFFERED, [body()], metadata=metadata))) == address(1)
 
 
 @pytest.mark.parametrize("mode", [BodyMode.NONE, *MODES])

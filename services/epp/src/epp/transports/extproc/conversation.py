@@ -143,7 +143,7 @@ class PickConversation:
             headers.get(ORIGINAL_PATH) or headers.get(":path", ""),
             headers,
             body=body,
-            subset=subset_hint(step.metadata),
+            subset=subset_hint(step.metadata) if self._route.honours_subset else None,
             fallbacks=self._route.fallbacks,
             longest_wait=float(self._route.longest_wait) or None,
         )

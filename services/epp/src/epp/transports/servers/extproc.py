@@ -1,6 +1,7 @@
 """The ext_proc transport: the picker's conversation on the gRPC server of the shared library."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from epp.transports.extproc.conversation import PickConversation
 from epp.transports.extproc.streams import OpenStreams
@@ -13,11 +14,14 @@ from gateway.service.clock import Clock
 
 
 def external_processor(
-    picker: RequestPicker, streams: OpenStreams, clock: Clock, metrics: ServerMetrics
+    picker: RequestPicker, streams: OpenStreams, clock: Clock, metrics: ServerMetrics, *, honours_subset: bool = True
 ) -> ExternalProcessor:
     """A servicer for `picker`; the route names its pool in the stream's initial metadata."""
 
     def conversation(metadata: Mapping[str, str], push: Push) -> PickConversation:
-        return PickConversation(route_of(metadata), picker, streams, push)
+        route = route_of(metadata)
+        return PickConversation(
+            route if honours_subset else replace(route, honours_subset=False), picker, streams, push
+        )
 
     return ExternalProcessor(conversation, Codec(), clock, metrics)
