@@ -32,6 +32,7 @@ Request = protos.message_class(POOL, "envoy.service.ext_proc.v3.ProcessingReques
 PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 THREADS = 8
 STRANGERS_PER_SECOND = 20.0
+STRANGER_SECONDS = 20.0  # one that gets no answer for so long ends the soak
 GONE_SHARE = 0.1  # of the clients, in the middle of a streamed answer
 WARM_UP_SHARE = 0.25
 SETTLE_SECONDS = 15.0  # picks without an access log entry end with their streams, at the latest by then
@@ -84,7 +85,8 @@ async def stranger(port: int, choose: random.Random) -> str:
             call.cancel()
         else:
             await call.done_writing()
-            await call.code()
+            while await call.read() is not grpc.aio.EOF:
+                pass
     return what
 
 
@@ -93,7 +95,8 @@ async def strangers(port: int, until: float, kinds: Counter[str]) -> None:
     choose = random.Random(0)
     while time.monotonic() < until:
         with suppress(grpc.aio.AioRpcError, OSError, asyncio.CancelledError):
-            kinds[await stranger(port, choose)] += 1
+            async with asyncio.timeout(STRANGER_SECONDS):
+                kinds[await stranger(port, choose)] += 1
         await asyncio.sleep(1 / STRANGERS_PER_SECOND)
 
 

@@ -59,6 +59,15 @@ async def test_a_cancelled_stream_closes_the_conversation_at_once(how: Serving) 
     assert [talk.closed for talk in server.talks] == [1]
 
 
+async def test_every_address_is_of_both_families(how: Serving) -> None:
+    server = Server(how)
+    async with serving([server.processor], "[::]:0", how) as port:
+        for host in ("127.0.0.1", "[::1]"):
+            async with grpc.aio.insecure_channel(f"{host}:{port}") as client:
+                await picked(stream(client))
+    assert len(server.talks) == 2
+
+
 class Wire:
     """Carries bytes between a proxy and the server, until it is cut: then both still see an open connection."""
 

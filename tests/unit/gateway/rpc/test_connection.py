@@ -153,6 +153,23 @@ def test_a_handler_that_fails_costs_its_own_call_alone(pair: Pair, tests: Tests)
     assert tests.handlers[0].closes == [False]
 
 
+@pytest.mark.parametrize("where", ["half_closed", "closed"])
+def test_a_handler_that_fails_at_the_end_costs_nobody_else_anything(pair: Pair, tests: Tests, where: str) -> None:
+    broken, fine = pair.open(), pair.open()
+    pair.exchange()
+
+    def fail(**_: object) -> None:
+        raise ValueError("a mistake of the service")
+
+    setattr(tests.handlers[0], where, fail)
+    pair.send(broken, b"x", end=True)
+    pair.send(fine, b"y", end=True)
+    pair.exchange()
+    assert pair.answers[broken].status is (Status.INTERNAL if where == "half_closed" else Status.OK)
+    assert pair.answers[fine].status is Status.OK
+    assert len(tests.failures) == 1
+
+
 def test_words_of_a_status_are_percent_encoded(pair: Pair, tests: Tests) -> None:
     stream = pair.open()
     pair.exchange()

@@ -211,36 +211,37 @@ class Connection:
             self._shared.reports.abused()
 
     def _open(self, event: RequestReceived, now: float) -> None:
-        number, metadata = event.stream_id, Metadata(event.headers)
+        number, fields = event.stream_id, dict(event.headers)
         if not self.engine.is_open(number):  # reset by what came in the same read
             self._count_idle(now)
             return
-        if metadata.raw(b":method") != b"POST":
+        if fields.get(b":method") != b"POST":
             self.engine.respond(number, headers.METHOD_NOT_ALLOWED, ends=True)
             return
-        if not headers.is_grpc(metadata.raw(b"content-type")):
+        if not headers.is_grpc(fields.get(b"content-type", b"")):
             self.engine.respond(number, headers.UNSUPPORTED_MEDIA_TYPE, ends=True)
             return
-        stream = Stream(self, number, metadata.raw(b"grpc-encoding") or b"")
+        stream = Stream(self, number, fields.get(b"grpc-encoding", b""))
         self._streams[number] = stream
-        self._begin(stream, metadata, now)
+        method = self._methods.get(fields.get(b":path", b""))
+        timeout = fields.get(b"grpc-timeout")
+        if method is None:
+            stream.end(Status.UNIMPLEMENTED, f"no method {fields.get(b':path', b'').decode('latin-1')}")
+        elif timeout is None or self._set_deadline(stream, timeout, now):
+            self._begin(stream, method, Metadata(event.headers))
         if event.end_stream:
             stream.half_close()
 
-    def _begin(self, stream: Stream, metadata: Metadata, now: float) -> None:
-        path = metadata.raw(b":path") or b""
-        method = self._methods.get(path)
-        if method is None:
-            stream.end(Status.UNIMPLEMENTED, f"no method {path.decode('latin-1')}")
-            return
-        text = metadata.raw(b"grpc-timeout")
-        if text is not None:
-            seconds = headers.timeout(text)
-            if seconds is None:
-                stream.end(Status.INTERNAL, f"grpc-timeout: expected up to 8 digits and a unit, got {text!r}")
-                return
-            self._deadlines[stream] = now + seconds
-            self.due_at = min(self.due_at, now + seconds)
+    def _set_deadline(self, stream: Stream, timeout: bytes, now: float) -> bool:
+        seconds = headers.timeout(timeout)
+        if seconds is None:
+            stream.end(Status.INTERNAL, f"grpc-timeout: expected up to 8 digits and a unit, got {timeout!r}")
+            return False
+        self._deadlines[stream] = now + seconds
+        self.due_at = min(self.due_at, now + seconds)
+        return True
+
+    def _begin(self, stream: Stream, method: Method, metadata: Metadata) -> None:
         try:
             stream.open(method(metadata, stream))
         except Exception as error:  # noqa: BLE001 - whatever a service does wrong, the other streams go on

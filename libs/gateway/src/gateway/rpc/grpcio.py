@@ -105,8 +105,9 @@ class _Calls:
             if task is None:
                 raise RuntimeError("a servicer runs in a task")
             call = _Call(task, context, writers)
-            handler = method({item.key: item.value for item in context.invocation_metadata() or ()}, call)
+            handler: Handler | None = None
             try:
+                handler = method({item.key: item.value for item in context.invocation_metadata() or ()}, call)
                 await self._converse(call, handler, context)
             except asyncio.CancelledError:
                 if not call.is_released:
@@ -117,7 +118,8 @@ class _Calls:
                 call.ending = (Status.INTERNAL, "internal error")
             finally:
                 call.is_over = True
-                handler.closed(is_cut=not call.is_written)
+                if handler is not None:
+                    handler.closed(is_cut=not call.is_written)
             ending = call.ending
         if ending is not None and ending[0] is not Status.OK:
             await context.abort(_CODES[ending[0]], ending[1])

@@ -34,10 +34,11 @@ class Metadata(Mapping[str, str]):
         self._headers = headers
 
     def __getitem__(self, name: str) -> str:
-        found = self.raw(name.encode())
-        if found is None:
+        wanted = name.encode()
+        values = [value for each, value in self._headers if each == wanted]
+        if not values:
             raise KeyError(name)
-        return found.decode("latin-1")
+        return b",".join(values).decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(name.decode("latin-1") for name, _ in self._headers))
@@ -45,17 +46,10 @@ class Metadata(Mapping[str, str]):
     def __len__(self) -> int:
         return len({name for name, _ in self._headers})
 
-    def raw(self, wanted: bytes) -> bytes | None:
-        """The value of a field as it came."""
-        values = [value for name, value in self._headers if name == wanted]
-        if not values:
-            return None
-        return values[0] if len(values) == 1 else b",".join(values)
 
-
-def is_grpc(content_type: bytes | None) -> bool:
+def is_grpc(content_type: bytes) -> bool:
     """`application/grpc`, or with a suffix such as `+proto`."""
-    if content_type is None or not content_type.startswith(CONTENT_TYPE):
+    if not content_type.startswith(CONTENT_TYPE):
         return False
     return content_type[len(CONTENT_TYPE) : len(CONTENT_TYPE) + 1] in (b"", b"+", b";")
 

@@ -5,6 +5,7 @@ sent stays in the engine and nothing is read, so that a peer that does not read 
 """
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -28,6 +29,8 @@ GRACE_SECONDS = 1.0
 # Sockets have this long to take the last bytes.
 CLOSING_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 0.1
+# Of both families, as gRPC takes it.
+EVERY_ADDRESS = "::"
 # One write of the loop; a connection that has more to send waits for the socket.
 HIGH_WATER_BYTES = 256 * limits.KIB
 
@@ -87,14 +90,14 @@ class Peers:
     async def close(self) -> None:
         """GOAWAY; calls that owe something may end; then all end."""
         self._is_closing = True
-        for socket in tuple(self.sockets):
-            socket.announce_end()
-        await self._wait(lambda: all(socket.is_at_rest for socket in self.sockets), GRACE_SECONDS)
-        for socket in tuple(self.sockets):
-            socket.end()
+        for each in tuple(self.sockets):
+            each.announce_end()
+        await self._wait(lambda: all(each.is_at_rest for each in self.sockets), GRACE_SECONDS)
+        for each in tuple(self.sockets):
+            each.end()
         await self._wait(lambda: not self.sockets, CLOSING_SECONDS)
-        for socket in tuple(self.sockets):
-            socket.abort()
+        for each in tuple(self.sockets):
+            each.abort()
 
     async def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
         with suppress(TimeoutError):
@@ -267,8 +270,12 @@ async def _listen(connect: Callable[[], Socket], address: str, context: ssl.SSLC
     loop = asyncio.get_running_loop()
     if address.startswith("unix:"):
         return await loop.create_unix_server(connect, _path(address), ssl=context, backlog=BACKLOG)
-    host, _, port = address.rpartition(":")
-    return await loop.create_server(connect, host.strip("[]"), int(port), ssl=context, backlog=BACKLOG)
+    text, _, port = address.rpartition(":")
+    host = text.strip("[]")
+    if host == EVERY_ADDRESS:
+        both = socket.create_server((host, int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
+        return await loop.create_server(connect, sock=both, ssl=context, backlog=BACKLOG)
+    return await loop.create_server(connect, host, int(port), ssl=context, backlog=BACKLOG)
 
 
 def _path(address: str) -> Path:

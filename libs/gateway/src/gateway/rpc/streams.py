@@ -145,7 +145,11 @@ class Stream:
         if not self._assembler.is_empty:
             self.end(Status.INTERNAL, "the stream ended within a message")
         elif self._handler is not None:
-            self._handler.half_closed()
+            try:
+                self._handler.half_closed()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._owner.failed(error)
+                self.end(Status.INTERNAL, "internal error")
 
     def _refuse_encoding(self) -> None:
         if self._encoding in (b"", b"identity"):
@@ -244,4 +248,7 @@ class Stream:
         owner.forget(self)
         handler, self._handler = self._handler, None  # it has this call: each would keep the other
         if handler is not None:
-            handler.closed(is_cut=is_cut or self._has_lost_output)
+            try:
+                handler.closed(is_cut=is_cut or self._has_lost_output)
+            except Exception as error:  # noqa: BLE001 - as above
+                owner.failed(error)
