@@ -127,8 +127,9 @@ class Request:
 class Pick(NamedTuple):
     """Send the request to `targets[0]`, and on failure to the next, in order.
 
-    `headers` are set on the request towards the model server, the destination not among them. `body` is None unless
-    the model was rewritten. `explain` are response headers for a request that asked why.
+    `headers` are set on the request towards the model server, the destination not among them. `body` is None unless it
+    changes: the model was rewritten, which a transport must carry out, or lines were stripped, which it may. `explain`
+    are response headers for a request that asked why.
     """
 
     id: PickId

@@ -48,6 +48,7 @@ class Placement(NamedTuple):
     placed_at: float
     notes: dict[str, object]
     targets: tuple[EndpointId, ...] = ()  # the list that the proxy walks, the primary first
+    media_tokens: int = 0  # of the prompt's
 
     @property
     def primary(self) -> Member:

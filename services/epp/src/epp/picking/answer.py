@@ -1,5 +1,6 @@
 """What a transport gets for a placement: endpoints in order, headers, and the body if the model was rewritten. Pure."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from epp.config import SchedulerConfig
@@ -10,6 +11,7 @@ from epp.picking.explain import Notes, margin
 from epp.picking.place import targets_of
 from epp.picking.prepare import Prepared
 from epp.picking.rewrite import replace_model
+from epp.picking.stripping import without_volatile_lines
 from epp.scheduling.plugin import Decision
 from epp.scheduling.sessions import token_of
 from gateway.wire import protocol
@@ -47,6 +49,8 @@ def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
         headers += NO_RETRIES
     body, parsed = _rewritten(prepared), prepared.parsed
     served = None if body is None else parsed.target_model
+    if config.prefix.strip_volatile_lines and parsed.canonical:
+        body = _stripped(prepared, body, config.prefix.volatile_lines)
     return Pick(placement.id, placement.pool, placement.targets, headers, body, explain, parsed.model, served)
 
 
@@ -64,6 +68,13 @@ def _rewritten(prepared: Prepared) -> bytes | None:
     if is_form(content_type):
         return with_model(content_type, request.body, target)
     return replace_model(request.body, target)
+
+
+def _stripped(prepared: Prepared, rewritten: bytes | None, lines: Sequence[str]) -> bytes | None:
+    """The body without volatile lines; None where it stays as it came."""
+    body = prepared.request.body if rewritten is None else rewritten
+    found = without_volatile_lines(body, lines)
+    return rewritten if found is body else found
 
 
 def _request_headers(decision: Decision) -> Headers:

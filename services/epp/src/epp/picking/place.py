@@ -110,7 +110,7 @@ def placement_of(
         fairness_id_of(request), parsed.priority, prompt_tokens, matched_tokens, prepared.block_tokens,
         prepared.blocks, matched, prepared.session_key, primary.view.now,
         {poison.NOTE: poison.hash_of(request.body)} if request.body else {},
-        targets_of(primary),
+        targets_of(primary), parsed.media_tokens,
     )  # fmt: skip
 
 

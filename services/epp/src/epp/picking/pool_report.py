@@ -29,6 +29,10 @@ def describe_pool(id_: PoolId, parts: PoolParts, now: float) -> dict[str, object
         "pool": id_,
         "block_tokens": known.prefixes.block_tokens,
         "index_blocks": len(known.prefixes.index),
+        "tokens_per_estimated": {
+            "text": round(known.prefixes.token_scale.text, 3),
+            "media": round(known.prefixes.token_scale.media, 3),
+        },
         "sessions": len(known.sessions.sessions),
         "endpoints": [
             _describe_endpoint(known, member, conditions.get(id_, _DRAINING), now)

@@ -35,6 +35,9 @@ class ApproxPrefixCacheProducer:
     volatile_lines: tuple[str, ...] = parameter(
         (), "beginnings of lines that are no part of a prompt, beside Claude Code's billing line; compared literally"
     )
+    strip_volatile_lines: bool = parameter(
+        False, "take these lines out of the forwarded body, too, for engines that do not; over ext_proc only"
+    )
 
     def problem(self) -> str | None:
         """Lists of lines are bounded: each is one search through every prompt."""

@@ -159,7 +159,7 @@ class PrefixProducer:
         most = POOL_BLOCKS_LIMIT // max(1, self._present)
         if self._settings.follows_engine and metrics.block_count and metrics.block_size and self.block_tokens:
             tokens = metrics.block_count * metrics.block_size
-            blocks = int(tokens / self.token_scale.value) // self.block_tokens
+            blocks = int(tokens / self.token_scale.text) // self.block_tokens
         else:
             blocks = self._settings.capacity_blocks
         self.index.set_capacity(member.slot, min(blocks, most))
@@ -218,7 +218,7 @@ class PrefixProducer:
     def _correct(self, report: Report, served: Member) -> None:
         feedback, placement = report.feedback, report.placement
         if feedback.prompt_tokens is not None:
-            self.token_scale.learn(placement.prompt_tokens, feedback.prompt_tokens)
+            self.token_scale.learn(placement.prompt_tokens, feedback.prompt_tokens, placement.media_tokens)
             self._set_capacity(served)
         if report.is_elsewhere or feedback.cached_tokens is None:
             return

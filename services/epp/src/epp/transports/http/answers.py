@@ -42,7 +42,7 @@ NOT_READY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r
 
 def objection(pick: Pick, *, wants_model_headers: bool) -> Rejection | None:
     """Why this transport cannot carry the pick; None for nearly all."""
-    if pick.body is not None:
+    if pick.served_model is not None:
         return refusals.internal(
             "the model was to be rewritten, which needs the ext_proc transport: ext_authz cannot change a body"
         )
