@@ -166,8 +166,8 @@ class Pointsman:
 
     def choose(self, call: Call, now: float) -> int | None:
         """The first target of the pick."""
-        headers = _HEADERS | {"x-request-id": call.id}
-        verdict = self.picker.submit(Request(POOL, "POST", "/v1/chat/completions", headers, call.body), NOBODY, now)
+        headers = {**_HEADERS, **call.headers, "x-request-id": call.id}
+        verdict = self.picker.submit(Request(POOL, "POST", call.path, headers, call.body), NOBODY, now)
         if not isinstance(verdict, Pick):
             return None
         self._picks[call.id] = verdict.id

@@ -13,12 +13,13 @@ bytes per token are an estimate here as they are in life (a word with its space 
 import heapq
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate
 from math import exp, log
 from random import Random
 from types import MappingProxyType
+from typing import NamedTuple
 
 import orjson
 
@@ -60,6 +61,15 @@ class Conversation:
     system: Passage
     turns: tuple[Turn, ...]
     first: int = 0
+    render: "Callable[[Conversation, int], Rendered] | None" = None  # None: a chat without tools
+
+
+class Rendered(NamedTuple):
+    """A request as its client sends it."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,8 @@ class Call:
     id: str
     body: bytes
     request: Request
+    path: str = "/v1/chat/completions"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,27 +122,15 @@ _SYSTEM, _USER, _ASSISTANT, _END = (array("I", [VOCABULARY_SIZE + mark]) for mar
 
 def call_of(conversation: Conversation, turn: int, block_size: int) -> Call:
     """The request of one turn, with all that was said before."""
-    messages: list[dict[str, str]] = [{"role": "system", "content": conversation.system.text}]
     tokens = _SYSTEM + conversation.system.tokens + _END
     for before in conversation.turns[:turn]:
-        messages += (
-            {"role": "user", "content": before.question.text},
-            {"role": "assistant", "content": before.answer.text},
-        )
         tokens += _USER + before.question.tokens + _END + _ASSISTANT + before.answer.tokens + _END
     now = conversation.turns[turn]
-    messages.append({"role": "user", "content": now.question.text})
     tokens += _USER + now.question.tokens + _END + _ASSISTANT
     prompt_tokens = len(tokens)
     tokens += now.answer.tokens + _END
     id_ = f"{conversation.id}.{turn}"
-    body = {
-        "model": conversation.adapter or BASE_MODEL,
-        "messages": messages,
-        "max_tokens": MAX_TOKENS,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+    path, headers, body = (conversation.render or _chat)(conversation, turn)
     request = Request(
         id=id_,
         prompt_tokens=prompt_tokens,
@@ -140,7 +140,25 @@ def call_of(conversation: Conversation, turn: int, block_size: int) -> Call:
         finish_reason=FinishReason.STOP,
         max_tokens=MAX_TOKENS,
     )
-    return Call(id_, orjson.dumps(body), request)
+    return Call(id_, orjson.dumps(body), request, path, headers)
+
+
+def _chat(conversation: Conversation, turn: int) -> Rendered:
+    messages: list[dict[str, str]] = [{"role": "system", "content": conversation.system.text}]
+    for before in conversation.turns[:turn]:
+        messages += (
+            {"role": "user", "content": before.question.text},
+            {"role": "assistant", "content": before.answer.text},
+        )
+    messages.append({"role": "user", "content": conversation.turns[turn].question.text})
+    body = {
+        "model": conversation.adapter or BASE_MODEL,
+        "messages": messages,
+        "max_tokens": MAX_TOKENS,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    return Rendered("/v1/chat/completions", {}, body)
 
 
 # -- the three -------------------------------------------------------------------------------------------------------
@@ -163,7 +181,7 @@ CHAT_PAST_SECONDS = 300.0
 def shared_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
     """System prompts of 4000 tokens (median), questions of 300, answers of 150."""
     words, texts = vocabulary(), Random(f"assistants {seed}")
-    systems = [words.passage(_length(texts, 4000, 0.5, 1000, 12000), texts) for _ in range(ASSISTANTS)]
+    systems = [words.passage(length(texts, 4000, 0.5, 1000, 12000), texts) for _ in range(ASSISTANTS)]
     popularity = _zipf(ASSISTANTS, ASSISTANT_ZIPF)
     for id_, start, random in _arrivals(rate, until, f"shared {seed}"):
         system = random.choices(systems, cum_weights=popularity)[0]
@@ -196,7 +214,7 @@ def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Convers
 def adapter_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
     """80 adapters with a prompt of 500 tokens each, questions of 400, answers of 150; servers hold 8 adapters."""
     words, texts = vocabulary(), Random(f"adapters {seed}")
-    systems = [words.passage(_length(texts, 500, 0.4, 100, 2000), texts) for _ in range(ADAPTERS)]
+    systems = [words.passage(length(texts, 500, 0.4, 100, 2000), texts) for _ in range(ADAPTERS)]
     popularity = _zipf(ADAPTERS, ADAPTER_ZIPF)
     for id_, start, random in _arrivals(rate, until, f"adapters {seed}"):
         adapter = random.choices(range(ADAPTERS), cum_weights=popularity)[0]
@@ -237,12 +255,12 @@ def _arrivals(rate: float, until: float, seed: str) -> Iterator[tuple[int, float
 
 
 def _turn(words: Vocabulary, random: Random, pause: float, *, question: int, answer: int) -> Turn:
-    prompt = words.passage(_length(random, question, 0.7, 8, 8 * question), random)
-    answered = words.passage(_length(random, answer, 0.7, 8, MAX_TOKENS - 1), random)
+    prompt = words.passage(length(random, question, 0.7, 8, 8 * question), random)
+    answered = words.passage(length(random, answer, 0.7, 8, MAX_TOKENS - 1), random)
     return Turn(pause, prompt, answered)
 
 
-def _length(random: Random, median: int, sigma: float, least: int, most: int) -> int:
+def length(random: Random, median: int, sigma: float, least: int, most: int) -> int:
     """Log-normal, as measured lengths of prompts and answers are."""
     return min(most, max(least, round(exp(random.gauss(log(median), sigma)))))
 

@@ -64,8 +64,8 @@ class FakePicker:
             return Rejection(503, ErrorCode.NO_READY_ENDPOINT, "nobody is there")
         id_ = PickId(f"epp-{len(self.requests)}")
         self.reserved.add(id_)
-        body = b"{}" if request.path == "/rewritten" else None
-        return Pick(id_, PoolId("a/b"), (EndpointId("10.0.0.1:8000"),), body=body, model="m")
+        body, served = (b"{}", "other") if request.path == "/rewritten" else (None, None)
+        return Pick(id_, PoolId("a/b"), (EndpointId("10.0.0.1:8000"),), body=body, model="m", served_model=served)
 
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
         if pick_id in self.reserved:
@@ -345,7 +345,7 @@ async def test_a_late_pick_that_the_transport_cannot_carry_is_unused_without_cal
     async with transport(picker) as port, peer(port) as envoy:
         await envoy.send(question("/waits"))
         await until(lambda: len(picker.waiting) == 1)
-        picker.decide(Pick(PickId("epp-late"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),), body=b"{}"))
+        picker.decide(Pick(PickId("epp-late"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),), served_model="other"))
         assert not picker.unused
         assert (await envoy.answer())[1]["x-gateway-picker-verdict"] == "internal_error"
         assert picker.unused == ["epp-late"]

@@ -199,7 +199,7 @@ def test_a_pick_that_cannot_be_said_is_refused_and_reported() -> None:
     machine = exchange()
     machine.receive(question(), 0.0)
     next_request(machine)
-    assert not machine.answer(pick(body=b"{}"))
+    assert not machine.answer(pick(body=b"{}", served_model="other"))
     output = machine.take_output()
     assert status(output) == 200
     assert b"x-gateway-picker-verdict: internal_error" in output
