@@ -51,8 +51,8 @@ def _claude(conversation: Conversation, turn: int) -> Rendered:
             use = {"type": "tool_use", "id": f"toolu_{number + 1}", "name": "run", "input": {"c": each.answer.text}}
             messages.append({"role": "assistant", "content": [use]})
     user = f"user_{conversation.id % 7}_account__session_{conversation.id}"
-    body = {"system": system, "messages": messages, "metadata": {"user_id": user}, "tools": _tools("input_schema")}
-    return Rendered("/v1/messages", {}, _with_model(body))
+    body: dict[str, object] = {"system": system, "messages": messages, "metadata": {"user_id": user}}
+    return Rendered("/v1/messages", {}, _with_model(body | {"tools": _tools("input_schema")}))
 
 
 def _codex(conversation: Conversation, turn: int) -> Rendered:
@@ -67,7 +67,11 @@ def _codex(conversation: Conversation, turn: int) -> Rendered:
         if number < turn:
             use = {"call_id": f"call_{number + 1}", "name": "run", "arguments": each.answer.text}
             items.append({"type": "function_call", "id": f"fc_{mark}", "status": "completed", **use})
-    body = {"instructions": _prompt(conversation).text, "input": items, "tools": _tools("parameters")}
+    body: dict[str, object] = {
+        "instructions": _prompt(conversation).text,
+        "input": items,
+        "tools": _tools("parameters"),
+    }
     return Rendered("/v1/responses", {}, _with_model(body | {"prompt_cache_key": f"codex-{conversation.id}"}))
 
 
