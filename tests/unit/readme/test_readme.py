@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from epp.config import parse_config
+from epp.config import default_config, parse_config
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "README.md").read_text()
@@ -38,12 +38,10 @@ def test_the_scorer_it_shows_passes_the_test_it_shows(monkeypatch: pytest.Monkey
     shown()
 
 
-def test_the_configuration_it_shows_is_the_demos() -> None:
+def test_the_configuration_it_shows_is_the_one_in_force_without_any() -> None:
     (shown,) = blocks("yaml")
 
-    assert parse_config(shown, "README.md") == parse_config(
-        (ROOT / "config" / "demo" / "epp.yaml").read_text(), "README.md"
-    )
+    assert parse_config(shown, "README.md") == default_config()
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -47,9 +47,9 @@ plugins: [{type: queue-scorer}]
 """
 
 
-@dataclass
+@dataclass(eq=False)
 class Client:
-    """Takes verdicts."""
+    """Takes verdicts; each is a client of its own."""
 
     verdicts: list[Verdict] = field(default_factory=list)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from epp.config import default_config, parse_config
-from epp.domain import Feedback, Pick
+from epp.domain import EngineMetrics, Feedback, Pick
 from epp.picking.admitting import RELEASES_LIMIT
 from tests.unit.epp.admission.queues import IDS, POOL, SCRAPES, SLOTS, Client, Queues
 
@@ -49,6 +49,18 @@ def test_a_burst_into_an_idle_pool_waits_for_scrapes_to_show_that_it_runs() -> N
 
     queues.scrape(1.1, waiting=5, running=5)
     assert sum(len(client.picks) for client in clients) == 40
+
+
+def test_one_endpoint_with_a_long_queue_does_not_hold_up_the_others() -> None:
+    queues = Queues(SCRAPES)
+    queues.scrape(0.95)
+    queues.picker.scraped(POOL, IDS[0], EngineMetrics(400, 8, 0.9), 0.96)
+
+    clients = [queues.send(1.0) for _ in range(300)]
+
+    picks = [client.picks[0] for client in clients if client.picks]
+    assert len(picks) == 15
+    assert IDS[0] not in {pick.targets[0] for pick in picks}
 
 
 def test_what_the_pool_was_seen_to_run_goes_at_once_the_next_time() -> None:
@@ -249,13 +261,19 @@ def test_what_waits_goes_on_waiting_under_another_configuration() -> None:
     assert [len(client.picks) for client in waiting] == [1, 0, 0]
 
 
-def test_prefill_and_decode_are_full_apart() -> None:
+def test_what_waits_is_shown() -> None:
     queues = Queues()
     queues.fill(1.0)
-    (found,) = queues.picker.queues(1.0)
+    queues.send(1.0, "batch", flow="me", text="hello")
+
+    (found,) = queues.picker.queues(3.0)
 
     assert found["saturation"] == {"effective": 1.0}
-    assert found["waiting"] == {"requests": 0, "bytes": 0, "tokens": 0}
+    assert found["waiting"] == {"requests": 1, "bytes": 33, "tokens": 1}
+    assert found["oldest_seconds"] == 2.0
+    assert found["flows"] == [
+        {"fairness_id": "me", "priority": -1, "model": "m", "target_model": "m", "requests": 1, "bytes": 33}
+    ]
 
 
 class Resumed:

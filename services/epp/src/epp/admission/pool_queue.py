@@ -72,7 +72,8 @@ class PoolQueue:
         if view is None:
             return Admission.ADMITTED if has_endpoints else None  # placing says which endpoints are missing
         priority = applicant.priority
-        if not self._saturation.is_below(controller.ceiling(priority), view, applicant.trace, now):
+        ceiling = controller.ceiling(priority)
+        if self._saturation.at_most(ceiling, view, applicant.trace, now) >= ceiling:
             return None
         refusal = turned_away(self._admitters, view, applicant.trace) if self._admitters else None
         if refusal is not None:
@@ -122,7 +123,7 @@ class PoolQueue:
             self._controller.dispatch(head, now)  # placing says which endpoints are missing
             self._left(head, Outcome.DISPATCHED, now)
             return Released(Ticket(head.id))
-        return None if view is None else self._dispatch(view, applicant.trace, now)
+        return None if view is None else self._dispatch(head, view, now)
 
     def victims(self, running: Sequence[Running], now: float) -> Sequence[Running]:
         """Who ends for the band that waits for room."""
@@ -177,8 +178,9 @@ class PoolQueue:
             "queues": dict(longest),
         }
 
-    def _dispatch(self, view: SchedulingView, trace: Trace, now: float) -> Released | None:
-        saturation = self._saturation.of(view, trace)
+    def _dispatch(self, head: Item, view: SchedulingView, now: float) -> Released | None:
+        trace, ceiling = self._applicants[head.id].trace, self._controller.ceiling(head.priority)
+        saturation = self._saturation.at_most(ceiling, view, trace, now)
         item = self._controller.next(saturation, now)
         if item is None:
             self._gated = self._controller.gated(saturation)

@@ -12,6 +12,10 @@ from epp.scheduling.view import SchedulingView
 
 # A measurement that leaves enough room is not repeated so soon, however many requests come.
 MEASURED_SECONDS: Final = 0.01
+# Measuring costs a microsecond or two for each endpoint, and a large pool has thousands of scrapes a second, each of
+# which may bring room. So it pauses for some times as long.
+_MANY_ENDPOINTS: Final = 32
+_PAUSE_PER_ENDPOINT: Final = 1e-5
 # Upstream's label values.
 EFFECTIVE: Final = "effective"
 _STAGES: Final[Mapping[str, Filter]] = {"prefill": PrefillFilter(), "decode": DecodeFilter()}
@@ -25,24 +29,31 @@ class PoolSaturation:
         self._endpoints: Sequence[Endpoint] = ()
         self._stages: Mapping[str, Sequence[bool]] = {}
         self._fewest = 1  # endpoints of the smallest stage
-        self._measured = float("inf")  # the last measurement, and what was let in since raises it at most to
+        self._most = float("inf")  # the last measurement, raised by what was let in since
         self._measured_at = float("-inf")
+        self._is_gated = False
 
-    def is_below(self, ceiling: float, view: SchedulingView, trace: Trace, now: float) -> bool:
-        """Whether one more request may go in. One fills no more than one endpoint, which raises the mean by its share:
-        while that stays below the ceiling, nothing is measured."""
-        if view.endpoints is self._endpoints and now - self._measured_at <= MEASURED_SECONDS:
-            raised = self._measured + 1 / self._fewest
-            if raised < ceiling:
-                self._measured = raised
-                return True
+    def at_most(self, ceiling: float, view: SchedulingView, trace: Trace, now: float) -> float:
+        """The saturation is no more than this; whoever asks lets a request in if that is below the ceiling.
+
+        One request fills no more than one endpoint, which raises the mean by its share: while that stays below the
+        ceiling, nothing is measured. Nor is a large pool measured again at once when it was found full.
+        """
+        most, age = self._most, now - self._measured_at
+        if view.endpoints is self._endpoints:
+            if self._is_gated and age < _PAUSE_PER_ENDPOINT * (len(view) - _MANY_ENDPOINTS):
+                return most
+            if age <= MEASURED_SECONDS and most + 1 / self._fewest < ceiling:
+                self._most = most + 1 / self._fewest
+                return most
         found = self.of(view, trace)
-        self._measured, self._measured_at = found + 1 / self._fewest, now
-        return found < ceiling
+        self._is_gated = found >= ceiling
+        self._most = found if self._is_gated else found + 1 / self._fewest
+        self._measured_at = now
+        return found
 
     def of(self, view: SchedulingView, trace: Trace) -> float:
-        """The saturation that counts. Whoever asks may let requests in that `is_below` does not know of."""
-        self._measured_at = float("-inf")
+        """The saturation that counts."""
         if self._detector is None:
             return 0.0
         if view.endpoints is not self._endpoints:

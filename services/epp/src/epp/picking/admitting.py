@@ -17,8 +17,8 @@ from epp.scheduling.view import SchedulingView
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 
-# Verdicts of one call: some ten milliseconds of placing.
-RELEASES_LIMIT: Final = 48
+# Verdicts of one call: some milliseconds of placing, in a pool of a thousand endpoints some ten.
+RELEASES_LIMIT: Final = 16
 
 
 class Shell(Protocol):

@@ -72,13 +72,27 @@ class UtilizationDetector:
         return [*map(and_, fresh, _is_known(view))]
 
     def _fill(self, view: SchedulingView) -> Sequence[float]:
-        fresh = self._fresh(view)
-        queues, backlogs = view.unseen if self.counts_unseen else view.queued, self._backlogs(view)
+        if self.counts_unseen:
+            return self._fill_with_unseen(view)
+        fresh, most, fullest = self._fresh(view), self.queue_depth_threshold, self.kv_cache_util_threshold
         return [
-            max(waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold, backlog)
+            max(waiting / most, usage / fullest, backlog) if is_fresh else NO_ROOM
+            for is_fresh, waiting, usage, backlog in zip(
+                fresh, view.queued, view.kv_usage, self._backlogs(view), strict=True
+            )
+        ]
+
+    def _fill_with_unseen(self, view: SchedulingView) -> Sequence[float]:
+        """An endpoint is full at most, however long its queue: the others still have room. What no scrape has shown
+        comes on top, so that no more goes out between two scrapes than there is room for."""
+        fresh, most, fullest = self._fresh(view), self.queue_depth_threshold, self.kv_cache_util_threshold
+        return [
+            min(NO_ROOM, max((surplus - unseen) / most, usage / fullest, backlog)) + unseen / most
             if is_fresh
             else NO_ROOM
-            for is_fresh, waiting, usage, backlog in zip(fresh, queues, view.kv_usage, backlogs, strict=True)
+            for is_fresh, surplus, unseen, usage, backlog in zip(
+                fresh, view.surplus, view.unseen, view.kv_usage, self._backlogs(view), strict=True
+            )
         ]
 
     def _backlogs(self, view: SchedulingView) -> Sequence[float]:

@@ -84,11 +84,16 @@ class SchedulingView:
         return self._columns["queued"](self._placing, self._slots)
 
     @property
-    def unseen(self) -> Sequence[float]:
+    def surplus(self) -> Sequence[float]:
         """Requests known to queue, and those beyond what the endpoint was ever seen to run at a time.
 
         Flow control reads this one: a burst must not go out before a scrape has shown that it is no queue.
         """
+        return self._columns["surplus"](self._placing, self._slots)
+
+    @property
+    def unseen(self) -> Sequence[float]:
+        """Those of the surplus that no scrape has shown."""
         return self._columns["unseen"](self._placing, self._slots)
 
     @property

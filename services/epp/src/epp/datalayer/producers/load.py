@@ -144,9 +144,13 @@ class EndpointLoad:
         """Requests that wait; placements count only where the scrape saw a queue already."""
         return self.waiting if self.metrics is None or self.metrics.waiting else 0.0
 
-    def unseen(self) -> float:
+    def surplus(self) -> float:
         """Requests that wait, or would if the endpoint ran no more than it was seen to run."""
         return max(self.queued(), self.total - self.slots)
+
+    def unseen(self) -> float:
+        """Those of the surplus that no scrape has shown."""
+        return max(0.0, min(self.since.picks, self.surplus()))
 
     def estimate(self, now: float) -> None:
         """Bring the figures to this time."""
@@ -199,7 +203,10 @@ class LoadProducer:
         return {
             "waiting": lambda placing, slots: known([*map(_WAITING, aligned(placing, slots))], slots, WAITING),
             "queued": lambda placing, slots: known([each.queued() for each in aligned(placing, slots)], slots, WAITING),
-            "unseen": lambda placing, slots: known([each.unseen() for each in aligned(placing, slots)], slots, WAITING),
+            "surplus": lambda placing, slots: known(
+                [each.surplus() for each in aligned(placing, slots)], slots, WAITING
+            ),
+            "unseen": lambda placing, slots: [each.unseen() for each in aligned(placing, slots)],
             "running": lambda placing, slots: known([*map(_RUNNING, aligned(placing, slots))], slots, RUNNING),
             "total": lambda placing, slots: known([*map(_TOTAL, aligned(placing, slots))], slots, TOTAL),
             "kv_usage": lambda placing, slots: known([*map(_KV_USAGE, aligned(placing, slots))], slots, KV_USAGE),
