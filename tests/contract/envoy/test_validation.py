@@ -39,6 +39,7 @@ OPTIONS = [
     pytest.param(Options(bbr=None, usage_extraction=False), id="bare"),
     pytest.param(Options(bbr=("bbr.example", 9004), listen_address="::", port_map={80: 8080}), id="named-bbr"),
     pytest.param(Options(picker=PickerTransport.HTTP), id="http"),
+    pytest.param(Options(tracing_collector=("collector.example", 4317)), id="traced"),
     pytest.param(Options(picker=PickerTransport.AUTO), id="auto"),
     pytest.param(Options(default_picker=(ObjectName("default", "epp"), 9002)), id="default-picker"),
 ]

@@ -105,6 +105,10 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
         "--bbr-address", type=host_port, default=DEFAULT.bbr, metavar="HOST:PORT", help="body-based router"
     )
     bbr.add_argument("--no-bbr", dest="bbr_address", action="store_const", const=None, help="render none")
+    add("--tracing-collector", type=host_port, metavar="HOST:PORT",
+        help="let Envoy send traces there, by OTLP over gRPC (default: no traces)")  # fmt: skip
+    add("--tracing-sampling", type=percent, default=DEFAULT.tracing_sampling, metavar="PERCENT",
+        help="of the requests without a parent (default 10)")  # fmt: skip
     add("--usage-extraction", choices=("on", "off"), default="on", help="let Envoy read token usage from answers")
     add("--body-limit", type=positive, default=DEFAULT.body_limit, metavar="BYTES", help="of a request; over it 413")
     add("--client-explanations", choices=("on", "off"), default="off",
@@ -136,6 +140,8 @@ def options(given: argparse.Namespace) -> Options:
         addresses=tuple(given.gateway_address),
         port_map=dict(given.port_map),
         bbr=given.bbr_address,
+        tracing_collector=given.tracing_collector,
+        tracing_sampling=given.tracing_sampling,
         usage_extraction=given.usage_extraction == "on",
         body_limit=given.body_limit,
         pickers_share_state=given.pickers_share_state,
@@ -159,6 +165,17 @@ def port_pair(text: str) -> tuple[int, int]:
     if not (left.isdecimal() and right.isdecimal() and 0 < int(left) < 65536 and 0 < int(right) < 65536):
         raise argparse.ArgumentTypeError(f"expected two ports such as 80=8080, got {text!r}")
     return int(left), int(right)
+
+
+def percent(text: str) -> float:
+    """0 to 100."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 100:
+        raise argparse.ArgumentTypeError(f"expected 0 to 100, got {text!r}")
+    return found
 
 
 def host_port(text: str) -> tuple[str, int]:

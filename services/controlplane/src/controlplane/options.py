@@ -85,6 +85,12 @@ class Options:
     pickers_share_state: bool = False
     """Whether the replicas of each picker share a Redis, without which several of them are not asked over HTTP."""
 
+    tracing_collector: tuple[str, int] | None = None
+    """Host and port where Envoy sends traces by OTLP over gRPC; None: Envoy traces nothing."""
+
+    tracing_sampling: float = 10.0
+    """Percent of the requests without a parent that are traced."""
+
     handled_elsewhere: frozenset[str] = frozenset()
     """Kinds of policies that something else in front of this gateway or behind it enforces."""
 

@@ -33,6 +33,8 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
     found = [cluster for cluster, _ in served]
     if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
         found.append(made.of(names.BBR_CLUSTER, clusters.bbr_cluster, *options.bbr))
+    if options.tracing_collector is not None:
+        found.append(made.of(names.COLLECTOR_CLUSTER, clusters.collector_cluster, *options.tracing_collector))
     return collected({
         names.SECRET_TYPE: [
             *(made.of(each.id, secrets.secret, each) for each in plan.certificates),

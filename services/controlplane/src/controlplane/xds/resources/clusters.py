@@ -89,14 +89,24 @@ def speaking(
 
 
 def bbr_cluster(host: str, port: int) -> Tree:
-    """The body-based router. Envoy resolves it when it is a name."""
+    """The body-based router."""
+    return _service_cluster(names.BBR_CLUSTER, host, port)
+
+
+def collector_cluster(host: str, port: int) -> Tree:
+    """Where traces go."""
+    return _service_cluster(names.COLLECTOR_CLUSTER, host, port)
+
+
+def _service_cluster(name: str, host: str, port: int) -> Tree:
+    """A gRPC service of an operator's choice. Envoy resolves it when it is a name."""
     return names.resource(
         names.CLUSTER_TYPE,
-        name=names.BBR_CLUSTER,
+        name=name,
         **({"type": "STATIC"} if _is_ip(host) else _RESOLVED),
         connect_timeout="0.5s",
         **grpc(RAISED_LIMIT, BBR_TIMEOUT_SECONDS),
-        load_assignment=load_assignment(names.BBR_CLUSTER, [(host, port)]),
+        load_assignment=load_assignment(name, [(host, port)]),
     )
 
 

@@ -30,6 +30,7 @@ def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Option
         stat_prefix=name,
         rds={"route_config_name": routes, "config_source": config_source(names.ROUTES_TYPE, routes, options)},
         **_client_facing(options),
+        **_tracing(options),
         early_header_mutation_extensions=[client_headers.stripping(options)],
         http_filters=_http_filters(port, pickers, options),
         local_reply_config=local_reply_config(),
@@ -94,6 +95,19 @@ def _client_facing(options: Options) -> Tree:
             "initial_connection_window_size": 16 * 1024 * 1024,
         },
     }
+
+
+def _tracing(options: Options) -> Tree:
+    """A span for each request, by OpenTelemetry; the context goes on to the picker and the model server."""
+    if options.tracing_collector is None:
+        return {}
+    provider = typed(
+        "envoy.config.trace.v3.OpenTelemetryConfig",
+        grpc_service={"envoy_grpc": {"cluster_name": names.COLLECTOR_CLUSTER}, "timeout": "1s"},
+        service_name="pointsman-gateway",
+    )
+    sampling = {"random_sampling": {"value": options.tracing_sampling}}
+    return {"tracing": {"provider": {"name": "envoy.tracers.opentelemetry", "typed_config": provider}, **sampling}}
 
 
 # --- Filters ---------------------------------------------------------------------------------------------------------
