@@ -49,7 +49,7 @@ async def running(
 
 
 async def until(session: aiohttp.ClientSession, url: str, condition: Callable[[Any], object]) -> Any:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             try:
                 async with session.get(f"{url}/status") as answer:

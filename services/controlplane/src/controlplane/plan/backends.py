@@ -17,31 +17,30 @@ from gateway.kube.objects import (
     ObjectName,
     UnservedFilter,
 )
-from gateway.kube.resolution.endpoints import Addresses, service_endpoints
 
 Target = InferencePool | ServicePortRef
 Backends = Mapping[tuple[ObjectName, int], tuple[Backend, ...]]  # by route and number of the rule
 Mirrors = Mapping[tuple[ObjectName, int], tuple[Mirrored, ...]]
 
 
-def all_backends(manifests: Manifests, addresses: Addresses, kept: Restrictions) -> Backends:
-    """The backends of every rule of every route."""
+def all_backends(manifests: Manifests, reachable: frozenset[ObjectName], kept: Restrictions) -> Backends:
+    """The backends of every rule of every route. `reachable` are Services with an address, objects or not."""
     return {
         (route.meta.id, index): tiered(
             f"{route.meta.id.namespace}_{route.meta.id.name}_{index}",
             rule.backends,
-            [_backend(_target(manifests, addresses, route, ref), ref, kept) for ref in rule.backends],
+            [_backend(_target(manifests, reachable, route, ref), ref, kept) for ref in rule.backends],
         )
         for route in manifests.routes.values()
         for index, rule in enumerate(route.rules)
     }
 
 
-def all_mirrors(manifests: Manifests, addresses: Addresses, kept: Restrictions) -> Mirrors:
+def all_mirrors(manifests: Manifests, reachable: frozenset[ObjectName], kept: Restrictions) -> Mirrors:
     """Where the copies of every rule go; an entry for rules that have any."""
     return {
         (route.meta.id, index): tuple(
-            _mirrored(item, _target(manifests, addresses, route, item.backend), kept) for item in copies
+            _mirrored(item, _target(manifests, reachable, route, item.backend), kept) for item in copies
         )
         for route in manifests.routes.values()
         for index, rule in enumerate(route.rules)
@@ -70,8 +69,12 @@ def resolved_refs(backends: Backends, mirrors: Mirrors, route: HTTPRoute) -> Con
     return met("ResolvedRefs", "ResolvedRefs", "All references resolved")
 
 
-def warnings(backends: Backends, manifests: Manifests) -> Iterator[str]:
+def warnings(backends: Backends, manifests: Manifests) -> tuple[str, ...]:
     """References that are understood although the API means something else by them."""
+    return tuple(_warnings(backends, manifests))
+
+
+def _warnings(backends: Backends, manifests: Manifests) -> Iterator[str]:
     for name, route in sorted(manifests.routes.items()):
         for index, rule in enumerate(route.rules):
             for ref, backend in zip(rule.backends, backends[name, index], strict=True):
@@ -93,7 +96,9 @@ def _backend(found: Target | Condition, ref: BackendRef, kept: Restrictions) -> 
     return Backend(ref.weight, ref.filters, found, changes=ref.changes)
 
 
-def _target(manifests: Manifests, addresses: Addresses, route: HTTPRoute, ref: BackendRef) -> Target | Condition:
+def _target(
+    manifests: Manifests, reachable: frozenset[ObjectName], route: HTTPRoute, ref: BackendRef
+) -> Target | Condition:
     """What a reference leads to, or why it leads nowhere."""
     if not (ref.is_pool or ref.is_service):
         return unmet("ResolvedRefs", "InvalidKind", f"{ref.kind} {ref.id} is no kind of backend")
@@ -101,7 +106,7 @@ def _target(manifests: Manifests, addresses: Addresses, route: HTTPRoute, ref: B
     if not permitted(manifests, "HTTPRoute", route.meta.id.namespace, referred):
         return unmet("ResolvedRefs", "RefNotPermitted", f"no ReferenceGrant lets it refer to {ref.id}")
     if ref.is_service:
-        is_known = ref.id in manifests.services or bool(service_endpoints(manifests, *ref.id, ref.port or 0, addresses))
+        is_known = ref.id in manifests.services or ref.id in reachable
         if is_known and ref.port is None:
             return unmet("ResolvedRefs", "BackendNotFound", f"Service {ref.id} needs a port")
         if is_known:

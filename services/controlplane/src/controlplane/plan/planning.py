@@ -27,7 +27,7 @@ from controlplane.plan.shares import PlannedShare, planned_shares
 from controlplane.status.conditions import ParentStatus, PortStatus, RouteStatus, Status
 from gateway.kube.objects import Manifests, ObjectName
 from gateway.kube.resolution.base_models import base_models
-from gateway.kube.resolution.endpoints import Addresses
+from gateway.kube.resolution.endpoints import Addresses, reachable_services
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,10 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
     memo = memo or Memo()
     listeners = planned_listeners(manifests, options)
     kept, policies = restrictions(manifests, options.handled_elsewhere)
-    backends = all_backends(manifests, addresses, kept)
-    mirrors = all_mirrors(manifests, addresses, kept)
+    endpointless = manifests.without("slices", "pods")
+    reachable = reachable_services(manifests, addresses)
+    backends = memo.result(all_backends, all_backends, endpointless, reachable, kept)
+    mirrors = memo.result(all_mirrors, all_mirrors, endpointless, reachable, kept)
     attached_to = manifests.only("gateways", "namespaces", "routes")
     attachments, routes = memo.result(_attached, _attached, attached_to, listeners, backends, mirrors, kept)
     pools = planned_pools(manifests, addresses, options)
@@ -114,7 +116,10 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
             pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
             policies=policies,
             ports=tuple(_port_status(port) for port in ports),
-            warnings=(*warnings(backends, manifests), *pool_warnings(pools, manifests.workloads.values())),
+            warnings=(
+                *memo.result(warnings, warnings, backends, manifests.only("routes")),
+                *pool_warnings(pools, manifests.workloads.values()),
+            ),
         ),
     )
 

@@ -82,6 +82,10 @@ class Manifests:
         """The objects of these kinds alone, named as the fields are: what a function gets that may read no other."""
         return Manifests(**{kind: getattr(self, kind) for kind in kinds})
 
+    def without(self, *kinds: str) -> "Manifests":
+        """All objects but those of these kinds."""
+        return self.only(*(kind for kind in _FIELDS.values() if kind not in kinds))
+
     def by_kind(self) -> Iterator[Mapping[ObjectName, "Parsed"]]:
         """The objects of each kind, in a fixed order of kinds."""
         return (getattr(self, name) for name in _FIELDS.values())

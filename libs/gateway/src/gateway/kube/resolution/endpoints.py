@@ -5,6 +5,7 @@ same way. An FQDN is looked up in `addresses`, which a source keeps current; an 
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -24,6 +25,8 @@ from gateway.kube.objects import (
 
 HTTP_PORT_NAME: Final = "http"
 ACTIVE_PORTS_ANNOTATION: Final = "inference.networking.k8s.io/active-ports"  # of a Pod: `8000,8001`
+
+SERVICE_HOSTNAME: Final = re.compile(r"[^.]+\.[^.]+\.svc")
 
 Addresses = Mapping[str, tuple[str, ...]]
 
@@ -102,6 +105,17 @@ def service_members(
         for endpoint, written, address in _addresses(piece, addresses):
             found.setdefault((address, at), PoolEndpoint(address, at, endpoint.name or written, piece.meta.labels))
     return tuple(found.values())
+
+
+def reachable_services(manifests: Manifests, addresses: Addresses) -> frozenset[ObjectName]:
+    """Services with an endpoint, known by slices or by name, whether there is an object for them or not."""
+    labelled = {
+        ObjectName(piece.meta.id.namespace, piece.meta.labels[SERVICE_NAME_LABEL])
+        for piece in manifests.slices.values()
+        if SERVICE_NAME_LABEL in piece.meta.labels
+    }
+    named = {ObjectName(*reversed(name.split(".")[:2])) for name in addresses if SERVICE_HOSTNAME.fullmatch(name)}
+    return frozenset(found for found in labelled | named if service_endpoints(manifests, *found, 0, addresses))
 
 
 def hostnames(manifests: Manifests, more: Iterable[ObjectName] = ()) -> frozenset[str]:
