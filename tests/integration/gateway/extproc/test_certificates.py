@@ -166,3 +166,19 @@ async def test_tls_1_3_alone_may_be_asked_for_where_the_transport_can(transport:
         assert (await handshake(port, newest()))[0] == "TLSv1.3"
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await handshake(port, at_most(ssl.TLSVersion.TLSv1_2))
+
+
+async def test_clients_are_still_asked_for_a_certificate_after_the_server_has_a_new_one(
+    tmp_path: Path, transport: Transport
+) -> None:
+    first, second, client = self_signed(NOW), self_signed(NOW), self_signed(NOW)
+    write(tmp_path, first)
+    (tmp_path / "ca.crt").write_bytes(client.certificate)
+    async with secured(Tls(tmp_path, reloads=True, client_ca=tmp_path / "ca.crt"), transport) as port:
+        write(tmp_path, second)
+        async with trusting(port, second, client) as channel:
+            (await watched(channel)).cancel()
+        async with trusting(port, second) as channel:
+            with pytest.raises(grpc.aio.AioRpcError):
+                async with asyncio.timeout(20):
+                    await watched(channel)

@@ -253,6 +253,18 @@ def test_a_lost_socket_closes_every_handler_and_frees_the_connection_without_the
 # Keepalive and the end of the connection.
 
 
+def test_a_peer_learns_how_many_streams_and_bytes_it_may_send(pair: Pair) -> None:
+    settings = pair.client.remote_settings
+    assert settings[ngh2.Setting.MAX_CONCURRENT_STREAMS] == limits.CONCURRENT_STREAMS
+    assert settings[ngh2.Setting.INITIAL_WINDOW_SIZE] == limits.STREAM_WINDOW_BYTES
+
+
+def test_a_ping_is_answered_at_once(pair: Pair) -> None:
+    pair.client.ping(b"12345678")
+    pair.receive(pair.client.data_to_send())
+    assert b"12345678" in pair.connection.take_output()
+
+
 def test_a_silent_peer_is_pinged_and_given_up_when_it_stays_silent(tests: Tests) -> None:
     pair = Pair(tests)
     pair.send(pair.open(), b"x")
