@@ -1,8 +1,10 @@
 """What a public route exposes of a model server, and what a client may say to the gateway, on a real Envoy."""
 
+import asyncio
+
 import pytest
 
-from controlplane.options import Options
+from controlplane.options import Options, PickerTransport
 from tests.conftest import ROOT
 from tests.contract.envoy.conftest import Bed, MakeBed, raw
 from tests.contract.envoy.fakes import HOST
@@ -124,3 +126,20 @@ async def test_a_client_asks_for_explanations_only_where_the_operator_lets_it(ma
         await bed.ask(headers={"x-pointsman-explain": "true"})
 
     assert ("x-pointsman-explain" in bed.orders.headers[0]) is is_open
+
+
+UNROUTED = b"POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9999999\r\n\r\n{"
+
+
+@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
+async def test_envoy_reads_no_body_that_no_rule_serves(bed: Bed) -> None:
+    async with asyncio.timeout(5):
+        status, body = await raw(bed, UNROUTED)
+
+    assert (status, b'"code":"route_not_found"' in body) == (404, True)
+
+
+async def test_methods_other_than_post_are_routed_by_their_model_too(bed: Bed) -> None:
+    bed.pick(bed.one)
+
+    assert (await bed.ask(method="PUT", body=b'{"model": "open"}')).status == 200

@@ -9,7 +9,7 @@ from controlplane.plan.lifting import Lift, by_model_header
 from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters
 from controlplane.xds.resources.administration import closed
-from controlplane.xds.resources.names import Tree, seconds
+from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.rules import absent, miss, pool_filters
 from controlplane.xds.resources.scope import Scope
 from gateway.kube.objects import Cors, ObjectName, PathMatch, PathType, RouteMatch
@@ -50,6 +50,7 @@ def _misses_on(path: PathMatch, allowed: Cors | None, host: VirtualHost, scope: 
     for name, header in ((names.MODEL_NOT_FOUND, model), (names.MODEL_MISSING, post)):
         wanted = closed({**matches.path(path), "headers": [header]}, path)
         yield {**miss(name, wanted), **settings}
+    yield miss(names.ROUTE_NOT_FOUND, closed(matches.path(path), path))  # until the model is lifted, of any method
 
 
 def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tuple[ObjectName, ...]]]:
@@ -61,6 +62,12 @@ def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tupl
             grouped.setdefault(names.picker_cluster(picker), {})[pool.meta.id] = picker
     found = [(next(iter(pools.values())), tuple(sorted(pools))) for pools in grouped.values()]
     return sorted(found, key=lambda item: -len(item[1]))
+
+
+def unrouted() -> Tree:
+    """What no rule serves is answered at once: the script that lifts models does not wait for its body."""
+    unread = typed("envoy.extensions.filters.http.lua.v3.LuaPerRoute", disabled=True)
+    return {**miss(names.ROUTE_NOT_FOUND, {"prefix": "/"}), "typed_per_filter_config": {names.LIFT_FILTER: unread}}
 
 
 def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:

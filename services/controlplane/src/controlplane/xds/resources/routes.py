@@ -38,6 +38,6 @@ def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
             *explaining.health(host, scope),
             *(route for entry in host.entries for route in rules.routes(entry, scope)),
             *explaining.misses(host, scope),
-            rules.miss(names.ROUTE_NOT_FOUND, {"prefix": "/"}),
+            explaining.unrouted(),
         ],
     }

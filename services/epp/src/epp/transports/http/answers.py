@@ -16,9 +16,11 @@ from gateway.wire.errors import Rejection
 from gateway.wire.models import is_model_name
 from gateway.wire.protocol import (
     BASE_MODEL_NAME,
+    CLIENT_HEADER_ALIASES,
     DESTINATION_ENDPOINT,
     INFERENCE_MODEL,
     MODEL_NAME,
+    MODEL_NAME_REWRITE,
     PICK_ID,
     VERDICT,
     VERDICT_MESSAGE,
@@ -28,6 +30,11 @@ Headers = tuple[tuple[str, str], ...]
 
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
+# By which a client asks for another model.
+_REWRITE_HEADERS: Final = (
+    MODEL_NAME_REWRITE,
+    *(alias for alias, name in CLIENT_HEADER_ALIASES.items() if name == MODEL_NAME_REWRITE),
+)
 JSON_HEADERS: Final[Headers] = (("content-type", "application/json"),)
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = "connection: close\r\n"
@@ -40,8 +47,11 @@ READY: Final = f"{_OK}\r\n".encode()
 NOT_READY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
-def objection(pick: Pick, *, wants_model_headers: bool) -> Rejection | None:
-    """Why this transport cannot carry the pick; None for nearly all."""
+def objection(pick: Pick, *, wants_model_headers: bool, headers: Mapping[str, str] = NO_HEADERS) -> Rejection | None:
+    """Why this transport cannot carry the pick; None for nearly all. `headers` are those of the request."""
+    asked = next((name for name in _REWRITE_HEADERS if name in headers), None)
+    if pick.served_model is not None and asked is not None:
+        return refusals.invalid(f"{asked} is not served here: ext_authz cannot change a body", asked)
     if pick.served_model is not None:
         return refusals.internal(
             "the model was to be rewritten, which needs the ext_proc transport: ext_authz cannot change a body"

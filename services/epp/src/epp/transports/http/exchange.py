@@ -137,7 +137,9 @@ class HttpExchange:
         head = self._answered()
         objection = None
         if isinstance(verdict, Pick):
-            objection = http_answers.objection(verdict, wants_model_headers=head.wants_model_headers)
+            objection = http_answers.objection(
+                verdict, wants_model_headers=head.wants_model_headers, headers=head.headers
+            )
         answer = objection or verdict
         self._output.append(
             http_answers.of_verdict(
