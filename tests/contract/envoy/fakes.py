@@ -53,6 +53,7 @@ class ModelServer:
 
     name: str
     port: int = 0
+    left: int = 0  # requests whose client went before the answer was whole
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     fault: str = ""
@@ -78,6 +79,14 @@ class ModelServer:
             },
             "padding": "x" * self.padding,
         }
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer, and notice a client that leaves."""
+        try:
+            return await self.answer(request)
+        except (asyncio.CancelledError, ConnectionError):
+            self.left += 1
+            raise
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -111,8 +120,8 @@ class ModelServer:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["ModelServer"]:
         app = web.Application(client_max_size=BODY_LIMIT)
-        app.router.add_route("*", "/{path:.*}", self.answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        app.router.add_route("*", "/{path:.*}", self.handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         try:
             await web.TCPSite(runner, HOST, self.port, ssl_context=self.tls).start()

@@ -1,5 +1,6 @@
 """When a request moves on to another endpoint, and when it does not, on a real Envoy through either door."""
 
+import asyncio
 import time
 
 import aiohttp
@@ -221,3 +222,22 @@ spec: {{ports: [{{port: 80}}]}}
         async with make_bed(plain=route) as bed:
             assert (await bed.ask(path="/plain")).status == 503
             assert len(plain.requests) == 1
+
+
+async def test_a_client_that_leaves_ends_its_request_at_the_server_and_nothing_is_repeated(bed: Bed) -> None:
+    bed.pick(bed.one, bed.two)
+    for delay, body in ((10.0, None), (0.0, STREAM)):
+        bed.one.delay, bed.one.left, before = delay, 0, len(bed.one.requests)
+        asked_for = asyncio.create_task(bed.ask(body=body))
+        async with asyncio.timeout(10):
+            while len(bed.one.requests) == before:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # it generates
+        asked_for.cancel()
+        left_at = time.monotonic()
+        async with asyncio.timeout(10):
+            while not bed.one.left:
+                await asyncio.sleep(0.005)
+
+        assert time.monotonic() - left_at < 3
+    assert bed.two.requests == []

@@ -102,3 +102,16 @@ def test_head_gets_the_length_and_not_the_body() -> None:
     whole = http_answers.replied(Reply(b"{}"), is_last=False, is_head=False)
     assert whole.endswith(b"\r\n\r\n{}")
     assert http_answers.replied(Reply(b"{}"), is_last=False, is_head=True) == whole[:-2]
+
+
+@pytest.mark.parametrize("name", ["x-gateway-model-name-rewrite", "x-llm-d-model-name-rewrite"])
+def test_a_rewrite_is_the_fault_of_the_client_that_asks_for_it(name: str) -> None:
+    rewritten = pick(body=b"{}")
+    asked = http_answers.objection(rewritten, wants_model_headers=True, headers={name: "other"})
+    by_object = http_answers.objection(rewritten, wants_model_headers=True, headers={})
+
+    assert asked is not None
+    assert by_object is not None
+    assert (asked.status, asked.param) == (400, name)
+    assert by_object.status == 500
+    assert http_answers.objection(pick(), wants_model_headers=True, headers={name: "other"}) is None
