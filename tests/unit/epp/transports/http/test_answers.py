@@ -106,7 +106,7 @@ def test_head_gets_the_length_and_not_the_body() -> None:
 
 @pytest.mark.parametrize("name", ["x-gateway-model-name-rewrite", "x-llm-d-model-name-rewrite"])
 def test_a_rewrite_is_the_fault_of_the_client_that_asks_for_it(name: str) -> None:
-    rewritten = pick(body=b"{}")
+    rewritten = pick(body=b"{}", served_model="other")
     asked = http_answers.objection(rewritten, wants_model_headers=True, headers={name: "other"})
     by_object = http_answers.objection(rewritten, wants_model_headers=True, headers={})
 
