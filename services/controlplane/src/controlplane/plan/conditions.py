@@ -6,14 +6,16 @@ from controlplane.plan.entries import Attachment
 from controlplane.plan.listeners import Listeners, PlannedListener
 from controlplane.plan.pools import PlannedPool
 from controlplane.status.conditions import (
+    AIRouteStatus,
     GatewayStatus,
     ListenerStatus,
     ParentStatus,
     PoolStatus,
+    RouteStatus,
     met,
     unmet,
 )
-from gateway.kube.objects import Gateway, InferencePool, ObjectName, Workload
+from gateway.kube.objects import Gateway, InferencePool, Manifests, ObjectName, Workload
 
 
 def gateway_status(
@@ -90,3 +92,16 @@ def pool_warnings(pools: Sequence[PlannedPool], workloads: Iterable[Workload]) -
             runs = [item for item in workloads if _runs(item, planned.pool)]
             yield f"InferencePool {planned.pool.meta.id}: no endpoint is known{_hint(runs, planned.pool)}"
         yield from (f"InferencePool {planned.pool.meta.id}: {why}" for why in planned.unreached)
+
+
+def ai_route_statuses(manifests: Manifests, routes: Sequence[RouteStatus]) -> Iterator[AIRouteStatus]:
+    """An AIGatewayRoute is accepted if the HTTPRoute of its name is, wherever that has a parent."""
+    by_name = {route.id: route for route in routes}
+    for name, found in sorted(manifests.ai_routes.items()):
+        parents = by_name[name].parents if name in by_name else ()
+        conditions = [item for parent in parents for item in parent.conditions if item.type == "Accepted"]
+        refused = [item for item in conditions if not item.is_true]
+        accepted = met("Accepted", "Accepted", f"served as HTTPRoute {name}")
+        if refused or not conditions:
+            accepted = unmet("Accepted", "NotAccepted", refused[0].message if refused else "it has no parent")
+        yield AIRouteStatus(name, accepted, found.meta.generation, found.meta.api_version)

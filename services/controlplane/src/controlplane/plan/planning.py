@@ -13,7 +13,7 @@ from controlplane.plan.acceptance import with_rules
 from controlplane.plan.attachment import attach
 from controlplane.plan.backends import Backends, Mirrors, all_backends, all_mirrors, resolved_refs, warnings
 from controlplane.plan.certificates import Certificate
-from controlplane.plan.conditions import gateway_status, pool_status, pool_warnings
+from controlplane.plan.conditions import ai_route_statuses, gateway_status, pool_status, pool_warnings
 from controlplane.plan.connections import Connection, Credential
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.lifting import Lifting, lifting
@@ -115,6 +115,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
             routes=routes,
             pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
             policies=policies,
+            ai_routes=tuple(ai_route_statuses(manifests, routes)),
             ports=tuple(_port_status(port) for port in ports),
             warnings=(
                 *memo.result(warnings, warnings, backends, manifests.only("routes")),

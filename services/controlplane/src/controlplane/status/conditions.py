@@ -100,6 +100,16 @@ class PolicyStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AIRouteStatus:
+    """Envoy AI Gateway's route. It is served as the HTTPRoute of its name, which says more."""
+
+    id: ObjectName
+    accepted: Condition
+    generation: int | None = None
+    api_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PortStatus:
     """A listener of Envoy: the port that manifests name, the one that is bound, and how the model is lifted."""
 
@@ -115,6 +125,7 @@ class Status:
     routes: tuple[RouteStatus, ...] = ()
     pools: tuple[PoolStatus, ...] = ()
     policies: tuple[PolicyStatus, ...] = ()
+    ai_routes: tuple[AIRouteStatus, ...] = ()
     ports: tuple[PortStatus, ...] = ()
     warnings: tuple[str, ...] = ()  # what the APIs mean otherwise, and pools without an endpoint
 
@@ -139,6 +150,10 @@ def changed(status: Status, change: Change) -> Status:
         policies=tuple(
             replace(policy, accepted=change((policy.kind, str(policy.id)), policy.accepted))
             for policy in status.policies
+        ),
+        ai_routes=tuple(
+            replace(route, accepted=change(("AIGatewayRoute", str(route.id)), route.accepted))
+            for route in status.ai_routes
         ),
     )
 

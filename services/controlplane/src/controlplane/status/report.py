@@ -3,6 +3,7 @@
 from typing import Final
 
 from controlplane.status.conditions import (
+    AIRouteStatus,
     Condition,
     GatewayStatus,
     ParentStatus,
@@ -75,6 +76,10 @@ def tree(status: Status) -> dict[str, object]:
             {"apiVersion": found.api_version, "kind": found.kind, **_named(found.id), **policy_status(found)}
             for found in status.policies
         ],
+        "aiRoutes": [
+            {"apiVersion": found.api_version, **_named(found.id), **ai_route_status(found)}
+            for found in status.ai_routes
+        ],
         "ports": [
             {"port": item.port, "bound": item.bound, "modelLifting": item.lift, "modelLiftingReason": item.lift_reason}
             for item in status.ports
@@ -112,6 +117,11 @@ def pool_status(found: PoolStatus) -> Tree:
 
 def policy_status(found: PolicyStatus) -> Tree:
     """The `status` of a policy that restricts access."""
+    return {"conditions": _conditions((found.accepted,), found.generation)}
+
+
+def ai_route_status(found: AIRouteStatus) -> Tree:
+    """An AIGatewayRoute's `status`."""
     return {"conditions": _conditions((found.accepted,), found.generation)}
 
 

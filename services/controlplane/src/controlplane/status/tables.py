@@ -25,6 +25,7 @@ def table(found: Found) -> str:
         _aligned(
             ("INFERENCEPOOL", "ENDPOINTS", "PICKER", "ACCEPTED", "RESOLVED", "MESSAGE"), map(_pool, found["pools"])
         ),
+        _aligned(("AIGATEWAYROUTE", "ACCEPTED", "MESSAGE"), map(_ai_route, found["aiRoutes"])),
         _aligned(("POLICY", "KIND", "ACCEPTED", "MESSAGE"), map(_policy, found["policies"])),
         _aligned(
             ("ENVOY", "STATE", "MESSAGE"), ((each["node"], each["state"], each["message"]) for each in found["envoys"])
@@ -56,6 +57,15 @@ def manifests(found: Found) -> str:
             "status": {"conditions": each["conditions"]},
         }
         for each in found["policies"]
+    ]
+    objects += [
+        {
+            "apiVersion": each["apiVersion"],
+            "kind": "AIGatewayRoute",
+            "metadata": {"namespace": each["namespace"], "name": each["name"]},
+            "status": {"conditions": each["conditions"]},
+        }
+        for each in found["aiRoutes"]
     ]
     shown: str = yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True) if objects else ""
     return shown
@@ -92,6 +102,10 @@ def _pool(each: Found) -> Sequence[str]:
         _status(conditions, "ResolvedRefs"),
         message,
     )
+
+
+def _ai_route(each: Found) -> Sequence[str]:
+    return _name(each), _status(each["conditions"], "Accepted"), _message(each["conditions"])
 
 
 def _policy(each: Found) -> Sequence[str]:
