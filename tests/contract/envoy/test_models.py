@@ -263,3 +263,27 @@ async def test_the_server_finds_the_model_under_both_names(bed: Bed) -> None:
 
     assert isinstance(seen, dict)
     assert (seen["x-gateway-model-name"], seen["x-gateway-inference-model"]) == ("open", "open")
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    written = [b"--xyz\r\ncontent-disposition: form-data; %b\r\n\r\n%b\r\n" % (head.encode(), value)
+               for head, value in parts]  # fmt: skip
+    return b"".join(written) + b"--xyz--\r\n"
+
+
+FILE = ('name="file"; filename="a.wav"', b'RIFF\r\n\r\n--xy\r\nname="model"\r\n\r\nnope' + b"\x00" * 100_000)
+
+
+async def test_a_form_is_routed_by_its_model(bed: Bed) -> None:
+    bed.pick(bed.one)
+    headers = {"content-type": 'multipart/form-data; charset=utf-8; boundary="xyz"'}
+    for body in (
+        form(FILE, ('name="model"', b"open")),
+        form(("NAME=model", b"open"), FILE),
+        b"preamble\r\n" + form(('name="model"', b"nope"), ('name="model"', b"open")),
+    ):
+        answer = await bed.ask(path="/v1/audio/transcriptions", headers=headers, body=body)
+        assert (answer.status, answer.json["size"]) == (200, len(body))
+    for body in (form(FILE), form(('name="model"', b"")), form(('name="model"; filename="x"', b"open")), b"--xyz", b""):
+        answer = await bed.ask(path="/v1/audio/transcriptions", headers=headers, body=body)
+        assert answer.status in (400, 404)

@@ -172,11 +172,11 @@ class PickConversation:
         """The pick with what its answer needs: usage for the accounts, and the client's name of the model again."""
         if not self._exchange.passes_response:
             return pick
-        body = asking_for_usage(self._headers.get(":path", ""), pick.body or self._body) if self._body else None
-        self._body = b""
+        body, self._body = self._body, b""
+        asked = asking_for_usage(self._headers.get(":path", ""), pick.body or body) if body and pick.model else None
         models = None
         if pick.served_model is not None and pick.model is not None:
             models = ModelNames(pick.served_model, pick.model)
-        if models is not None or body is not None:
-            self._rewriting = AnswerRewriting(models, hides_usage=body is not None)
-        return pick if body is None else pick._replace(body=body)
+        if models is not None or asked is not None:
+            self._rewriting = AnswerRewriting(models, hides_usage=asked is not None)
+        return pick if asked is None else pick._replace(body=asked)

@@ -6,6 +6,7 @@ local HEADER = "x-gateway-model-name"
 local OTHER_NAME = "x-gateway-inference-model"
 local LONGEST_NAME = 12288 -- bytes between the quotes: 1024 characters, each escaped twice
 local LONGEST_KEY = 30 -- "model" with each letter escaped
+local MOST_FIELDS = 1000 -- parts of a form that are looked at
 local LARGE = 1048576 -- bytes of a body whose copy is given back at once
 local MARKS = { '"', "[", "]", "{", "}" }
 local QUOTE, OPENS, CLOSES = 1, { [2] = true, [4] = true }, { [3] = true, [5] = true }
@@ -129,13 +130,48 @@ local function model_of(text)
   return depth == 0 and meaning(written) -- read once, however many there are
 end
 
+-- The field `model` of a form, of several the last. A file is stepped over by looking for the next boundary.
+local function model_of_form(text, boundary)
+  local delimiter, written = "--" .. boundary, false
+  local at = 1
+  if text:sub(1, #delimiter) ~= delimiter then
+    at = (find(text, "\r\n" .. delimiter, 1, true) or #text) + 2
+  end
+  for _ = 1, MOST_FIELDS do
+    local head = at + #delimiter
+    local head_end = text:sub(head, head + 1) == "\r\n" and find(text, "\r\n\r\n", head, true)
+    local last = head_end and find(text, "\r\n" .. delimiter, head_end, true)
+    if not last then
+      break
+    end
+    local described = text:sub(head, head_end)
+    local is_model = find(described, '[;%s][Nn][Aa][Mm][Ee]="model"[;%s]')
+      or find(described, "[;%s][Nn][Aa][Mm][Ee]=model[;%s]")
+    if is_model and not find(described, "[;%s][Ff][Ii][Ll][Ee][Nn][Aa][Mm][Ee]%*?=") then
+      written = last - head_end - 4 <= LONGEST_NAME and text:sub(head_end + 4, last - 1)
+    end
+    at = last + 2
+  end
+  return written and written ~= "" and not find(written, "[%z\1-\31\127]") and written
+end
+
+-- The boundary of a form, nil for other kinds of bodies.
+local function boundary_of(content_type)
+  if not content_type or content_type:match("^%s*([^;%s]*)"):lower() ~= "multipart/form-data" then
+    return nil
+  end
+  return content_type:match('[Bb]oundary="([^"]+)"') or content_type:match('[Bb]oundary=([^%s;"]+)')
+end
+
 function envoy_on_request(handle)
   if handle:headers():get(":method") == "CONNECT" then
     return -- a tunnel's body has no end to wait for
   end
   local body = handle:body()
   local size = body and body:length() or 0
-  local name = size > 0 and model_of(body:getBytes(0, size))
+  local boundary = size > 0 and boundary_of(handle:headers():get("content-type"))
+  local text = size > 0 and body:getBytes(0, size)
+  local name = text and (boundary and model_of_form(text, boundary) or not boundary and model_of(text))
   if name then
     handle:headers():replace(HEADER, name)
     handle:headers():replace(OTHER_NAME, name)
