@@ -2,15 +2,17 @@
 
 from random import Random
 
+import orjson
 import pytest
 
 from epp.config import default_config
 from epp.datalayer.report import BREAKS, UNREACHED
 from epp.datalayer.standing.endpoint import FIRST_EJECTION_SECONDS, LONGEST_EJECTION_SECONDS
 from epp.datalayer.standing.signals import IN_A_ROW, Signal
-from epp.domain import EndpointId, Feedback, Outcome, Pick, PoolId, ScrapeFault
+from epp.domain import EndpointId, Feedback, Outcome, Pick, PoolId, Request, ScrapeFault
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
+from epp.testing import NOBODY
 from tests.unit.epp.picking.driven import IDS, POOL, ask, endpoints, final, picker, scrape, spec
 
 BAD, OTHER = IDS[0], IDS[1]
@@ -264,6 +266,17 @@ def test_a_probe_has_the_other_endpoints_behind_it() -> None:
     pick = ask(made, "probe " * 500, 1.0 + FIRST_EJECTION_SECONDS, fallbacks=2)
     assert pick.targets[0] == BAD
     assert sorted(pick.targets) == sorted(IDS)
+
+
+def test_a_request_that_builds_on_what_a_server_has_stored_is_no_probe() -> None:
+    made = picker()
+    serve(made, 300, 1.0, status=500)
+    now = 1.0 + FIRST_EJECTION_SECONDS
+    for number in range(20):
+        body = orjson.dumps({"model": "m", "input": f"{number}", "previous_response_id": "resp_1"})
+        pick = made.submit(Request(POOL, "POST", "/v1/responses", {}, body), NOBODY, now)
+        assert isinstance(pick, Pick)
+        assert pick.targets[0] != BAD
 
 
 def test_a_server_that_still_fails_gets_one_request_in_each_ejection() -> None:

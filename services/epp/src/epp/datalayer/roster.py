@@ -17,7 +17,7 @@ from epp.datalayer.producer import Handlers
 from epp.datalayer.standing.attempts import Sign
 from epp.datalayer.standing.endpoint import Condition
 from epp.datalayer.standing.pool import PoolStanding, StandingChanged
-from epp.datalayer.standing.signals import Signal
+from epp.datalayer.standing.signals import OUTAGE_ENDS, Signal
 from epp.domain import Endpoint, EndpointId, ScrapeFault
 
 # Other faults leave open whether requests are served.
@@ -29,7 +29,8 @@ _FAULTS: Final[Mapping[ScrapeFault, Signal]] = MappingProxyType(
     }
 )
 _UNSCRAPED: Final = "not scraped yet"
-_GOOD: Final = frozenset((Signal.ANSWERED, Signal.SCRAPED, Signal.COMPUTES, Signal.RETRIED))
+# They come all the time, and change nothing of an endpoint that takes part in every decision.
+_FREQUENT: Final = frozenset((Signal.ANSWERED, Signal.SCRAPED))
 Avoided = Sequence[tuple[EndpointId, str]]
 _EVERYBODY: Final[Mapping[EndpointId, float]] = MappingProxyType({})
 
@@ -62,6 +63,11 @@ class Candidates:
         """These members."""
         endpoints, slots = [member.endpoint for member in members], [member.slot for member in members]
         return Candidates(members, endpoints, slots, probe, avoided)
+
+    def without_probe(self) -> "Candidates":
+        """The others, where there are any."""
+        others = [member for member in self.members if member.id != self.probe]
+        return Candidates.of(others, None, self.avoided) if self.probe is not None and others else self
 
 
 NO_CANDIDATES = Candidates((), (), ())
@@ -125,7 +131,8 @@ class Roster:
         change = self._standing.observe(sign.endpoint, sign.signal, now, sign.detail, sign.sent_at)
         if change is not None:
             self._announce((change,))
-        if change is not None or sign.signal not in _GOOD or sign.endpoint in self._reduced:
+        is_first = sign.signal not in _FREQUENT and sign.endpoint not in self._reduced
+        if change is not None or is_first or sign.signal in OUTAGE_ENDS:  # lower shares are looked at again in time
             self._changes_at = float("-inf")
 
     def advance(self, now: float) -> None:

@@ -45,6 +45,8 @@ def candidates_of(prepared: Prepared, pool: PoolState, now: float, random: Rando
     found = pool.candidates(now, random, request.subset)
     if not found.slots:
         return None
+    if found.probe is not None and prepared.parsed.continues_stored:  # which would fail at another server
+        found = found.without_probe()
     placing = Placing(prepared.parsed, prepared.blocks, prepared.session_key, now, {})
     view = SchedulingView(
         found.endpoints, random, request.fallbacks, _slots=found.slots, _columns=pool.columns, _placing=placing

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from epp.datalayer.standing.evidence import Evidence
-from epp.datalayer.standing.signals import IN_A_ROW, OUTAGES, REQUEST_FAILURES, Signal
+from epp.datalayer.standing.signals import IN_A_ROW, OUTAGE_ENDS, OUTAGES, REQUEST_FAILURES, Signal
 
 FIRST_EJECTION_SECONDS: Final = 4.0
 LONGEST_EJECTION_SECONDS: Final = 12.0
@@ -98,7 +98,7 @@ class EndpointStanding:
         if signal is Signal.SCRAPED:
             self._end_outages(Signal.UNSCRAPABLE, Signal.MUTE, Signal.NOT_READY)
             return False
-        if signal in (Signal.COMPUTES, Signal.RETRIED):
+        if signal in OUTAGE_ENDS:
             self._end_outages(Signal.FROZEN)
             return False
         if signal is Signal.ANSWERED:

@@ -29,6 +29,8 @@ FAILURES: Final = frozenset((Signal.BROKEN, Signal.CUT, Signal.SILENT, Signal.SL
 REQUEST_FAILURES: Final = FAILURES | {Signal.UNREACHABLE}
 # The server cannot serve, whatever the others do.
 OUTAGES: Final = frozenset((Signal.UNSCRAPABLE, Signal.MUTE, Signal.NOT_READY, Signal.FROZEN))
+# An engine that was frozen may be tried again.
+OUTAGE_ENDS: Final = frozenset((Signal.COMPUTES, Signal.RETRIED))
 # So many of these in a row make an outage. A busy server may be slow to answer for its metrics; one that is silent for
 # some five scrapes and answers no request either hangs. A refused port is refused for requests, too.
 IN_A_ROW: Final = {Signal.UNSCRAPABLE: 2, Signal.MUTE: 5, Signal.NOT_READY: 2, Signal.FROZEN: 1}
