@@ -4,7 +4,6 @@ Pure. Candidates and columns are read here and not before, so a request that wai
 Nothing awaits within it, and everything that is learned from it is known before the next request is placed.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from random import Random
 from typing import Final, NamedTuple
@@ -14,7 +13,7 @@ from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement, Share
 from epp.datalayer.placing import Placing
 from epp.datalayer.pool import PoolState
-from epp.datalayer.producers.prefixes import NOTE as PREFIXES
+from epp.datalayer.producers.prefixes import LONGEST
 from epp.datalayer.roster import Avoided
 from epp.domain import EndpointId, PickId
 from epp.picking import poison
@@ -123,8 +122,8 @@ def matched_by(result: ProfileResult) -> int:
 
 def longest_match(placing: Placing) -> int:
     """Blocks of the prompt that any endpoint was believed to hold when it was placed."""
-    matches: Mapping[int, int] = placing.computed.get(PREFIXES, {})
-    return max(matches.values(), default=0)
+    found: int = placing.computed.get(LONGEST, 0)
+    return found
 
 
 def targets_of(result: ProfileResult) -> tuple[EndpointId, ...]:

@@ -30,13 +30,8 @@ class Prepared(NamedTuple):
     blocks: tuple[int, ...]
     block_tokens: int
     session: Session | None  # the conversation, where anything tells it; `key` is its identity
-    binds_session: bool  # whether the configuration binds it to an endpoint
+    session_key: str | None  # what it is bound by; None where the configuration binds no sessions
     rewrite: str = ""  # the InferenceModelRewrite that chose the model
-
-    @property
-    def session_key(self) -> str | None:
-        """What the session is bound by; None where it is not."""
-        return self.session.key if self.binds_session and self.session is not None else None
 
     @property
     def fairness_id(self) -> str:
@@ -75,7 +70,8 @@ def prepare(
         parsed = parsed.routed(priority, target.model)
     blocks, binds = blocks_of(parsed, block_tokens, config), config.binds_sessions
     session = session_of(parsed, config) if binds else parsed.named_session
-    return Prepared(request, parsed, spec, blocks, block_tokens, session, binds, target.rewrite)
+    key = session.key if binds and session is not None else None
+    return Prepared(request, parsed, spec, blocks, block_tokens, session, key, target.rewrite)
 
 
 def with_blocks(prepared: Prepared, block_tokens: int, config: SchedulerConfig) -> Prepared:

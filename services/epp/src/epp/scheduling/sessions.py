@@ -142,4 +142,7 @@ class SessionAffinityScorer:
 
     def score(self, view: SchedulingView) -> Sequence[float]:
         """1 for the bound one, 0 for others."""
-        return [float(is_bound) for is_bound in bound(view, self.strategy, self.token_header)]
+        is_bound = (
+            view.session_bound if self.strategy == "session_id" else bound(view, self.strategy, self.token_header)
+        )
+        return [*map(float, is_bound)] if True in is_bound else [0.0] * len(is_bound)

@@ -29,6 +29,7 @@ from epp.datalayer.report import Report
 from epp.domain import EndpointId, EngineMetrics, Outcome, PrefixLearned
 
 NOTE: Final = "prefix"  # when the first endpoint last touched each block before
+LONGEST: Final = "longest match"  # of what is computed once for each placement: in blocks, over all endpoints
 # Blocks held over all endpoints of a pool: about 1.5 GB at 0.15 GB per million. Where endpoints have room for more in
 # all, each gets an equal share, and its coldest prefixes are forgotten early.
 POOL_BLOCKS_LIMIT: Final = 10_000_000
@@ -85,8 +86,10 @@ class PrefixProducer:
 
     def longest_match(self, placing: Placing) -> int | None:
         """The block with which the longest match ends; None without a match."""
-        matches = self.matches(placing)
-        return placing.blocks[max(matches.values()) - 1] if matches else None
+        length: int | None = placing.computed.get(LONGEST)
+        if length is None:
+            length = placing.computed[LONGEST] = max(self.matches(placing).values(), default=0)
+        return placing.blocks[length - 1] if length else None
 
     def _matched_blocks(self, placing: Placing, slots: Sequence[int]) -> Sequence[int]:
         matches = self.matches(placing)
