@@ -9,40 +9,24 @@ import pytest
 from epp.config import default_config
 from model_sim import profiles
 from tests.lab.agents import AGENTS, CLIENTS, agent_conversations
+from tests.lab.endless import EndlessCache, watched
 from tests.lab.fleet import Fleet, engine_config
 from tests.lab.measures import measure
 from tests.lab.policies import Pointsman
-from tests.lab.workloads import Call, Conversation, call_of
+from tests.lab.workloads import Conversation, call_of
 
 ENGINES, RATE, WARM, UNTIL = 4, 4.0, 10.0, 22.0
 BLOCK = 16
 GOAL = 0.97  # of what one server with an endless cache would find there
 
 
-class Watched(Pointsman):
-    """Counts what an endless cache would hold of each prompt, in the order in which they come."""
-
-    def __init__(self, random: Random) -> None:
-        config = engine_config(profiles.load("h100-llama-3.1-8b"), AGENTS)
-        super().__init__(default_config(), ENGINES, config, random)
-        self._seen: set[int] = set()
-        self.found = self.prompts = 0
-
-    def choose(self, call: Call, now: float) -> int | None:
-        hashes = call.request.block_hashes
-        held = next((at for at, each in enumerate(hashes) if each not in self._seen), len(hashes))
-        if now >= WARM:
-            self.found += min(held * BLOCK, call.request.prompt_tokens)
-            self.prompts += call.request.prompt_tokens
-        self._seen.update(hashes)
-        return super().choose(call, now)
-
-
 def test_agents_hit_nearly_what_one_endless_server_would() -> None:
-    profile, policy = profiles.load("h100-llama-3.1-8b"), Watched(Random(1))
-    fleet = Fleet([profile.latency] * ENGINES, engine_config(profile, AGENTS), policy, 1)
+    profile, cache = profiles.load("h100-llama-3.1-8b"), EndlessCache(BLOCK, WARM)
+    config = engine_config(profile, AGENTS)
+    policy = watched(Pointsman(default_config(), ENGINES, config, Random(1)), cache)
+    fleet = Fleet([profile.latency] * ENGINES, config, policy, 1)
     measured = measure(fleet.run(agent_conversations(RATE, UNTIL, 1), UNTIL), WARM, UNTIL, ENGINES)
-    assert measured.hit_ratio >= GOAL * policy.found / policy.prompts
+    assert measured.hit_ratio >= GOAL * cache.hit_ratio
 
 
 def sessions() -> Sequence[Conversation]:
