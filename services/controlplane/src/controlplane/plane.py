@@ -98,15 +98,15 @@ class ControlPlane:
             lifecycle.tune_collector()  # what was read and rendered lives as long as the process
 
     def _show(self) -> None:
-        """The status of what was served, once Envoy has answered; before that the former one stays, if there is one."""
+        """The status of what was served, once every Envoy has answered; until then the former one stays."""
         served, uptake = self._served, self.view.uptake
         if served is None:
             return
+        is_open = uptake.version != served.snapshot.version or bool(uptake.waiting and not uptake.refusals)
+        if is_open and self.view.status != Status():
+            return
         if uptake.version != served.snapshot.version:
             uptake = Uptake(served.snapshot.version)
-        is_answered = uptake.is_taken or bool(uptake.refusals)
-        if not is_answered and self.view.status != Status():
-            return
         self._say(programmed(served.status, not_taken(uptake)))
 
     def _say(self, status: Status) -> None:
