@@ -85,8 +85,9 @@ def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
 
 
 def health(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
-    """GET /health, which is well when the picker places a request: it is asked as by any other, for the host's pool
-    with the most endpoints. Nothing where a route serves the path."""
+    """GET /health, which is well when the picker places a request: it is asked as by any other, for the host's first
+    pool with several endpoints, else the first: the choice must not change with every endpoint. Nothing where a route
+    serves the path."""
     shared = _pools_by_picker(host, scope)
     if not shared or any(matches.serves(entry.match, HEALTH_PATH) for entry in host.entries):
         return
@@ -98,8 +99,8 @@ def health(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
         route = {"cluster": names.picker_http_cluster(picker), "timeout": seconds(scope.options.picker_timeout)}
         yield {**found, "request_headers_to_add": [marked], "route": route}
         return
-    largest = max(pools, key=lambda pool: scope.further.get(pool, 0))
-    asked = picker_filters.on_probe(picker, largest, scope.options)
+    probed = next((pool for pool in pools if scope.further.get(pool, 0) > 0), pools[0])
+    asked = picker_filters.on_probe(picker, probed, scope.options)
     yield {**found, "direct_response": {"status": 200}, "typed_per_filter_config": asked}
 
 
