@@ -8,7 +8,6 @@ import httpx2 as httpx
 import pytest
 
 from tests.conftest import free_ports
-from tests.e2e.conftest import DOORS
 from tests.e2e.manifests.staging import (
     Served,
     Staging,
@@ -23,11 +22,12 @@ from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.envoy
 
+TRANSPORTS = ("ext_proc", "http")
 LLAMA, QWEN = "llama-3.1-8b-instruct-v1", "Qwen/Qwen3-32B"
 REQUESTS = 2000
 
 
-@pytest.fixture(scope="module", params=DOORS)
+@pytest.fixture(scope="module", params=TRANSPORTS)
 def stack(
     request: pytest.FixtureRequest, root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:

@@ -55,6 +55,10 @@ FALLBACKS_METADATA: Final = "x-gateway-fallback-endpoints"
 # How often the proxy may move on to another endpoint, in the picker's answer. Absent: as the route's policy says.
 RETRIES: Final = "x-gateway-retries"
 
+# How many tiers of other backends the route has for requests that the pool cannot serve; in the same places. With one,
+# a request for which no endpoint is ready or free goes on without a pick instead of being refused.
+LOWER_TIERS_METADATA: Final = "x-gateway-lower-tiers"
+
 # How many seconds the proxy lets a picker extend its message timeout once (`max_message_timeout`), in the initial
 # metadata; a request header of the HTTP transport, where the proxy waits so long from the start. A picker asks for more
 # time only where the route announces this: other proxies may not know such a reply.

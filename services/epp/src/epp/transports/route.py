@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from epp.domain import PoolId
-from gateway.wire.protocol import FALLBACKS_METADATA, LONGEST_WAIT_METADATA, POOL_METADATA
+from epp.domain import PoolId, Verdict
+from gateway.wire.errors import ErrorCode, Rejection
+from gateway.wire.protocol import (
+    FALLBACKS_METADATA,
+    LONGEST_WAIT_METADATA,
+    LOWER_TIERS_METADATA,
+    POOL_METADATA,
+)
 
 # No retry policy walks further, and the list travels in a header.
 FALLBACKS_LIMIT = 8
+_UNSERVED: Final = (ErrorCode.NO_READY_ENDPOINT, ErrorCode.POOL_SATURATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +29,21 @@ class Route:
     fallbacks: int = 0
     longest_wait: int = 0
     honours_subset: bool = True
+    lower_tiers: int = 0
+
+
+def is_left_to_others(verdict: Verdict, lower_tiers: int) -> bool:
+    """Whether a request that this pool cannot serve now goes on to one of the route's lower tiers."""
+    return lower_tiers > 0 and isinstance(verdict, Rejection) and verdict.code in _UNSERVED
 
 
 def route_of(metadata: Mapping[str, str]) -> Route:
     """The route of a stream."""
     return Route(
-        pool_of(metadata.get(POOL_METADATA, "")),
-        fallbacks_of(metadata.get(FALLBACKS_METADATA, "")),
-        number(metadata.get(LONGEST_WAIT_METADATA, "")),
+        pool=pool_of(metadata.get(POOL_METADATA, "")),
+        fallbacks=fallbacks_of(metadata.get(FALLBACKS_METADATA, "")),
+        longest_wait=number(metadata.get(LONGEST_WAIT_METADATA, "")),
+        lower_tiers=number(metadata.get(LOWER_TIERS_METADATA, "")),
     )
 
 

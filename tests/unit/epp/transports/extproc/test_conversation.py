@@ -78,6 +78,33 @@ def submitted(
     return picker, talk, talk.receive(BodyReceived(REQUEST, body, end_of_stream=True), 2.0)
 
 
+@pytest.mark.parametrize(
+    ("code", "lower_tiers", "goes_on"),
+    [
+        (ErrorCode.NO_READY_ENDPOINT, 1, True),
+        (ErrorCode.NO_READY_ENDPOINT, 0, False),
+        (ErrorCode.POOL_SATURATED, 1, True),
+        (ErrorCode.INVALID_REQUEST, 1, False),
+    ],
+)
+def test_a_request_that_a_lower_tier_can_serve_goes_on_without_a_pick(
+    code: ErrorCode, lower_tiers: int, goes_on: bool
+) -> None:
+    picker = Picker(Rejection(503, code, "no"))
+    talk = PickConversation(
+        Route(PoolId("default/a"), lower_tiers=lower_tiers),
+        picker,
+        OpenStreams(picker, lambda: False),
+        picker.pushed.extend,
+        Modes(BodyMode.BUFFERED, BodyMode.NONE),
+    )
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=False), 1.0)
+    (reply,) = talk.receive(BodyReceived(REQUEST, b"{}", end_of_stream=True), 2.0)
+
+    assert isinstance(reply, BodyReply) is goes_on
+    assert isinstance(reply, ImmediateReply) is not goes_on
+
+
 def test_a_pick_goes_into_header_and_metadata_with_one_value_and_its_id_beside() -> None:
     picker, talk, replies = submitted(PICK)
     destination = "10.0.0.1:80,[::1]:81"

@@ -55,6 +55,18 @@ def test_a_question_is_asked_once_and_answered() -> None:
     assert not machine.is_finished
 
 
+def test_a_request_that_a_lower_tier_can_serve_goes_on_without_a_pick() -> None:
+    machine = exchange()
+    machine.receive(question(b"{}", "x-gateway-lower-tiers: 1") + question(b"{}", "x-gateway-lower-tiers: 1"), 0.0)
+    next_request(machine)
+    assert machine.answer(Rejection(503, ErrorCode.NO_READY_ENDPOINT, "none"))
+    assert machine.take_output() == b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+    next_request(machine)
+    machine.answer(Rejection(400, ErrorCode.INVALID_REQUEST, "no"))
+    assert status(machine.take_output()) == 400
+
+
 def test_pipelined_questions_are_answered_in_their_order() -> None:
     machine = exchange()
     machine.receive(question(path="/1") + question(path="/2") + question(path="/3")[:20], 0.0)

@@ -38,6 +38,7 @@ _ANSWER_HEADERS: Final = (
     {"exact": protocol.EXPLAIN_ENDPOINT},
     {"exact": protocol.EXPLAIN_MARGIN},
 )
+WAIT_BEFORE_LOWER_TIER: Final = "1"  # seconds in a picker's queue while another tier could serve
 _METADATA_HEADERS: Final = ({"exact": protocol.DESTINATION_ENDPOINT}, {"exact": protocol.PICK_ID})
 
 
@@ -58,14 +59,17 @@ def on_host(pickers: Sequence[Picker]) -> Tree:
     return {}
 
 
-def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, options: Options) -> Tree:
-    """Filter settings that ask a picker about these pools, for as many further endpoints as retries would walk."""
+def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, options: Options, lower: int = 0) -> Tree:
+    """Filter settings that ask a picker about these pools, for as many further endpoints as retries would walk, where
+    this many lower tiers serve what the pool cannot."""
     sent = {protocol.POOL_METADATA: ",".join(str(pool) for pool in pools), protocol.FALLBACKS_METADATA: str(fallbacks)}
+    if lower:
+        sent |= {protocol.LOWER_TIERS_METADATA: str(lower), protocol.LONGEST_WAIT_METADATA: WAIT_BEFORE_LOWER_TIER}
     if picker.transport is PickerTransport.HTTP:
-        sent |= {
+        sent = {
             protocol.MODEL_HEADERS: "true",
             protocol.LONGEST_WAIT_METADATA: str(int(options.picker_http_timeout)),
-        }
+        } | sent
         settings = {"http_service": _http_service(picker, sent, options.picker_http_wait, options)}
         return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
     return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=_overrides(picker, sent, options))}
@@ -79,7 +83,7 @@ def on_probe(picker: Picker, pool: ObjectName, options: Options) -> Tree:
 
 
 def _overrides(picker: Picker, sent: dict[str, str], options: Options) -> Tree:
-    longest = {protocol.LONGEST_WAIT_METADATA: str(int(options.picker_max_timeout))}
+    longest = {protocol.LONGEST_WAIT_METADATA: str(int(options.picker_max_timeout))} | sent
     return {
         "grpc_service": {
             "envoy_grpc": {
@@ -87,7 +91,7 @@ def _overrides(picker: Picker, sent: dict[str, str], options: Options) -> Tree:
                 "authority": f"{picker.hostname}:{picker.port}",
             }
         },
-        "grpc_initial_metadata": _pairs(sent | longest),
+        "grpc_initial_metadata": _pairs(longest),
         "failure_mode_allow": True,
         "processing_mode": {
             "request_header_mode": "SEND",

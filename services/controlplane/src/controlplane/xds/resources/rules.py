@@ -66,7 +66,12 @@ def _share(backend: Backend, entry: Entry, scope: Scope) -> Tree:
     if picker is None:
         return share
     fallbacks = retries.wanted(entry.rule.retry)
-    return {**share, "typed_per_filter_config": pool_filters(picker, (backend.target.meta.id,), fallbacks, scope)}
+    return {
+        **share,
+        "typed_per_filter_config": pool_filters(
+            picker, (backend.target.meta.id,), fallbacks, scope, len(backend.lower)
+        ),
+    }
 
 
 def cluster_name(backend: Backend) -> str:
@@ -80,9 +85,9 @@ def cluster_name(backend: Backend) -> str:
     return names.service_cluster(backend.target.id, backend.target.port)
 
 
-def pool_filters(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, scope: Scope) -> Tree:
+def pool_filters(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, scope: Scope, lower: int = 0) -> Tree:
     """Asks the picker, and lets Envoy read usage from answers."""
-    filters = picker_filters.on_route(picker, pools, fallbacks, scope.options)
+    filters = picker_filters.on_route(picker, pools, fallbacks, scope.options, lower)
     if scope.options.usage_extraction:
         filters |= usage.on_route(scope.options)
     return filters

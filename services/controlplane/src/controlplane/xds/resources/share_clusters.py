@@ -23,7 +23,8 @@ _PROBES: Final[Tree] = {
     "timeout": "1s",
     "interval": "2s",
     "unhealthy_interval": "1s",
-    "no_traffic_interval": "10s",
+    "no_traffic_interval": "1s",
+    "no_traffic_healthy_interval": "10s",  # a provider is not asked every two seconds for nothing
     "unhealthy_threshold": 2,
     "healthy_threshold": 1,
     "http_health_check": {"path": HEALTH_PATH, "expected_statuses": [{"start": 200, "end": 500}]},
@@ -62,7 +63,7 @@ def share_cluster(planned: PlannedShare, options: Options) -> Tree:
 
 def share_assignment(planned: PlannedShare) -> Tree:
     """Its endpoints, tier by tier."""
-    prefers_lower = planned.failure_mode is FailureMode.CLOSE and len(planned.tiers) > 1
+    prefers_lower = planned.failure_mode is not None and len(planned.tiers) > 1
     return names.resource(
         names.ENDPOINTS_TYPE,
         cluster_name=names.share_cluster(planned.name),

@@ -57,6 +57,11 @@ def proceed(pick: Pick, headers: Mapping[str, str]) -> Proceed:
     return Proceed(mutation, pick.body, Mutation(pick.explain) if pick.explain else NO_MUTATION)
 
 
+def unpicked(headers: Mapping[str, str]) -> Proceed:
+    """The request goes on without an endpoint: another backend of the route serves it."""
+    return Proceed(Mutation(remove_headers=tuple(name for name in headers if _is_control(name))))
+
+
 def subset_hint(metadata: Metadata) -> tuple[str, ...] | None:
     """The endpoints that the proxy allows: a list, or a comma-separated string. None where the key is absent."""
     values = metadata.get(SUBSET_NAMESPACE)

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Final
 
 from epp.domain import Outcome, Pick, Request, Ticket, Verdict
-from epp.transports.extproc.answers import of_verdict, subset_hint
+from epp.transports.extproc.answers import of_verdict, subset_hint, unpicked
 from epp.transports.extproc.response import ResponseWatch
 from epp.transports.extproc.rewriting import AnswerRewriting, ModelNames, asking_for_usage
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.picker import RequestPicker
-from epp.transports.route import Route
+from epp.transports.route import Route, is_left_to_others
 from gateway.extproc.conversation import Push
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed
 from gateway.extproc.protocol.messages import (
@@ -162,6 +162,8 @@ class PickConversation:
                 self._pick, self._picked_at = pick, now
                 self._streams.opened(pick.id, self)
                 verdict = self._with_answer_rewritten(pick)
+        if is_left_to_others(verdict, self._route.lower_tiers):
+            return self._exchange.decided(unpicked(self._headers))
         decision = of_verdict(verdict, self._headers)
         if self._rewriting is not None and isinstance(decision, Proceed):  # its length will be another
             response = replace(decision.response, remove_headers=("content-length",))

@@ -75,6 +75,11 @@ def picked(pick: Pick, *, is_last: bool, base_models: Mapping[str, str] | None) 
     return f"{lines}\r\n".encode()
 
 
+def unpicked(*, is_last: bool) -> bytes:
+    """The request goes on without an endpoint: another backend of the route serves it."""
+    return f"{_OK}{_CLOSE if is_last else ''}\r\n".encode()
+
+
 def model_lines(model: str, base: str | None) -> str:
     """The headers that name a model. Envoy trims headers and chooses the route anew by what is left: a name that would
     become another one gets no header, and stays as Envoy itself found it."""

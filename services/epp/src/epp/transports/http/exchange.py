@@ -28,6 +28,7 @@ from epp.transports.http.answers import NO_HEADERS
 from epp.transports.http.head import Head, read_head
 from epp.transports.http.inbox import Inbox
 from epp.transports.http.limits import Limits
+from epp.transports.route import is_left_to_others
 from gateway.wire import refusals
 from gateway.wire.encodings import decoded
 from gateway.wire.errors import Rejection
@@ -135,6 +136,9 @@ class HttpExchange:
     def answer(self, verdict: Verdict) -> bool:
         """Answer the request that waits. False: this transport cannot carry the pick, so nobody will use it."""
         head = self._answered()
+        if is_left_to_others(verdict, head.lower_tiers):
+            self._output.append(http_answers.unpicked(is_last=self.is_finished))
+            return True
         objection = None
         if isinstance(verdict, Pick):
             objection = http_answers.objection(

@@ -20,6 +20,7 @@ from gateway.wire.protocol import (
     DESTINATION_SUBSET,
     FALLBACKS_METADATA,
     LONGEST_WAIT_METADATA,
+    LOWER_TIERS_METADATA,
     MODEL_HEADERS,
     MODEL_HEADERS_CHECK,
     MODEL_NAME,
@@ -61,6 +62,7 @@ class Head(NamedTuple):
     pool: PoolId | None
     fallbacks: int
     longest_wait: int  # seconds; 0 where the proxy does not say
+    lower_tiers: int
     wants_model_headers: bool
     is_body_check: bool
     is_health_check: bool
@@ -171,6 +173,7 @@ def _head(seen: _Headers, method: str, *, is_current: bool) -> Head:
         pool=pool_of(take(POOL_METADATA, "")),
         fallbacks=fallbacks_of(take(FALLBACKS_METADATA, "")),
         longest_wait=number(take(LONGEST_WAIT_METADATA, "")),
+        lower_tiers=number(take(LOWER_TIERS_METADATA, "")),
         wants_model_headers=models is not None,
         is_body_check=models == MODEL_HEADERS_CHECK,
         is_health_check=take(PICKER_HEALTH, None) is not None,
