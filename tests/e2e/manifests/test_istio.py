@@ -4,11 +4,13 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+import yaml
 
 from processes.plan import HOST
 from tests.e2e.manifests.staging import (
@@ -63,12 +65,21 @@ def echo_server() -> Iterator[int]:
         server.server_close()
 
 
+def picker_config(root: Path) -> str:
+    """What the document's picker is started with."""
+    text = (root / "tests/data/manifests/istio/as-written.yaml").read_text()
+    found = (document for document in yaml.safe_load_all(text) if document["kind"] == "ConfigMap")
+    return str(next(found)["data"]["default-plugins.yaml"])
+
+
 @pytest.fixture(scope="module")
 def stack(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     run = tmp_path_factory.mktemp("istio")
     certificate = picker_certificate(tmp_path_factory.mktemp("certificate"))
     staging = Staging((root / "tests/data/manifests/istio",), certificate=certificate)
-    settings = settings_for(root, run, envoy_binary, staging)
+    policy = run / "default-plugins.yaml"  # the picker's own, from the document's ConfigMap
+    policy.write_text(picker_config(root))
+    settings = replace(settings_for(root, run, envoy_binary, staging), epp_config=policy)
     with echo_server() as one, echo_server() as two, echo_server() as three:
         addresses = slice_at("servers", {"app": NAMESPACE}, one, two, three, namespace=NAMESPACE)
         picker = picker_at("endpoint-picker-svc", settings.ports.epp_grpc, NAMESPACE)
