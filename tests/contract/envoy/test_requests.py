@@ -140,17 +140,22 @@ async def test_control_headers_of_a_client_never_arrive(bed: Bed) -> None:
     answer = await bed.ask(headers=spoofed | allowed)
 
     assert answer.server == "two"
-    own = {"x-gateway-inference-pool", "x-gateway-fallback-endpoints", "x-gateway-model-headers"}
+    own = {
+        "x-gateway-inference-pool",
+        "x-gateway-fallback-endpoints",
+        "x-gateway-model-headers",
+        "x-gateway-longest-wait",
+    }
     assert bed.orders.pools == ["default/open"]
     headers = {
         key: value
         for key, value in bed.orders.headers[0].items()
         if key.startswith(("x-gateway", "x-pointsman")) and key not in own
     }
-    assert headers == allowed | {"x-gateway-model-name": "open"}
+    assert headers == allowed | {"x-gateway-model-name": "open", "x-gateway-inference-model": "open"}
     seen = answer.json["headers"]
     assert isinstance(seen, dict)
-    own_of_the_gateway = {"x-gateway-model-name", "x-gateway-destination-endpoint"}
+    own_of_the_gateway = {"x-gateway-model-name", "x-gateway-inference-model", "x-gateway-destination-endpoint"}
     sent = {name.lower() for name in spoofed if not name.startswith("x-envoy")}
     assert not sent & seen.keys() - own_of_the_gateway
     assert "x-envoy-upstream-rq-timeout-ms" not in seen
