@@ -1,6 +1,7 @@
 """Uploads that never end cost the others nothing, and Envoy no more memory than it may have, on a real Envoy."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,14 @@ def resident(bed: Bed) -> int:
 
 
 async def stall(bed: Bed) -> asyncio.StreamWriter:
-    """An upload that stops in the middle."""
+    """An upload that stops in the middle, if the gateway lets it get there."""
     _, writer = await asyncio.open_connection(HOST, bed.gateway.port)
     head = "POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
     writer.write(f"{head}content-length: {2 * SENT}\r\n\r\n".encode() + b'{"model": "open", "prompt": "')
-    for _ in range(SENT // MEGABYTE):
-        writer.write(b"x" * MEGABYTE)
-        await writer.drain()
+    with suppress(ConnectionError):
+        for _ in range(SENT // MEGABYTE):
+            writer.write(b"x" * MEGABYTE)
+            await writer.drain()
     return writer
 
 
@@ -43,6 +45,7 @@ async def test_two_hundred_slow_uploads_harm_nobody(bed: Bed) -> None:
         writers += await asyncio.gather(*(stall(bed) for _ in range(10)))
         statuses.append((await bed.ask()).status)
         most = max(most, resident(bed))
+        await asyncio.sleep(0.25)  # in all some 200 MB a second at most
     statuses += [(await bed.ask()).status for _ in range(20)]
     for writer in writers:
         writer.close()
@@ -53,7 +56,7 @@ async def test_two_hundred_slow_uploads_harm_nobody(bed: Bed) -> None:
 
 
 async def test_an_answer_may_be_silent_for_longer_than_an_upload(bed: Bed) -> None:
-    bed.one.delay = 16.0  # seconds, of which an upload has 15
+    bed.one.delay = 12.0  # seconds, of which an upload has 10
     bed.pick(bed.one)
 
     assert (await bed.ask()).status == 200

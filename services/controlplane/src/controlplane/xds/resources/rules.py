@@ -13,7 +13,7 @@ from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.scope import Scope
 from gateway.kube.objects import InferencePool, Mirror, ObjectName, Redirect, RouteMatch
 
-UPLOAD_IDLE_TIMEOUT: Final = "15s"  # how long an upload may be silent
+UPLOAD_IDLE_TIMEOUT: Final = "10s"  # how long an upload may be silent
 
 
 def routes(entry: Entry, scope: Scope) -> Iterator[Tree]:
