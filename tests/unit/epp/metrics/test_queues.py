@@ -52,8 +52,7 @@ def test_each_outcome_is_counted_and_timed() -> None:
         f'{PREFIX}requests_total{{inference_pool="default/pool",outcome="Dispatched",priority="0"}} 8.0',
         f'{PREFIX}requests_total{{inference_pool="default/pool",outcome="EvictedTTL",priority="-1"}} 2.0',
     ]
+    labels = 'fairness_id="me",inference_pool="default/pool",model_name="m"'
+    expected = f'_sum{{{labels},outcome="EvictedTTL",priority="-1",target_model_name="m"}} 198.0'
     sums = [line for line in lines(metrics, "request_queue_duration_seconds_sum") if 'outcome="EvictedTTL"' in line]
-    assert sums == [
-        f'{PREFIX}request_queue_duration_seconds_sum{{fairness_id="me",inference_pool="default/pool",model_name="m",'
-        'outcome="EvictedTTL",priority="-1",target_model_name="m"} 198.0'
-    ]
+    assert sums == [f"{PREFIX}request_queue_duration_seconds{expected}"]
