@@ -15,15 +15,12 @@ from typing import Protocol
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
 from epp.scraping import exposition
 from epp.scraping.endpoints import Access, Place, tls
-from epp.scraping.gaps import gaps
 from epp.scraping.http_client import Answer, Connection, connect
+from epp.scraping.log import ScrapeLog, ScrapeMetrics
 from epp.scraping.schedule.models import read_models
 from epp.scraping.schedule.slots import MAX_RETRIES, Slots, until_next, until_slot
 from epp.scraping.schedule.target import HTTP_OK, ScrapeTarget, Step
-from gateway.service import logs
 from gateway.service.clock import Clock
-
-log = logs.get(__name__)
 
 TIMEOUT_SECONDS = 1.0
 # What vLLM, SGLang and TensorRT-LLM call it.
@@ -41,16 +38,6 @@ class ScrapeSink(Protocol):
 
     def scrape_interval(self, pool: PoolId, endpoint: EndpointId, now: float) -> float:
         """Seconds until the next scrape."""
-
-
-class ScrapeMetrics(Protocol):
-    """What an operator counts."""
-
-    def scrape_succeeded(self, pool: PoolId) -> None:
-        """A scrape brought metrics."""
-
-    def scrape_failed(self, pool: PoolId, fault: ScrapeFault) -> None:
-        """A scrape brought nothing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +59,7 @@ class Scraper:
 
     def __init__(self, sink: ScrapeSink, metrics: ScrapeMetrics, clock: Clock, access: Access, random: Random) -> None:
         self._sink = sink
-        self._metrics = metrics
+        self._log = ScrapeLog(metrics)
         self._clock = clock
         self._random = random
         self._slots = Slots()
@@ -215,7 +202,7 @@ class Scraper:
         if not target.is_ready and isinstance(found, EngineMetrics):
             found = ScrapeFault.NOT_READY
         self._sink.scraped(target.pool, target.endpoint.id, found, now)
-        self._report(target, found)
+        self._log.scraped(target, found, self._access.engine_of(target.endpoint.labels))
         if not self._access.models_path or not target.are_models_due(now, self._access.models_seconds):
             self._ask_health(link)
         elif self._reaches_requests(link):
@@ -228,26 +215,6 @@ class Scraper:
         """Whether the connection for metrics can be used for more, and leads to where requests go."""
         is_open = link.connection is not None and link.connection.is_open
         return is_open and self._access.is_one_place(link.target.endpoint)
-
-    def _report(self, target: ScrapeTarget, found: EngineMetrics | ScrapeFault) -> None:
-        """Count a scrape; log a change."""
-        has_changed = target.scraped(found)
-        if isinstance(found, ScrapeFault):
-            self._metrics.scrape_failed(target.pool, found)
-            if has_changed:
-                where = {"pool": target.pool, "endpoint": target.endpoint.id}
-                log.warning("endpoint cannot be scraped", fault=found.value, **where)
-            return
-        self._metrics.scrape_succeeded(target.pool)
-        self._report_gaps(target, found)
-        if has_changed:
-            log.info("endpoint can be scraped again", pool=target.pool, endpoint=target.endpoint.id)
-
-    def _report_gaps(self, target: ScrapeTarget, found: EngineMetrics) -> None:
-        """Log once what an endpoint does not report: it counts as the most loaded one then."""
-        missing = gaps(found, self._access.engine_of(target.endpoint.labels))
-        if target.lacks(missing):
-            log.warning("endpoint reports no load", pool=target.pool, endpoint=target.endpoint.id, missing=missing)
 
     def _finish(self, link: _Link) -> None:
         """This round is over; the next one is due when the picker says."""
@@ -320,7 +287,7 @@ class Scraper:
         was_silent = target.is_silent_of_models
         is_new = target.models_answered(status, body)
         if target.is_silent_of_models and not was_silent:
-            log.warning("models cannot be listed", pool=target.pool, endpoint=target.endpoint.id, status=status)
+            self._log.models_missing(target, status)
         models = read_models(body) if is_new else None
         if models is not None:
             target.models_seen = body
