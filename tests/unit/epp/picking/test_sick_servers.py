@@ -377,3 +377,12 @@ def test_an_endpoint_without_metrics_is_picked_only_when_nothing_better_exists()
     assert ask(made, now=0.1).targets[0] in IDS
     scrape(made, 0.2, only=IDS[2])
     assert {ask(made, f"{number}q" * 4000, 0.3).targets[0] for number in range(30)} == {IDS[2]}
+
+
+def test_an_avoided_server_stands_behind_the_others_in_the_list_that_the_proxy_walks() -> None:
+    made = picker(endpoints=2)
+    serve(made, 300, 1.0, status=500)
+    assert standing(made) == "ejected"
+
+    assert ask(made, "one", 1.0, fallbacks=1).targets == (OTHER, BAD)
+    assert ask(made, "two", 1.0, fallbacks=0).targets == (OTHER,)

@@ -21,6 +21,7 @@ from epp.picking.prepare import Prepared, fairness_id_of, objective_of
 from epp.prompts.request import InferenceRequest
 from epp.scheduling.containing import contained
 from epp.scheduling.plugin import Decision, ProfileResult, Trace
+from epp.scheduling.profile import NO_TRACE
 from epp.scheduling.view import SchedulingView
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
@@ -87,6 +88,23 @@ def with_probe(decision: Decision, probe: EndpointId) -> Decision:
     proxy goes on to those when it does not."""
     prefill = None if decision.prefill is None else _led_by(probe, decision.prefill)
     return Decision(_led_by(probe, decision.primary), prefill, decision.encode)
+
+
+def last_resorts(
+    decision: Decision, found: Candidacy, pool: PoolState, config: SchedulerConfig
+) -> tuple[EndpointId, ...]:
+    """Endpoints that are avoided now, to walk to after the chosen ones where there are fewer of these than the proxy
+    would try: a doubtful endpoint is better than an answer that none is left. Filters judge them like any other."""
+    missing = 1 + found.view.fallbacks - len(decision.primary.chosen)
+    if missing <= 0 or not found.avoided:
+        return ()
+    members = [pool.roster.members[id_] for id_, _ in found.avoided]
+    view = SchedulingView(
+        [member.endpoint for member in members], found.view.random, missing - 1,
+        _slots=[member.slot for member in members], _columns=pool.columns, _placing=found.placing,
+    )  # fmt: skip
+    other = decide(config, view, NO_TRACE)
+    return targets_of(other.primary)[:missing] if isinstance(other, Decision) else ()
 
 
 def _led_by(endpoint: EndpointId, result: ProfileResult) -> ProfileResult:
