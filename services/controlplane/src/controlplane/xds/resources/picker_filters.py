@@ -38,6 +38,9 @@ _ANSWER_HEADERS: Final = (
     {"exact": protocol.EXPLAIN_ENDPOINT},
     {"exact": protocol.EXPLAIN_MARGIN},
 )
+# Choices of a picker until another than the failed one is found. Of two, each choice hits the failed one half of the
+# time while others choose, too: with 16 one request in 100 000 would find no other.
+HOST_SELECTIONS: Final = 16
 WAIT_BEFORE_LOWER_TIER: Final = "1"  # seconds in a picker's queue while another tier could serve
 _METADATA_HEADERS: Final = ({"exact": protocol.DESTINATION_ENDPOINT}, {"exact": protocol.PICK_ID})
 
@@ -177,7 +180,7 @@ def _another(first: float) -> Tree:
         "retry_on": "connect-failure,refused-stream,reset",
         "num_retries": 1,
         "retry_back_off": {"base_interval": "0.001s", "max_interval": seconds(first)},
-        "host_selection_retry_max_attempts": 4,
+        "host_selection_retry_max_attempts": HOST_SELECTIONS,
         "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": previous}],
     }
 
