@@ -116,9 +116,9 @@ class Embedder:
 
     async def _embed(self, session: aiohttp.ClientSession, texts: Sequence[str]) -> list[Vector]:
         """One vector for each text; raises ValueError for an answer that is none."""
-        asked = orjson.dumps({"model": self._endpoint.model, "input": list(texts)})
+        body = orjson.dumps({"model": self._endpoint.model, "input": list(texts)})
         headers = {"content-type": "application/json"}
-        async with session.post(self._endpoint.url, data=asked, headers=headers, allow_redirects=False) as answer:
+        async with session.post(self._endpoint.url, data=body, headers=headers, allow_redirects=False) as answer:
             body = await answer.content.read(LARGEST_ANSWER)
             if answer.status != 200:
                 raise ValueError(f"status {answer.status}")

@@ -33,9 +33,9 @@ LISTING = model_lists.document(
     ],
 )
 def test_a_path_asks_for_the_list_or_a_model(path: str, model: str | None) -> None:
-    assert model_lists.asked(Request(None, "GET", path, {})) == model
-    assert model_lists.asked(Request(None, "HEAD", path, {})) == model
-    assert model_lists.asked(Request(None, "POST", path, {})) is None
+    assert model_lists.requested(Request(None, "GET", path, {})) == model
+    assert model_lists.requested(Request(None, "HEAD", path, {})) == model
+    assert model_lists.requested(Request(None, "POST", path, {})) is None
 
 
 def test_bases_come_before_adapters_and_the_first_item_of_an_id_counts() -> None:

@@ -24,7 +24,7 @@ _PATH: Final = re.compile(r"/v1/models(?:/(.*))?\Z", re.DOTALL)
 EVERY: Final = ""  # the id of a request for the list
 
 
-def asked(request: Request) -> str | None:
+def requested(request: Request) -> str | None:
     """The model that a request is about, EVERY for the list; None for other requests."""
     if request.method not in METHODS:
         return None

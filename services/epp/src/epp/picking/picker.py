@@ -92,7 +92,7 @@ class Picker:
     def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict | Ticket:
         """The verdict on one request; or a ticket, and the waiter gets the verdict later. A Pick is reserved until it
         is settled."""
-        model = model_lists.asked(request)
+        model = model_lists.requested(request)
         if model is not None:
             return model_lists.verdict(self.pools.models(request.pool), model)
         request = with_known_names(request)

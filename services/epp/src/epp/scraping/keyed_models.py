@@ -73,7 +73,7 @@ class KeyedModels:
         """The picker's verdict; a ticket where servers must be asked with the client's key."""
         verdict = self._picker.submit(request, waiter, now)
         authorization = request.headers.get("authorization")
-        model = None if authorization is None else model_lists.asked(request)
+        model = None if authorization is None else model_lists.requested(request)
         if authorization is None or model is None or not isinstance(verdict, Reply | Rejection):
             return verdict
         if model != model_lists.EVERY and isinstance(verdict, Reply):
@@ -119,8 +119,8 @@ class _Question:
             return self.known if item is None else Reply(orjson.dumps(dict(item)))
         document = orjson.loads(self.known.body)
         known = [ServedModel(item["id"], item) for item in document["data"]]
-        heard = {pool for (pool, _), listed in zip(self.locked, found, strict=True) if listed}
-        silent = (pool for pool in document.get("incomplete", ()) if pool not in heard)
+        answered = {pool for (pool, _), listed in zip(self.locked, found, strict=True) if listed}
+        silent = (pool for pool in document.get("incomplete", ()) if pool not in answered)
         return Reply(model_lists.document((*known, *models), silent))
 
 

@@ -100,8 +100,8 @@ def health(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
         yield {**found, "request_headers_to_add": [marked], "route": route}
         return
     probed = next((pool for pool in pools if scope.further.get(pool, 0) > 0), pools[0])
-    asked = picker_filters.on_probe(picker, probed, scope.options)
-    yield {**found, "direct_response": {"status": 200}, "typed_per_filter_config": asked}
+    settings = picker_filters.on_probe(picker, probed, scope.options)
+    yield {**found, "direct_response": {"status": 200}, "typed_per_filter_config": settings}
 
 
 def _options() -> Tree:

@@ -27,8 +27,8 @@ def picker_cluster(picker: Picker, options: Options) -> Tree:
 def picker_http_cluster(picker: Picker, options: Options) -> Tree:
     """The picker's HTTP port. Every path of it belongs to clients, so a health check carries a mark."""
     marked = {"header": {"key": protocol.PICKER_HEALTH, "value": "true"}}
-    asked = {"path": "/", "host": picker.hostname, "request_headers_to_add": [marked]}
-    check = {"unhealthy_threshold": 2, "http_health_check": asked}
+    request = {"path": "/", "host": picker.hostname, "request_headers_to_add": [marked]}
+    check = {"unhealthy_threshold": 2, "http_health_check": request}
     return names.resource(
         names.CLUSTER_TYPE,
         **by_eds(names.picker_http_cluster(picker), options),

@@ -11,6 +11,7 @@ from controlplane.options import Options, PickerTransport
 from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.other_hosts import another_host
 from gateway.kube.objects import ObjectName
 from gateway.wire import protocol
 
@@ -175,13 +176,11 @@ def _http_service(picker: Picker, sent: dict[str, str], wait: float, options: Op
 def _another(first: float) -> Tree:
     """A picker that refuses, breaks off, or is silent for `first` seconds is followed by another one within the same
     request. Envoy takes the longest pause for the time of an attempt; the pause itself is a millisecond."""
-    previous = typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
     return {
         "retry_on": "connect-failure,refused-stream,reset",
         "num_retries": 1,
         "retry_back_off": {"base_interval": "0.001s", "max_interval": seconds(first)},
-        "host_selection_retry_max_attempts": HOST_SELECTIONS,
-        "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": previous}],
+        **another_host(HOST_SELECTIONS),
     }
 
 

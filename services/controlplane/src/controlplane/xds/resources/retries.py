@@ -10,6 +10,7 @@ from typing import Final
 
 from controlplane.plan.entries import Entry
 from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.other_hosts import another_host
 from controlplane.xds.resources.scope import Scope
 from gateway.kube.objects import FailureMode, InferencePool, Retry
 from gateway.wire import protocol
@@ -139,13 +140,11 @@ def _once_more(retry: Retry | None) -> Tree:
 
 
 def _walking(retry_on: str, codes: Sequence[int], retries: int) -> Tree:
-    previous = typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")
     return {
         "retry_on": retry_on,
         "retriable_status_codes": list(codes),
         "num_retries": retries,
-        "host_selection_retry_max_attempts": 4,
-        "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": previous}],
+        **another_host(4),
     }
 
 

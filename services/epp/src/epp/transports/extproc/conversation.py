@@ -175,10 +175,10 @@ class PickConversation:
         if not self._exchange.passes_response:
             return pick
         body, self._body = self._body, b""
-        asked = asking_for_usage(self._headers.get(":path", ""), pick.body or body) if body and pick.model else None
+        changed = asking_for_usage(self._headers.get(":path", ""), pick.body or body) if body and pick.model else None
         models = None
         if pick.served_model is not None and pick.model is not None:
             models = ModelNames(pick.served_model, pick.model)
-        if models is not None or asked is not None:
-            self._rewriting = AnswerRewriting(models, hides_usage=asked is not None)
-        return pick if asked is None else pick._replace(body=asked)
+        if models is not None or changed is not None:
+            self._rewriting = AnswerRewriting(models, hides_usage=changed is not None)
+        return pick if changed is None else pick._replace(body=changed)
