@@ -1,5 +1,6 @@
 """Where requests go, and why: affinity against load, spoofed headers, empty pools."""
 
+import re
 from collections.abc import Iterator
 
 import httpx2 as httpx
@@ -80,6 +81,33 @@ def test_a_client_cannot_choose_the_pool_by_the_model_header(client: httpx.Clien
     response = client.post("/v1/chat/completions", json=chat(QWEN), headers=headers)
 
     assert response.headers["x-inference-pod"].startswith("vllm-qwen3-32b-")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_is_retrieved_cancelled_and_continued_where_it_lives(client: httpx.Client, *, stream: bool) -> None:
+    """The simulator keeps nothing and answers 404, as vLLM does unless it is told to store; it says who it is."""
+    asked = {"model": QWEN, "input": f"Remember this: {stream}", "max_output_tokens": 2, "stream": stream}
+    created = client.post("/v1/responses", json=asked)
+    home = created.headers["x-inference-pod"]
+    found = re.search(r'"id": ?"(resp_[^"]+)"', created.text)
+    assert found is not None
+
+    def pods() -> set[str | None]:
+        by_id = f"/v1/responses/{found[1]}"
+        answers = [
+            client.get(by_id), client.delete(by_id), client.post(f"{by_id}/cancel"), client.get(f"{by_id}/input_items"),
+            *(client.post("/v1/responses", json={**asked, "previous_response_id": found[1]}) for _ in range(3)),
+        ]  # fmt: skip
+        return {answer.headers.get("x-inference-pod") for answer in answers}
+
+    wait_until(lambda: client.get(f"/v1/responses/{found[1]}").headers.get("x-inference-pod") is not None, 10)
+    assert pods() == {home}
+
+
+def test_a_response_that_nobody_keeps_is_not_found(client: httpx.Client) -> None:
+    answer = client.get("/v1/responses/resp_unknown")
+
+    assert (answer.status_code, error(answer)["code"]) == (404, "stored_not_found")
 
 
 def test_a_client_may_name_its_objective(client: httpx.Client) -> None:

@@ -120,7 +120,7 @@ class Line:
                 self.server.received.set()
             return answer.status, b"".join(parts)
 
-    async def usage(self) -> dict[str, float]:
+    async def usage(self) -> dict[str, object]:
         """What Envoy's log said of the last answer."""
         async with asyncio.timeout(10):
             while not (ended := [entry for entry in self.bed.picker.log.entries if entry.response.response_code.value]):
@@ -337,6 +337,20 @@ async def test_a_stream_in_single_bytes_passes_untouched_and_is_read(line: Line)
 
     assert await line.ask() == (200, EVENTS)
     assert await line.usage() == READ
+
+
+async def test_the_id_of_a_response_is_read_wherever_its_bytes_are_cut(line: Line) -> None:
+    created = b'event: response.created\ndata: {"type": "response.created", "response": {"id": "resp_1"}}\n\n'
+    chat = b'data: {"id": "chatcmpl-1", "object": "chat.completion.chunk"}\n\n'
+    for stream, read in ((created, {"id": "resp_1", "lacks_end": 1}), (chat, {"lacks_end": 1})):
+        line.server.answer_in_turn([stream[at : at + 1] for at in range(len(stream))])
+        assert await line.ask() == (200, stream)
+        assert await line.usage() == read
+
+    whole = b'{"id": "resp_2", "object": "response", "status": "queued", "usage": null}'
+    line.server.answer(whole, JSON)
+    assert await line.ask() == (200, whole)
+    assert await line.usage() == {"id": "resp_2"}
 
 
 async def test_odd_streams_pass_untouched(line: Line) -> None:

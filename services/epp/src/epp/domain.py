@@ -27,11 +27,22 @@ PickId = NewType("PickId", str)
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 # A token count of this or more is a broken model server's, wherever it was told.
 TOKEN_LIMIT = 10**9
+# No server's ids of responses and conversations are longer.
+STORED_ID_LIMIT = 128
+# What those begin with; a chat's and a completion's answers are not stored.
+_STORED_PREFIXES = ("resp", "conv")
 
 
 def replica_of(pick_id: PickId) -> str:
     """Whose pick it was: ids are the replica's name and a number."""
     return pick_id.rpartition("-")[0]
+
+
+def stored_id_of(answer_id: object) -> str | None:
+    """The id of an answer, where it is one that a later request may name."""
+    if not isinstance(answer_id, str) or len(answer_id) > STORED_ID_LIMIT:
+        return None
+    return answer_id if answer_id.startswith(_STORED_PREFIXES) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +214,7 @@ class Feedback:
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     response_bytes: int | None = None
+    stored_id: str | None = None  # of the response or conversation that the server keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,4 +250,13 @@ class PickSettled:
     pick_id: PickId
 
 
-SharedEvent = PrefixLearned | FeedbackForwarded | PickPlaced | PickSettled
+@dataclass(frozen=True, slots=True)
+class AnswerStored:
+    """`endpoint` keeps a response or a conversation under this id."""
+
+    pool: PoolId
+    endpoint: EndpointId
+    stored_id: str
+
+
+SharedEvent = PrefixLearned | FeedbackForwarded | PickPlaced | PickSettled | AnswerStored

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PickPlaced, PickSettled, PoolId, PrefixLearned
+from epp.domain import (
+    AnswerStored,
+    EndpointId,
+    Feedback,
+    FeedbackForwarded,
+    PickId,
+    PickPlaced,
+    PickSettled,
+    PoolId,
+    PrefixLearned,
+)
 from epp.sharing import codec
 from epp.sharing.outbox import Outbox
 
@@ -37,11 +47,13 @@ feedbacks = st.builds(
     completion_tokens=counts,
     cached_tokens=counts,
     response_bytes=counts,
+    stored_id=st.none() | names,
 ).map(FeedbackForwarded)
 legs = st.lists(st.tuples(names.map(EndpointId), st.integers(0, 2**32 - 1)), max_size=4).map(tuple)
 placements = st.builds(PickPlaced, names.map(PoolId), names.map(PickId), legs)
 settlements = st.builds(PickSettled, names.map(PoolId), names.map(PickId))
-events = st.lists(prefixes | feedbacks | placements | settlements, max_size=8)
+stored = st.builds(AnswerStored, names.map(PoolId), names.map(EndpointId), names)
+events = st.lists(prefixes | feedbacks | placements | settlements | stored, max_size=8)
 
 
 @given(events)

@@ -28,7 +28,7 @@ def test_usage_is_written_where_the_picker_reads_it() -> None:
     assert written is not None
     keys = re.findall(r"^  (\w+) = \{", written[1], re.MULTILINE)
 
-    assert constants("stream_usage") == {"NAMESPACE": protocol.USAGE_NAMESPACE}
+    assert constants("stream_usage") == {"NAMESPACE": protocol.USAGE_NAMESPACE, "STORED_ID": protocol.STORED_ID}
     assert keys == [
         protocol.PROMPT_TOKENS,
         protocol.COMPLETION_TOKENS,

@@ -40,7 +40,13 @@ def accepted(body: object, path: str = COMPLETIONS) -> InferenceRequest:
         ("/v1/embeddings", Api.EMBEDDINGS),
         ("/v1/responses", Api.RESPONSES),
         ("/v1/messages", Api.MESSAGES),
-        ("/v1/messages/count_tokens", Api.MESSAGES),
+        ("/v1/messages/count_tokens", Api.TOKENS),
+        ("/v1/responses/input_tokens", Api.TOKENS),
+        ("/tokenize", Api.TOKENS),
+        ("/v1/rerank", Api.RERANK),
+        ("/v2/rerank", Api.RERANK),
+        ("/v1/score", Api.SCORE),
+        ("/classify", Api.POOLING),
         ("/v1/conversations", Api.CONVERSATIONS),
         ("/inference/v1/generate", Api.GENERATE),
         ("/v1/audio/transcriptions", Api.OTHER),
@@ -67,12 +73,44 @@ def test_the_path_says_which_api_it_is(path: str, api: Api) -> None:
         ("/v1/messages", {"model": "m", "system": "s", "messages": [{"role": "user", "content": "hi"}]}),
         ("/v1/conversations", {"model": "m", "items": [{"role": "user", "content": "hi"}]}),
         ("/inference/v1/generate", {"model": "m", "token_ids": [5, 6]}),
+        ("/v1/rerank", {"model": "m", "query": "which?", "documents": ["one", {"content": []}]}),
+        ("/v1/score", {"model": "m", "text_1": "one", "text_2": ["two", "three"]}),
+        ("/v1/score", {"model": "m", "queries": {"content": []}, "documents": ["two"]}),
+        ("/pooling", {"model": "m", "input": "text"}),
+        ("/classify", {"model": "m", "input": ["text"]}),
     ],
 )
 def test_every_published_shape_is_accepted(path: str, body: object) -> None:
     found = accepted(body, path)
     assert found.model == "m"
     assert found.canonical
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/tokenize", {"model": "m", "prompt": "text"}),
+        ("/detokenize", {"model": "m", "tokens": [1]}),
+        ("/v1/messages/count_tokens", {"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
+        ("/pooling", {"model": "m", "data": {"any": "kind"}}),
+    ],
+)
+def test_what_computes_no_prompt_has_none_to_remember(path: str, body: object) -> None:
+    found = accepted(body, path)
+
+    assert (found.model, found.canonical) == ("m", b"")
+
+
+@pytest.mark.parametrize("path", ["/tokenize", "/v1/rerank", "/v1/score", "/pooling", "/classify"])
+def test_a_server_of_one_model_is_asked_without_naming_it(path: str) -> None:
+    assert accepted({"query": "one", "documents": ["two"]}, path).model is None
+
+
+def test_requests_that_rerank_for_one_query_begin_alike() -> None:
+    def canonical(document: str) -> bytes:
+        return accepted({"model": "m", "query": "which?" * 50, "documents": [document]}, "/v1/rerank").canonical
+
+    assert canonical("one")[:300] == canonical("two")[:300]
 
 
 @pytest.mark.parametrize(

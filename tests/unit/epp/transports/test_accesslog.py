@@ -32,6 +32,16 @@ def test_a_final_entry_says_where_it_was_served_how_it_went_and_how_long_it_took
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [("resp_1", "resp_1"), ("conv_1", "conv_1"), ("chatcmpl-1", None), ("resp_" + "x" * 200, None), (7.0, None)],
+)
+def test_the_id_of_a_stored_answer_is_kept(sent: object, expected: str | None) -> None:
+    found = read(entry(metadata={"envoy.lb": PICK, "llm": {"id": sent}}))
+    assert found is not None
+    assert found.stored_id == expected
+
+
 def test_a_stream_without_its_end_is_marked() -> None:
     found = read(entry(metadata={"envoy.lb": PICK, "llm": {"lacks_end": 1.0, "prompt_tokens": 7.0}}))
     assert found is not None

@@ -91,6 +91,7 @@ PROMPT_TOKENS: Final = "prompt_tokens"
 COMPLETION_TOKENS: Final = "completion_tokens"
 TOTAL_TOKENS: Final = "total_tokens"
 CACHED_TOKENS: Final = "cached_tokens"
+STORED_ID: Final = "id"  # the answer's, by which later requests name it
 LACKS_END: Final = "lacks_end"  # 1 for a stream that ended without its last event
 # A custom tag: milliseconds from the request's first byte to the first byte of the answer's body, "-" without one.
 TTFT_TAG: Final = "ttft"

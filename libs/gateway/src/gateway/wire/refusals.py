@@ -60,6 +60,11 @@ def model_not_found() -> Rejection:
     return Rejection(404, ErrorCode.MODEL_NOT_FOUND, "no such model is served here", MODEL)
 
 
+def stored_not_found() -> Rejection:
+    """No server is known to keep a response or a conversation of that id."""
+    return Rejection(404, ErrorCode.STORED_NOT_FOUND, "no response or conversation of that id is known here", "id")
+
+
 def too_large(limit: int) -> Rejection:
     """The body has more bytes than the limit."""
     return Rejection(413, ErrorCode.REQUEST_TOO_LARGE, f"the request body is larger than {limit} bytes")

@@ -30,6 +30,11 @@ class PlannedPool:
         return tuple(HostPort(member.address, member.port) for group in self.groups for member in group.members)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether its servers get requests as they are, in HTTP/1.1 without TLS."""
+        return not self.pool.h2c and all(group.connection.is_plain for group in self.groups)
+
+    @property
     def failure_mode(self) -> FailureMode | None:
         """What happens without a pick; None for a pool that Envoy balances."""
         if self.pool.picker is not None:

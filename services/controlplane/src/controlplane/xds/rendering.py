@@ -8,7 +8,7 @@ from controlplane.options import Options, PickerTransport
 from controlplane.plan.connections import Group
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Plan, Port
-from controlplane.xds.resources import clusters, names, picker_clusters, retries, secrets, share_clusters
+from controlplane.xds.resources import clusters, names, picker_clusters, retries, secrets, share_clusters, stored
 from controlplane.xds.resources.listeners import listener
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.routes import route_configuration
@@ -28,11 +28,14 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
     pickers = plan.pickers
     served = list(_clusters(plan, pickers.values(), options, made))
     further = {item.pool.meta.id: min(max(len(item.endpoints) - 1, 0), retries.MOST_RETRIES) for item in plan.pools}
-    scopes = [(port, _scope(port, pickers, further, options)) for port in plan.ports]
+    plain = frozenset(item.pool.meta.id for item in plan.pools if item.is_plain)
+    scopes = [(port, _scope(port, pickers, further, options, plain)) for port in plan.ports]
     distinct = _distinct(pickers.values())
     found = [cluster for cluster, _ in served]
     if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
         found.append(made.of(names.BBR_CLUSTER, clusters.bbr_cluster, *options.bbr))
+    if any(stored.need_cluster(port.hosts, scope) for port, scope in scopes):
+        found.append(made.of(names.STORED_CLUSTER, stored.cluster))
     if options.tracing_collector is not None:
         found.append(made.of(names.COLLECTOR_CLUSTER, clusters.collector_cluster, *options.tracing_collector))
     return collected({
@@ -85,11 +88,15 @@ def _plain(cluster: Resource, endpoints: Sequence[HostPort], made: _Resources) -
 
 
 def _scope(
-    port: Port, pickers: Mapping[ObjectName, Picker], further: Mapping[ObjectName, int], options: Options
+    port: Port,
+    pickers: Mapping[ObjectName, Picker],
+    further: Mapping[ObjectName, int],
+    options: Options,
+    plain: frozenset[ObjectName],
 ) -> Scope:
     transports = sorted({picker.transport for picker in pickers.values()})
     name = names.routes(port.number, (port.lifting.lift, *transports))
-    return Scope(name, pickers, port.lifting, options, further)
+    return Scope(name, pickers, port.lifting, options, further, plain)
 
 
 def _distinct(pickers: Iterable[Picker]) -> list[Picker]:

@@ -1,6 +1,7 @@
 """What happens in a pool, as values that producers handle. Pure. The two of every request are tuples, which cost least.
 
-Events of other replicas come under their types in `epp.domain`: `PrefixLearned`, `PickPlaced`, `PickSettled`.
+Events of other replicas come under their types in `epp.domain`: `PrefixLearned`, `PickPlaced`, `PickSettled`,
+`AnswerStored`.
 """
 
 from collections.abc import Callable

@@ -23,6 +23,7 @@ from epp.datalayer.report import Report
 from epp.datalayer.roster import Candidates, Roster, StandingObserver
 from epp.datalayer.standing.progress import ProgressWatch
 from epp.datalayer.standing.watch import RequestWatch
+from epp.datalayer.stored import StoredAnswers
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolSpec, ScrapeFault, ServedModel
 
 
@@ -33,8 +34,9 @@ class PoolState:
         self.spec = spec
         self.roster = Roster(observer)
         self.departures = Departures()
+        self.stored = StoredAnswers()
         observe = self.roster.observe
-        for watch in (self.roster, self.departures, RequestWatch(observe), ProgressWatch(observe)):
+        for watch in (self.roster, self.departures, self.stored, RequestWatch(observe), ProgressWatch(observe)):
             producers.add(watch.handles())
         self.columns = producers.columns  # what producers offer, by name
         self.handle = producers.handle  # gives an event to the producers that handle it
@@ -48,6 +50,11 @@ class PoolState:
     def served(self, endpoint: EndpointId | None) -> Member | None:
         """The member of that id that may have served a request: one that has left finishes what it had."""
         return None if endpoint is None else self.member(endpoint) or self.departures.get(endpoint)
+
+    def home(self, stored_id: str) -> EndpointId | None:
+        """The member that keeps a response or a conversation, while it is one."""
+        found = self.stored.home(stored_id)
+        return found if found in self.roster.members else None
 
     def replace(self, spec: PoolSpec, now: float) -> None:
         """Take the endpoints as discovery sees them now; what stays keeps its state."""

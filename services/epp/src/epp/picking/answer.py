@@ -45,7 +45,7 @@ def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
     """The verdict."""
     prepared, placement = placed.prepared, placed.placement
     headers, explain = _request_headers(placed.decision), _response_headers(placed, config, explains=explains)
-    if prepared.parsed.continues_stored:
+    if prepared.parsed.stored_id is not None:
         headers += NO_RETRIES
     body, parsed = _rewritten(prepared), prepared.parsed
     served = None if body is None else parsed.target_model

@@ -41,17 +41,24 @@ class Candidacy(NamedTuple):
 
 def candidates_of(prepared: Prepared, pool: PoolState, now: float, random: Random) -> Candidacy | None:
     """The candidates of this moment; None where there is none."""
-    request = prepared.request
-    found = pool.candidates(now, random, request.subset)
+    request, stored_id = prepared.request, prepared.parsed.stored_id
+    among = request.subset if stored_id is None else _keepers(stored_id, pool, request.subset)
+    found = pool.candidates(now, random, among)
     if not found.slots:
         return None
-    if found.probe is not None and prepared.parsed.continues_stored:  # which would fail at another server
+    if found.probe is not None and stored_id is not None:  # which would fail at another server
         found = found.without_probe()
     placing = Placing(prepared.parsed, prepared.blocks, prepared.session_key, now, {})
     view = SchedulingView(
         found.endpoints, random, request.fallbacks, _slots=found.slots, _columns=pool.columns, _placing=placing
     )
     return Candidacy(view, placing, found.avoided, found.probe)
+
+
+def _keepers(stored_id: str, pool: PoolState, allowed: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Who may have a stored answer: the endpoint that keeps it, or everybody where that is not known."""
+    home = pool.home(stored_id)
+    return allowed if home is None or (allowed is not None and home not in allowed) else (home,)
 
 
 def everybody_of(pool: PoolState, now: float, random: Random) -> SchedulingView | None:

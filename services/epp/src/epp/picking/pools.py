@@ -9,6 +9,7 @@ from epp.datalayer.events import Configured, PrefixSettings
 from epp.datalayer.pool import PoolState
 from epp.datalayer.producer import Producers
 from epp.domain import (
+    AnswerStored,
     EndpointId,
     EngineMetrics,
     PickPlaced,
@@ -24,6 +25,7 @@ from epp.picking import model_lists
 from epp.picking.observer import PickObserver
 from epp.picking.own_producers import Failed, own_producers
 from epp.picking.pool_report import describe_pool, served_models
+from epp.prompts.stored import named_by_path
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 
@@ -81,7 +83,7 @@ class Pools:
         if state is not None:
             state.models_listed(endpoint, models, now)
 
-    def learned_elsewhere(self, event: PrefixLearned | PickPlaced | PickSettled, now: float) -> None:
+    def learned_elsewhere(self, event: PrefixLearned | PickPlaced | PickSettled | AnswerStored, now: float) -> None:
         """Take what another replica did or learned."""
         state = self.states.get(event.pool)
         if state is not None:
@@ -109,12 +111,23 @@ class Pools:
     def of(self, request: Request) -> PoolState | Rejection:
         """The pool that a request is for."""
         name = request.pool or self._default_pool
+        if name is not None and "," in name:
+            return self._keeper(name, request.path)
         if name is not None:
             return self.states.get(name) or refusals.no_ready_endpoint(f"no pool is named {name!r}")
         if len(self.states) == 1:
             return next(iter(self.states.values()))
         reason = "the route names no pool and there is none" if not self.states else "the route names no pool"
         return refusals.no_ready_endpoint(f"{reason}; one must be named where there are several")
+
+    def _keeper(self, pools: str, path: str) -> PoolState | Rejection:
+        """Of several pools the one with the server that keeps what a path names."""
+        stored_id = named_by_path(path)
+        if stored_id is None:
+            return refusals.model_missing()
+        states = (self.states.get(PoolId(name.strip())) for name in pools.split(","))
+        found = (state for state in states if state is not None and state.home(stored_id) is not None)
+        return next(found, None) or refusals.stored_not_found()
 
     def models(self, pools: str | None) -> bytes:
         """The model list of the pools in a comma-separated list, or of all."""

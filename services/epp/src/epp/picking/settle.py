@@ -14,6 +14,7 @@ from epp.datalayer.placing import Placing
 from epp.datalayer.pool import PoolState
 from epp.datalayer.report import Report
 from epp.domain import (
+    AnswerStored,
     Feedback,
     FeedbackForwarded,
     Outcome,
@@ -112,6 +113,7 @@ class Settlement:
         pool = None if placement is None else self._pools.get(placement.pool)
         if placement is not None and pool is not None:
             pool.handle(RequestAlive(placement, feedback), now)
+            self._share_stored(placement, feedback)
 
     def _learn(self, placement: Placement, feedback: Feedback, now: float) -> None:
         pool = self._pools.get(placement.pool)
@@ -119,9 +121,15 @@ class Settlement:
             report = Report(placement, feedback, pool.served(feedback.served))
             self.poison.learn(report, now)
             pool.reported(report, now)
+            self._share_stored(placement, feedback)
         if feedback.completion_tokens:
             self._answered(placement, feedback.completion_tokens)
         self._reported(placement, feedback, now)
+
+    def _share_stored(self, placement: Placement, feedback: Feedback) -> None:
+        if feedback.stored_id is not None and self._journal is not None:
+            home = feedback.served or placement.primary.id
+            self._journal.record(AnswerStored(placement.pool, home, feedback.stored_id))
 
 
 def _share(placement: Placement, journal: Journal) -> None:

@@ -13,6 +13,10 @@ class Api(StrEnum):
     EMBEDDINGS = "embeddings"
     MESSAGES = "messages"
     GENERATE = "generate"
+    RERANK = "rerank"
+    SCORE = "score"
+    POOLING = "pooling"
+    TOKENS = "tokens"  # a prompt is only cut into tokens or counted: nothing is computed, nor cached
     OTHER = "other"
 
 
@@ -26,9 +30,16 @@ _PATH_ENDINGS = (
     ("/conversations", Api.CONVERSATIONS),
     ("/embeddings", Api.EMBEDDINGS),
     ("/messages", Api.MESSAGES),
-    ("/messages/count_tokens", Api.MESSAGES),
+    ("/messages/count_tokens", Api.TOKENS),
+    ("/responses/input_tokens", Api.TOKENS),
     ("/inference/v1/generate", Api.GENERATE),
     ("/generate", Api.GENERATE),
+    ("/rerank", Api.RERANK),
+    ("/score", Api.SCORE),
+    ("/pooling", Api.POOLING),
+    ("/classify", Api.POOLING),
+    ("/tokenize", Api.TOKENS),
+    ("/detokenize", Api.TOKENS),
 )
 
 

@@ -16,10 +16,18 @@ from epp.prompts.chat import write_chat
 from epp.prompts.families import family_of
 from epp.prompts.invalid import RefusedError, wrong_kind
 from epp.prompts.messages import write_messages
-from epp.prompts.plain import write_completion, write_embeddings, write_generate
+from epp.prompts.plain import (
+    write_completion,
+    write_embeddings,
+    write_generate,
+    write_pooling,
+    write_rerank,
+    write_score,
+)
 from epp.prompts.request import InferenceRequest
 from epp.prompts.responses import write_items, write_responses
 from epp.prompts.sessions import session_of
+from epp.prompts.stored import named_by_body, named_by_path
 from epp.prompts.writer import JsonObject, Writer
 from gateway.wire import protocol, refusals
 from gateway.wire.bodies import refusal_of_structure
@@ -35,7 +43,12 @@ _WRITERS: Mapping[Api, Callable[[Writer, JsonObject], None]] = {
     Api.RESPONSES: write_responses,
     Api.CONVERSATIONS: write_items,
     Api.GENERATE: write_generate,
+    Api.RERANK: write_rerank,
+    Api.SCORE: write_score,
+    Api.POOLING: write_pooling,
 }
+# Servers of one model take these without naming it.
+_MODEL_OPTIONAL = frozenset((Api.OTHER, Api.GENERATE, Api.RERANK, Api.SCORE, Api.POOLING, Api.TOKENS))
 
 
 def write_prompt(writer: Writer, api: Api, body: JsonObject) -> None:
@@ -55,8 +68,9 @@ def parse(
         return _read_form(request, api)
     if is_opaque or not request.body or not _is_json(request.headers, api):
         return InferenceRequest(
-            model=None, api=api, headers=request.headers, named_session=session_of(request.headers, {})
-        )
+            model=None, api=api, headers=request.headers, named_session=session_of(request.headers, {}),
+            stored_id=named_by_path(request.path),
+        )  # fmt: skip
     refusal = refusal_of_structure(request.body)
     if refusal is not None:
         return refusal
@@ -82,7 +96,7 @@ def _read(request: Request, api: Api, volatile_lines: Sequence[str]) -> Inferenc
     if not isinstance(body, dict):
         raise RefusedError(refusals.not_an_object(body))
     model = body.get("model")
-    if not isinstance(model, str) and (model is not None or api not in (Api.OTHER, Api.GENERATE)):
+    if not isinstance(model, str) and (model is not None or api not in _MODEL_OPTIONAL):
         raise RefusedError(refusals.model_not_a_string(model) if "model" in body else refusals.model_missing())
     _check_name(model, "model")
     _check_name(request.headers.get(protocol.MODEL_NAME_REWRITE), protocol.MODEL_NAME_REWRITE)
@@ -94,7 +108,7 @@ def _read(request: Request, api: Api, volatile_lines: Sequence[str]) -> Inferenc
     return InferenceRequest(  # by position, which takes half the time
         model, model or "", api, writer.canonical(), salt or "", body.get("stream") is True, writer.has_media,
         _max_tokens(body), 0, request.headers, writer.media_tokens, session_of(request.headers, body), writer.opening,
-        body.get("previous_response_id") is not None or body.get("conversation") is not None,
+        named_by_path(request.path) or named_by_body(body),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Prompts without a template: completions, embeddings, generation from text or token ids. Pure."""
+"""Prompts without a template: completions, embeddings, scores, generation from text or token ids. Pure."""
 
 from array import array
 from collections.abc import Sequence
@@ -19,12 +19,39 @@ def write_embeddings(to: Writer, body: JsonObject) -> None:
     _write_prompt(to, body.get("input", body.get("messages")), "input")
 
 
+def write_rerank(to: Writer, body: JsonObject) -> None:
+    """`/rerank`: a query, which is scored with each document; what two requests share is the query."""
+    _write_first(to, body, ("query",))
+    _write_first(to, body, ("documents",))
+
+
+def write_score(to: Writer, body: JsonObject) -> None:
+    """`/score`: one text with others, under the names of several versions of the API."""
+    _write_first(to, body, ("text_1", "data_1", "queries"))
+    _write_first(to, body, ("text_2", "data_2", "documents"))
+
+
+def write_pooling(to: Writer, body: JsonObject) -> None:
+    """`/pooling`, `/classify`: texts or messages; input of a model's own kind has no prompt."""
+    _write_first(to, body, ("input", "messages"))
+
+
 def write_generate(to: Writer, body: JsonObject) -> None:
     """`/generate`: the first of what engines take."""
-    for key in ("token_ids", "input_ids", "text", "prompt"):
-        if body.get(key) is not None:
-            _write_prompt(to, body[key], key)
-            return
+    _write_first(to, body, ("token_ids", "input_ids", "text", "prompt"))
+
+
+def _write_first(to: Writer, body: JsonObject, names: Sequence[str]) -> None:
+    """The first of these members that holds something; without any, the server says what it misses."""
+    name = next((name for name in names if body.get(name) is not None), None)
+    if name is None:
+        return
+    value = body[name]
+    if isinstance(value, dict):
+        to.pieces.append(dump(value, (name,)))
+    else:
+        _write_prompt(to, value, name)
+    to.pieces.append(TURN)
 
 
 def _write_prompt(to: Writer, prompt: object, param: str) -> None:

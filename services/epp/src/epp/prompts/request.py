@@ -31,7 +31,7 @@ class InferenceRequest(NamedTuple):
     media_tokens: int = 0  # of `prompt_tokens`: what the encoder of pictures and sound has to do
     named_session: Session | None = None
     opening: int = 0  # bytes of `canonical` up to the end of the first user turn
-    continues_stored: bool = False  # builds on a response or a conversation that one server has stored
+    stored_id: str | None = None  # of the response or conversation, which one server keeps, that it is about
 
     def routed(self, priority: int, target_model: str) -> "InferenceRequest":
         """The same with what the pool's objects say about it."""

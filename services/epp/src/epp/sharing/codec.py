@@ -4,6 +4,7 @@
     P       = text pool · text endpoint · block hashes (u64 each)
     L       = text pool · text pick id · (text endpoint · tokens (u32))*
     E       = text pool · text pick id
+    S       = text pool · text endpoint · text id
     F       = JSON of the feedback's fields
     text    = length (u16) · UTF-8
 
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Iterator
 import orjson
 
 from epp.domain import (
+    AnswerStored,
     EndpointId,
     Feedback,
     FeedbackForwarded,
@@ -32,7 +34,7 @@ from epp.domain import (
 _FRAME = struct.Struct("<cI")
 _LENGTH = struct.Struct("<H")
 _TOKENS = struct.Struct("<I")
-_PREFIX, _FEEDBACK, _PLACED, _SETTLED = b"P", b"F", b"L", b"E"
+_PREFIX, _FEEDBACK, _PLACED, _SETTLED, _STORED = b"P", b"F", b"L", b"E", b"S"
 # More blocks than any prompt has: 64k blocks of 16 tokens are a million tokens.
 BLOCK_LIMIT = 65_536
 # More endpoints than any request has: its primary, a prefill leg, and encoders.
@@ -60,6 +62,9 @@ def encode(event: SharedEvent) -> bytes:
         case PickSettled(pool, pick_id):
             payload = _text(pool) + _text(pick_id)
             return _FRAME.pack(_SETTLED, len(payload)) + payload
+        case AnswerStored(pool, endpoint, stored_id):
+            payload = _text(pool) + _text(endpoint) + _text(stored_id)
+            return _FRAME.pack(_STORED, len(payload)) + payload
         case FeedbackForwarded(feedback):
             payload = orjson.dumps(dataclasses.asdict(feedback))
             return _FRAME.pack(_FEEDBACK, len(payload)) + payload
@@ -93,6 +98,8 @@ def _events(message: bytes) -> Iterator[SharedEvent]:
             yield _placed(payload)
         elif kind == _SETTLED:
             yield _settled(payload)
+        elif kind == _STORED:
+            yield _stored(payload)
         elif kind == _FEEDBACK:
             yield FeedbackForwarded(_feedback(orjson.loads(payload)))
 
@@ -128,6 +135,15 @@ def _settled(payload: bytes) -> PickSettled:
     return PickSettled(PoolId(pool), PickId(pick_id))
 
 
+def _stored(payload: bytes) -> AnswerStored:
+    pool, at = _read_text(payload, 0)
+    endpoint, at = _read_text(payload, at)
+    stored_id, at = _read_text(payload, at)
+    if at != len(payload):
+        raise MalformedError("a stored answer has more than an id")
+    return AnswerStored(PoolId(pool), EndpointId(endpoint), stored_id)
+
+
 def _feedback(fields: dict[str, object]) -> Feedback:
     """Checked by type, since another version wrote it."""
     known = {name: fields[name] for name in _FIELDS if name in fields}
@@ -138,6 +154,8 @@ def _feedback(fields: dict[str, object]) -> Feedback:
         value = known.get(name)
         if not isinstance(value, int | float | None) or (value is not None and value < 0):
             raise MalformedError(f"{name} is no count")
+    if not isinstance(known.get("stored_id"), str | None):
+        raise MalformedError("stored_id is no text")
     if known.get("attempts", 1) is None:
         raise MalformedError("attempts are missing")
     served, pick_id, pool = known.pop("served", None), str(known.pop("pick_id")), str(known.pop("pool", ""))

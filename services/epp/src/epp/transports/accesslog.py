@@ -7,7 +7,17 @@ whichever transport answered. Entries without one (another filter's reply, a for
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, FeedbackForwarded, PickId, PoolId, SharedEvent, replica_of
+from epp.domain import (
+    TOKEN_LIMIT,
+    EndpointId,
+    Feedback,
+    FeedbackForwarded,
+    PickId,
+    PoolId,
+    SharedEvent,
+    replica_of,
+    stored_id_of,
+)
 from epp.transports.picker import FeedbackSink
 from gateway.accesslog.entries import LogEntry
 from gateway.wire.protocol import (
@@ -18,6 +28,7 @@ from gateway.wire.protocol import (
     LB_NAMESPACE,
     PICK_ID,
     PROMPT_TOKENS,
+    STORED_ID,
     TTFT_TAG,
     USAGE_NAMESPACE,
 )
@@ -57,6 +68,7 @@ def read(entry: LogEntry) -> Feedback | None:
         completion_tokens=_tokens(usage.get(COMPLETION_TOKENS)),
         cached_tokens=_tokens(usage.get(CACHED_TOKENS)),
         response_bytes=entry.response_bytes,
+        stored_id=stored_id_of(usage.get(STORED_ID)),
     )
 
 

@@ -270,6 +270,38 @@ def test_behind_a_gateway_without_access_log_the_response_tells_how_it_went() ->
 
 
 @pytest.mark.parametrize(
+    "chunks",
+    [
+        [b'{"id":"resp_1","object":"response","status":"queued"}'],
+        [
+            b'event: response.created\ndata: {"type":"response.created","response":{"id":"re',
+            b'sp_1"}}\n\n',
+            b"data: {}\n\n",
+        ],
+    ],
+)
+def test_the_server_that_keeps_a_response_is_known_before_its_stream_ends(chunks: list[bytes]) -> None:
+    picker = Picker(PICK)
+    streams = OpenStreams(picker, lambda: False)
+    talk = conversation(picker, BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED, streams=streams)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+    respond(talk, *chunks)
+
+    (feedback,) = picker.events
+    assert isinstance(feedback, Feedback)
+    assert (feedback.is_final, feedback.served, feedback.stored_id) == (False, "[::1]:81", "resp_1")
+
+
+def test_the_id_of_a_chat_is_nothing_to_keep() -> None:
+    picker = Picker(PICK)
+    talk = conversation(picker, BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+    respond(talk, b'{"id":"chatcmpl-1","choices":[]}')
+
+    assert picker.events == []
+
+
+@pytest.mark.parametrize(
     ("status", "served"), [("200", "10.0.0.1:80"), ("404", "10.0.0.1:80"), ("500", "10.0.0.1:80"), ("503", None)]
 )
 def test_a_gateway_that_does_not_say_who_served_is_taken_to_have_asked_the_first(

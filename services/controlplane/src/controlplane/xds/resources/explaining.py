@@ -1,6 +1,6 @@
 """Routes that no object asked for: they explain a miss, list the models, or pass on a picker's verdict. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from controlplane.options import PickerTransport
@@ -12,7 +12,7 @@ from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.rules import absent, miss, pool_filters
 from controlplane.xds.resources.scope import Scope
-from gateway.kube.objects import Cors, ObjectName, PathMatch, PathType, RouteMatch
+from gateway.kube.objects import Cors, InferencePool, ObjectName, PathMatch, PathType, RouteMatch
 from gateway.wire import protocol
 from gateway.wire.errors import ErrorCode
 
@@ -44,7 +44,7 @@ def _misses_on(path: PathMatch, allowed: Cors | None, host: VirtualHost, scope: 
     post = {"name": ":method", "string_match": {"exact": "POST"}}
     checked = cors.settings(allowed)
     if scope.lifting.lift is Lift.SCRIPT:  # Envoy does not say what is wrong with a body; the picker does
-        picker, _ = _pools_by_picker(host, scope)[0]
+        picker, _ = pools_by_picker(host.pools, scope)[0]
         checked |= picker_filters.on_miss(picker, scope.options)
     settings = {"typed_per_filter_config": checked} if checked else {}
     for name, header in ((names.MODEL_NOT_FOUND, model), (names.MODEL_MISSING, post)):
@@ -53,14 +53,14 @@ def _misses_on(path: PathMatch, allowed: Cors | None, host: VirtualHost, scope: 
     yield miss(names.ROUTE_NOT_FOUND, closed(matches.path(path), path))  # until the model is lifted, of any method
 
 
-def _pools_by_picker(host: VirtualHost, scope: Scope) -> list[tuple[Picker, tuple[ObjectName, ...]]]:
-    """The pickers of a host with the pools that share them, the most shared first."""
+def pools_by_picker(pools: Iterable[InferencePool], scope: Scope) -> list[tuple[Picker, tuple[ObjectName, ...]]]:
+    """The pickers of these pools with those that share them, the most shared first."""
     grouped: dict[str, dict[ObjectName, Picker]] = {}
-    for pool in host.pools:
+    for pool in pools:
         picker = scope.pickers.get(pool.meta.id)
         if picker is not None:
             grouped.setdefault(names.picker_cluster(picker), {})[pool.meta.id] = picker
-    found = [(next(iter(pools.values())), tuple(sorted(pools))) for pools in grouped.values()]
+    found = [(next(iter(sharing.values())), tuple(sorted(sharing))) for sharing in grouped.values()]
     return sorted(found, key=lambda item: -len(item[1]))
 
 
@@ -73,7 +73,7 @@ def unrouted() -> Tree:
 def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     """GET /v1/models and /v1/models/ID, answered for all pools of the host by the picker that most of them share:
     pickers that follow the same objects know every pool. Nothing where a route serves the list."""
-    shared = _pools_by_picker(host, scope)
+    shared = pools_by_picker(host.pools, scope)
     if not shared or any(matches.serves(entry.match, MODELS_PATH) for entry in host.entries):
         return
     allowed = cors.on_host(host)
@@ -88,7 +88,7 @@ def health(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     """GET /health, which is well when the picker places a request: it is asked as by any other, for the host's first
     pool with several endpoints, else the first: the choice must not change with every endpoint. Nothing where a route
     serves the path."""
-    shared = _pools_by_picker(host, scope)
+    shared = pools_by_picker(host.pools, scope)
     if not shared or any(matches.serves(entry.match, HEALTH_PATH) for entry in host.entries):
         return
     picker, pools = shared[0]

@@ -32,10 +32,13 @@ def path(wanted: PathMatch) -> Tree:
 
 def serves(wanted: RouteMatch, exactly: str) -> bool:
     """Whether every GET of a path matches, whatever its headers and query."""
-    if wanted.headers or wanted.query or wanted.method not in ("", "GET"):
-        return False
-    value = wanted.path.value
-    match wanted.path.type:
+    return not (wanted.headers or wanted.query) and wanted.method in ("", "GET") and covers(wanted.path, exactly)
+
+
+def covers(path: PathMatch, exactly: str) -> bool:
+    """Whether a match has a path among its own."""
+    value = path.value
+    match path.type:
         case PathType.EXACT:
             return value == exactly
         case PathType.PREFIX:

@@ -22,6 +22,7 @@ LISTENER_TYPE: Final = f"{_URL}envoy.config.listener.v3.Listener"
 SECRET_TYPE: Final = f"{_URL}envoy.extensions.transport_sockets.tls.v3.Secret"
 
 BBR_CLUSTER: Final = "bbr"
+STORED_CLUSTER: Final = "stored"
 COLLECTOR_CLUSTER: Final = "tracing_collector"
 # Clusters that do not exist: a route to one is answered by Envoy itself, after the filters have run. A direct response
 # would do the same but cap request bodies before the body-based router has seen them.
@@ -37,6 +38,7 @@ RESTRICTED: Final = "restricted"
 PICKER_REFUSED: Final = "picker-refused"
 PICKER_FAILED: Final = "picker-failed"
 MODELS: Final = "models"
+STORED: Final = "stored"
 HEALTH: Final = "health"
 
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"

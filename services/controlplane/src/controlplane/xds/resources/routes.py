@@ -3,7 +3,7 @@
 from controlplane.plan import hosts
 from controlplane.plan.entries import VirtualHost
 from controlplane.plan.planning import Port
-from controlplane.xds.resources import explaining, names, picker_filters, retries, rules
+from controlplane.xds.resources import explaining, names, picker_filters, retries, rules, stored
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.scope import Scope
 
@@ -37,6 +37,7 @@ def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
             *explaining.models(host, scope),
             *explaining.health(host, scope),
             *(route for entry in host.entries for route in rules.routes(entry, scope)),
+            *stored.routes(host, scope),
             *explaining.misses(host, scope),
             explaining.unrouted(),
         ],

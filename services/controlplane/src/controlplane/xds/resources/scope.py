@@ -19,3 +19,5 @@ class Scope:
     options: Options
     further: Mapping[ObjectName, int] = field(default_factory=dict)
     """Of each pool how many endpoints a request could try after its first, as far as a retry policy would go."""
+    plain: frozenset[ObjectName] = frozenset()
+    """Pools that are spoken to in plain HTTP/1.1, with requests as they are."""

@@ -28,6 +28,7 @@ _USAGE: Final = (
     (protocol.COMPLETION_TOKENS, ("usage", "output_tokens")),
     (protocol.CACHED_TOKENS, ("usage", "input_tokens_details", "cached_tokens")),
 )
+_TEXTS: Final = ((protocol.STORED_ID, ("id",)),)  # by which later requests name a stored answer
 
 
 def filters() -> list[Tree]:
@@ -68,15 +69,18 @@ def _json() -> Tree:
         "typed_config": typed(
             "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata",
             response_rules={
-                "rules": [_rule(key, path) for key, path in _USAGE],
+                "rules": [
+                    *(_rule(key, path, "NUMBER") for key, path in _USAGE),
+                    *(_rule(key, path, "STRING") for key, path in _TEXTS),
+                ],
                 "allow_content_types_regex": {"regex": r"application/json(\s*;.*)?"},
             },
         ),
     }
 
 
-def _rule(key: str, path: tuple[str, ...]) -> Tree:
+def _rule(key: str, path: tuple[str, ...], kind: str) -> Tree:
     return {
         "selectors": [{"key": step} for step in path],
-        "on_present": {"metadata_namespace": protocol.USAGE_NAMESPACE, "key": key, "type": "NUMBER"},
+        "on_present": {"metadata_namespace": protocol.USAGE_NAMESPACE, "key": key, "type": kind},
     }

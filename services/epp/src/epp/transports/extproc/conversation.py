@@ -87,8 +87,7 @@ class PickConversation:
         """Take the proxy's next message."""
         self._is_written = self._pick is not None
         if event.direction is Direction.RESPONSE and self._pick is not None:
-            self._watch = self._watch or ResponseWatch()
-            self._watch.receive(event, now)
+            self._observe_response(self._pick, event, now)
         replies: list[Reply] = []
         for part in [event] if self._rewriting is None else self._rewritten(self._rewriting, event):
             for step in self._exchange.receive(part):
@@ -116,6 +115,14 @@ class PickConversation:
         self._picker.settle(self._pick.id, Outcome.UNUSED if is_unused else Outcome.ENDED, now)
         if self._watch is not None and not self._streams.is_logged():
             self._streams.observed(self._watch.feedback(self._pick, self._picked_at, now), now)
+
+    def _observe_response(self, pick: Pick, event: Event, now: float) -> None:
+        """Where the answer is kept is known as soon as its id passes: the next request may name it at once."""
+        watch = self._watch = self._watch or ResponseWatch()
+        had_id = watch.has_stored_id
+        watch.receive(event, now)
+        if watch.has_stored_id and not had_id:
+            self._streams.begun(watch.feedback(pick, self._picked_at, now, is_final=False), now)
 
     def _rewritten(self, rewriting: AnswerRewriting, event: Event) -> Sequence[Event]:
         """An event of the answer as it goes on; in front of trailers, what was held back."""

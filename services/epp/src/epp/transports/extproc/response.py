@@ -3,14 +3,19 @@
 Bodies are only looked at, in a bounded tail: the usage of an answer stands near its end, in JSON and in event streams.
 """
 
+import re
+
 import orjson
 
-from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, Pick
+from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, Pick, stored_id_of
 from gateway.extproc.protocol.messages import BodyReceived, Event, HeadersReceived
 from gateway.wire.protocol import DESTINATION_SERVED, LB_NAMESPACE
 
 # The last event of a stream and the `usage` of an answer fit many times over.
 TAIL_BYTES = 16 * 1024
+# The id of a stored response stands at the very beginning.
+HEAD_BYTES = 1024
+_ID = re.compile(rb'"id"\s*:\s*"([^"\\]*)"')
 _USAGE = b'"usage"'
 # The names in chat and completions, then those in responses and messages.
 _PROMPT, _COMPLETION = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
@@ -24,12 +29,14 @@ _NOT_SERVED = frozenset((502, 503, 504))
 class ResponseWatch:
     """Collects while the response passes."""
 
-    __slots__ = ("_first_body_at", "_served", "_status", "_tail")
+    __slots__ = ("_first_body_at", "_head", "_served", "_status", "_stored_id", "_tail")
 
     def __init__(self) -> None:
         self._status: int | None = None
         self._served: EndpointId | None = None
         self._first_body_at: float | None = None
+        self._head: bytes | None = b""  # None once it was read
+        self._stored_id: str | None = None
         self._tail = b""
 
     def receive(self, event: Event, now: float) -> None:
@@ -43,9 +50,16 @@ class ResponseWatch:
             case BodyReceived(data=data) if data:
                 self._first_body_at = now if self._first_body_at is None else self._first_body_at
                 self._tail = (self._tail + data)[-TAIL_BYTES:]
+                if self._head is not None:
+                    self._read_head(data)
 
-    def feedback(self, pick: Pick, picked_at: float, now: float) -> Feedback:
-        """All that was seen, as a final entry."""
+    @property
+    def has_stored_id(self) -> bool:
+        """The server keeps the answer under an id."""
+        return self._stored_id is not None
+
+    def feedback(self, pick: Pick, picked_at: float, now: float, *, is_final: bool = True) -> Feedback:
+        """All that was seen."""
         prompt, completion, cached = usage(self._tail)
         served = self._served
         if served is None and self._status is not None and self._status not in _NOT_SERVED:
@@ -53,7 +67,7 @@ class ResponseWatch:
         return Feedback(
             pick_id=pick.id,
             pool=pick.pool,
-            is_final=True,
+            is_final=is_final,
             served=served,
             status=self._status,
             ttft_seconds=None if self._first_body_at is None else self._first_body_at - picked_at,
@@ -61,7 +75,15 @@ class ResponseWatch:
             prompt_tokens=prompt,
             completion_tokens=completion,
             cached_tokens=cached,
+            stored_id=self._stored_id,
         )
+
+    def _read_head(self, data: bytes) -> None:
+        head = (self._head or b"") + data[:HEAD_BYTES]
+        found = _ID.search(head)
+        if found is not None:
+            self._stored_id = stored_id_of(found[1].decode("utf-8", "replace"))
+        self._head = head if found is None and len(head) < HEAD_BYTES else None
 
 
 def usage(tail: bytes) -> tuple[int | None, int | None, int | None]:

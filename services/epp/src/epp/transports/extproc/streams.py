@@ -56,6 +56,10 @@ class OpenStreams:
         if stream is not None:
             stream.end(rejection, now)
 
+    def begun(self, feedback: Feedback, now: float) -> None:
+        """An answer told at its beginning what cannot wait for its end."""
+        self._sink.observe(feedback, now)
+
     def observed(self, feedback: Feedback, now: float) -> None:
         """The response phases of a stream gave feedback."""
         self._waiting.append((feedback, now))

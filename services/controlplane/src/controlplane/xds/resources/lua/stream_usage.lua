@@ -1,6 +1,7 @@
 -- Token usage from the end of a stream of events, and whether that was its end. Chunks pass as they come; the last of
 -- them are remembered, and once the stream has ended the last "usage" object among them is read. In a JSON string a quote
--- is escaped, so no generated text can pass for it. An error here ends the reading, never the answer.
+-- is escaped, so no generated text can pass for it. The first event of a stored response has its id, which is written as
+-- soon as it passes. An error here ends the reading, never the answer.
 local REMEMBERED = 16384 -- bytes: a usage event has a few hundred, and little comes after it
 local NAMESPACE = "llm" -- as other filters write to
 -- Completions and chat have the first names, responses and messages the second.
@@ -17,6 +18,8 @@ local ENDS = {
   { '"type"%s*:%s*"response%.', { '"type"%s*:%s*"response%.completed"', '"type"%s*:%s*"response%.incomplete"',
     '"type"%s*:%s*"response%.failed"', '"type"%s*:%s*"error"' } },
 }
+local STORED_ID = "id"
+local BEGINNING = 1024 -- bytes in which the first event has its id
 local DIGITS = 15 -- a longer number is no count, and not exact either
 
 local function count(usage, names)
@@ -51,13 +54,27 @@ local function lacks_end(text)
   return false -- of an API that is not known
 end
 
+-- Writes the id of a response that the server may keep; whether there is one at the beginning of its stream.
+local function note_stored_id(handle, beginning)
+  local id = beginning:find('"type"%s*:%s*"response%.') and beginning:match('"id"%s*:%s*"(resp[^"\\]*)"')
+  if id then
+    handle:streamInfo():dynamicMetadata():set(NAMESPACE, STORED_ID, id)
+  end
+  return id ~= nil and id ~= false
+end
+
 local function last_bytes(handle)
   local chunks, first, last, size = {}, 1, 0, 0
+  local beginning = "" -- until it was read
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
     local taken = math.min(length, REMEMBERED)
     last, size = last + 1, size + taken
     chunks[last] = chunk:getBytes(length - taken, taken)
+    if beginning then
+      beginning = beginning .. chunks[last]
+      beginning = not note_stored_id(handle, beginning) and #beginning < BEGINNING and beginning or nil
+    end
     while size - #chunks[first] >= REMEMBERED do
       size = size - #chunks[first]
       chunks[first], first = nil, first + 1

@@ -1,0 +1,60 @@
+"""Where stored answers live: which endpoint holds a response or a conversation, by its id. Pure, bounded.
+
+Engines keep what they store in the memory of one server, so a request that names an id can be answered there alone. The
+ids come from answers: by the access log, by response phases, or from another replica. A restarted picker knows none of
+them; a request that names an id it does not know goes where any other would.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from epp.datalayer.events import RequestAlive, RequestReported
+from epp.datalayer.placement import Placement
+from epp.datalayer.producer import Handlers
+from epp.domain import AnswerStored, EndpointId, Feedback
+
+# An id has some 40 bytes: so many are about ten megabytes a pool.
+STORED_LIMIT: Final = 50_000
+
+
+class StoredAnswers:
+    """Id → endpoint, least recently used first."""
+
+    def __init__(self) -> None:
+        self._homes: OrderedDict[str, EndpointId] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+    def handles(self) -> Handlers:
+        """Answers as they begin and end, and what other replicas learned."""
+        return {RequestAlive: self._alive, RequestReported: self._reported, AnswerStored: self._learned}
+
+    def home(self, stored_id: str) -> EndpointId | None:
+        """The endpoint that holds it, as far as is known."""
+        found = self._homes.get(stored_id)
+        if found is not None:
+            self._homes.move_to_end(stored_id)
+        return found
+
+    def _alive(self, event: RequestAlive, now: float) -> None:
+        del now
+        self._learn(event.feedback, event.placement)
+
+    def _reported(self, event: RequestReported, now: float) -> None:
+        del now
+        self._learn(event.report.feedback, event.report.placement)
+
+    def _learned(self, event: AnswerStored, now: float) -> None:
+        del now
+        self._store(event.stored_id, event.endpoint)
+
+    def _learn(self, feedback: Feedback, placement: Placement) -> None:
+        if feedback.stored_id is not None:
+            self._store(feedback.stored_id, feedback.served or placement.primary.id)
+
+    def _store(self, stored_id: str, endpoint: EndpointId) -> None:
+        self._homes[stored_id] = endpoint
+        self._homes.move_to_end(stored_id)
+        if len(self._homes) > STORED_LIMIT:
+            self._homes.popitem(last=False)
