@@ -24,7 +24,7 @@ setup: .venv/.ready .tools/envoy/.ready ## install everything the project needs 
 	.tools/bin/pip --quiet install --require-hashes -r requirements/tools.txt
 	@touch $@
 
-.venv/.ready: .tools/.ready requirements/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES)) libs/gateway/hatch_build.py $(wildcard libs/gateway/proto/*.proto libs/gateway/proto/*/*.proto)
+.venv/.ready: .tools/.ready requirements/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES)) libs/gateway/hatch_build.py $(shell find libs/gateway/proto -name '*.proto')
 	.tools/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv
 	.tools/bin/uv pip sync --quiet --require-hashes --python .venv requirements/dev.txt
 	.tools/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))

@@ -47,14 +47,16 @@ BODY_LIMIT = 128 * 1024 * 1024
 
 @dataclass
 class ModelServer:
-    """Answers with what it saw. `status` other than 200 is what it answers instead, with `headers`. `fault` is what it
-    does once it has the request: `reset` breaks the connection, `silent` never answers, `cut` breaks off in a stream.
+    """Answers with what it saw. `status` other than 200 is what it answers instead, with `message` and `headers`.
+    `fault` is what it does once it has the request: `reset` breaks the connection, `silent` never answers, `cut` breaks
+    off in a stream.
     """
 
     name: str
     port: int = 0
     left: int = 0  # requests whose client went before the answer was whole
     status: int = 200
+    message: str = ""  # of an error
     headers: Mapping[str, str] = field(default_factory=dict)
     fault: str = ""
     delay: float = 0.0  # seconds before an answer
@@ -98,7 +100,8 @@ class ModelServer:
             _break_off(request)
             return web.Response()
         if self.status != 200 and request.path != "/health":
-            return web.json_response({"server": self.name}, status=self.status, headers=self.headers)
+            document: dict[str, object] = {"server": self.name, "error": {"message": self.message}}
+            return web.json_response(document, status=self.status, headers=self.headers)
         document = self._document(request, body)
         if b'"stream": true' in body:
             return await self._stream(request, document)
@@ -138,15 +141,20 @@ def _break_off(request: web.Request) -> None:
 
 @dataclass
 class Orders:
-    """What the picker is told to do, and what it was asked. `endpoints` None: it picks nothing."""
+    """What the picker is told to do, and what it was asked. `endpoints` None: it picks nothing, but for the pools in
+    `by_pool`."""
 
     endpoints: Sequence[str] | None = None
+    by_pool: Mapping[str, Sequence[str]] = field(default_factory=dict)
     legs: Mapping[str, str] = field(default_factory=dict)  # further headers of a pick
     reply: ImmediateReply | None = None
     hangs: bool = False
     pools: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     served: list[object] = field(default_factory=list)
+
+    def picks(self, pool: str) -> Sequence[str] | None:
+        return self.by_pool.get(pool, self.endpoints)
 
 
 class Picking:
@@ -155,6 +163,7 @@ class Picking:
     def __init__(self, orders: Orders, pool: str) -> None:
         self._orders = orders
         self._exchange = Exchange(PROTOCOL_MODES)
+        self._pool = pool
         orders.pools.append(pool)
 
     @property
@@ -183,9 +192,10 @@ class Picking:
             return ()
         if self._orders.reply is not None:
             return self._exchange.decided(self._orders.reply)
-        if self._orders.endpoints is None:
+        endpoints = self._orders.picks(self._pool)
+        if endpoints is None:
             return self._exchange.decided(Proceed(Mutation()))
-        picked = ",".join(self._orders.endpoints)
+        picked = ",".join(endpoints)
         metadata = {protocol.LB_NAMESPACE: {protocol.DESTINATION_ENDPOINT: picked, protocol.PICK_ID: "pick-1"}}
         headers = ((protocol.DESTINATION_ENDPOINT, picked), *self._orders.legs.items())
         return self._exchange.decided(Proceed(Mutation(headers, metadata=metadata)))
@@ -242,7 +252,8 @@ class HttpPicking:
             return web.Response()
         if headers.get(protocol.MODEL_HEADERS) == "check":
             return self._checked(http_body.objection(headers, body))
-        self.orders.pools.append(headers.get(protocol.POOL_METADATA, ""))
+        pool = headers.get(protocol.POOL_METADATA, "")
+        self.orders.pools.append(pool)
         self.orders.headers.append(headers)
         if self.orders.hangs:
             await asyncio.sleep(60)
@@ -250,7 +261,7 @@ class HttpPicking:
         reply = self.orders.reply or (None if lifted.rejection is None else refuse(lifted.rejection))
         if reply is not None:
             return self._reply(request, reply)
-        return web.Response(headers=self._picked(lifted.model))
+        return web.Response(headers=self._picked(lifted.model, self.orders.picks(pool)))
 
     def _checked(self, objection: Rejection | None) -> web.Response:
         if objection is None:
@@ -263,11 +274,11 @@ class HttpPicking:
         error = json.loads(reply.body)["error"]
         return web.Response(headers={protocol.VERDICT: error["code"], protocol.VERDICT_MESSAGE: error["message"]})
 
-    def _picked(self, model: str) -> dict[str, str]:
-        if self.orders.endpoints is None:
+    def _picked(self, model: str, endpoints: Sequence[str] | None) -> dict[str, str]:
+        if endpoints is None:
             return {}
         models = {protocol.MODEL_NAME: model} if model and http_answers.model_lines(model, None) else {}
-        picked = {protocol.DESTINATION_ENDPOINT: ",".join(self.orders.endpoints), protocol.PICK_ID: "pick-1"}
+        picked = {protocol.DESTINATION_ENDPOINT: ",".join(endpoints), protocol.PICK_ID: "pick-1"}
         return {**picked, **self.orders.legs, **models}
 
     @asynccontextmanager

@@ -67,6 +67,7 @@ def test_envoy_accepts(envoy_binary: Path, root: Path, tmp_path: Path, name: str
     static = {
         "node": node,
         "layered_runtime": bootstrap["layered_runtime"],
+        "bootstrap_extensions": bootstrap["bootstrap_extensions"],
         "static_resources": {"listeners": _listeners(files), "clusters": _plain(files["cds.json"])},
     }
     (tmp_path / "static.json").write_text(json.dumps(static))

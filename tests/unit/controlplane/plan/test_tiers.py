@@ -37,6 +37,14 @@ def test_the_first_tier_gets_all_and_falls_back_to_its_fellows_then_by_number() 
     assert (a.own, b.own) == ("r_1", "r_2")
 
 
+def test_what_a_backend_refuses_goes_on_unless_it_is_in_the_last_tier() -> None:
+    refs = [ref("a", 0), ref("b", 0), ref("c", 1), ref("d", 2)]
+    a, *_ = tiered("r", refs, [backend(name) for name in "abcd"])
+
+    behind = [each for tier in a.lower for each in tier]
+    assert [(each.own, each.is_followed) for each in behind] == [("r_1", True), ("r_2", True), ("r_3", False)]
+
+
 def test_a_tier_that_leads_nowhere_is_skipped() -> None:
     gone, there = tiered("r", [ref("a", 0), ref("b", 1)], [backend("a", is_there=False), backend("b")])
 

@@ -71,11 +71,13 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One endpoint; `hostname` is what it is asked under, empty for the client's own Host."""
+    """One endpoint; `hostname` is what it is asked under, empty for the client's own Host. `listener` is one within
+    Envoy, which stands in place of an address."""
 
     address: str
     port: int
     hostname: str = ""
+    listener: str = ""
 
 
 @dataclass(frozen=True, slots=True)

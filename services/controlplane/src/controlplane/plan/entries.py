@@ -40,8 +40,9 @@ class ServicePortRef:
 @dataclass(frozen=True, slots=True)
 class Backend:
     """Where a share of a rule's requests goes: a pool, a Service, or (with a fault) nowhere. `lower` are the tiers for
-    requests that it could not serve, in order. `own` is the name of a cluster of its own, where its reference needs
-    one: it has such tiers, or changes its requests."""
+    requests that it could not serve, in order; `is_followed`: it is in such a tier itself, and not in the last one.
+    `own` is the name of a cluster of its own, where its reference needs one: it has such tiers, is in one, or changes
+    its requests."""
 
     weight: int
     filters: tuple[RouteFilter, ...]
@@ -49,6 +50,7 @@ class Backend:
     fault: Condition | None = None
     changes: Changes = NO_CHANGES
     lower: "tuple[tuple[Backend, ...], ...]" = ()
+    is_followed: bool = False
     own: str = ""
 
     @property

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from controlplane.options import Options, PickerTransport
 from controlplane.plan.entries import Entry, VirtualHost
@@ -48,6 +49,9 @@ class Lifting:
                 return None
             headers.append(ValueMatch(protocol.MODEL_NAME, "|".join(re.escape(name) for name in names), regex=True))
         return replace(wanted, headers=tuple(headers))
+
+
+NOT_LIFTED: Final = Lifting(Lift.NONE, "it was lifted before", {})
 
 
 def lifting(

@@ -24,6 +24,7 @@ from controlplane.plan.precedence import hosts_by_port
 from controlplane.plan.restrictions import Restrictions, restrictions
 from controlplane.plan.services import PlannedService, planned_services
 from controlplane.plan.shares import PlannedShare, planned_shares
+from controlplane.plan.takeovers import Takeover, planned_takeovers
 from controlplane.status.conditions import ParentStatus, PortStatus, RouteStatus, Status
 from gateway.kube.objects import Manifests, ObjectName
 from gateway.kube.resolution.base_models import base_models
@@ -49,6 +50,7 @@ class Plan:
     pools: tuple[PlannedPool, ...]
     services: tuple[PlannedService, ...]
     shares: tuple[PlannedShare, ...]
+    takeovers: tuple[Takeover, ...]
     status: Status
 
     @property
@@ -101,12 +103,15 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
         for number, hosts in memo.result(hosts_by_port, hosts_by_port, listeners, attachments, backends, mirrors, kept)
     )
     services = planned_services(_entries(ports), manifests, addresses)
+    takeovers = planned_takeovers(_entries(ports), pickers)
+    taking_over = (entry for each in takeovers for entry in each.host.entries)
     reached = memo.result(parents, parents, attachments, backends)
     return Plan(
         ports=ports,
         pools=pools,
         services=services,
-        shares=planned_shares(_entries(ports), pools, services),
+        shares=planned_shares((*_entries(ports), *taking_over), pools, services),
+        takeovers=takeovers,
         status=Status(
             gateways=tuple(
                 gateway_status(gateway, listeners, attachments, options.served_at)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from controlplane.plan.connections import Group, changed
+from controlplane.plan.connections import Connection, Group, Member, changed
 from controlplane.plan.entries import Backend, Entry, ServicePortRef
 from controlplane.plan.pools import PlannedPool
 from controlplane.plan.services import PlannedService
@@ -25,8 +25,8 @@ class WeightedGroup:
 
 @dataclass(frozen=True, slots=True)
 class PlannedShare:
-    """The cluster of one backend of a rule: its own endpoints first, then those of each lower tier. `failure_mode` is
-    that of its pool; None where no picker is asked."""
+    """The cluster of one backend of a rule: its own endpoints first, then those of each lower tier, or the listener
+    through which its pool takes over. `failure_mode` is that of its pool; None where no picker is asked."""
 
     name: str
     tiers: tuple[tuple[WeightedGroup, ...], ...]
@@ -73,25 +73,37 @@ def _share(name: str, backend: Backend, targets: _Targets) -> PlannedShare:
     primary = _target(backend, targets)
     return PlannedShare(
         name=name,
-        tiers=tuple(_tier(tier, targets) for tier in ((backend,), *backend.lower)),
+        tiers=(
+            _weighted([(backend.weight, _groups(backend, targets))]),
+            *(_weighted([(each.weight, _groups_behind(each, targets)) for each in tier]) for tier in backend.lower),
+        ),
         failure_mode=primary.failure_mode if isinstance(primary, PlannedPool) else None,
         h2c=primary.pool.h2c if isinstance(primary, PlannedPool) else primary.h2c,
     )
 
 
-def _tier(backends: Sequence[Backend], targets: _Targets) -> tuple[WeightedGroup, ...]:
-    total = sum(backend.weight for backend in backends)
+def _groups(backend: Backend, targets: _Targets) -> tuple[Group, ...]:
+    target = _target(backend, targets)
+    groups = target.groups if isinstance(target, PlannedPool) else (target.group,)
+    return tuple(changed(each, backend.changes) for each in groups)
+
+
+def _groups_behind(backend: Backend, targets: _Targets) -> tuple[Group, ...]:
+    """Those of a backend that takes over; of a pool with a picker and endpoints, the way to its picker."""
+    target = _target(backend, targets)
+    if not isinstance(target, PlannedPool) or target.picker is None or not target.endpoints:
+        return _groups(backend, targets)
+    way = Member("", 0, listener=backend.own)
+    return (Group(Connection(str(target.pool.meta.id)), (way,)),)
+
+
+def _weighted(parts: Sequence[tuple[int, tuple[Group, ...]]]) -> tuple[WeightedGroup, ...]:
+    """The groups of backends that share a tier by weight, each with its part by its number of endpoints."""
+    total = sum(weight for weight, _ in parts)
     found = []
-    for backend in backends:
-        target = _target(backend, targets)
-        groups = target.groups if isinstance(target, PlannedPool) else (target.group,)
-        members = sum(len(each.members) for each in groups)
-        found += [
-            WeightedGroup(
-                changed(each, backend.changes), _part(backend.weight * len(each.members), total * max(members, 1))
-            )
-            for each in groups
-        ]
+    for weight, groups in parts:
+        members = max(1, sum(len(each.members) for each in groups))
+        found += [WeightedGroup(each, _part(weight * len(each.members), total * members)) for each in groups]
     return tuple(found)
 
 

@@ -17,6 +17,11 @@ def tiered(place: str, refs: Sequence[BackendRef], backends: Sequence[Backend]) 
     if len({ref.priority for ref in refs}) < 2 or not by_priority:
         return tuple(_with_changes(f"{place}_{index}", backend) for index, backend in enumerate(backends))
     first, *lower = (tuple(indexes) for _, indexes in sorted(by_priority.items()))
+    last = max(by_priority)
+    behind = tuple(
+        replace(backend, own=f"{place}_{index}", is_followed=refs[index].priority < last)
+        for index, backend in enumerate(backends)
+    )
     found = []
     for index, backend in enumerate(backends):
         if index not in first:
@@ -27,7 +32,7 @@ def tiered(place: str, refs: Sequence[BackendRef], backends: Sequence[Backend]) 
             replace(
                 backend,
                 own=f"{place}_{index}",
-                lower=tuple(tuple(backends[other] for other in tier) for tier in tiers if tier),
+                lower=tuple(tuple(behind[other] for other in tier) for tier in tiers if tier),
             )
         )
     return tuple(found)

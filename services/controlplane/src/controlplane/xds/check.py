@@ -35,7 +35,9 @@ def _duplicates(snapshot: Snapshot) -> Iterator[str]:
 def _shared_addresses(snapshot: Snapshot) -> Iterator[str]:
     bound: dict[str, str] = {}
     for item in snapshot.of(names.LISTENER_TYPE):
-        address = str(item.body.get("address"))
+        if "address" not in item.body:  # within Envoy, under its own name
+            continue
+        address = str(item.body["address"])
         first = bound.setdefault(address, item.name)
         if first != item.name:
             yield f"Listener {item.name} binds the address of {first}"

@@ -1,20 +1,22 @@
 """A plan becomes a snapshot: the resources of all types, in a fixed order. Pure."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVarTuple
 
 from controlplane.memo import Memo
 from controlplane.options import Options, PickerTransport
 from controlplane.plan.connections import Group
+from controlplane.plan.lifting import NOT_LIFTED, Lifting
 from controlplane.plan.pickers import Picker
-from controlplane.plan.planning import Plan, Port
+from controlplane.plan.planning import Plan
 from controlplane.xds.resources import clusters, names, picker_clusters, retries, secrets, share_clusters, stored
 from controlplane.xds.resources.listeners import listener
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.routes import route_configuration
 from controlplane.xds.resources.scope import Scope
+from controlplane.xds.resources.takeover_listeners import takeover_listener
 from controlplane.xds.snapshot import Resource, Snapshot, collected, resource_of
-from gateway.kube.objects import ObjectName
 from gateway.kube.resolution.endpoints import HostPort
 
 Inputs = TypeVarTuple("Inputs")
@@ -29,7 +31,9 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
     served = list(_clusters(plan, pickers.values(), options, made))
     further = {item.pool.meta.id: min(max(len(item.endpoints) - 1, 0), retries.MOST_RETRIES) for item in plan.pools}
     plain = frozenset(item.pool.meta.id for item in plan.pools if item.is_plain)
-    scopes = [(port, _scope(port, pickers, further, options, plain)) for port in plan.ports]
+    of_all = Scope("", pickers, NOT_LIFTED, options, further, plain)
+    scopes = [(port, _scope(names.listener(port.number), of_all, port.lifting)) for port in plan.ports]
+    takeovers = [(each, _scope(names.takeover(each.name), of_all, NOT_LIFTED)) for each in plan.takeovers]
     distinct = _distinct(pickers.values())
     found = [cluster for cluster, _ in served]
     if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
@@ -45,9 +49,14 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
         ],
         names.ENDPOINTS_TYPE: [assignment for _, assignment in served],
         names.CLUSTER_TYPE: found,
-        names.ROUTES_TYPE: [made.of(port.number, route_configuration, port, scope) for port, scope in scopes],
+        names.ROUTES_TYPE: [
+            *(made.of(port.number, route_configuration, port.hosts, scope) for port, scope in scopes),
+            *(made.of(each.name, route_configuration, (each.host,), scope) for each, scope in takeovers),
+        ],
         names.LISTENER_TYPE: [
-            made.of(port.number, listener, port, scope.name, distinct, options) for port, scope in scopes
+            *(made.of(port.number, listener, port, scope.name, distinct, options) for port, scope in scopes),
+            *(made.of(each.name, takeover_listener, each.name, scope.name, distinct, options)
+              for each, scope in takeovers),
         ],
     })  # fmt: skip
 
@@ -87,16 +96,10 @@ def _plain(cluster: Resource, endpoints: Sequence[HostPort], made: _Resources) -
     return cluster, made.of(cluster.name, clusters.assignment, cluster.name, endpoints)
 
 
-def _scope(
-    port: Port,
-    pickers: Mapping[ObjectName, Picker],
-    further: Mapping[ObjectName, int],
-    options: Options,
-    plain: frozenset[ObjectName],
-) -> Scope:
-    transports = sorted({picker.transport for picker in pickers.values()})
-    name = names.routes(port.number, (port.lifting.lift, *transports))
-    return Scope(name, pickers, port.lifting, options, further, plain)
+def _scope(listener: str, of_all: Scope, lifting: Lifting) -> Scope:
+    """That of one listener."""
+    transports = sorted({picker.transport for picker in of_all.pickers.values()})
+    return replace(of_all, name=names.routes(listener, (lifting.lift, *transports)), lifting=lifting)
 
 
 def _distinct(pickers: Iterable[Picker]) -> list[Picker]:

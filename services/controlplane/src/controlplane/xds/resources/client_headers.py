@@ -1,4 +1,4 @@
-"""What is taken from a client's headers before anything reads them. Pure.
+"""What is taken from a request's headers before anything reads them. Pure.
 
 Only three control headers may come from a client. Envoy's regular expressions cannot say "all but these", so the three
 step aside under private names, everything with the prefix goes, and they step back.
@@ -25,6 +25,16 @@ def stripping(options: Options) -> Tree:
         mutations.append({"remove": protocol.EXPLAIN})
     mutations += [_copy(aside, name) for name, aside in allowed]
     mutations += [{"remove": aside} for _, aside in allowed]
+    return _extension(mutations)
+
+
+def without_earlier_pick() -> Tree:
+    """The same for a request that another pool takes over: what the first pool's picker wrote is not for this one."""
+    written = (protocol.DESTINATION_ENDPOINT, *protocol.SIDECAR_HEADERS)
+    return _extension([{"remove": name} for name in written])
+
+
+def _extension(mutations: list[Tree]) -> Tree:
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": typed(

@@ -10,6 +10,7 @@ from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters
 from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.picker_filters import Question
 from controlplane.xds.resources.rules import absent, miss, pool_filters
 from controlplane.xds.resources.scope import Scope
 from gateway.kube.objects import Cors, InferencePool, ObjectName, PathMatch, PathType, RouteMatch
@@ -121,7 +122,7 @@ def _models(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
     if picker.transport is PickerTransport.HTTP:
         return _models_over_http(wanted, picker, pools, scope)
     route = absent(names.MODELS, wanted, "SERVICE_UNAVAILABLE")
-    return {**route, "typed_per_filter_config": pool_filters(picker, pools, 0, scope)}
+    return {**route, "typed_per_filter_config": pool_filters(picker, Question(pools, 0), scope)}
 
 
 def _models_over_http(wanted: Tree, picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:

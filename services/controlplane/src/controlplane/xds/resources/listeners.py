@@ -34,8 +34,7 @@ def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Option
         early_header_mutation_extensions=[client_headers.stripping(options)],
         http_filters=_http_filters(port, pickers, options),
         local_reply_config=local_reply_config(),
-        access_log=[_picker_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})],
-        access_log_options={"access_log_flush_interval": seconds(protocol.HEARTBEAT_SECONDS)},
+        **reporting(pickers),
     )
     return names.resource(
         names.LISTENER_TYPE,
@@ -115,16 +114,20 @@ def _tracing(options: Options) -> Tree:
 
 def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> list[Tree]:
     lifts = {Lift.BBR: [_bbr_filter()], Lift.SCRIPT: [_script_filter()], Lift.NONE: []}
-    reads = usage.filters() if pickers and options.usage_extraction else []
-    router = typed("envoy.extensions.filters.http.router.v3.Router")
     return [
         *lifts[port.lifting.lift],
         *cors.filters(port.hosts),
         *picker_filters.filters(pickers, options),
         *persistence.filters(port.hosts),
-        *reads,
-        {"name": "envoy.filters.http.router", "typed_config": router},
+        *last_filters(pickers, options),
     ]
+
+
+def last_filters(pickers: Sequence[Picker], options: Options) -> list[Tree]:
+    """What reads answers, and the router."""
+    reads = usage.filters() if pickers and options.usage_extraction else []
+    router = typed("envoy.extensions.filters.http.router.v3.Router")
+    return [*reads, {"name": "envoy.filters.http.router", "typed_config": router}]
 
 
 def _script_filter() -> Tree:
@@ -158,6 +161,16 @@ def _bbr_filter() -> Tree:
                 "response_body_mode": "NONE",
             },
         ),
+    }
+
+
+def reporting(pickers: Sequence[Picker]) -> Tree:
+    """Fields of a connection manager that tell each picker how its requests end, and every so often that they live."""
+    return {
+        "access_log": [
+            _picker_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})
+        ],
+        "access_log_options": {"access_log_flush_interval": seconds(protocol.HEARTBEAT_SECONDS)},
     }
 
 

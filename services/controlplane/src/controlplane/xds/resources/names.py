@@ -81,14 +81,19 @@ def share_cluster(own: str) -> str:
     return f"share_{own}"
 
 
+def takeover(own: str) -> str:
+    """A listener within Envoy, and the beginning of the name of its routes."""
+    return f"takeover_{own}"
+
+
 def listener(port: int) -> str:
     return f"listener_{port}"
 
 
-def routes(port: int, filters: Iterable[str]) -> str:
+def routes(listener: str, filters: Iterable[str]) -> str:
     """The route configuration of a listener, named after the filters that it is written for. When those change, old
     connections stay with the old filters for a while; so they do with the old routes."""
-    return "_".join((listener(port), *filters))
+    return "_".join((listener, *filters))
 
 
 def resource(type_url: str, /, **fields: object) -> Tree:

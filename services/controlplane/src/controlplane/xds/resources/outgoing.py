@@ -53,6 +53,9 @@ def _socket(connection: Connection, options: Options) -> Tree:
 
 def endpoint(member: Member, connection: Connection) -> Tree:
     """An endpoint of a load assignment that says which connection it has."""
+    if member.listener:  # its own endpoints are probed there, where they are many
+        way = {"envoy_internal_address": {"server_listener_name": names.takeover(member.listener)}}
+        return {"endpoint": {"address": way, "health_check_config": {"disable_active_health_check": True}}}
     address = {"socket_address": {"address": member.address, "port_value": member.port}}
     found: Tree = {"address": address}
     if member.hostname:

@@ -5,6 +5,7 @@ Envoy's `disabled` does not fit: it is decided by the route that matches before 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from controlplane.options import Options, PickerTransport
@@ -46,6 +47,17 @@ WAIT_BEFORE_LOWER_TIER: Final = "1"  # seconds in a picker's queue while another
 _METADATA_HEADERS: Final = ({"exact": protocol.DESTINATION_ENDPOINT}, {"exact": protocol.PICK_ID})
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a route asks a picker: for an endpoint of these pools and as many further ones as retries would walk, where
+    this many lower tiers serve what the pool cannot. `is_followed`: what it refuses goes to another tier."""
+
+    pools: Sequence[ObjectName]
+    further: int
+    lower: int = 0
+    is_followed: bool = False
+
+
 def filters(pickers: Sequence[Picker], options: Options) -> list[Tree]:
     """The HTTP filters of a listener whose routes ask these pickers."""
     found = []
@@ -63,12 +75,14 @@ def on_host(pickers: Sequence[Picker]) -> Tree:
     return {}
 
 
-def on_route(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, options: Options, lower: int = 0) -> Tree:
-    """Filter settings that ask a picker about these pools, for as many further endpoints as retries would walk, where
-    this many lower tiers serve what the pool cannot."""
-    sent = {protocol.POOL_METADATA: ",".join(str(pool) for pool in pools), protocol.FALLBACKS_METADATA: str(fallbacks)}
-    if lower:
-        sent |= {protocol.LOWER_TIERS_METADATA: str(lower), protocol.LONGEST_WAIT_METADATA: WAIT_BEFORE_LOWER_TIER}
+def on_route(picker: Picker, question: Question, options: Options) -> Tree:
+    """Filter settings that ask a picker."""
+    pools = ",".join(str(pool) for pool in question.pools)
+    sent = {protocol.POOL_METADATA: pools, protocol.FALLBACKS_METADATA: str(question.further)}
+    if question.lower:
+        sent[protocol.LOWER_TIERS_METADATA] = str(question.lower)
+    if question.lower or question.is_followed:
+        sent[protocol.LONGEST_WAIT_METADATA] = WAIT_BEFORE_LOWER_TIER
     if picker.transport is PickerTransport.HTTP:
         sent = {
             protocol.MODEL_HEADERS: "true",

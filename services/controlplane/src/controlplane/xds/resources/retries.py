@@ -12,6 +12,7 @@ from controlplane.plan.entries import Entry
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.other_hosts import another_host
 from controlplane.xds.resources.scope import Scope
+from controlplane.xds.resources.scripts import script
 from gateway.kube.objects import FailureMode, InferencePool, Retry
 from gateway.wire import protocol
 
@@ -21,7 +22,9 @@ MOST_RETRIES: Final = 8  # as many further endpoints as the picker names at most
 CODES: Final = (429, 502, 503, 504)
 # Another one may know better once. An error of the request itself would be the same everywhere.
 _ONCE: Final = 500
-_OUTCOME: Final = "x-pointsman-outcome"  # status and number of an attempt, between Envoy's filters alone
+# Status and number of an attempt, or that the model's context is too small; between Envoy's filters alone.
+OUTCOME: Final = "x-pointsman-outcome"
+OVERFLOW: Final = "context"
 _ATTEMPT: Final = "x-envoy-attempt-count"
 # Never reached a server, or was refused by it before it began.
 _UNSENT: Final = "reset-before-request,refused-stream"
@@ -78,12 +81,12 @@ def on_host() -> Tree:
 
 def on_configuration() -> Tree:
     """Fields of a route configuration, which come last: what policies and picker agree by goes no further."""
-    return {"request_headers_to_remove": [protocol.RETRIES], "response_headers_to_remove": [_OUTCOME]}
+    return {"request_headers_to_remove": [protocol.RETRIES], "response_headers_to_remove": [OUTCOME]}
 
 
 def upstream_filters() -> Sequence[Tree]:
     """HTTP filters of a pool's cluster: the answer of each attempt names its status and number, for `_ONCE`."""
-    outcome = {"key": _OUTCOME, "value": f"%RESP(:status)%:%REQ({_ATTEMPT})%"}
+    outcome = {"key": OUTCOME, "value": f"%RESP(:status)%:%REQ({_ATTEMPT})%"}
     append = {"header": outcome, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     mutations = {"response_mutations": [{"append": append}]}
     kind = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
@@ -92,6 +95,13 @@ def upstream_filters() -> Sequence[Tree]:
         {"name": "envoy.filters.http.header_mutation", "typed_config": typed(kind, mutations=mutations)},
         {"name": "envoy.filters.http.upstream_codec", "typed_config": codec},
     )
+
+
+def overflow_filter() -> Tree:
+    """An HTTP filter of a cluster with lower tiers, ahead of the others: finds answers that mean `OVERFLOW`."""
+    code = {"inline_string": script("context_overflow")}
+    lua = typed("envoy.extensions.filters.http.lua.v3.Lua", default_source_code=code)
+    return {"name": "envoy.filters.http.lua/overflow", "typed_config": lua}
 
 
 def _for_pools(retry: Retry | None, pools: Sequence[InferencePool], scope: Scope) -> Tree:
@@ -104,7 +114,7 @@ def _for_pools(retry: Retry | None, pools: Sequence[InferencePool], scope: Scope
     policy["retriable_request_headers"] = [_may_move(pools)]
     if not (retry and retry.codes):
         policy["retry_on"] = f"{policy['retry_on']},retriable-headers"
-        policy["retriable_headers"] = [{"name": _OUTCOME, "string_match": {"exact": f"{_ONCE}:1"}}]
+        policy["retriable_headers"] = [{"name": OUTCOME, "string_match": {"exact": f"{_ONCE}:1"}}]
     return policy | _waits(retry)
 
 
@@ -119,13 +129,15 @@ def _for_services(retry: Retry | None) -> Tree:
 
 
 def _through_tiers(retry: Retry | None, lower: int) -> Tree:
-    """First along the picker's list, then tier by tier. A server's own error is the answer if no tier has a better."""
+    """First along the picker's list, then tier by tier: also where a model's context is too small, for another's may be
+    larger. A server's own error is the answer if no tier has a better."""
     if retry is not None and retry.attempts == 0:
         return {"num_retries": 0}
     codes = retry.codes if retry and retry.codes else CODES
     previous = typed("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", **_EACH_TIER)
     return {
-        **_walking(f"{_UNANSWERED},retriable-status-codes", codes, wanted(retry) + lower),
+        **_walking(f"{_UNANSWERED},retriable-status-codes,retriable-headers", codes, wanted(retry) + lower),
+        "retriable_headers": [{"name": OUTCOME, "string_match": {"exact": OVERFLOW}}],
         "retry_priority": {"name": "envoy.retry_priorities.previous_priorities", "typed_config": previous},
         "retriable_request_headers": [_NOT_STORED],
         **_waits(retry),

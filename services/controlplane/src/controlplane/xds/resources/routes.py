@@ -1,16 +1,17 @@
-"""Envoy's route configuration: the virtual hosts of a port, each with its routes in the order of trial. Pure."""
+"""Envoy's route configuration: the virtual hosts of a listener, each with its routes in the order of trial. Pure."""
+
+from collections.abc import Sequence
 
 from controlplane.plan import hosts
 from controlplane.plan.entries import VirtualHost
-from controlplane.plan.planning import Port
 from controlplane.xds.resources import explaining, names, picker_filters, retries, rules, stored
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.scope import Scope
 
 
-def route_configuration(port: Port, scope: Scope) -> Tree:
+def route_configuration(found: Sequence[VirtualHost], scope: Scope) -> Tree:
     """Everything that one Envoy listener routes."""
-    served = {host.hostname: host for host in port.hosts}
+    served = {host.hostname: host for host in found}
     served.setdefault("", VirtualHost("", ()))  # every other host: 404 in the right shape
     return names.resource(
         names.ROUTES_TYPE,

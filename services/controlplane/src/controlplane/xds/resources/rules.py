@@ -1,6 +1,6 @@
 """One entry of a plan as one route of Envoy: its match, its backends by weight, and their pickers. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from controlplane.plan.entries import Backend, Entry, ServicePortRef
@@ -11,7 +11,7 @@ from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.matches import match
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.scope import Scope
-from gateway.kube.objects import InferencePool, Mirror, ObjectName, Redirect, RouteMatch
+from gateway.kube.objects import InferencePool, Mirror, Redirect, RouteMatch
 
 UPLOAD_IDLE_TIMEOUT: Final = "10s"  # how long an upload may be silent
 
@@ -65,13 +65,13 @@ def _share(backend: Backend, entry: Entry, scope: Scope) -> Tree:
     picker = scope.pickers.get(backend.target.meta.id)
     if picker is None:
         return share
-    fallbacks = retries.wanted(entry.rule.retry)
-    return {
-        **share,
-        "typed_per_filter_config": pool_filters(
-            picker, (backend.target.meta.id,), fallbacks, scope, len(backend.lower)
-        ),
-    }
+    question = picker_filters.Question(
+        pools=(backend.target.meta.id,),
+        further=retries.wanted(entry.rule.retry),
+        lower=len(backend.lower),
+        is_followed=backend.is_followed,
+    )
+    return {**share, "typed_per_filter_config": pool_filters(picker, question, scope)}
 
 
 def cluster_name(backend: Backend) -> str:
@@ -85,9 +85,9 @@ def cluster_name(backend: Backend) -> str:
     return names.service_cluster(backend.target.id, backend.target.port)
 
 
-def pool_filters(picker: Picker, pools: Sequence[ObjectName], fallbacks: int, scope: Scope, lower: int = 0) -> Tree:
+def pool_filters(picker: Picker, question: picker_filters.Question, scope: Scope) -> Tree:
     """Asks the picker, and lets Envoy read usage from answers."""
-    filters = picker_filters.on_route(picker, pools, fallbacks, scope.options, lower)
+    filters = picker_filters.on_route(picker, question, scope.options)
     if scope.options.usage_extraction:
         filters |= usage.on_route(scope.options)
     return filters

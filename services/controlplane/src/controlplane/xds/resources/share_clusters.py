@@ -4,7 +4,7 @@ Tiers are Envoy's priorities. A tier with one endpoint must be able to be out, s
 may be ejected. Probes, not clients' requests, find out that one is back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +15,7 @@ from controlplane.xds.resources import names, outgoing, retries, traffic
 from controlplane.xds.resources.balancing import NEVER, by_weight, override_host
 from controlplane.xds.resources.clusters import by_eds, speaking
 from controlplane.xds.resources.names import Tree
+from controlplane.xds.resources.upstream import CODEC
 from gateway.kube.objects import FailureMode
 
 # Any answer but a server's error shows that a server works, also that of one which has no such path or wants a key.
@@ -32,6 +33,7 @@ _PROBES: Final[Tree] = {
 _EJECTION: Final[Tree] = traffic.EJECTION | {
     "max_ejection_percent": 100,
     "always_eject_one_host": True,
+    "max_ejection_time": "10s",  # as the first time, however often: it is not to be forgotten for minutes
     "successful_active_health_check_uneject_host": False,  # /health may answer where requests fail
 }
 
@@ -55,10 +57,18 @@ def share_cluster(planned: PlannedShare, options: Options) -> Tree:
             list(_connections(planned)),
             options,
             h2c=planned.h2c,
-            further=retries.upstream_filters() if mode is not None else (),
+            further=_filters(planned),
         ),
         **traffic.serving(ejection=_EJECTION if has_lower else traffic.EJECTION),
     )
+
+
+def _filters(planned: PlannedShare) -> Sequence[Tree]:
+    """HTTP filters of the cluster that judge answers; none where nothing depends on them."""
+    judging = retries.upstream_filters() if planned.failure_mode is not None else ()
+    if len(planned.tiers) == 1:
+        return judging
+    return (retries.overflow_filter(), *(judging or (CODEC,)))
 
 
 def share_assignment(planned: PlannedShare) -> Tree:
