@@ -44,10 +44,16 @@ class Placed(NamedTuple):
 def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
     """The verdict."""
     prepared, placement = placed.prepared, placed.placement
-    headers, explain = _request_headers(placed.decision), _response_headers(placed, config, explains=explains)
-    if prepared.parsed.stored_id is not None:
+    decision, parsed = placed.decision, prepared.parsed
+    headers: Headers = ()
+    if decision.prefill is not None or decision.encode is not None:
+        headers = _request_headers(decision)
+    if parsed.stored_id is not None:
         headers += NO_RETRIES
-    body, parsed = _rewritten(prepared), prepared.parsed
+    explain: Headers = ()
+    if explains or config.token_headers:
+        explain = _response_headers(placed, config, explains=explains)
+    body = _rewritten(prepared) if is_rewritten(prepared) else None
     served = None if body is None else parsed.target_model
     if config.prefix.strip_volatile_lines and parsed.canonical:
         body = _stripped(prepared, body, config.prefix.volatile_lines)
@@ -61,8 +67,6 @@ def is_rewritten(prepared: Prepared) -> bool:
 
 
 def _rewritten(prepared: Prepared) -> bytes | None:
-    if not is_rewritten(prepared):
-        return None
     request, target = prepared.request, prepared.parsed.target_model
     content_type = request.headers.get("content-type", "")
     if is_form(content_type):

@@ -33,8 +33,8 @@ class DecisionLog:
         record = DecisionRecord(
             placement.placed_at, request.headers.get(REQUEST_ID, ""), placement.id, placement.pool, placement.model,
             placement.target_model, placement.priority, placement.prompt_tokens, placement.matched_tokens,
-            placed.candidates, placement.targets, placed.margin, ledger=_load_note(placement), notes=placed.notes,
-            avoided=placed.avoided, session=prepared.session, parting=parting,
+            placed.candidates, placement.targets, placed.margin, None, _load_note(placement), placed.notes,
+            placed.avoided, prepared.session, parting,
         )  # fmt: skip
         self._ring.add(record)
         self._observer.placed(placement, len(request.body))
@@ -105,8 +105,9 @@ def _load_note(placement: Placement) -> LoadNote | None:
     before = placement.notes.get(NOTE)
     if not isinstance(before, tuple):
         return None
-    (requests, tokens), primary, shares = before, placement.primary, placement.shares
+    (requests, tokens), shares = before, placement.shares
+    primary = shares[0].member
     if len(shares) == 1:
-        return LoadNote(primary.id, requests, requests + 1, tokens, tokens + shares[0].tokens)
+        return LoadNote(primary.endpoint.id, requests, requests + 1, tokens, tokens + shares[0].tokens)
     added = [share.tokens for share in shares if share.member is primary]
     return LoadNote(primary.id, requests, requests + len(added), tokens, tokens + sum(added))

@@ -4,7 +4,6 @@ Pure. Candidates and columns are read here and not before, so a request that wai
 Nothing awaits within it, and everything that is learned from it is known before the next request is placed.
 """
 
-from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
@@ -19,7 +18,7 @@ from epp.domain import EndpointId, PickId
 from epp.picking import poison
 from epp.picking.prepare import Prepared, fairness_id_of, objective_of
 from epp.prompts.request import InferenceRequest
-from epp.scheduling.containing import contained
+from epp.scheduling.containing import in_words
 from epp.scheduling.plugin import Decision, ProfileResult, Trace
 from epp.scheduling.profile import NO_TRACE
 from epp.scheduling.view import SchedulingView
@@ -27,6 +26,7 @@ from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 
 NO_REQUEST: Final = InferenceRequest(model=None)
+_VERDICTS: Final = (Decision, Rejection)
 _HANDLER_FAILED: Final = refusals.internal("the profile handler failed")
 
 
@@ -49,9 +49,7 @@ def candidates_of(prepared: Prepared, pool: PoolState, now: float, random: Rando
     if found.probe is not None and stored_id is not None:  # which would fail at another server
         found = found.without_probe()
     placing = Placing(prepared.parsed, prepared.blocks, prepared.session_key, now, {})
-    view = SchedulingView(
-        found.endpoints, random, request.fallbacks, _slots=found.slots, _columns=pool.columns, _placing=placing
-    )
+    view = SchedulingView(found.endpoints, random, request.fallbacks, None, found.slots, pool.columns, placing)
     return Candidacy(view, placing, found.avoided, found.probe)
 
 
@@ -79,14 +77,13 @@ def none_ready(prepared: Prepared) -> Rejection:
 
 def decide(config: SchedulerConfig, view: SchedulingView, trace: Trace) -> Decision | Rejection:
     """Run the profiles: whom they choose, or why nobody is."""
-    run = partial(_run, config, view, trace)
-    return contained(trace, type(config.handler).__name__, run, otherwise=_HANDLER_FAILED)
-
-
-def _run(config: SchedulerConfig, view: SchedulingView, trace: Trace) -> Decision | Rejection:
-    answer: object = config.handler.run(config.profiles, view, trace)
-    if not isinstance(answer, Decision | Rejection):
-        raise TypeError(f"expected a decision or a rejection, got {answer!r}")
+    try:
+        answer: object = config.handler.run(config.profiles, view, trace)
+        if not isinstance(answer, _VERDICTS):
+            raise TypeError(f"expected a decision or a rejection, got {answer!r}")
+    except Exception as error:  # noqa: BLE001 - nothing is known of what somebody's plugin raises
+        trace.failed(type(config.handler).__name__, in_words(error))
+        return _HANDLER_FAILED
     return answer
 
 

@@ -65,13 +65,13 @@ def prepare(
 ) -> Prepared:
     """Add what the pool's objects say about a request that was read; rewrites are drawn by weight."""
     priority = priority_of(request, parsed.model, spec)
-    target = target_of(request, parsed.model, spec, random)
-    if (priority, target.model) != (parsed.priority, parsed.target_model):
-        parsed = parsed.routed(priority, target.model)
+    target, rewrite = target_of(request, parsed.model, spec, random)
+    if priority != parsed.priority or target != parsed.target_model:
+        parsed = parsed.routed(priority, target)
     blocks, binds = blocks_of(parsed, block_tokens, config), config.binds_sessions
     session = session_of(parsed, config) if binds else parsed.named_session
     key = session.key if binds and session is not None else None
-    return Prepared(request, parsed, spec, blocks, block_tokens, session, key, target.rewrite)
+    return Prepared(request, parsed, spec, blocks, block_tokens, session, key, rewrite)
 
 
 def with_blocks(prepared: Prepared, block_tokens: int, config: SchedulerConfig) -> Prepared:

@@ -1,6 +1,7 @@
 """Which API a request belongs to, by the ending of its path. Pure."""
 
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Api(StrEnum):
@@ -43,6 +44,7 @@ _PATH_ENDINGS = (
 )
 
 
+@lru_cache(maxsize=256)
 def api_of(path: str) -> Api:
     """The API of a path; a query string does not count."""
     bare = path.partition("?")[0].rstrip("/")

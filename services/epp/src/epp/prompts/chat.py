@@ -1,11 +1,14 @@
 """`/v1/chat/completions`: the messages of a request as its template renders them. Pure."""
 
+from collections.abc import Mapping
+
 from epp.prompts.conversation import SYSTEM_ROLES, Part, Shape, write_conversation
 from epp.prompts.invalid import Place, wrong_kind
 from epp.prompts.parts import write_content
 from epp.prompts.writer import JsonObject, Writer, check_role, filled_list
 
-_PARTS = {"system": Part.SYSTEM, "developer": Part.SYSTEM, "user": Part.USER}
+_PARTS: Mapping[str, Part] = {"system": "system", "developer": "system", "user": "user"}
+_PLAIN_ROLES = ("user", "assistant", "tool")
 _FLAGS = ("add_generation_prompt", "continue_final_message", "add_special_tokens")
 
 
@@ -28,14 +31,19 @@ def _check_flags(body: JsonObject) -> None:
 def part_of(message: object) -> Part:
     """Who speaks."""
     if not isinstance(message, dict):
-        return Part.USER if isinstance(message, str) else Part.OTHER
+        return "user" if isinstance(message, str) else "other"
     role = message.get("role")
-    return _PARTS.get(role, Part.OTHER) if isinstance(role, str) else Part.OTHER
+    return _PARTS.get(role, "other") if isinstance(role, str) else "other"
 
 
 def write_message(to: Writer, message: JsonObject, place: Place) -> None:
     """One message: reasoning, content, tool calls."""
-    role, content = check_role(message.get("role"), place), message.get("content")
+    role, content = message.get("role"), message.get("content")
+    if len(message) == 2 and isinstance(content, str) and role in _PLAIN_ROLES:  # nearly all messages
+        to.turn(role)
+        to.text(content)
+        return
+    role = check_role(role, place)
     is_system = role in SYSTEM_ROLES
     to.turn("system" if is_system else role)
     if len(message) > 2:

@@ -12,21 +12,21 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from typing import Literal
 
-from epp.prompts.families import Family, Reasoning, ToolsAt
+from epp.prompts.families import Family
 from epp.prompts.invalid import Place, wrong_kind
 from epp.prompts.writer import TURN, JsonObject, Writer
 
 SYSTEM_ROLES = frozenset(("system", "developer"))  # templates without the newer role take it for the older
 
 
-class Part(Enum):
-    """Who speaks in a turn, as far as templates care."""
+# Members that a template renders beside the turns.
+_BESIDE_TURNS = ("tools", "documents", "chat_template", "chat_template_kwargs")
 
-    SYSTEM = "system"
-    USER = "user"
-    OTHER = "other"
+
+# Who speaks in a turn, as far as templates care. Plain words: a transcript has thousands of turns.
+Part = Literal["system", "user", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,33 +40,53 @@ class Shape:
 
 def write_conversation(to: Writer, body: JsonObject, turns: Sequence[object], shape: Shape, effort: object) -> None:
     """Write a whole conversation. A system prompt that stands beside the turns is already in `to.pieces`."""
-    tools_at, tools = to.family.tools, body.get("tools")
     parts = [*map(shape.part_of, turns)]
-    beside, to.pieces = to.pieces, []  # the system prompt beside the turns
+    at = _leading_system(parts)
+    has_more = effort is not None or not body.keys().isdisjoint(_BESIDE_TURNS)  # than its turns
+    if has_more or to.pieces:
+        _write_before_turns(to, body, effort)
+    for index in range(at):
+        _write_turn(to, turns[index], shape, index)
+    if has_more:
+        _write_after_system(to, body)
+    _write_turns(to, turns, shape, parts, first=at, tools=body.get("tools"))
+    if has_more:
+        _write_end(to, body, effort)
+
+
+def _write_before_turns(to: Writer, body: JsonObject, effort: object) -> None:
+    """What the template begins with, tools among it, and then the system prompt that stands beside the turns."""
+    beside, to.pieces = to.pieces, []
     places_beside = to.places or ()
     if to.places is not None:
         to.places = []
     _write_beginning(to, body, effort)
-    if tools is not None and tools_at is ToolsAt.BEFORE_SYSTEM:
+    if (tools := body.get("tools")) is not None and to.family.tools == "before system":
         to.tools(tools, ("tools",))
     to.insert(beside, places_beside)
-    at = _leading_system(parts)
-    for index in range(at):
-        _write_turn(to, turns[index], shape, index)
-    if tools is not None and tools_at is ToolsAt.AFTER_SYSTEM:
+
+
+def _write_after_system(to: Writer, body: JsonObject) -> None:
+    if (tools := body.get("tools")) is not None and to.family.tools == "after system":
         to.tools(tools, ("tools",))
     if (documents := body.get("documents")) is not None:
         to.argument("documents", documents)
+
+
+def _write_turns(
+    to: Writer, turns: Sequence[object], shape: Shape, parts: Sequence[Part], *, first: int, tools: object
+) -> None:
+    """The turns from `first` on; where the family wants it, the tools before the last of the user's."""
     last_user = _last_user(parts, to.family)
     first_shown = _first_shown(to.family, last_user)
-    for index in range(at, len(turns)):
-        if index == last_user and tools is not None and tools_at is ToolsAt.LAST_USER:
+    tools_before = last_user if tools is not None and to.family.tools == "before last user" else -1
+    for index in range(first, len(turns)):
+        if index == tools_before:
             to.tools(tools, ("tools",))
         to.shows_reasoning = index >= first_shown
         _write_turn(to, turns[index], shape, index)
-        if not to.opening and parts[index] is Part.USER:
+        if parts[index] == "user" and not to.opening:
             to.mark_opening()
-    _write_end(to, body, effort)
 
 
 def _write_turn(to: Writer, turn: object, shape: Shape, index: int) -> None:
@@ -84,26 +104,26 @@ def _write_turn(to: Writer, turn: object, shape: Shape, index: int) -> None:
 def _leading_system(parts: Sequence[Part]) -> int:
     """How many turns of the system prompt stand at the start."""
     at = 0
-    while at < len(parts) and parts[at] is Part.SYSTEM:
+    while at < len(parts) and parts[at] == "system":
         at += 1
     return at
 
 
 def _last_user(parts: Sequence[Part], family: Family) -> int:
     """The last turn of the user, as far as the family's template looks for it; -1 for none."""
-    if family.reasoning is not Reasoning.AFTER_LAST_USER and family.tools is not ToolsAt.LAST_USER:
+    if family.reasoning != "after last user" and family.tools != "before last user":
         return -1
     at = len(parts) - 1
-    while at >= 0 and parts[at] is not Part.USER:
+    while at >= 0 and parts[at] != "user":
         at -= 1
     return at
 
 
 def _first_shown(family: Family, last_user: int) -> float:
     """The first turn whose reasoning is rendered again."""
-    if family.reasoning is Reasoning.AFTER_LAST_USER:
+    if family.reasoning == "after last user":
         return last_user + 1
-    return 0 if family.reasoning is Reasoning.ALL else math.inf
+    return 0 if family.reasoning == "all" else math.inf
 
 
 def _write_beginning(to: Writer, body: JsonObject, effort: object) -> None:

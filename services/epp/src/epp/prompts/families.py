@@ -8,25 +8,11 @@ at hand. A model of no known family gets the commonest answer.
 """
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
-
-class ToolsAt(Enum):
-    """Where the tools stand."""
-
-    BEFORE_SYSTEM = "before the system prompt"
-    AFTER_SYSTEM = "after the system prompt"
-    LAST_USER = "before the last user message"
-
-
-class Reasoning(Enum):
-    """Which reasoning of earlier answers is rendered again."""
-
-    NONE = "none"
-    AFTER_LAST_USER = "of answers after the last user message"
-    ALL = "all"
+ToolsAt = Literal["before system", "after system", "before last user"]  # of the prompt, or of the user's last message
+Reasoning = Literal["none", "after last user", "all"]  # of which earlier answers it is rendered again
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +32,8 @@ class Pictures:
 class Family:
     """One row."""
 
-    tools: ToolsAt = ToolsAt.AFTER_SYSTEM
-    reasoning: Reasoning = Reasoning.AFTER_LAST_USER
+    tools: ToolsAt = "after system"
+    reasoning: Reasoning = "after last user"
     has_effort_first: bool = False  # the reasoning effort is rendered before everything else
     has_arguments_first: bool = False  # `chat_template_kwargs` change the beginning, not only the end
     has_call_ids: bool = False  # ids of tool calls are rendered
@@ -65,23 +51,23 @@ _FAMILIES: Final = (
     (("qwen3-vl", "qwen3.5", "qwen3-omni"), Family(pictures=Pictures(32, most=16384), audio_tokens_per_second=12.5)),
     (("qwen3",), Family(pictures=Pictures(32, most=16384))),
     # Source: tool_chat_template_hermes.jinja, tool_chat_template_qwen2_5_coder.jinja; patches of 14, merged by two.
-    (("qwen", "qwq", "hermes"), Family(reasoning=Reasoning.NONE, pictures=Pictures(28, most=16384))),
+    (("qwen", "qwq", "hermes"), Family(reasoning="none", pictures=Pictures(28, most=16384))),
     # Source: tool_chat_template_llama4_json.jinja, …_llama3.1_json.jinja (tools open the first user turn).
-    (("llama-4", "llama4"), Family(reasoning=Reasoning.NONE, pictures=Pictures(fixed=144, tile=336, most_tiles=16))),
-    (("llama",), Family(reasoning=Reasoning.NONE)),
+    (("llama-4", "llama4"), Family(reasoning="none", pictures=Pictures(fixed=144, tile=336, most_tiles=16))),
+    (("llama",), Family(reasoning="none")),
     # Source: tool_chat_template_mistral3.jinja, …_mistral.jinja: tools before the last `[INST]`, ids of calls.
     (
         ("mistral-", "mixtral", "pixtral"),
-        Family(ToolsAt.LAST_USER, Reasoning.NONE, has_call_ids=True, pictures=Pictures(28, longest_side=1540)),
+        Family("before last user", "none", has_call_ids=True, pictures=Pictures(28, longest_side=1540)),
     ),
     # Source: tool_chat_template_deepseekv31.jinja: system, then tools; thinking of earlier answers is cut away.
-    (("deepseek",), Family(reasoning=Reasoning.NONE)),
+    (("deepseek",), Family(reasoning="none")),
     # Source: zai-org/GLM-5.3-Flash's chat_template.jinja: the effort opens the prompt, then as GLM-4.5.
-    (("glm-5",), Family(ToolsAt.BEFORE_SYSTEM, has_effort_first=True)),
+    (("glm-5",), Family("before system", has_effort_first=True)),
     # Source: zai-org/GLM-4.5's chat_template.jinja: `# Tools` in a system block of its own before all messages.
-    (("glm",), Family(ToolsAt.BEFORE_SYSTEM)),
+    (("glm",), Family("before system")),
     # Source: moonshotai/Kimi-K2-Instruct's chat_template.jinja: `tool_declare` first, call ids in results.
-    (("kimi",), Family(ToolsAt.BEFORE_SYSTEM, has_call_ids=True)),
+    (("kimi",), Family("before system", has_call_ids=True)),
     # Source: tool_chat_template_minimax_m1.jinja: the system prompt, then a block of tools.
     (("minimax",), Family()),
     # Source: tool_chat_template_gemma4.jinja: `enable_thinking` opens the system turn, tools end it; 256 soft tokens.

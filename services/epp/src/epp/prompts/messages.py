@@ -48,11 +48,11 @@ def _write_system(to: Writer, body: JsonObject, messages: Sequence[object]) -> N
 def _part_of(message: object) -> Part:
     role = message.get("role") if isinstance(message, dict) else None
     if role != "user":
-        return Part.OTHER
+        return "other"
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, list) and content and all(_is_result(block) for block in content):
-        return Part.OTHER
-    return Part.USER
+        return "other"
+    return "user"
 
 
 def _is_result(block: object) -> bool:

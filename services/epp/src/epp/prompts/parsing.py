@@ -7,6 +7,7 @@ which an earlier turn is a byte prefix of a later one. Four bytes of it count as
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import orjson
 
@@ -35,6 +36,7 @@ from gateway.wire.errors import Rejection
 from gateway.wire.forms import form_fields, is_form
 from gateway.wire.models import is_model_name
 
+_JSON: Final = "application/json"  # as nearly all clients write it
 _WRITERS: Mapping[Api, Callable[[Writer, JsonObject], None]] = {
     Api.CHAT: write_chat,
     Api.COMPLETIONS: write_completion,
@@ -64,13 +66,14 @@ def parse(
     `volatile_lines` are no part of the prompt.
     """
     api = api_of(request.path)
-    if not is_opaque and request.body and is_form(request.headers.get("content-type", "")):
-        return _read_form(request, api)
-    if is_opaque or not request.body or not _is_json(request.headers, api):
-        return InferenceRequest(
-            model=None, api=api, headers=request.headers, named_session=session_of(request.headers, {}),
-            stored_id=named_by_path(request.path),
-        )  # fmt: skip
+    if is_opaque or not request.body:
+        return _unread(request, api)
+    content_type = request.headers.get("content-type", "")
+    if content_type != _JSON:
+        if is_form(content_type):
+            return _read_form(request, api)
+        if not _is_json(content_type, api):
+            return _unread(request, api)
     refusal = refusal_of_structure(request.body)
     if refusal is not None:
         return refusal
@@ -82,8 +85,12 @@ def parse(
         return refusals.invalid_json(error)
 
 
-def _is_json(headers: Mapping[str, str], api: Api) -> bool:
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+def _unread(request: Request, api: Api) -> InferenceRequest:
+    return InferenceRequest(model=None, api=api, headers=request.headers, named_session=session_of(request.headers, {}))
+
+
+def _is_json(content_type: str, api: Api) -> bool:
+    content_type = content_type.partition(";")[0].strip().lower()
     if not content_type:
         return True
     return content_type.endswith(("/json", "+json")) or (
@@ -98,8 +105,10 @@ def _read(request: Request, api: Api, volatile_lines: Sequence[str]) -> Inferenc
     model = body.get("model")
     if not isinstance(model, str) and (model is not None or api not in _MODEL_OPTIONAL):
         raise RefusedError(refusals.model_not_a_string(model) if "model" in body else refusals.model_missing())
-    _check_name(model, "model")
-    _check_name(request.headers.get(protocol.MODEL_NAME_REWRITE), protocol.MODEL_NAME_REWRITE)
+    if model is not None:
+        _check_name(model, "model")
+    if (rewrite := request.headers.get(protocol.MODEL_NAME_REWRITE)) is not None:
+        _check_name(rewrite, protocol.MODEL_NAME_REWRITE)
     writer = Writer(family_of(model or ""), volatile_lines)
     write_prompt(writer, api, body)
     salt = body.get("cache_salt")
@@ -124,8 +133,8 @@ def _read_form(request: Request, api: Api) -> InferenceRequest | Rejection:
     )  # fmt: skip
 
 
-def _check_name(name: str | None, param: str) -> None:
-    if name is not None and not is_model_name(name):
+def _check_name(name: str, param: str) -> None:
+    if not is_model_name(name):
         raise RefusedError(refusals.not_a_name(param))
 
 

@@ -42,11 +42,11 @@ def _write_items(to: Writer, body: JsonObject, param: str, effort: object) -> No
 
 def _part_of(item: object) -> Part:
     if isinstance(item, str):
-        return Part.USER
+        return "user"
     role = item.get("role") if isinstance(item, dict) else None
     if role == "user":
-        return Part.USER
-    return Part.SYSTEM if isinstance(role, str) and role in SYSTEM_ROLES else Part.OTHER
+        return "user"
+    return "system" if isinstance(role, str) and role in SYSTEM_ROLES else "other"
 
 
 def _write_item(to: Writer, item: JsonObject, place: Place) -> None:

@@ -15,8 +15,7 @@ prompt, system and first user turn, stands for the conversation.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 import xxhash
@@ -40,8 +39,7 @@ _USER_ID_MARK: Final = "_session_"
 JsonObject = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """A conversation. `source` is the field that named it, for explanations; `id` is at most `ID_LENGTH_LIMIT` long.
 
     `tenant` is whose conversation it is, where that is known: two tenants may choose the same id.
@@ -63,6 +61,8 @@ class Session:
 
 def session_of(headers: Mapping[str, str], body: JsonObject) -> Session | None:
     """The conversation that a request names, or None."""
+    if headers.keys().isdisjoint(_HEADERS) and body.keys().isdisjoint(_NAMING_MEMBERS):
+        return None
     if (value := headers.get(CLAUDE_CODE_HEADER)) and (found := _usable(value)):
         return Session(CLAUDE_CODE_HEADER, found)
     if (metadata := body.get("metadata")) is not None and (found := _of_user_id(metadata)):
@@ -112,8 +112,10 @@ def _usable(value: object) -> str:
     return xxhash.xxh3_128_hexdigest(value.encode("utf-8", "surrogatepass"))
 
 
+_HEADERS: Final = (CLAUDE_CODE_HEADER, *SESSION_HEADERS)
 _MEMBERS: Final[tuple[tuple[str, Callable[[object], str]], ...]] = (
     ("prompt_cache_key", _usable),
     ("conversation", _of_conversation),
     ("previous_response_id", _usable),
 )
+_NAMING_MEMBERS: Final = ("metadata", *(name for name, _ in _MEMBERS))

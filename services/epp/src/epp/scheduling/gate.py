@@ -54,24 +54,28 @@ class AffinityGate:
         heirs = view.takes_over
         if True in heirs:
             return heirs
-        costs, crowd, patience = expected_waits(view, self.request_cost_ms), view.crowd, self.patience
-        if crowd > 1:
-            weight = self.gap_weight * (1 - 1 / crowd)
-            costs = [*map(add, costs, map(weight.__mul__, map(mul, view.total, view.decode_delay)))]
+        crowd = view.crowd
+        costs = self._costs(view, crowd) if crowd > 1 else expected_waits(view, self.request_cost_ms)
         best = min(costs)
         limit = best + self.slack_ms / 1000
         if max(costs) <= limit:
             return [True] * len(costs)
-        if crowd > 1 and view.holders_missing:
-            patience /= crowd
         keep, matches = [*map(limit.__ge__, costs)], view.matched_tokens
         least = matches[costs.index(best)]
-        ahead = [*compress(range(len(matches)), map(least.__lt__, matches))]  # few: who holds more of the prompt
-        if ahead:
-            speeds = view.seconds_per_token
+        if max(matches) > least:
+            ahead = [*compress(range(len(matches)), map(least.__lt__, matches))]  # few: who holds more of the prompt
+            patience, speeds = self.patience, view.seconds_per_token
+            if crowd > 1 and view.holders_missing:
+                patience /= crowd
             for at in ahead:
                 keep[at] = costs[at] <= limit + patience * (matches[at] - least) * speeds[at]
         return keep
+
+    def _costs(self, view: SchedulingView, crowd: int) -> list[float]:
+        """Expected waits, and what the requests there add to decoding the answers of a crowd."""
+        cost, weight = self.request_cost_ms / 1000, self.gap_weight * (1 - 1 / crowd)
+        each = map(cost.__add__, map(weight.__mul__, view.decode_delay))
+        return [*map(add, view.backlog, map(mul, view.total, each))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
         if not view.endpoints:
             return None
     count = len(view.endpoints)
-    totals = [0.0] * count
+    totals: list[float] = []
     for name, scorer, weight in profile.scorers:
         try:
             scores = scorer.score(view)
@@ -58,7 +58,9 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
             continue
         trace.scored(profile.name, name, weight, view, scores)
         if any(scores):
-            totals = [*map(add, totals, map(float(weight).__mul__, scores))]
+            weighted = map(float(weight).__mul__, scores)
+            totals = [*map(add, totals, weighted)] if totals else [*weighted]
+    totals = totals or [0.0] * count
     chosen = with_fallbacks(_picked(profile.picker, totals, view, trace), totals, view)
     trace.picked(profile.name, view, totals, chosen)
     return ProfileResult(view, totals, chosen)

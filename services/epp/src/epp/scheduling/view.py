@@ -21,9 +21,9 @@ NO_COLUMNS: Mapping[str, Column] = MappingProxyType({})
 _NOTHING = Placing(InferenceRequest(model=None, headers=NO_LABELS), (), None, 0.0, {})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen it would take three times as long to make, several times for each decision
 class SchedulingView:
-    """The candidates of one decision."""
+    """The candidates of one decision. Nobody changes one."""
 
     endpoints: Sequence[Endpoint]  # with address and labels
     random: Random
@@ -58,7 +58,7 @@ class SchedulingView:
         endpoints, slots = [*compress(self.endpoints, keep)], [*compress(self._slots, keep)]
         return SchedulingView(  # dataclasses.replace would take twice as long as the filter that asks for it
             endpoints, self.random, self.fallbacks, self.peer,
-            _slots=slots, _columns=self._columns, _placing=self._placing,
+            slots, self._columns, self._placing,
         )  # fmt: skip
 
     def column(self, name: str) -> Sequence[Any]:

@@ -1,10 +1,11 @@
 """What model servers report of themselves: the last scrape and the last model list of each. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from epp.datalayer.events import EndpointJoined, EndpointLeft, ModelsListed, Scraped
+from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
 from epp.domain import EngineMetrics, ServedModel
 
@@ -36,12 +37,17 @@ class EnginesProducer:
         return {
             "scraped": lambda _, slots: [self._metrics.get(slot) for slot in slots],
             "scraped_at": lambda _, slots: [self._scraped_at.get(slot) for slot in slots],
-            "has_adapters": lambda _, slots: [slot in self._with_adapters for slot in slots],
+            "has_adapters": self._have_adapters,
             "active_adapters": lambda _, slots: [self.metrics(slot).active_adapters for slot in slots],
             "waiting_adapters": lambda _, slots: [self.metrics(slot).waiting_adapters for slot in slots],
             "max_adapters": lambda _, slots: [self.metrics(slot).max_adapters for slot in slots],
             "models": lambda _, slots: [self._models.get(slot, ()) for slot in slots],
         }
+
+    def _have_adapters(self, placing: Placing, slots: Sequence[int]) -> Sequence[bool]:
+        del placing
+        known = self._with_adapters
+        return [slot in known for slot in slots] if known else [False] * len(slots)
 
     def metrics(self, slot: int) -> EngineMetrics:
         """The last scrape; without one, nothing is known."""

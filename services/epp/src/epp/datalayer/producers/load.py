@@ -4,7 +4,7 @@ Figures change with each event, never when they are read, so that a decision ove
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -92,8 +92,8 @@ class EndpointLoad:
         self.in_flight_tokens += tokens
         self.last_busy = now
         self.events.append(_Event(now, now, tokens, True))
-        since = self.since
-        self.since = Since(since.picks + 1, since.finishes, since.picked_tokens + tokens, since.finished_tokens)
+        picks, finishes, picked, finished = self.since
+        self.since = Since(picks + 1, finishes, picked + tokens, finished)
         self.estimate(now)
 
     def end(self, tokens: int, placed_at: float, now: float) -> None:
@@ -201,15 +201,15 @@ class LoadProducer:
         """Requests there, and what of them is this picker's."""
         aligned, known = self._aligned_with, self._known
         return {
-            "waiting": lambda placing, slots: known([*map(_WAITING, aligned(placing, slots))], slots, WAITING),
+            "waiting": self._column(_WAITING, WAITING),
             "queued": lambda placing, slots: known([each.queued() for each in aligned(placing, slots)], slots, WAITING),
             "surplus": lambda placing, slots: known(
                 [each.surplus() for each in aligned(placing, slots)], slots, WAITING
             ),
             "unseen": lambda placing, slots: [each.unseen() for each in aligned(placing, slots)],
-            "running": lambda placing, slots: known([*map(_RUNNING, aligned(placing, slots))], slots, RUNNING),
-            "total": lambda placing, slots: known([*map(_TOTAL, aligned(placing, slots))], slots, TOTAL),
-            "kv_usage": lambda placing, slots: known([*map(_KV_USAGE, aligned(placing, slots))], slots, KV_USAGE),
+            "running": self._column(_RUNNING, RUNNING),
+            "total": self._column(_TOTAL, TOTAL),
+            "kv_usage": self._column(_KV_USAGE, KV_USAGE),
             "missing": lambda placing, slots: [*map(_UNKNOWN, aligned(placing, slots))],
             "in_flight": lambda placing, slots: [each.in_flight for each in aligned(placing, slots)],
             "in_flight_tokens": lambda placing, slots: [each.in_flight_tokens for each in aligned(placing, slots)],
@@ -228,6 +228,18 @@ class LoadProducer:
     def requests(self, slot: int) -> float:
         """Requests there, whoever sent them."""
         return self._loads[slot].total
+
+    def _column(self, figure: Callable[[EndpointLoad], float], flags: int) -> Column:
+        """One of the estimates that each decision reads."""
+        unknown, aligned, known = self._unknown, self._aligned.of, self._known
+
+        def column(placing: Placing, slots: Sequence[int]) -> Sequence[float]:
+            if placing.now > self._stale_at:
+                self._refresh(placing.now)
+            values = [*map(figure, aligned(slots))]
+            return known(values, slots, flags) if unknown else values
+
+        return column
 
     def _known(self, values: Sequence[float], slots: Sequence[int], figure: int) -> Sequence[float]:
         """The values of a figure, with the worst of them where it is not known. Nearly always all are."""
@@ -277,11 +289,11 @@ class LoadProducer:
         self._stale_at = min(self._stale_at, load.fresh_until)
 
     def _placed(self, event: RequestPlaced, now: float) -> None:
-        placement = event.placement
-        primary = self._loads[placement.shares[0].member.slot]
+        placement, loads = event.placement, self._loads
+        primary = loads[placement.shares[0].member.slot]
         placement.notes[NOTE] = (primary.in_flight, primary.in_flight_tokens)
-        for share in placement.shares:
-            self._loads[share.member.slot].start(share.prompt_tokens + share.answer_tokens, now)
+        for member, prompt_tokens, answer_tokens, _ in placement.shares:
+            loads[member.slot].start(prompt_tokens + answer_tokens, now)
 
     def _settled(self, event: RequestSettled, now: float) -> None:
         for share in event.placement.shares:
