@@ -91,7 +91,9 @@ class Proxy:
             return
         if kind in WHOLE and self.dialect is Dialect.STATE:
             self.held[kind] = {}
-        self.held[kind].update({item.name: item.version for item in response.resources})
+        for item in response.resources:
+            if kind in WHOLE or item.name in self.wanted[kind]:  # Envoy drops what it no longer asks for
+                self.held[kind][item.name] = item.version
         for name in response.removed:
             self.held[kind].pop(name, None)
         self.say(kind)
