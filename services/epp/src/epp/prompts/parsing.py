@@ -86,7 +86,10 @@ def parse(
 
 
 def _unread(request: Request, api: Api) -> InferenceRequest:
-    return InferenceRequest(model=None, api=api, headers=request.headers, named_session=session_of(request.headers, {}))
+    return InferenceRequest(
+        model=None, api=api, headers=request.headers, named_session=session_of(request.headers, {}),
+        stored_id=named_by_path(request.path),
+    )  # fmt: skip
 
 
 def _is_json(content_type: str, api: Api) -> bool:
