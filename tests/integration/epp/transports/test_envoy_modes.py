@@ -9,6 +9,7 @@ import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +21,7 @@ from epp.transports.extproc.streams import GRACE_SECONDS, OpenStreams
 from epp.transports.route import Route
 from gateway.extproc.codec import Codec
 from gateway.extproc.processor import ExternalProcessor
+from gateway.extproc.protocol.messages import BodyReceived, Direction, Event
 from gateway.rpc.limits import Settings
 from gateway.rpc.server import Serving, Transport, serving
 from gateway.service import admin, clock
@@ -76,6 +78,17 @@ class FakePicker:
         self.feedbacks.append(feedback)
 
 
+class WatchedCodec(Codec):
+    """Counts the messages with a body of an answer."""
+
+    answers = 0
+
+    def decode(self, data: bytes) -> Event:
+        event = super().decode(data)
+        self.answers += isinstance(event, BodyReceived) and event.direction is Direction.RESPONSE
+        return event
+
+
 class Counts:
     def __init__(self) -> None:
         self.violations: list[str] = []
@@ -93,6 +106,7 @@ def http_filter(request: str, response: str) -> Tree:
             "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
             "grpc_service": {"envoy_grpc": {"cluster_name": "picker"}},
             "message_timeout": "10s",
+            "allow_mode_override": True,
             "processing_mode": {
                 "request_header_mode": "SEND", "response_header_mode": "SEND",
                 "request_body_mode": request, "response_body_mode": response, **send,
@@ -109,6 +123,7 @@ class Gateway:
     picker: FakePicker
     counts: Counts
     streams: OpenStreams
+    codec: WatchedCodec
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}/v1/completions"
@@ -135,10 +150,10 @@ class Gateway:
 
 @pytest.fixture(params=list(Transport), ids=lambda transport: transport.value)
 async def gateway(envoy_binary: Path, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
-    picker, counts = FakePicker(), Counts()
+    picker, counts, codec = FakePicker(), Counts(), WatchedCodec()
     streams = OpenStreams(picker, lambda: False)
     processor = ExternalProcessor(
-        lambda _, push: PickConversation(Route(), picker, streams, push), Codec(), clock.monotonic, counts
+        lambda _, push: PickConversation(Route(), picker, streams, push), codec, clock.monotonic, counts
     )
     ports = dict(zip(MODES, free_ports(len(MODES)), strict=True))
     filters = {ports[name]: http_filter(*modes) for name, modes in MODES.items()}
@@ -148,7 +163,7 @@ async def gateway(envoy_binary: Path, tmp_path: Path, request: pytest.FixtureReq
         envoy(envoy_binary, tmp_path, filters, [cluster("picker", port, http2=True), cluster("upstream", upstream)]),
         aiohttp.ClientSession() as client,
     ):
-        found = Gateway(ports, client, picker, counts, streams)
+        found = Gateway(ports, client, picker, counts, streams, codec)
         async with asyncio.timeout(20):
             for name in MODES:
                 while True:
@@ -210,6 +225,21 @@ async def test_usage_is_asked_for_where_answers_pass_through(gateway: Gateway) -
             _, echoed, _ = await gateway.post(name, b'{"model": "m", "stream": true}')
         asks = request in ("FULL_DUPLEX_STREAMED", "BUFFERED") and response.startswith("FULL")
         assert (name, b"include_usage" in echoed) == (name, asks)
+
+
+async def test_an_answer_that_nobody_reads_is_not_sent_where_that_may_be_asked(gateway: Gateway) -> None:
+    answers = {}
+    for is_logged in (False, True):
+        gateway.streams.is_logged = partial(bool, is_logged)
+        for name in MODES:
+            gateway.codec.answers = 0
+            async with gateway.acting():
+                assert (name, *(await gateway.post(name, b"x" * 300_000))[:2]) == (name, 200, b"x" * 300_000)
+            answers[name, is_logged] = gateway.codec.answers
+
+    seen = [name for name, (_, response) in MODES.items() if response != "NONE"]
+    assert [name for name in MODES if answers[name, False]] == seen
+    assert [name for name in MODES if answers[name, True]] == ["full duplex"]  # which Envoy does not leave
 
 
 async def test_a_refusal_reaches_the_client_in_its_shape(gateway: Gateway) -> None:

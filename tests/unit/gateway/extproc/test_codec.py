@@ -5,6 +5,7 @@ import pytest
 from gateway import protos
 from gateway.extproc.codec import Codec, UnknownMessageError
 from gateway.extproc.protocol.messages import (
+    NO_MUTATION,
     BodyMode,
     BodyReceived,
     BodyReply,
@@ -153,3 +154,13 @@ def test_more_time_is_a_reply_of_its_own(seconds: float, whole: int, nanos: int)
     message = encoded(MoreTime(seconds))
     timeout = message.override_message_timeout
     assert (timeout.seconds, timeout.nanos, message.WhichOneof("response")) == (whole, nanos, None)
+
+
+@pytest.mark.parametrize("mutation", [NO_MUTATION, Mutation((("x-a", "b"),))])
+def test_a_proxy_is_asked_for_no_body_of_the_answer_by_an_empty_processing_mode(mutation: Mutation) -> None:
+    asked = encoded(HeadersReply(Direction.RESPONSE, mutation, skips_body=True))
+    usual = encoded(HeadersReply(Direction.RESPONSE, mutation))
+
+    assert asked.HasField("mode_override")
+    assert asked.mode_override.response_body_mode == 0
+    assert not usual.HasField("mode_override")

@@ -84,7 +84,7 @@ class Codec:
     def encode(self, reply: Reply) -> bytes:
         """One reply as a ProcessingResponse."""
         match reply:
-            case HeadersReply(direction, mutation) if mutation is NO_MUTATION:
+            case HeadersReply(direction, mutation, False) if mutation is NO_MUTATION:
                 return self._plain[HeadersReply, direction]
             case BodyReply(direction, mutation, None) if mutation is NO_MUTATION:
                 return self._plain[BodyReply, direction]
@@ -95,10 +95,12 @@ class Codec:
     def _serialise(self, reply: Reply) -> bytes:
         message = self._response()
         match reply:
-            case HeadersReply(direction, mutation):
+            case HeadersReply(direction, mutation, skips_body):
                 target = message.request_headers if direction is REQUEST else message.response_headers
                 target.SetInParent()
                 _mutate(message, target, mutation)
+                if skips_body:
+                    message.mode_override.SetInParent()  # a processing mode without any body
             case BodyReply(direction, mutation, body):
                 target = message.request_body if direction is REQUEST else message.response_body
                 target.SetInParent()

@@ -10,7 +10,8 @@ When the request is complete depends on the body mode:
     STREAMED                      the proxy waits for the headers reply before it sends the body, so the decision is
                                   made without seeing it; unless the body comes early: then headers are held
 
-Response bodies are never held: each chunk is answered as it comes. `transitions` holds the states. An event in an order
+Response bodies are never held: each chunk is answered as it comes. The proxy can be asked not to send them, but in full
+duplex, which Envoy does not leave during a request. `transitions` holds the states. An event in an order
 that no proxy may send is a `ProtocolViolation`. No clock, no I/O.
 """
 
@@ -53,6 +54,7 @@ REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 EMPTY_HEADERS_REPLY = {direction: HeadersReply(direction) for direction in Direction}
 EMPTY_BODY_REPLY = {direction: BodyReply(direction) for direction in Direction}
 _BUFFERED = (BodyMode.BUFFERED, BodyMode.BUFFERED_PARTIAL)
+_SKIPPABLE = (*_BUFFERED, BodyMode.STREAMED)
 
 __all__ = [
     "CHUNK_BYTES", "PROTOCOL_MODES", "Decide", "Exchange", "Proceed", "ProtocolViolation", "Step",
@@ -96,6 +98,7 @@ class Exchange:
         "_response",
         "_response_mutation",
         "_size",
+        "_skips_response_body",
     )
 
     def __init__(self, modes: Modes = PROTOCOL_MODES, body_limit: int = BODY_LIMIT_BYTES) -> None:
@@ -105,6 +108,7 @@ class Exchange:
         self._response = Flow.IDLE
         self._decision = Decision.IDLE
         self._response_mutation = NO_MUTATION
+        self._skips_response_body = False
         self._request_headers: Mapping[str, str] = {}
         self._metadata: Metadata = NO_METADATA
         self._chunks: list[bytes] = []
@@ -186,6 +190,10 @@ class Exchange:
             case BodyMode.NONE:
                 replies = [HeadersReply(REQUEST, decision.mutation), *self._owed_bodies(None)]
         return [*replies, TrailersReply(REQUEST)] if self._request is Flow.TRAILED else replies
+
+    def skip_response_body(self) -> None:
+        """Nothing needs the body of the answer: ask the proxy to keep it to itself. Before the answer's headers."""
+        self._skips_response_body = self._modes.response_body in _SKIPPABLE
 
     def cut(self, reply: ImmediateReply) -> list[Reply]:
         """End a request that went on: the proxy answers with this reply, or breaks off an answer that has begun."""
@@ -279,10 +287,10 @@ class Exchange:
         message, what = _response_message(event)
         self._response = transitions.after(transitions.RESPONSE, self._response, message, what)
         match event:
-            case HeadersReceived() if self._response_mutation is NO_MUTATION:
+            case HeadersReceived() if self._response_mutation is NO_MUTATION and not self._skips_response_body:
                 return [EMPTY_HEADERS_REPLY[RESPONSE]]
             case HeadersReceived():
-                return [HeadersReply(RESPONSE, self._response_mutation)]
+                return [HeadersReply(RESPONSE, self._response_mutation, self._skips_response_body)]
             case BodyReceived() if self.passes_response:
                 return [*_in_chunks(event)]
             case BodyReceived():

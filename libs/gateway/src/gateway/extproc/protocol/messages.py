@@ -84,8 +84,11 @@ NO_MUTATION = Mutation()
 
 @dataclass(frozen=True, slots=True)
 class HeadersReply:
+    """With `skips_body` the proxy is asked to send no body of the answer; one that may not be asked sends it."""
+
     direction: Direction
     mutation: Mutation = NO_MUTATION
+    skips_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)

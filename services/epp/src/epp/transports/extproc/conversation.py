@@ -121,8 +121,14 @@ class PickConversation:
         watch = self._watch = self._watch or ResponseWatch()
         had_id = watch.has_stored_id
         watch.receive(event, now)
+        if isinstance(event, HeadersReceived) and not self._needs_answer(pick):
+            self._exchange.skip_response_body()
         if watch.has_stored_id and not had_id:
             self._streams.begun(watch.feedback(pick, self._picked_at, now, is_final=False), now)
+
+    def _needs_answer(self, pick: Pick) -> bool:
+        """Whether anything reads or changes its body: for accounts, where no access log has them, or for names."""
+        return self._rewriting is not None or (pick.model is not None and not self._streams.is_logged())
 
     def _rewritten(self, rewriting: AnswerRewriting, event: Event) -> Sequence[Event]:
         """An event of the answer as it goes on; in front of trailers, what was held back."""
