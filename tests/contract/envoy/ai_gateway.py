@@ -33,15 +33,11 @@ def at(port: int) -> str:
     return f"ip: {{address: {HOST}, port: {port}}}"
 
 
-def key(backend_name: str, kind: str = "APIKey", field: str = "apiKey") -> str:
+def key(backend_name: str, kind: str = "APIKey", field: str = "apiKey", more: str = "") -> str:
     """A BackendSecurityPolicy whose key is in the Secret of the same name."""
     target = f"{{group: aigateway.envoyproxy.io, kind: AIServiceBackend, name: {backend_name}}}"
-    return document(
-        _AI,
-        "BackendSecurityPolicy",
-        backend_name,
-        f"{{type: {kind}, {field}: {{secretRef: {{name: {backend_name}}}}}, targetRefs: [{target}]}}",
-    )
+    written = f"type: {kind}, {field}: {{secretRef: {{name: {backend_name}}}}}, targetRefs: [{target}]"
+    return document(_AI, "BackendSecurityPolicy", backend_name, f"{{{written}{more and f', {more}'}}}")
 
 
 def secret(name: str, **data: bytes) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.kube.objects import Changes, Manifests, ObjectName
+from gateway.kube.objects import Changes, CredentialOverride, Manifests, ObjectName
 from gateway.kube.resolution.endpoints import pool_endpoints, service_endpoints
 from gateway.kube.sources.files import load
 
@@ -155,3 +155,40 @@ def test_a_bare_fragment_says_what_is_missing_around_it(tmp_path: Path) -> None:
 
     (problem,) = load([tmp_path]).problems
     assert "a fragment with rules" in str(problem)
+
+
+POLICY = f"{AI}kind: BackendSecurityPolicy\nmetadata: {{name: p}}\nspec: {{%s}}\n"
+KEY = "type: AnthropicAPIKey, anthropicAPIKey: {secretRef: {name: s}}"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("fromRequestHeaders: {}", CredentialOverride(header="x-aigw-anthropic-api-key")),
+        ("fromRequestHeaders: {header: X-A, fallbackToConfigured: false}", CredentialOverride("x-a", falls_back=False)),
+        ("fromDynamicMetadata: {namespace: n}", CredentialOverride(namespace="n", key="x-aigw-anthropic-api-key")),
+    ],
+)
+def test_a_key_may_come_with_the_request(tmp_path: Path, override: str, expected: CredentialOverride) -> None:
+    found = loaded(tmp_path, POLICY % f"{KEY}, credentialOverride: {{{override}}}")
+
+    assert found.security_policies[ObjectName("default", "p")].override == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (f"{KEY}, apiKey: {{secretRef: {{name: s}}}}", "spec.apiKey: only for type APIKey"),
+        (f"{KEY}, credentialOverride: {{}}", "spec.credentialOverride: exactly one of"),
+        (
+            f"{KEY}, credentialOverride: {{fromRequestHeaders: {{}}, fromDynamicMetadata: {{namespace: n}}}}",
+            "spec.credentialOverride: exactly one of",
+        ),
+        (f"{KEY}, targetRefs: [{{group: a, kind: AIServiceBackend, name: b}}]", "spec.targetRefs[0].kind: expected"),
+    ],
+)
+def test_what_the_api_refuses_of_a_security_policy_is_a_problem(tmp_path: Path, spec: str, why: str) -> None:
+    (tmp_path / "a.yaml").write_text(POLICY % spec)
+
+    (problem,) = load([tmp_path]).problems
+    assert why in str(problem)

@@ -20,6 +20,7 @@ class ErrorCode(StrEnum):
     INVALID_JSON = "invalid_json"
     INVALID_REQUEST = "invalid_request"
     REQUEST_REFUSED = "request_refused"
+    CREDENTIAL_MISSING = "credential_missing"
     STORED_NOT_FOUND = "stored_not_found"
     MODEL_NOT_FOUND = "model_not_found"
     ROUTE_NOT_FOUND = "route_not_found"

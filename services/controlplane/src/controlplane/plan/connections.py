@@ -5,10 +5,11 @@ objects name.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from controlplane.plan.backend_tls import BackendTls, ordered_by_rule, policy_for, rule_for, validated
+from controlplane.plan.credentials import NOBODY, Authentication, authentication, by_key, refused
 from controlplane.status.conditions import Condition, unmet
 from gateway.kube.objects import (
     INFERENCE_GROUP,
@@ -29,23 +30,7 @@ from gateway.kube.resolution.endpoints import PoolEndpoint, service_hostname
 
 AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
-KEY_MEMBER: Final = "apiKey"  # of a Secret
 KEY_ANNOTATION: Final = "pointsman.dev/api-key-secret"  # of a pool whose servers want a key
-# The header of each type of key, and what stands before the key there.
-_HEADERS: Final = {
-    "APIKey": ("authorization", "Bearer "),
-    "AzureAPIKey": ("api-key", ""),
-    "AnthropicAPIKey": ("x-api-key", ""),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A header that tells a backend who asks, from a Secret. The value is no part of its text."""
-
-    secret: ObjectName
-    header: str
-    value: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +39,7 @@ class Connection:
 
     name: str = ""
     tls: BackendTls | None = None
-    credential: Credential | None = None
+    authentication: Authentication = NOBODY
     changes: Changes = NO_CHANGES
     names_hosts: bool = False
 
@@ -66,7 +51,7 @@ class Connection:
     @property
     def edits(self) -> bool:
         """Whether requests are changed on their way out."""
-        return self.credential is not None or self.changes != NO_CHANGES
+        return self.authentication != NOBODY or self.changes != NO_CHANGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +85,7 @@ def connection_to(service: ObjectName, port: int, manifests: Manifests) -> Conne
     if name is not None:
         return _ai_connection(name, manifests)
     tls = _service_tls(service, port, manifests)
-    return _refused("TLS", tls) if isinstance(tls, str) else Connection(str(service), tls)
+    return _without_tls(tls) if isinstance(tls, str) else Connection(str(service), tls)
 
 
 def pool_groups(
@@ -139,8 +124,8 @@ def _hostname(connection: Connection, endpoint: PoolEndpoint) -> str:
     return endpoint.name if connection.names_hosts and endpoint.name != endpoint.address else ""
 
 
-def _refused(what: str, message: str) -> Condition:
-    return unmet("ResolvedRefs", f"Invalid{what}", message)
+def _without_tls(message: str) -> Condition:
+    return unmet("ResolvedRefs", "InvalidTLS", message)
 
 
 def _service_tls(service: ObjectName, port: int, manifests: Manifests) -> BackendTls | str | None:
@@ -161,12 +146,12 @@ def _pool_connection(pool: InferencePool, manifests: Manifests) -> Connection | 
     policy = policy_for(INFERENCE_GROUP, "InferencePool", name, (), manifests)
     tls = validated(f"BackendTLSPolicy {policy.meta.id}", policy.validation, manifests) if policy else None
     if isinstance(tls, str):
-        return _refused("TLS", tls)
+        return _without_tls(tls)
     secret = pool.meta.annotations.get(KEY_ANNOTATION, "")
-    credential = _credential(_security("InferencePool", name, "", manifests), manifests)
-    if credential is None and secret:
-        credential = _key(f"InferencePool {name}", "APIKey", ObjectName(name.namespace, secret), manifests)
-    return credential if isinstance(credential, Condition) else Connection(str(name), tls, credential)
+    found = _authentication("InferencePool", name, "", manifests)
+    if found is NOBODY and secret:
+        found = by_key(f"InferencePool {name}", "APIKey", ObjectName(name.namespace, secret), manifests)
+    return found if isinstance(found, Condition) else Connection(str(name), tls, found)
 
 
 def _ai_connection(name: ObjectName, manifests: Manifests) -> Connection | Condition:
@@ -176,14 +161,11 @@ def _ai_connection(name: ObjectName, manifests: Manifests) -> Connection | Condi
         return unmet("ResolvedRefs", "UnsupportedProtocol", message)
     tls = _ai_tls(backend, manifests)
     if isinstance(tls, str):
-        return _refused("TLS", tls)
-    security = _security("AIServiceBackend", name, backend.security_policy, manifests)
-    if isinstance(security, Condition):
-        return security
-    credential = _credential(security, manifests)
-    if isinstance(credential, Condition):
-        return credential
-    return Connection(str(name), tls, credential, backend.changes, names_hosts=True)
+        return _without_tls(tls)
+    found = _authentication("AIServiceBackend", name, backend.security_policy, manifests)
+    if isinstance(found, Condition):
+        return found
+    return Connection(str(name), tls, found, backend.changes, names_hosts=True)
 
 
 def _ai_tls(backend: AIServiceBackend, manifests: Manifests) -> BackendTls | str | None:
@@ -202,14 +184,15 @@ def _ai_tls(backend: AIServiceBackend, manifests: Manifests) -> BackendTls | str
     return validated(f"Backend {ref.id}", validation, manifests)
 
 
-def _security(
-    kind: str, name: ObjectName, older: str, manifests: Manifests
-) -> BackendSecurityPolicy | Condition | None:
-    """The BackendSecurityPolicy of an object: the one that it refers to itself, or the first that targets it."""
+def _authentication(kind: str, name: ObjectName, older: str, manifests: Manifests) -> Authentication | Condition:
+    """By the BackendSecurityPolicy that an object refers to itself, or the first that targets it."""
     if older:
         policy = manifests.security_policies.get(ObjectName(name.namespace, older))
-        return policy or _refused("Credential", f"{kind} {name}: no BackendSecurityPolicy {older}")
-    return next(_targeting(kind, name, manifests), None)
+        if policy is None:
+            return refused(f"{kind} {name}: no BackendSecurityPolicy {older}")
+    else:
+        policy = next(_targeting(kind, name, manifests), None)
+    return NOBODY if policy is None else authentication(policy, manifests)
 
 
 def _targeting(kind: str, name: ObjectName, manifests: Manifests) -> Iterator[BackendSecurityPolicy]:
@@ -218,26 +201,3 @@ def _targeting(kind: str, name: ObjectName, manifests: Manifests) -> Iterator[Ba
             (item.kind, item.name) for item in policy.targets
         ):
             yield policy
-
-
-def _credential(
-    policy: BackendSecurityPolicy | Condition | None, manifests: Manifests
-) -> Credential | Condition | None:
-    if policy is None or isinstance(policy, Condition):
-        return policy
-    who = f"BackendSecurityPolicy {policy.meta.id}"
-    if policy.secret is None:
-        return _refused("Credential", f"{who}: type {policy.type} is not supported; {', '.join(_HEADERS)} are")
-    return _key(who, policy.type, policy.secret, manifests)
-
-
-def _key(who: str, kind: str, secret: ObjectName, manifests: Manifests) -> Credential | Condition:
-    """The key in a Secret as the header of its kind; `who` names it in a fault."""
-    found = manifests.secrets.get(secret)
-    key = found.data.get(KEY_MEMBER, b"").strip() if found is not None else b""
-    if not key:
-        return _refused("Credential", f"{who}: no key {KEY_MEMBER} in Secret {secret}")
-    if any(byte < 0x20 or byte == 0x7F for byte in key):
-        return _refused("Credential", f"{who}: the key in Secret {secret} holds a control character")
-    header, before = _HEADERS[kind]
-    return Credential(secret, header, before.encode() + key)

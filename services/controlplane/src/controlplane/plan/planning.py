@@ -14,7 +14,8 @@ from controlplane.plan.attachment import attach
 from controlplane.plan.backends import Backends, Mirrors, all_backends, all_mirrors, resolved_refs, warnings
 from controlplane.plan.certificates import Certificate
 from controlplane.plan.conditions import ai_route_statuses, gateway_status, pool_status, pool_warnings
-from controlplane.plan.connections import Connection, Credential
+from controlplane.plan.connections import Connection
+from controlplane.plan.credentials import Credential
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.lifting import Lifting, lifting
 from controlplane.plan.listeners import Listeners, TlsHost, planned_listeners, served, tls_hosts
@@ -75,7 +76,8 @@ class Plan:
     @property
     def credentials(self) -> tuple[Credential, ...]:
         """The keys of all backends, each once."""
-        return tuple(dict.fromkeys(item.credential for item in self.connections if item.credential is not None))
+        found = (item.authentication.own for item in self.connections)
+        return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
 def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Memo | None = None) -> Plan:

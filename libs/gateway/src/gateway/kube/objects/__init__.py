@@ -10,6 +10,7 @@ from gateway.kube.objects.ai_gateway import (
     Backend,
     BackendEndpoint,
     BackendSecurityPolicy,
+    CredentialOverride,
 )
 from gateway.kube.objects.backend_tls import (
     BackendTLSPolicy,
@@ -144,6 +145,7 @@ __all__ = [
     "ConfigMap",
     "ContainerPort",
     "Cors",
+    "CredentialOverride",
     "Criticality",
     "DestinationRule",
     "Ejection",

@@ -50,6 +50,17 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialOverride:
+    """Where a request may bring a key of its own: a header, or a member of Envoy's dynamic metadata. Without one the
+    policy's own key is used if it `falls_back`, else the request is refused."""
+
+    header: str = ""
+    namespace: str = ""
+    key: str = ""
+    falls_back: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class BackendSecurityPolicy:
     """How the targets know the gateway. `secret` holds the key of a `type` that has one."""
 
@@ -57,3 +68,4 @@ class BackendSecurityPolicy:
     type: str
     secret: ObjectName | None
     targets: tuple[PolicyTarget, ...]
+    override: CredentialOverride | None = None

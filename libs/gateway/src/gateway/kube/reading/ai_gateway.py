@@ -14,7 +14,6 @@ from gateway.kube.objects import (
     Backend,
     BackendEndpoint,
     BackendRef,
-    BackendSecurityPolicy,
     Changes,
     HTTPRoute,
     Meta,
@@ -24,7 +23,7 @@ from gateway.kube.objects import (
     Timeouts,
     Validation,
 )
-from gateway.kube.reading.backend_tls import authority_refs, target_of
+from gateway.kube.reading.backend_tls import authority_refs
 from gateway.kube.reading.parts import INT32, MAX_PORT, MAX_WEIGHT, spec_of
 from gateway.kube.reading.retries import timeouts_of
 from gateway.kube.reading.routes import check_header, parent_ref, value_matches
@@ -32,16 +31,6 @@ from gateway.schema.fields import Fields
 
 AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
-# Each type of security policy with its field; the first three hold a key.
-_POLICY_FIELDS: Final = {
-    "APIKey": "apiKey",
-    "AzureAPIKey": "azureAPIKey",
-    "AnthropicAPIKey": "anthropicAPIKey",
-    "AWSCredentials": "awsCredentials",
-    "AzureCredentials": "azureCredentials",
-    "GCPCredentials": "gcpCredentials",
-}
-_KEYED: Final = ("APIKey", "AzureAPIKey", "AnthropicAPIKey")
 
 
 def ai_route(meta: Meta, top: Fields) -> AIGatewayRoute:
@@ -164,21 +153,6 @@ def ai_backend(meta: Meta, top: Fields) -> AIServiceBackend:
         ref.done()
     changes = Changes(prefix=prefix).then(changes)
     return AIServiceBackend(meta, schema, backend, changes, policy.name("name", required=True) if policy else "")
-
-
-def security_policy(meta: Meta, top: Fields) -> BackendSecurityPolicy:
-    spec = spec_of(top)
-    kind = spec.choice("type", tuple(_POLICY_FIELDS), "APIKey")
-    spec.ignored("credentialOverride", "without effect here: the configured key is always used")
-    spec.known(*_POLICY_FIELDS.values())
-    key = spec.child(_POLICY_FIELDS[kind], required=True) if kind in _KEYED else None
-    ref = key.child("secretRef", required=True) if key else None
-    targets = tuple(target_of(item) for item in spec.children("targetRefs", 16))
-    spec.done()
-    secret = None
-    if ref:
-        secret = ObjectName(ref.name("namespace", meta.id.namespace), ref.name("name", required=True))
-    return BackendSecurityPolicy(meta, kind, secret, targets)
 
 
 def backend(meta: Meta, top: Fields) -> Backend:

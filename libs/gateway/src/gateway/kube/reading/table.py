@@ -33,6 +33,7 @@ from gateway.kube.reading.pods import pod
 from gateway.kube.reading.pools import pool_v1, pool_v1alpha2
 from gateway.kube.reading.routes import http_route
 from gateway.kube.reading.secrets import secret
+from gateway.kube.reading.security_policies import security_policy
 from gateway.kube.reading.services import service
 from gateway.kube.reading.slices import endpoint_slice
 from gateway.kube.reading.workspaces import inference_set, workspace
@@ -60,7 +61,7 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     (KAITO_GROUP, "Workspace"): workspace,
     (ai_gateway.AI_GATEWAY_GROUP, "AIGatewayRoute"): ai_gateway.ai_route,
     (ai_gateway.AI_GATEWAY_GROUP, "AIServiceBackend"): ai_gateway.ai_backend,
-    (ai_gateway.AI_GATEWAY_GROUP, "BackendSecurityPolicy"): ai_gateway.security_policy,
+    (ai_gateway.AI_GATEWAY_GROUP, "BackendSecurityPolicy"): security_policy,
     (ai_gateway.ENVOY_GATEWAY_GROUP, "Backend"): ai_gateway.backend,
     (GATEWAY_GROUP, "BackendTLSPolicy"): backend_tls_policy,
     **policies.READERS,

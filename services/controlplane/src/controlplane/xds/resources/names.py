@@ -6,7 +6,7 @@ Kubernetes names hold no underscore, so a name joined by underscores belongs to 
 from collections.abc import Iterable
 from typing import Final
 
-from controlplane.plan.connections import Credential
+from controlplane.plan.credentials import Credential
 from controlplane.plan.pickers import Picker
 from gateway.kube.objects import ObjectName
 from gateway.wire import protocol

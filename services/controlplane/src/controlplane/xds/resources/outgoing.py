@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from controlplane.options import Options
-from controlplane.plan.connections import Connection, Credential, Member
+from controlplane.plan.connections import Connection, Member
+from controlplane.plan.credentials import Credential, RequestCredential
 from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree, typed
 from controlplane.xds.resources.scripts import script
 from controlplane.xds.resources.sources import config_source
 from controlplane.xds.resources.tls import tls
 from gateway.kube.objects import Changes
+from gateway.wire.errors import ErrorCode, Rejection
 
 PROTOCOLS: Final = ("http/1.1",)
 _SOCKETS: Final = "envoy.transport_socket_match"  # the metadata by which Envoy finds an endpoint's socket
@@ -70,7 +72,8 @@ def filters(connections: Sequence[Connection], options: Options) -> list[Tree]:
     """The HTTP filters of a cluster, ahead of its codec; none where every request goes out as it is."""
     if not any(connection.edits for connection in connections):
         return []
-    credentials = tuple(dict.fromkeys(item.credential for item in connections if item.credential is not None))
+    own = (item.authentication.own for item in connections)
+    credentials = tuple(dict.fromkeys(each for each in own if each is not None))
     return [
         _naming(),
         *(_injecting(index, found, options) for index, found in enumerate(credentials)),
@@ -103,10 +106,16 @@ def _injecting(index: int, credential: Credential, options: Options) -> Tree:
 
 
 def _changing(connections: Sequence[Connection], credentials: Sequence[Credential]) -> Tree:
-    keys = ", ".join(_text(f"{_KEY}{index}") for index in range(len(credentials)))
+    given = {item.authentication.given.source.header for item in connections if item.authentication.given}
+    private = (*(f"{_KEY}{index}" for index in range(len(credentials))), *sorted(given - {""}))
+    keys = ", ".join(_text(name) for name in private)
     table = ", ".join(f"[{_text(item.name)}] = {_wanted(item, credentials)}" for item in connections)
     nothing = _wanted(Connection(), ())
-    head = f"local KEYS = {{ {keys} }}\nlocal NOTHING = {nothing}\nlocal CONNECTIONS = {{ {table} }}\n"
+    error = Rejection(401, ErrorCode.CREDENTIAL_MISSING, "the request brings no key for the backend, which wants one")
+    head = (
+        f"local KEYS = {{ {keys} }}\nlocal NOTHING = {nothing}\nlocal CONNECTIONS = {{ {table} }}\n"
+        f"local NO_KEY = {_text(error.body().decode())}\n"
+    )
     code = {"inline_string": head + script("outgoing")}
     return {"name": names.OUTGOING_FILTER, "typed_config": typed(f"{_FILTERS}.lua.v3.Lua", default_source_code=code)}
 
@@ -122,9 +131,24 @@ def _wanted(connection: Connection, credentials: Sequence[Credential]) -> str:
     ]
     if changes.prefix:
         parts.append(f"prefix = {_text(f'/{changes.prefix}')}")
-    if connection.credential is not None:
-        at = credentials.index(connection.credential)
-        parts.append(f"key = {{ {_text(f'{_KEY}{at}')}, {_text(connection.credential.header)} }}")
+    own, given = connection.authentication.own, connection.authentication.given
+    if own is not None:
+        parts.append(f"key = {{ {_text(f'{_KEY}{credentials.index(own)}')}, {_text(own.header)} }}")
+    if given is not None:
+        parts.append(f"given = {_given(given)}")
+    return f"{{ {', '.join(parts)} }}"
+
+
+def _given(found: RequestCredential) -> str:
+    """Where a request may bring a key, and where that goes."""
+    source = found.source
+    parts = [f"target = {_text(found.header)}", f"before = {_text(found.before)}"]
+    if source.header:
+        parts.append(f"header = {_text(source.header)}")
+    else:
+        parts.append(f"namespace = {_text(source.namespace)}, member = {_text(source.key)}")
+    if not source.falls_back:
+        parts.append("is_required = true")
     return f"{{ {', '.join(parts)} }}"
 
 

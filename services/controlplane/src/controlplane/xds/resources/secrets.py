@@ -5,7 +5,7 @@ from typing import Final
 
 from controlplane.options import Options
 from controlplane.plan.certificates import Certificate
-from controlplane.plan.connections import Credential
+from controlplane.plan.credentials import Credential
 from controlplane.plan.listeners import TlsHost
 from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree, typed

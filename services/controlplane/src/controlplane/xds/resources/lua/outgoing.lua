@@ -87,7 +87,19 @@ local function edited(text, wanted)
   return "{" .. table.concat(kept, ",") .. "}"
 end
 
-local function change_headers(headers, wanted)
+-- The key that the request itself brings for this backend, in a header or in what an earlier filter found out.
+local function given_key(handle, source)
+  local found
+  if source.header then
+    found = handle:headers():get(source.header)
+  else
+    local metadata = handle:streamInfo():dynamicMetadata():get(source.namespace)
+    found = metadata and metadata[source.member]
+  end
+  return type(found) == "string" and #found > 0 and not find(found, "%c") and found or nil
+end
+
+local function change_headers(headers, wanted, given)
   if wanted.prefix then
     local rest = headers:get(":path"):match("^/v1(/.*)$")
     if rest then
@@ -101,7 +113,9 @@ local function change_headers(headers, wanted)
     headers:replace(pair[1], pair[2])
   end
   local key = wanted.key and headers:get(wanted.key[1])
-  if key then
+  if given then
+    headers:replace(wanted.given.target, wanted.given.before .. given)
+  elseif key then
     headers:replace(wanted.key[2], key)
   end
   for _, name in ipairs(KEYS) do
@@ -112,7 +126,12 @@ end
 
 function envoy_on_request(handle)
   local wanted = CONNECTIONS[handle:headers():get(CHOSEN)] or NOTHING
-  change_headers(handle:headers(), wanted)
+  local given = wanted.given and given_key(handle, wanted.given)
+  if wanted.given and wanted.given.is_required and not given then
+    handle:respond({ [":status"] = "401", ["content-type"] = "application/json" }, NO_KEY)
+    return
+  end
+  change_headers(handle:headers(), wanted, given)
   if #wanted.members == 0 and not next(wanted.left_out) then
     return
   end
