@@ -165,6 +165,11 @@ class Fleet:
         self._give_up()
         return self._records
 
+    def adapter_loads(self) -> tuple[int, int]:
+        """Loads of adapters onto the GPUs of the engines that are there, and those of them that came from disk."""
+        slots = [engine.adapters for engine in self._engines]
+        return sum(each.loads for each in slots), sum(each.disk_loads for each in slots)
+
     def _engine(self, number: int) -> Engine:
         return Engine(self._config, self._latencies[number], Random(f"engine {self._seed} {number}"))
 

@@ -211,15 +211,19 @@ def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Convers
         yield conversation
 
 
-def adapter_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
-    """80 adapters with a prompt of 500 tokens each, questions of 400, answers of 150; servers hold 8 adapters."""
-    words, texts = vocabulary(), Random(f"adapters {seed}")
-    systems = [words.passage(length(texts, 500, 0.4, 100, 2000), texts) for _ in range(ADAPTERS)]
-    popularity = _zipf(ADAPTERS, ADAPTER_ZIPF)
-    for id_, start, random in _arrivals(rate, until, f"adapters {seed}"):
-        adapter = random.choices(range(ADAPTERS), cum_weights=popularity)[0]
-        turn = _turn(words, random, 0.0, question=400, answer=150)
-        yield Conversation(id_, start, f"adapter-{adapter}", systems[adapter], (turn,))
+def adapters(count: int) -> Callable[[float, float, int], Iterator[Conversation]]:
+    """So many adapters with a prompt of 500 tokens each, questions of 400, answers of 150."""
+
+    def conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
+        words, texts = vocabulary(), Random(f"adapters {seed}")
+        systems = [words.passage(length(texts, 500, 0.4, 100, 2000), texts) for _ in range(count)]
+        popularity = _zipf(count, ADAPTER_ZIPF)
+        for id_, start, random in _arrivals(rate, until, f"adapters {seed}"):
+            adapter = random.choices(range(count), cum_weights=popularity)[0]
+            turn = _turn(words, random, 0.0, question=400, answer=150)
+            yield Conversation(id_, start, f"adapter-{adapter}", systems[adapter], (turn,))
+
+    return conversations
 
 
 def one_prompt(length: int) -> Callable[[float, float, int], Iterator[Conversation]]:
@@ -240,7 +244,10 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType({
        for length in (3000, 12_000, 24_000)},
     "chat": Workload("chat", "multi-turn chat", chat_conversations),
     "adapters": Workload(
-        "adapters", "LoRA mix", adapter_conversations, max_loras=ADAPTER_SLOTS, max_cpu_loras=ADAPTER_HOST_SLOTS
+        "adapters", "LoRA mix", adapters(ADAPTERS), max_loras=ADAPTER_SLOTS, max_cpu_loras=ADAPTER_HOST_SLOTS
+    ),
+    "adapters-200": Workload(
+        "adapters-200", "200 adapters, 4 slots", adapters(200), max_loras=4, max_cpu_loras=ADAPTER_HOST_SLOTS
     ),
 })  # fmt: skip
 

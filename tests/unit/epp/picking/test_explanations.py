@@ -52,7 +52,7 @@ def test_a_decision_tells_candidates_scores_choice_and_ledger() -> None:
     assert explained["candidates"] == 3
     assert explained["candidate_endpoints"] == ["10.0.0.0:8000", "10.0.0.1:8000", "10.0.0.2:8000"]
     assert {note["plugin"] for note in explained["scores"]} == {  # type: ignore[attr-defined]
-        "prefix-cache-scorer", "lora-affinity-scorer", "session-affinity-scorer", "queue-scorer",
+        "prefix-cache-scorer", "lora-placement-scorer", "session-affinity-scorer", "queue-scorer",
         "kv-cache-utilization-scorer",
     }  # fmt: skip
     assert explained["ledger"] == {

@@ -29,6 +29,7 @@ from epp.scraping.endpoints import Access, Secure
 from epp.scraping.keyed_models import KeyedModels
 from epp.scraping.scraper import Scraper
 from epp.sharing.stream import Apply, SharedStream
+from epp.telemetry.adapters import AdapterMetrics
 from epp.telemetry.caching import CacheMetrics
 from epp.telemetry.generations import Generations, Names
 from epp.telemetry.metrics import Metrics
@@ -100,6 +101,7 @@ class Stack:
         self.metrics.queues.describe(lambda: self.picker.queues(clock.monotonic()))
         self.metrics.describe_pools(lambda: self.picker.pools.describe(clock.monotonic()))
         self.metrics.registry.add(CacheMetrics(self.picker.decisions.caching.totals))
+        self.metrics.registry.add(AdapterMetrics(self.picker.pools.adapter_requests))
         self.metrics.describe_running(lambda: self.picker.running())
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
         source = FolderSource(options.config_dirs) if options.config_dirs else None

@@ -11,7 +11,7 @@ from typing import Any
 from epp.config import engines
 from epp.config.spellings import GIE, LLM_D
 from epp.flowcontrol import ceilings, ordering, policies
-from epp.scheduling import filters, former, gate, handlers, pickers, producers, saturation, scorers, sessions
+from epp.scheduling import adapters, filters, former, gate, handlers, pickers, producers, saturation, scorers, sessions
 from epp.scheduling.roles import Roles
 
 NO_DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType({})
@@ -77,6 +77,7 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "kv-cache-utilization-scorer": PluginType(scorers.KVCacheUtilizationScorer, "scorer"),
     "prefix-cache-scorer": PluginType(scorers.PrefixCacheScorer, "scorer", reads_prefix=True),
     "lora-affinity-scorer": PluginType(scorers.LoraAffinityScorer, "scorer"),
+    "lora-placement-scorer": PluginType(adapters.LoraPlacementScorer, "scorer"),
     "load-aware-scorer": PluginType(scorers.LoadAwareScorer, "scorer"),
     "active-request-scorer": PluginType(scorers.ActiveRequestScorer, "scorer"),
     "token-load-scorer": PluginType(scorers.TokenLoadScorer, "scorer", reads_prefix=True),

@@ -12,7 +12,7 @@ kind: EndpointPickerConfig
 plugins:
 - type: affinity-gate
 - type: prefix-cache-scorer
-- type: lora-affinity-scorer
+- type: lora-placement-scorer
 - type: session-affinity-scorer
   parameters: {strategy: session_id}
 - type: queue-scorer
@@ -22,7 +22,7 @@ schedulingProfiles:
   plugins:
   - {pluginRef: affinity-gate}
   - {pluginRef: prefix-cache-scorer, weight: 3}
-  - {pluginRef: lora-affinity-scorer, weight: 3}
+  - {pluginRef: lora-placement-scorer, weight: 3}
   - {pluginRef: session-affinity-scorer, weight: 1}
   - {pluginRef: queue-scorer, weight: 1}
   - {pluginRef: kv-cache-utilization-scorer, weight: 1}

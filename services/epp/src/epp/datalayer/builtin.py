@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from epp.datalayer.producer import Producer
+from epp.datalayer.producers.adapters import AdapterProducer
 from epp.datalayer.producers.crowds import CrowdProducer
 from epp.datalayer.producers.engines import EnginesProducer
 from epp.datalayer.producers.load import LoadProducer
@@ -24,6 +25,7 @@ class Builtin:
     """One of each, for one pool."""
 
     engines: EnginesProducer
+    adapters: AdapterProducer
     load: LoadProducer
     prefill: PrefillProducer
     prefixes: PrefixProducer
@@ -36,6 +38,7 @@ class Builtin:
         """Each after those that it reads from."""
         return (
             self.engines,
+            self.adapters,
             self.load,
             self.prefill,
             self.prefixes,
@@ -53,6 +56,7 @@ def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) 
     prefixes = PrefixProducer(engines)
     return Builtin(
         engines,
+        AdapterProducer(),
         load,
         prefill,
         prefixes,

@@ -56,6 +56,7 @@ def _describe_endpoint(known: Builtin, member: Member, condition: Condition, now
             "active_adapters": sorted(metrics.active_adapters), "waiting_adapters": sorted(metrics.waiting_adapters),
             "max_adapters": metrics.max_adapters, "block_size": metrics.block_size, "block_count": metrics.block_count,
         },
+        "loaded_adapters": known.adapters.loaded(slot),
         "metrics_age": None if load.scraped_at is None else round(now - load.scraped_at, 3),
         "is_fresh": load.is_fresh(now),
         "scrape_interval": round(load.scrape_interval(now), 3),

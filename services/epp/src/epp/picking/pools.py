@@ -148,6 +148,10 @@ class Pools:
             objectives |= state.spec.priorities.keys()
         return models, objectives
 
+    def adapter_requests(self) -> Mapping[PoolId, Mapping[str, int]]:
+        """Requests for adapters since the start, by what they found; see `AdapterProducer`."""
+        return {id_: known.adapters.placed for id_, known in self._builtin.items()}
+
     def describe(self, now: float) -> tuple[dict[str, object], ...]:
         """Every pool with its endpoints, for /debug/pools."""
         return tuple(describe_pool(id_, (pool, self._builtin[id_]), now) for id_, pool in sorted(self.states.items()))

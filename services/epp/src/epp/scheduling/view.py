@@ -205,6 +205,27 @@ class SchedulingView:
         return self._columns["max_adapters"](self._placing, self._slots)
 
     @property
+    def needs_adapter(self) -> bool:
+        """Whether the target model is an adapter, as far as endpoints tell."""
+        needs: bool = self.figure("needs_adapter", 0)
+        return needs
+
+    @property
+    def adapter_loaded(self) -> Sequence[bool]:
+        """Whether the request's adapter is believed loaded, in use or idle."""
+        return self._columns["adapter_loaded"](self._placing, self._slots)
+
+    @property
+    def adapter_room(self) -> Sequence[bool]:
+        """Whether it has a slot there or could be loaded at once."""
+        return self._columns["adapter_room"](self._placing, self._slots)
+
+    @property
+    def adapter_home(self) -> Sequence[bool]:
+        """Whether it belongs there: see `epp.datalayer.producers.adapters`."""
+        return self._columns["adapter_home"](self._placing, self._slots)
+
+    @property
     def models(self) -> Sequence[tuple[ServedModel, ...]]:
         """The models that each endpoint lists."""
         return self._columns["models"](self._placing, self._slots)

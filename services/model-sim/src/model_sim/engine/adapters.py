@@ -12,7 +12,7 @@ from model_sim.engine.profile import LatencyProfile
 class AdapterSlots:
     """GPU and CPU tiers of adapters, with the number of running requests for each one on the GPU."""
 
-    __slots__ = ("_cpu", "_cpu_slots", "_gpu", "_gpu_slots", "_profile", "_running")
+    __slots__ = ("_cpu", "_cpu_slots", "_gpu", "_gpu_slots", "_profile", "_running", "disk_loads", "loads")
 
     def __init__(self, gpu_slots: int, cpu_slots: int, profile: LatencyProfile) -> None:
         self._gpu_slots = gpu_slots
@@ -21,6 +21,8 @@ class AdapterSlots:
         self._gpu: OrderedDict[str, None] = OrderedDict()
         self._cpu: OrderedDict[str, None] = OrderedDict()
         self._running: dict[str, int] = {}
+        self.loads = 0  # onto the GPU, for a request
+        self.disk_loads = 0  # those of them that host memory did not have
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -57,6 +59,7 @@ class AdapterSlots:
             self._cpu.move_to_end(adapter)
         else:
             seconds += self._profile.adapter_load_from_disk
+            self.disk_loads += 1
             self._make_room(self._cpu, self._cpu_slots)
             self._cpu[adapter] = None
         if adapter in self._gpu:
@@ -64,6 +67,7 @@ class AdapterSlots:
             return seconds
         self._make_room(self._gpu, self._gpu_slots)
         self._gpu[adapter] = None
+        self.loads += 1
         return seconds + self._profile.adapter_load_from_cpu
 
     def release(self, adapter: str) -> None:
