@@ -26,7 +26,7 @@ from gateway.wire import refusals
 from gateway.wire.bodies import refusal_of_structure
 from gateway.wire.encodings import decoded
 from gateway.wire.errors import Rejection
-from gateway.wire.forms import form_fields, is_form
+from gateway.wire.forms import form_fields, is_form, model_watch
 from gateway.wire.models import is_json, is_model_name
 
 Answer = Callable[[Vector | None], None]
@@ -124,7 +124,7 @@ class RouterConversation:
         self._routing = routing
         self._observe = observe
         self._push = push
-        self._exchange = Exchange(modes)
+        self._exchange = Exchange(modes, watch_for=model_watch) if routing.chain.reads_model_only else Exchange(modes)
         self._headers: Mapping[str, str] = {}
         self._is_open = True
 

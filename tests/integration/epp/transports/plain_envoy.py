@@ -28,7 +28,7 @@ async def echo(request: web.Request) -> web.StreamResponse:
 
 
 def echo_server() -> web.Application:
-    app = web.Application(client_max_size=64 * 2**20)
+    app = web.Application(client_max_size=128 * 2**20)
     app.router.add_route("*", "/{path:.*}", echo)
     return app
 

@@ -26,6 +26,7 @@ from gateway.rpc.limits import Settings
 from gateway.rpc.server import Serving, Transport, serving
 from gateway.service import admin, clock
 from gateway.wire.errors import ErrorCode, Rejection
+from gateway.wire.protocol import BODY_LIMIT_BYTES
 from tests.conftest import free_ports
 from tests.integration.epp.transports.plain_envoy import Tree, cluster, echo_server, envoy
 
@@ -150,6 +151,12 @@ class Gateway:
 
 @pytest.fixture(params=list(Transport), ids=lambda transport: transport.value)
 async def gateway(envoy_binary: Path, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
+    async with running(envoy_binary, tmp_path, Serving(transport=request.param, settings=PINGS)) as found:
+        yield found
+
+
+@asynccontextmanager
+async def running(envoy_binary: Path, folder: Path, served: Serving) -> AsyncIterator[Gateway]:
     picker, counts, codec = FakePicker(), Counts(), WatchedCodec()
     streams = OpenStreams(picker, lambda: False)
     processor = ExternalProcessor(
@@ -158,9 +165,9 @@ async def gateway(envoy_binary: Path, tmp_path: Path, request: pytest.FixtureReq
     ports = dict(zip(MODES, free_ports(len(MODES)), strict=True))
     filters = {ports[name]: http_filter(*modes) for name, modes in MODES.items()}
     async with (
-        serving([processor], "127.0.0.1:0", Serving(transport=request.param, settings=PINGS)) as port,
+        serving([processor], "127.0.0.1:0", served) as port,
         admin.serving(echo_server(), "127.0.0.1", 0) as upstream,
-        envoy(envoy_binary, tmp_path, filters, [cluster("picker", port, http2=True), cluster("upstream", upstream)]),
+        envoy(envoy_binary, folder, filters, [cluster("picker", port, http2=True), cluster("upstream", upstream)]),
         aiohttp.ClientSession() as client,
     ):
         found = Gateway(ports, client, picker, counts, streams, codec)
@@ -240,6 +247,23 @@ async def test_an_answer_that_nobody_reads_is_not_sent_where_that_may_be_asked(g
     seen = [name for name, (_, response) in MODES.items() if response != "NONE"]
     assert [name for name in MODES if answers[name, False]] == seen
     assert [name for name in MODES if answers[name, True]] == ["full duplex"]  # which Envoy does not leave
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+async def test_an_upload_larger_than_any_body_that_is_held_passes_behind_its_model(
+    envoy_binary: Path, tmp_path: Path, transport: Transport
+) -> None:
+    head = b'--xyz\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n'
+    file = b'--xyz\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    upload = head + file + b"\x00" * (BODY_LIMIT_BYTES + 2**20) + b"\r\n--xyz--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=xyz"}
+    async with running(envoy_binary, tmp_path, Serving(transport=transport)) as gateway, gateway.acting() as picker:
+        status, echoed, destination = await gateway.post("full duplex request", upload, headers=headers)
+        assert (status, echoed == upload, destination) == (200, True, "10.0.0.1:80")
+        (request,) = picker.requests
+        assert request.is_begun
+        assert head in request.body
+        assert len(request.body) < 2**20
 
 
 async def test_a_refusal_reaches_the_client_in_its_shape(gateway: Gateway) -> None:

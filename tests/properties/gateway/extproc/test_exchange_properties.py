@@ -61,6 +61,50 @@ def test_in_full_duplex_all_of_the_body_goes_on_in_order_and_ends_once(
     assert [reply.end_of_stream for reply in sent] == [False] * (len(sent) - 1) + [not trailers]
 
 
+class Enough:
+    """A watch that has enough with the first zero byte."""
+
+    def receive(self, data: bytes) -> bool:
+        return b"\0" in data
+
+
+@given(st.lists(st.binary(min_size=1, max_size=3), min_size=1, max_size=8), st.booleans(), st.integers(0, 8))
+def test_a_body_that_is_watched_goes_on_whole_whenever_the_decision_comes(
+    chunks: list[bytes], trailers: bool, late: int
+) -> None:
+    """`late` is how many messages come between the question and its answer."""
+    exchange = Exchange(Modes(BodyMode.FULL_DUPLEX_STREAMED, BodyMode.NONE), watch_for=lambda _: Enough())
+    received = [BodyReceived(REQUEST, chunk, not trailers and at == len(chunks) - 1) for at, chunk in enumerate(chunks)]
+    replies: list[Step] = []
+    asked: list[Decide] = []
+    sent_first: list[Event] = [HeadersReceived(REQUEST, {}, False), *received]
+    for event in [*sent_first, TrailersReceived(REQUEST)] if trailers else sent_first:
+        if asked and not exchange.is_decided:
+            late -= 1
+            if late < 0:
+                replies += exchange.decided(Proceed(CHANGE))
+        for step in exchange.receive(event):
+            if isinstance(step, Decide):
+                asked.append(step)
+            else:
+                replies.append(step)
+    if not exchange.is_decided:
+        replies += exchange.decided(Proceed(CHANGE))
+
+    (question,) = asked
+    first, *rest = replies
+    assert first == HeadersReply(REQUEST, CHANGE)
+    assert b"".join(chunks).startswith(question.body)
+    assert question.is_begun == any(b"\0" in chunk for chunk in (chunks if trailers else chunks[:-1]))
+    if trailers:
+        assert rest.pop() == TrailersReply(REQUEST)
+    sent = [reply for reply in rest if isinstance(reply, ChunkReply)]
+    assert len(sent) == len(rest)
+    assert b"".join(reply.data for reply in sent) == b"".join(chunks)
+    assert [reply.end_of_stream for reply in sent] == [False] * (len(sent) - 1) + [not trailers]
+    assert exchange.request_is_over
+
+
 @given(pieces)
 def test_streamed_chunks_are_each_answered_once(chunks: list[bytes]) -> None:
     exchange = Exchange(Modes(BodyMode.STREAMED, BodyMode.NONE, body_comes_early=True))

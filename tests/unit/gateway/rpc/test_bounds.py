@@ -112,6 +112,31 @@ def test_a_stream_that_ends_gives_its_turn_to_the_next(tests: Tests) -> None:
     assert budget.is_free
 
 
+def test_a_large_message_that_waits_for_the_peer_to_take_its_answers_is_not_given_up(tests: Tests) -> None:
+    budget = Budget(turns=1)
+    small = ngh2.Configuration(auto_window_update=False)  # what it is answered stays here
+    pair = Pair(tests, tests.shared(budget=budget), small)
+    slow, other = pair.open(), pair.open()
+    pair.send(slow, bytes(600_000))
+    pair.exchange()
+    pair.send(slow, bytes(600_000))
+    pair.exchange()
+    pair.client.send_data(slow, framed([bytes(2 * MIB)])[:MIB])
+    pair.exchange()
+    for now in (20.0, 40.0):
+        pair.expire(now)
+    pair.send(other, bytes(MIB), end=True)
+    pair.exchange()
+
+    assert received(tests)[-1] == MIB
+    pair.client.set_local_window_size(2**30, stream_id=slow)
+    pair.exchange()
+    pair.client.send_data(slow, bytes(MIB + 5), end_stream=True)
+    pair.exchange()
+    run_deferred(pair)
+    assert [len(message) for message in pair.answers[slow].messages] == [600_000, 600_000, 2 * MIB]
+
+
 def test_a_large_message_that_stops_in_its_middle_is_given_up(tests: Tests) -> None:
     budget = Budget(turns=1)
     pair = Pair(tests, tests.shared(budget=budget))

@@ -5,7 +5,7 @@ from aiohttp import FormData
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.forms import form_fields, is_form, with_model
+from gateway.wire.forms import ModelWatch, form_fields, is_form, with_model
 
 TYPE = "multipart/form-data; boundary=xyz"
 
@@ -89,3 +89,41 @@ def test_what_was_written_is_read(fields: dict[str, str], file: bytes) -> None:
     if b"\r\n--xyz" in file:
         return
     assert form_fields(TYPE, form(('name="f"; filename="f"', file), *parts)) == fields
+
+
+FORM = form(AUDIO, ("name=language", b"de"), ('name="model"', b"whisper-1"), ('name="prompt"', b"x" * 500))
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=60))
+def test_the_model_is_seen_as_soon_as_its_part_ends_however_the_form_is_cut(sizes: list[int]) -> None:
+    watch, at = ModelWatch(TYPE), 0
+    for size in sizes * 30:
+        is_there = watch.receive(FORM[at : at + size])
+        at += size
+        assert is_there == ("model" in form_fields(TYPE, FORM[:at]))
+        if is_there:
+            return
+    assert at < len(FORM)
+
+
+def test_a_file_is_not_kept() -> None:
+    watch = ModelWatch(TYPE)
+    watch.receive(b'--xyz\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n')
+    for _ in range(100):
+        assert not watch.receive(b"\x00" * 65536)
+        assert len(watch._rest) < 100
+
+    assert watch.receive(b'\r\n--xyz\r\ncontent-disposition: form-data; name="model"\r\n\r\nm\r\n--xyz--')
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "application/json"])
+def test_without_a_boundary_nothing_is_found(content_type: str) -> None:
+    assert not ModelWatch(content_type).receive(FORM)
+
+
+@given(st.binary(max_size=400), st.integers(1, 7))
+def test_noise_has_no_model_and_no_end(noise: bytes, size: int) -> None:
+    watch = ModelWatch(TYPE)
+    for at in range(0, len(noise), size):
+        watch.receive(noise[at : at + size])
+        assert len(watch._rest) <= len(noise) + 2

@@ -179,16 +179,24 @@ class Stream:
         if received + self._collected != self._kept and not self._keep(received + self._collected):
             self.end(Status.RESOURCE_EXHAUSTED, "the server keeps too many messages that are not complete")
             return
-        if self._collected + assembler.needed > limits.FREE_BYTES:
+        is_large = self._collected + assembler.needed > limits.FREE_BYTES
+        if is_large and self._owner.is_held_up(self):  # others may have the turn until the peer takes its answers
+            self._leave_turn()
+            self._owner.hold(self)
+            return
+        if is_large:
             self._wants_turn = True
             if self._owner.budget.has_turn(self):
                 self._return(self._unreturned)
             return
+        self._leave_turn()
+        if self._unreturned - received >= limits.RETURN_BYTES:
+            self._return(self._unreturned - received)
+
+    def _leave_turn(self) -> None:
         if self._wants_turn:
             self._wants_turn = False
             self._owner.budget.leave(self)
-        if self._unreturned - received >= limits.RETURN_BYTES:
-            self._return(self._unreturned - received)
 
     def _keep(self, kept: int) -> bool:
         more, self._kept = kept - self._kept, kept
@@ -243,8 +251,7 @@ class Stream:
             owner.engine.consumed(self.id, self._unreturned)
         if self._kept:
             owner.budget.keep(-self._kept)
-        if self._wants_turn:
-            owner.budget.leave(self)
+        self._leave_turn()
         owner.forget(self)
         handler, self._handler = self._handler, None  # it has this call: each would keep the other
         if handler is not None:

@@ -10,9 +10,8 @@ from typing import Final
 
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
-from gateway.wire.protocol import DEFAULT_BODY_LIMIT_BYTES
+from gateway.wire.protocol import CONTENT_ENCODING, DEFAULT_BODY_LIMIT_BYTES
 
-CONTENT_ENCODING: Final = "content-encoding"
 # Decoding so much takes 60 ms of a service that does one thing at a time; a prompt is text, and small.
 DECODED_LIMIT_BYTES: Final = DEFAULT_BODY_LIMIT_BYTES
 _GZIP: Final = frozenset(("gzip", "x-gzip"))

@@ -107,6 +107,7 @@ SIDECAR_HEADERS: Final = (
     "x-kv-cache-source-host-port",
 )
 
+CONTENT_ENCODING: Final = "content-encoding"
 # Set by a model server (the simulator does) so that a person sees who answered.
 INFERENCE_POD: Final = "x-inference-pod"
 

@@ -99,7 +99,7 @@ class Picker:
         pool = self.pools.of(request)
         if isinstance(pool, Rejection):
             return self.decisions.refuse(request, None, pool, now)
-        poison = self._settlement.poison.refuse(request.body, now)
+        poison = None if request.is_begun else self._settlement.poison.refuse(request.body, now)
         if poison is not None:
             return self.decisions.refuse(request, pool.spec.id, poison, now)
         parsed = parse(request, self._config)

@@ -132,7 +132,7 @@ def placement_of(
         pick_id, prepared.spec.id, shares, parsed.model or "", parsed.target_model, objective_of(request),
         fairness_id_of(request), parsed.priority, prompt_tokens, matched_tokens, prepared.block_tokens,
         prepared.blocks, matched, prepared.session_key, primary.view.now,
-        {poison.NOTE: poison.hash_of(request.body)} if request.body else {},
+        {poison.NOTE: poison.hash_of(request.body)} if request.body and not request.is_begun else {},
         targets_of(primary), parsed.media_tokens,
     )  # fmt: skip
 

@@ -293,3 +293,42 @@ def test_trailers_without_a_body_are_refused_where_no_reply_could_carry_the_deci
     assert isinstance(reply, ImmediateReply)
     assert reply.status == 400
     assert exchange.is_closed
+
+
+class Begun:
+    """A watch that has enough with the first bytes."""
+
+    def receive(self, data: bytes) -> bool:
+        return bool(data)
+
+
+def watched(headers: dict[str, str], limit: int = 1000) -> Exchange:
+    exchange = Exchange(modes(BodyMode.FULL_DUPLEX_STREAMED), limit, lambda _: Begun())
+    exchange.receive(HeadersReceived(REQUEST, headers, False))
+    assert exchange.receive(body(b"abc", end=False)) == [Decide(headers, b"abc", {}, is_begun=True)]
+    return exchange
+
+
+def test_a_beginning_that_is_written_anew_changes_the_length_of_the_whole() -> None:
+    exchange = watched({"content-length": "10"})
+    first, chunk = exchange.decided(Proceed(CHANGE, b"a"))
+    assert isinstance(first, HeadersReply)
+    assert ("content-length", "8") in first.mutation.set_headers
+    assert chunk == ChunkReply(REQUEST, b"a", end_of_stream=False)
+    assert exchange.receive(body(b"defghij")) == [ChunkReply(REQUEST, b"defghij", end_of_stream=True)]
+
+
+def test_what_comes_while_a_beginning_is_decided_about_is_bounded() -> None:
+    exchange = watched({}, limit=5)
+    exchange.wait()
+    (refusal,) = exchange.receive(body(b"defg", end=False))
+    assert isinstance(refusal, ImmediateReply)
+    assert refusal.status == 413
+    assert exchange.is_closed
+
+
+def test_the_rest_of_a_begun_body_has_no_limit() -> None:
+    exchange = watched({}, limit=5)
+    exchange.decided(Proceed(CHANGE))
+    for _ in range(10):
+        assert exchange.receive(body(b"defg", end=False)) == [ChunkReply(REQUEST, b"defg", end_of_stream=False)]

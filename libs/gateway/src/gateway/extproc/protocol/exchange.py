@@ -6,7 +6,8 @@ When the request is complete depends on the body mode:
 
     NONE, or no body              the decision goes into the reply to the headers
     BUFFERED, BUFFERED_PARTIAL    headers get an empty reply at once, the mutation goes into the body reply
-    FULL_DUPLEX_STREAMED          headers are held; then headers, body in chunks, trailers go on in this order
+    FULL_DUPLEX_STREAMED          headers are held; then headers, body in chunks, trailers go on in this order; a body
+                                  that is watched goes on from the moment in which enough of it is there
     STREAMED                      the proxy waits for the headers reply before it sends the body, so the decision is
                                   made without seeing it; unless the body comes early: then headers are held
 
@@ -15,8 +16,9 @@ duplex, which Envoy does not leave during a request. `transitions` holds the sta
 that no proxy may send is a `ProtocolViolation`. No clock, no I/O.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from gateway.extproc.protocol import transitions
 from gateway.extproc.protocol.messages import (
@@ -63,12 +65,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """The request is complete: decide about it. With `is_partial` only the start of the body is known."""
+    """The request is complete: decide about it. With `is_partial` only the start of the body is known; with `is_begun`
+    this start is enough, and the rest passes on behind it."""
 
     headers: Mapping[str, str]
     body: bytes
     metadata: Metadata
     is_partial: bool = False
+    is_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,22 @@ class Proceed:
 
 
 Step = Reply | Decide
+
+
+class Watch(Protocol):
+    """Looks at a body as it arrives."""
+
+    def receive(self, data: bytes) -> bool:
+        """Take the next bytes; whether enough is there to decide."""
+
+
+# Of a request with these headers; None for one that must be whole.
+WatchFor = Callable[[Mapping[str, str]], Watch | None]
+
+
+def _always_whole(headers: Mapping[str, str]) -> Watch | None:
+    del headers
+    return None
 
 
 class Exchange:
@@ -99,11 +119,20 @@ class Exchange:
         "_response_mutation",
         "_size",
         "_skips_response_body",
+        "_watch",
+        "_watch_for",
     )
 
-    def __init__(self, modes: Modes = PROTOCOL_MODES, body_limit: int = BODY_LIMIT_BYTES) -> None:
+    def __init__(
+        self,
+        modes: Modes = PROTOCOL_MODES,
+        body_limit: int = BODY_LIMIT_BYTES,
+        watch_for: WatchFor = _always_whole,
+    ) -> None:
         self._modes = modes
         self._limit = body_limit
+        self._watch_for = watch_for
+        self._watch: Watch | None = None  # while a body may be decided about before it is whole
         self._request = Flow.IDLE
         self._response = Flow.IDLE
         self._decision = Decision.IDLE
@@ -182,7 +211,7 @@ class Exchange:
         chunks, self._chunks = self._chunks, []
         match self._modes.request_body:
             case BodyMode.FULL_DUPLEX_STREAMED:
-                replies = self._forward(decision, chunks[0])
+                replies = self._forward(decision, chunks)
             case BodyMode.STREAMED:
                 replies = [HeadersReply(REQUEST, _with_length(decision)), *self._owed_bodies(decision.body)]
             case BodyMode.BUFFERED | BodyMode.BUFFERED_PARTIAL:
@@ -217,6 +246,8 @@ class Exchange:
             # No body will be seen before the reply to the headers, so that is where the mutation goes, as in mode NONE.
             self._modes = Modes(BodyMode.NONE, self._modes.response_body)
             return self._decide(b"")
+        if mode is BodyMode.FULL_DUPLEX_STREAMED:
+            self._watch = self._watch_for(event.headers)
         return [EMPTY_HEADERS_REPLY[REQUEST]] if mode in _BUFFERED else []
 
     def _receive_body(self, event: BodyReceived) -> list[Step]:
@@ -225,16 +256,20 @@ class Exchange:
         is_last = event.end_of_stream or is_buffered
         self._advance_request(Message.LAST_BODY if is_last else Message.BODY, "a request body message")
         if self._decision is Decision.DECIDED:
-            return [EMPTY_BODY_REPLY[REQUEST]]
+            is_duplex = self._modes.request_body is BodyMode.FULL_DUPLEX_STREAMED
+            return [*_in_chunks(event)] if is_duplex else [EMPTY_BODY_REPLY[REQUEST]]
         self._owed += 1
-        if self._decision is not Decision.IDLE:  # the headers alone are being decided about
+        if self._decision is not Decision.IDLE and not self._chunks:  # the headers alone are being decided about
             return []
         self._size += len(event.data)
         if self._size > self._limit:
             return self._break_off(refusals.too_large(self._limit))
         self._chunks.append(event.data)
-        if not is_last:
+        if self._decision is not Decision.IDLE:  # the beginning is being decided about
             return []
+        if not is_last:
+            is_enough = self._watch is not None and self._watch.receive(event.data)
+            return self._decide(self._body(), is_begun=True) if is_enough else []
         is_partial = self._modes.request_body is BodyMode.BUFFERED_PARTIAL and not event.end_of_stream
         return self._decide(self._body(), is_partial=is_partial)
 
@@ -260,14 +295,25 @@ class Exchange:
         self._chunks = [body]
         return body
 
-    def _decide(self, body: bytes, *, is_partial: bool = False) -> list[Step]:
+    def _decide(self, body: bytes, *, is_partial: bool = False, is_begun: bool = False) -> list[Step]:
         self._move(Move.COMPLETE)
-        return [Decide(self._request_headers, body, self._metadata, is_partial)]
+        return [Decide(self._request_headers, body, self._metadata, is_partial, is_begun)]
 
-    def _forward(self, decision: Proceed, original: bytes) -> list[Reply]:
-        body = original if decision.body is None else decision.body
-        event = BodyReceived(REQUEST, body, end_of_stream=self._request is not Flow.TRAILED)
-        return [HeadersReply(REQUEST, _with_length(decision)), *_in_chunks(event)]
+    def _forward(self, decision: Proceed, chunks: Sequence[bytes]) -> list[Reply]:
+        """The first chunk is what was decided about, the others came meanwhile."""
+        body = chunks[0] if decision.body is None else decision.body
+        event = BodyReceived(REQUEST, b"".join((body, *chunks[1:])), end_of_stream=self._request is Flow.COMPLETE)
+        headers = _with_length(decision) if self._watch is None else self._with_changed_length(decision, chunks[0])
+        return [HeadersReply(REQUEST, headers), *_in_chunks(event)]
+
+    def _with_changed_length(self, decision: Proceed, beginning: bytes) -> Mutation:
+        """Of a body that is not whole yet, the length changes by what its beginning does."""
+        length = self._request_headers.get("content-length", "")
+        if decision.body is None or not length.isdecimal():
+            return decision.mutation
+        changed = int(length) - len(beginning) + len(decision.body)
+        headers = (*decision.mutation.set_headers, ("content-length", str(changed)))
+        return replace(decision.mutation, set_headers=headers)
 
     def _owed_bodies(self, body: bytes | None) -> list[Reply]:
         """One reply for each body message: a new body replaces the first, the others go empty."""

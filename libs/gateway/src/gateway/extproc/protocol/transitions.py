@@ -13,7 +13,7 @@ decision. A move that a table does not have is a `ProtocolViolation`.
 
     decision   IDLE        COMPLETE ▶ DECIDING, BREAK_OFF ▶ CLOSED, OBSERVE ▶ OBSERVING
                DECIDING    PROCEED ▶ DECIDED, REFUSE ▶ CLOSED, WAIT ▶ WAITING
-               WAITING     PROCEED ▶ DECIDED, REFUSE ▶ CLOSED
+               WAITING     PROCEED ▶ DECIDED, REFUSE ▶ CLOSED, BREAK_OFF ▶ CLOSED
                DECIDED     BREAK_OFF ▶ CLOSED
 
 CLOSED: an immediate reply ended it, and nothing more is answered. OBSERVING: the proxy takes no replies at all.
@@ -91,7 +91,11 @@ DECISION: Mapping[Decision, Mapping[Move, Decision]] = {
         Move.PROCEED: Decision.DECIDED,
         Move.REFUSE: Decision.CLOSED,
     },
-    Decision.WAITING: {Move.PROCEED: Decision.DECIDED, Move.REFUSE: Decision.CLOSED},
+    Decision.WAITING: {
+        Move.PROCEED: Decision.DECIDED,
+        Move.REFUSE: Decision.CLOSED,
+        Move.BREAK_OFF: Decision.CLOSED,
+    },
     Decision.DECIDED: {Move.BREAK_OFF: Decision.CLOSED},
     Decision.CLOSED: {},
     Decision.OBSERVING: {},

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from epp.domain import Pick, Reply, Verdict
 from gateway.extproc.protocol.exchange import Proceed
 from gateway.extproc.protocol.messages import NO_MUTATION, ImmediateReply, Metadata, Mutation, refuse
-from gateway.wire.encodings import CONTENT_ENCODING
 from gateway.wire.errors import Rejection
 from gateway.wire.protocol import (
     BASE_MODEL_NAME,
     CLIENT_CONTROL_HEADERS,
+    CONTENT_ENCODING,
     CONTROL_HEADER_PREFIX,
     DESTINATION_ENDPOINT,
     DESTINATION_SUBSET,

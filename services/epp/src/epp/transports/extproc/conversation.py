@@ -27,8 +27,10 @@ from gateway.extproc.protocol.messages import (
     TrailersReceived,
     refuse,
 )
-from gateway.wire.encodings import CONTENT_ENCODING, decoded
+from gateway.wire.encodings import decoded
 from gateway.wire.errors import Rejection
+from gateway.wire.forms import model_watch
+from gateway.wire.protocol import CONTENT_ENCODING
 
 # The path before a route rewrote its prefix, as the reference reads it: the API is known by it.
 ORIGINAL_PATH: Final = "x-original-path"
@@ -58,7 +60,7 @@ class PickConversation:
     ) -> None:
         self._route = route
         self._picker = picker
-        self._exchange = Exchange(modes)
+        self._exchange = Exchange(modes, watch_for=model_watch)
         self._streams = streams
         self._push = push
         self._headers: Mapping[str, str] = {}
@@ -159,6 +161,7 @@ class PickConversation:
             subset=subset_hint(step.metadata) if self._route.honours_subset else None,
             fallbacks=self._route.fallbacks,
             longest_wait=float(self._route.longest_wait) or None,
+            is_begun=step.is_begun,
         )
         needs_usage = self._exchange.passes_response and not self._streams.is_logged()
         self._body = body if needs_usage else b""
