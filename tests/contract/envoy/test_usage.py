@@ -199,15 +199,17 @@ async def test_nothing_is_read_and_everything_passes_with_extraction_off(make_be
 async def test_usage_is_read_under_the_names_that_responses_and_messages_give_it(line: Line) -> None:
     whole = json.dumps({"object": "response", "usage": RESPONSES_USAGE}).encode()
     completed = json.dumps({"type": "response.completed", "response": {"usage": RESPONSES_USAGE}}).encode()
-    delta = b'{"type": "message_delta", "usage": {"input_tokens": 7, "output_tokens": 5}}'
+    cached = b'"cache_read_input_tokens": 4, "cache_creation_input_tokens": 2'
+    delta = b'{"type": "message_delta", "usage": {"input_tokens": 7, "output_tokens": 5, %b}}' % cached
+    counted = {"prompt_tokens": 7, "completion_tokens": 5, "cached_tokens": 4, "cache_creation_tokens": 2}
     for body, content_type, read in (
-        (whole, JSON, READ),
-        (b"event: response.completed\ndata: %b\n\n" % completed, STREAM, READ),
-        (delta, JSON, {"prompt_tokens": 7, "completion_tokens": 5}),
+        (whole, JSON, {**READ, "reasoning_tokens": 0}),
+        (b"event: response.completed\ndata: %b\n\n" % completed, STREAM, {**READ, "reasoning_tokens": 0}),
+        (delta, JSON, counted),
         (
             b'event: message_delta\ndata: %b\n\nevent: message_stop\ndata: {"type": "message_stop"}\n\n' % delta,
             STREAM,
-            {"prompt_tokens": 7, "completion_tokens": 5},
+            counted,
         ),
     ):
         line.server.answer(body, content_type)

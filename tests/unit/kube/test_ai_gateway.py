@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.kube.objects import Changes, CredentialOverride, Manifests, ObjectName
+from gateway.kube.objects import (
+    Changes,
+    CostType,
+    CredentialOverride,
+    Manifests,
+    ObjectName,
+    RequestCost,
+    overridden,
+)
 from gateway.kube.resolution.endpoints import pool_endpoints, service_endpoints
 from gateway.kube.sources.files import load
 
@@ -189,6 +197,48 @@ def test_a_key_may_come_with_the_request(tmp_path: Path, override: str, expected
 )
 def test_what_the_api_refuses_of_a_security_policy_is_a_problem(tmp_path: Path, spec: str, why: str) -> None:
     (tmp_path / "a.yaml").write_text(POLICY % spec)
+
+    (problem,) = load([tmp_path]).problems
+    assert why in str(problem)
+
+
+COSTS = "[{metadataKey: a, type: InputToken}, {metadataKey: b}, {metadataKey: c, type: CEL, cel: 'input_tokens'}]"
+
+
+def test_a_route_and_its_gateway_say_what_is_counted(tmp_path: Path) -> None:
+    gateway = """apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: g, annotations: {aigateway.envoyproxy.io/gateway-config: usual}}
+spec: {gatewayClassName: c, listeners: [{name: http, port: 80, protocol: HTTP}]}
+"""
+    config = f"{AI}kind: GatewayConfig\nmetadata: {{name: usual}}\nspec: {{globalLLMRequestCosts: {COSTS}}}\n"
+    found = loaded(tmp_path, ROUTE + f"\n  llmRequestCosts: {COSTS}\n", POOL, BACKEND, gateway, config)
+
+    counted = (
+        RequestCost("a", CostType.INPUT),
+        RequestCost("b", CostType.OUTPUT),
+        RequestCost("c", CostType.CEL),
+    )
+    assert found.routes[ObjectName("default", "r")].costs == counted
+    assert found.gateways[ObjectName("default", "g")].costs == counted
+
+
+def test_a_routes_cost_stands_in_place_of_its_gateways() -> None:
+    usual = (RequestCost("a", CostType.INPUT), RequestCost("b", CostType.INPUT))
+
+    assert overridden(usual, (RequestCost("b", CostType.TOTAL),)) == (usual[0], RequestCost("b", CostType.TOTAL))
+
+
+@pytest.mark.parametrize(
+    ("costs", "why"),
+    [
+        ("[{metadataKey: a, type: CEL}]", "llmRequestCosts[0].cel: required"),
+        ("[{metadataKey: a, type: Tokens}]", "llmRequestCosts[0].type: expected one of InputToken"),
+        ("[{metadataKey: a}, {metadataKey: a}]", "llmRequestCosts: each metadataKey may be written once"),
+    ],
+)
+def test_a_cost_that_the_api_refuses_is_a_problem(tmp_path: Path, costs: str, why: str) -> None:
+    (tmp_path / "a.yaml").write_text(ROUTE + f"\n  llmRequestCosts: {costs}\n")
 
     (problem,) = load([tmp_path]).problems
     assert why in str(problem)

@@ -110,6 +110,8 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add("--tracing-sampling", type=percent, default=DEFAULT.tracing_sampling, metavar="PERCENT",
         help="of the requests without a parent (default 10)")  # fmt: skip
     add("--usage-extraction", choices=("on", "off"), default="on", help="let Envoy read token usage from answers")
+    add("--access-log", default="", metavar="FILE",
+        help="let Envoy write a line of JSON for each request, such as /dev/stdout (default: none)")  # fmt: skip
     add("--body-limit", type=positive, default=DEFAULT.body_limit, metavar="BYTES", help="of a request; over it 413")
     add("--client-explanations", choices=("on", "off"), default="off",
         help="let clients ask with x-pointsman-explain why an endpoint was picked (default off)")  # fmt: skip
@@ -143,6 +145,7 @@ def options(given: argparse.Namespace) -> Options:
         tracing_collector=given.tracing_collector,
         tracing_sampling=given.tracing_sampling,
         usage_extraction=given.usage_extraction == "on",
+        access_log=given.access_log,
         body_limit=given.body_limit,
         pickers_share_state=given.pickers_share_state,
         client_explanations=given.client_explanations == "on",

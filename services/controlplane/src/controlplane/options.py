@@ -47,6 +47,9 @@ class Options:
     usage_extraction: bool = True
     """Whether Envoy reads token usage from answers."""
 
+    access_log: str = ""
+    """File to which Envoy writes a line of JSON for each request, /dev/stdout among them; empty: none."""
+
     body_limit: int = protocol.DEFAULT_BODY_LIMIT_BYTES
     """Bytes of a request body. A JSON answer that is surely no larger is read for usage, others pass unread."""
 

@@ -9,6 +9,7 @@ from controlplane.document import tree
 from controlplane.options import Options
 from controlplane.plane import View
 from controlplane.render import render
+from controlplane.status.report import complaints
 from controlplane.status.tables import manifests as objects
 from controlplane.status.tables import table
 from tests.unit.controlplane.manifest_texts import gateway, manifests
@@ -44,3 +45,15 @@ def test_it_is_accepted_where_its_http_route_is(
         {"type": "Accepted", "status": status, "reason": reason, "message": message, "observedGeneration": 4}
     ]
     assert "AIGATEWAYROUTE" in table(shown)
+
+
+def test_a_cost_that_nothing_here_counts_is_named(tmp_path: Path) -> None:
+    costs = "{metadataKey: in, type: InputToken}, {metadataKey: price, type: CEL, cel: 'input_tokens'}"
+    route = f"{ROUTE.format(parent='g')}  llmRequestCosts: [{costs}]\n"
+    found = render(manifests(tmp_path, gateway(), route), {}, Options())
+
+    (accepted, partial) = found.status.ai_routes[0].conditions
+    assert (accepted.is_true, partial.type, partial.is_true) == (True, "PartiallyInvalid", True)
+    message = "llmRequestCosts price: type CEL is not supported, the cost is not written"
+    assert partial.message == message
+    assert any(message in line for line in complaints(found.status))

@@ -87,11 +87,14 @@ PICKER_HEALTH: Final = "x-gateway-picker-health"
 # filter is called; token usage stands under the other one, written by Envoy's filters and by a Lua script.
 EXT_AUTHZ_NAMESPACE: Final = "envoy.filters.http.ext_authz"
 USAGE_NAMESPACE: Final = "llm"
+COST_NAMESPACE: Final = "io.envoy.ai_gateway"  # what an AIGatewayRoute counts, as Envoy AI Gateway calls it
 PROMPT_TOKENS: Final = "prompt_tokens"
 COMPLETION_TOKENS: Final = "completion_tokens"
 TOTAL_TOKENS: Final = "total_tokens"
 CACHED_TOKENS: Final = "cached_tokens"
 STORED_ID: Final = "id"  # the answer's, by which later requests name it
+CACHE_CREATION_TOKENS: Final = "cache_creation_tokens"
+REASONING_TOKENS: Final = "reasoning_tokens"
 LACKS_END: Final = "lacks_end"  # 1 for a stream that ended without its last event
 # A custom tag: milliseconds from the request's first byte to the first byte of the answer's body, "-" without one.
 TTFT_TAG: Final = "ttft"

@@ -6,7 +6,9 @@ from controlplane.plan.entries import Attachment
 from controlplane.plan.listeners import Listeners, PlannedListener
 from controlplane.plan.pools import PlannedPool
 from controlplane.status.conditions import (
+    PARTIALLY_INVALID,
     AIRouteStatus,
+    Condition,
     GatewayStatus,
     ListenerStatus,
     ParentStatus,
@@ -15,7 +17,7 @@ from controlplane.status.conditions import (
     met,
     unmet,
 )
-from gateway.kube.objects import Gateway, InferencePool, Manifests, ObjectName, Workload
+from gateway.kube.objects import AIGatewayRoute, CostType, Gateway, InferencePool, Manifests, ObjectName, Workload
 
 
 def gateway_status(
@@ -99,9 +101,18 @@ def ai_route_statuses(manifests: Manifests, routes: Sequence[RouteStatus]) -> It
     by_name = {route.id: route for route in routes}
     for name, found in sorted(manifests.ai_routes.items()):
         parents = by_name[name].parents if name in by_name else ()
-        conditions = [item for parent in parents for item in parent.conditions if item.type == "Accepted"]
-        refused = [item for item in conditions if not item.is_true]
+        accepting = [item for parent in parents for item in parent.conditions if item.type == "Accepted"]
+        refused = [item for item in accepting if not item.is_true]
         accepted = met("Accepted", "Accepted", f"served as HTTPRoute {name}")
-        if refused or not conditions:
+        if refused or not accepting:
             accepted = unmet("Accepted", "NotAccepted", refused[0].message if refused else "it has no parent")
-        yield AIRouteStatus(name, accepted, found.meta.generation, found.meta.api_version)
+        conditions = (accepted, *_uncounted(found))
+        yield AIRouteStatus(name, conditions, found.meta.generation, found.meta.api_version)
+
+
+def _uncounted(found: AIGatewayRoute) -> Iterator[Condition]:
+    """Says which costs of a route are not written."""
+    keys = ", ".join(cost.key for cost in found.route.costs or () if cost.type is CostType.CEL)
+    if keys:
+        message = f"llmRequestCosts {keys}: type {CostType.CEL} is not supported, the cost is not written"
+        yield met(PARTIALLY_INVALID, "UnsupportedValue", message)

@@ -12,6 +12,7 @@ from gateway.kube.objects import (
     Listener,
     Mirror,
     ObjectName,
+    RequestCost,
     RouteFilter,
     RouteMatch,
     RouteRule,
@@ -81,6 +82,7 @@ class Entry:
     backends: tuple[Backend, ...]
     is_restricted: bool  # by a policy that is not supported
     mirrors: tuple[Mirrored, ...] = ()
+    costs: tuple[RequestCost, ...] = ()
 
     @property
     def is_refused(self) -> bool:

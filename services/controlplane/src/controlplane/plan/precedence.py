@@ -9,7 +9,7 @@ from controlplane.plan.backends import Backends, Mirrors
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.listeners import Listeners, served
 from controlplane.plan.restrictions import Restrictions
-from gateway.kube.objects import Listener, PathType, RouteMatch
+from gateway.kube.objects import Listener, PathType, RouteMatch, overridden
 from gateway.wire import protocol
 
 _PATH_ORDER: Final = {PathType.EXACT: 0, PathType.REGEX: 1, PathType.PREFIX: 2}
@@ -62,6 +62,7 @@ def _virtual_hosts(listeners: list[Listener], attached: list[_Attached]) -> Iter
 
 def _entries(attachment: Attachment, backends: Backends, mirrors: Mirrors, kept: Restrictions) -> Iterator[Entry]:
     route, gateway = attachment.route, attachment.gateway.meta.id
+    costs = () if route.costs is None else overridden(attachment.gateway.costs, route.costs)
     for hostname in attachment.hostnames:
         for rule_index, rule in enumerate(route.rules):
             restriction = kept.of("Gateway", gateway, attachment.listener.name) or kept.of(
@@ -78,6 +79,7 @@ def _entries(attachment: Attachment, backends: Backends, mirrors: Mirrors, kept:
                     backends=backends[route.meta.id, rule_index],
                     is_restricted=bool(restriction),
                     mirrors=mirrors.get((route.meta.id, rule_index), ()),
+                    costs=costs,
                 )
 
 

@@ -104,7 +104,7 @@ class AIRouteStatus:
     """Envoy AI Gateway's route. It is served as the HTTPRoute of its name, which says more."""
 
     id: ObjectName
-    accepted: Condition
+    conditions: tuple[Condition, ...]
     generation: int | None = None
     api_version: str = ""
 
@@ -152,7 +152,7 @@ def changed(status: Status, change: Change) -> Status:
             for policy in status.policies
         ),
         ai_routes=tuple(
-            replace(route, accepted=change(("AIGatewayRoute", str(route.id)), route.accepted))
+            replace(route, conditions=_conditions(("AIGatewayRoute", str(route.id)), route.conditions, change))
             for route in status.ai_routes
         ),
     )

@@ -3,6 +3,7 @@
 from typing import Final
 
 from controlplane.status.conditions import (
+    PARTIALLY_INVALID,
     AIRouteStatus,
     Condition,
     GatewayStatus,
@@ -33,6 +34,9 @@ def complaints(status: Status) -> tuple[str, ...]:
         for condition in listener.conditions
     ]
     found += [(policy.kind, policy.id, policy.accepted) for policy in status.policies]
+    found += [
+        ("AIGatewayRoute", route.id, item) for route in status.ai_routes for item in route.conditions if _is_own(item)
+    ]
     lines = (
         f"{kind} {name}: {condition.type} is {str(condition.is_true).lower()}: {condition.reason}"
         + (f": {condition.message}" * bool(condition.message))
@@ -40,6 +44,11 @@ def complaints(status: Status) -> tuple[str, ...]:
         if not condition.is_good
     )
     return tuple(dict.fromkeys((*lines, *status.warnings)))
+
+
+def _is_own(condition: Condition) -> bool:
+    """Whether an AIGatewayRoute alone says it, and not the HTTPRoute of its name."""
+    return condition.type == PARTIALLY_INVALID
 
 
 def summary(status: Status) -> str:
@@ -122,7 +131,7 @@ def policy_status(found: PolicyStatus) -> Tree:
 
 def ai_route_status(found: AIRouteStatus) -> Tree:
     """An AIGatewayRoute's `status`."""
-    return {"conditions": _conditions((found.accepted,), found.generation)}
+    return {"conditions": _conditions(found.conditions, found.generation)}
 
 
 def _named(name: ObjectName) -> Tree:

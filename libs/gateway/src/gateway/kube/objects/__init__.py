@@ -11,6 +11,7 @@ from gateway.kube.objects.ai_gateway import (
     BackendEndpoint,
     BackendSecurityPolicy,
     CredentialOverride,
+    GatewayConfig,
 )
 from gateway.kube.objects.backend_tls import (
     BackendTLSPolicy,
@@ -31,6 +32,7 @@ from gateway.kube.objects.core import (
     SliceEndpoint,
     SlicePort,
 )
+from gateway.kube.objects.costs import CostType, RequestCost, overridden
 from gateway.kube.objects.gateway_api import (
     NO_CHANGES,
     BackendRef,
@@ -145,6 +147,7 @@ __all__ = [
     "ConfigMap",
     "ContainerPort",
     "Cors",
+    "CostType",
     "CredentialOverride",
     "Criticality",
     "DestinationRule",
@@ -153,6 +156,7 @@ __all__ = [
     "FailureMode",
     "FilterType",
     "Gateway",
+    "GatewayConfig",
     "HTTPRoute",
     "HeaderModifier",
     "InferenceModel",
@@ -185,6 +189,7 @@ __all__ = [
     "Redirect",
     "ReferenceGrant",
     "ReferencePeer",
+    "RequestCost",
     "Retry",
     "Rewrite",
     "RouteFilter",
@@ -207,4 +212,5 @@ __all__ = [
     "Workspace",
     "key_of",
     "manifests_of",
+    "overridden",
 ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.kube.objects.backend_tls import Validation
+from gateway.kube.objects.costs import RequestCost
 from gateway.kube.objects.gateway_api import NO_CHANGES, BackendRef, Changes, HTTPRoute
 from gateway.kube.objects.meta import Meta, ObjectName
 from gateway.kube.objects.policies import PolicyTarget
@@ -17,6 +18,14 @@ class AIGatewayRoute:
 
     meta: Meta
     route: HTTPRoute
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """What Gateways share that name it in an annotation. `costs` are those of their AIGatewayRoutes."""
+
+    meta: Meta
+    costs: tuple[RequestCost, ...]
 
 
 @dataclass(frozen=True, slots=True)

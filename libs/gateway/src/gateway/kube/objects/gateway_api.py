@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from gateway.kube.objects.costs import RequestCost
 from gateway.kube.objects.meta import INFERENCE_GROUP, INFERENCE_X_GROUP, LabelSelector, Meta, ObjectName
 
 
@@ -46,9 +47,12 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
+    """`costs` are those that a GatewayConfig of Envoy AI Gateway sets for its routes."""
+
     meta: Meta
     class_name: str
     listeners: tuple[Listener, ...]
+    costs: tuple[RequestCost, ...] = ()
 
 
 # --- HTTPRoute -------------------------------------------------------------------------------------------------------
@@ -261,10 +265,13 @@ class RouteRule:
 
 @dataclass(frozen=True, slots=True)
 class HTTPRoute:
+    """`costs` are what its requests' costs are written to; None where it stands for no AIGatewayRoute."""
+
     meta: Meta
     parents: tuple[ParentRef, ...]
     hostnames: tuple[str, ...]
     rules: tuple[RouteRule, ...]
+    costs: tuple[RequestCost, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

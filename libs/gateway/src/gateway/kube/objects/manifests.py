@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from gateway.kube.objects.ai_gateway import AIGatewayRoute, AIServiceBackend, Backend, BackendSecurityPolicy
+from gateway.kube.objects.ai_gateway import (
+    AIGatewayRoute,
+    AIServiceBackend,
+    Backend,
+    BackendSecurityPolicy,
+    GatewayConfig,
+)
 from gateway.kube.objects.backend_tls import BackendTLSPolicy
 from gateway.kube.objects.core import ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service
 from gateway.kube.objects.gateway_api import Gateway, HTTPRoute, ReferenceGrant
@@ -39,6 +45,7 @@ Parsed = (
     | AIServiceBackend
     | Backend
     | BackendSecurityPolicy
+    | GatewayConfig
     | BackendTLSPolicy
     | Workload
 )
@@ -69,6 +76,7 @@ class Manifests:
     ai_backends: Mapping[ObjectName, AIServiceBackend] = field(default_factory=dict)
     backends: Mapping[ObjectName, Backend] = field(default_factory=dict)
     security_policies: Mapping[ObjectName, BackendSecurityPolicy] = field(default_factory=dict)
+    gateway_configs: Mapping[ObjectName, GatewayConfig] = field(default_factory=dict)
     tls_policies: Mapping[ObjectName, BackendTLSPolicy] = field(default_factory=dict)
     workloads: Mapping[ObjectName, Workload] = field(default_factory=dict)  # by a name that holds the kind
     slice_index: Labelled[EndpointSlice] = field(init=False, repr=False, compare=False)
@@ -113,6 +121,7 @@ _FIELDS: Final[Mapping[type, str]] = MappingProxyType({
     AIServiceBackend: "ai_backends",
     Backend: "backends",
     BackendSecurityPolicy: "security_policies",
+    GatewayConfig: "gateway_configs",
     BackendTLSPolicy: "tls_policies",
     Workload: "workloads",
 })  # fmt: skip

@@ -24,6 +24,7 @@ from gateway.kube.objects import (
     Validation,
 )
 from gateway.kube.reading.backend_tls import authority_refs
+from gateway.kube.reading.costs import request_costs
 from gateway.kube.reading.parts import INT32, MAX_PORT, MAX_WEIGHT, spec_of
 from gateway.kube.reading.retries import timeouts_of
 from gateway.kube.reading.routes import check_header, parent_ref, value_matches
@@ -35,15 +36,15 @@ ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
 
 def ai_route(meta: Meta, top: Fields) -> AIGatewayRoute:
     spec = spec_of(top)
-    for key in ("llmRequestCosts", "filterConfig"):
-        spec.ignored(key, "without effect here")
+    spec.ignored("filterConfig", "without effect here")
     schema, _ = _schema(spec)
     if schema != SERVED_SCHEMA:
         spec.problem("schema.name", f"schema {schema} is not supported; {SERVED_SCHEMA} is")
     refs = (*spec.children("parentRefs", 32), *spec.children("targetRefs", 32))
     hostnames = tuple(name.lower() for name in spec.texts("hostnames", 16))
     rules = tuple(_rule(meta, item) for item in spec.children("rules", 128))
-    route = HTTPRoute(meta, tuple(parent_ref(meta, ref) for ref in refs), hostnames, rules)
+    parents = tuple(parent_ref(meta, ref) for ref in refs)
+    route = HTTPRoute(meta, parents, hostnames, rules, costs=request_costs(spec, "llmRequestCosts"))
     spec.done()
     return AIGatewayRoute(meta, route)
 

@@ -23,6 +23,7 @@ from gateway.kube.objects import (
 from gateway.kube.reading import ai_gateway, policies, workloads
 from gateway.kube.reading.backend_tls import backend_tls_policy
 from gateway.kube.reading.config_maps import config_map
+from gateway.kube.reading.costs import gateway_config
 from gateway.kube.reading.destination_rules import destination_rule
 from gateway.kube.reading.documents import Document, check_name
 from gateway.kube.reading.gateways import gateway
@@ -62,6 +63,7 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     (ai_gateway.AI_GATEWAY_GROUP, "AIGatewayRoute"): ai_gateway.ai_route,
     (ai_gateway.AI_GATEWAY_GROUP, "AIServiceBackend"): ai_gateway.ai_backend,
     (ai_gateway.AI_GATEWAY_GROUP, "BackendSecurityPolicy"): security_policy,
+    (ai_gateway.AI_GATEWAY_GROUP, "GatewayConfig"): gateway_config,
     (ai_gateway.ENVOY_GATEWAY_GROUP, "Backend"): ai_gateway.backend,
     (GATEWAY_GROUP, "BackendTLSPolicy"): backend_tls_policy,
     **policies.READERS,

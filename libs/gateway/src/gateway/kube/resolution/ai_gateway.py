@@ -17,6 +17,7 @@ from gateway.kube.objects import (
     BackendEndpoint,
     BackendRef,
     EndpointSlice,
+    Gateway,
     HTTPRoute,
     Manifests,
     Meta,
@@ -30,6 +31,7 @@ from gateway.kube.objects import (
 )
 from gateway.schema.spelling import ip_version
 
+CONFIG_ANNOTATION: Final = "aigateway.envoyproxy.io/gateway-config"
 _SUFFIX: Final = ".aiservicebackend"
 PORT: Final = 80  # of the Service that stands for a backend; its endpoints have their own
 
@@ -39,7 +41,17 @@ def with_ai_gateway(manifests: Manifests) -> Manifests:
     if not manifests.ai_routes and not manifests.ai_backends:
         return manifests
     present = (each for by_name in manifests.by_kind() for each in by_name.values())
-    return manifests_of((*present, *_routes(manifests), *_services(manifests)))
+    return manifests_of((*present, *_gateways(manifests), *_routes(manifests), *_services(manifests)))
+
+
+def _gateways(manifests: Manifests) -> Iterator[Gateway]:
+    """Those whose annotation names a GatewayConfig of their namespace."""
+    for name, found in manifests.gateways.items():
+        config = manifests.gateway_configs.get(
+            ObjectName(name.namespace, found.meta.annotations.get(CONFIG_ANNOTATION, ""))
+        )
+        if config is not None:
+            yield replace(found, costs=config.costs)
 
 
 def _routes(manifests: Manifests) -> Iterator[HTTPRoute]:

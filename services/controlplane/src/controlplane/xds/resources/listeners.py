@@ -8,18 +8,22 @@ from controlplane.plan.lifting import Lift
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Port
 from controlplane.xds.resources import client_headers, cors, names, persistence, picker_filters, secrets, usage
+from controlplane.xds.resources.access_logs import HEARTBEATS, file_log, picker_logs
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.scripts import script
 from controlplane.xds.resources.sources import config_source
 from controlplane.xds.resources.upstream import BBR_TIMEOUT_SECONDS
-from gateway.wire import protocol
 
 # A body is buffered up to the virtual host's limit; this bounds what is read ahead on a connection beyond that.
 CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
-ACCESS_LOG_FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
 # Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
 NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
+
+ROUTER: Final[Tree] = {
+    "name": "envoy.filters.http.router",
+    "typed_config": typed("envoy.extensions.filters.http.router.v3.Router"),
+}
 
 
 def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Options) -> Tree:
@@ -34,7 +38,8 @@ def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Option
         early_header_mutation_extensions=[client_headers.stripping(options)],
         http_filters=_http_filters(port, pickers, options),
         local_reply_config=local_reply_config(),
-        **reporting(pickers),
+        access_log=[*picker_logs(pickers), *file_log(options)],
+        access_log_options=HEARTBEATS,
     )
     return names.resource(
         names.LISTENER_TYPE,
@@ -119,15 +124,14 @@ def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> li
         *cors.filters(port.hosts),
         *picker_filters.filters(pickers, options),
         *persistence.filters(port.hosts),
-        *last_filters(pickers, options),
+        *(usage.filters() if _reads_answers(port, pickers, options) else []),
+        ROUTER,
     ]
 
 
-def last_filters(pickers: Sequence[Picker], options: Options) -> list[Tree]:
-    """What reads answers, and the router."""
-    reads = usage.filters() if pickers and options.usage_extraction else []
-    router = typed("envoy.extensions.filters.http.router.v3.Router")
-    return [*reads, {"name": "envoy.filters.http.router", "typed_config": router}]
+def _reads_answers(port: Port, pickers: Sequence[Picker], options: Options) -> bool:
+    counts = any(entry.costs for host in port.hosts for entry in host.entries)
+    return options.usage_extraction and (bool(pickers) or counts)
 
 
 def _script_filter() -> Tree:
@@ -162,37 +166,3 @@ def _bbr_filter() -> Tree:
             },
         ),
     }
-
-
-def reporting(pickers: Sequence[Picker]) -> Tree:
-    """Fields of a connection manager that tell each picker how its requests end, and every so often that they live."""
-    return {
-        "access_log": [
-            _picker_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})
-        ],
-        "access_log_options": {"access_log_flush_interval": seconds(protocol.HEARTBEAT_SECONDS)},
-    }
-
-
-def _picker_log(cluster: str) -> Tree:
-    """The outcome of each picked request, to the picker. Only entries with a pick's id: others are of no use to it."""
-    picked = [_metadata_filter(namespace) for namespace in (protocol.LB_NAMESPACE, protocol.EXT_AUTHZ_NAMESPACE)]
-    return {
-        "name": "envoy.access_loggers.http_grpc",
-        "filter": {"or_filter": {"filters": picked}},
-        "typed_config": typed(
-            "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
-            common_config={
-                "log_name": "pointsman",
-                "transport_api_version": "V3",
-                "grpc_service": {"envoy_grpc": {"cluster_name": cluster}},
-                "buffer_flush_interval": ACCESS_LOG_FLUSH,
-                "custom_tags": [{"tag": protocol.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"}],
-            },
-        ),
-    }
-
-
-def _metadata_filter(namespace: str) -> Tree:
-    matcher = {"filter": namespace, "path": [{"key": protocol.PICK_ID}], "value": {"present_match": True}}
-    return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}

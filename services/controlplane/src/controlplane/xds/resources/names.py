@@ -47,6 +47,7 @@ SESSION_FILTER: Final = "envoy.filters.http.stateful_session"
 CORS_FILTER: Final = "envoy.filters.http.cors"
 LIFT_FILTER: Final = "envoy.filters.http.lua/model"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"
+COSTS_FILTER: Final = "envoy.filters.http.lua/costs"
 JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
 STREAM_USAGE_FILTER: Final = "envoy.filters.http.lua"
 OUTGOING_FILTER: Final = "envoy.filters.http.lua/outgoing"  # a name of its own: settings of a route go by it

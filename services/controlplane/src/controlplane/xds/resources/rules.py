@@ -60,18 +60,23 @@ def _match(entry: Entry, wanted: RouteMatch) -> Tree:
 def _share(backend: Backend, entry: Entry, scope: Scope) -> Tree:
     """A backend as an entry of weighted_clusters: its cluster, header changes and filter settings of its own."""
     share: Tree = {"name": cluster_name(backend), **modifiers.headers(backend.filters)}
-    if not isinstance(backend.target, InferencePool) or backend.is_refused:
-        return share
-    picker = scope.pickers.get(backend.target.meta.id)
-    if picker is None:
-        return share
+    settings = {} if backend.is_refused else _settings(backend, entry, scope)
+    return {**share, "typed_per_filter_config": settings} if settings else share
+
+
+def _settings(backend: Backend, entry: Entry, scope: Scope) -> Tree:
+    """What filters do for a backend: ask its picker, read its answers, and count what they cost."""
+    picker = scope.pickers.get(backend.target.meta.id) if isinstance(backend.target, InferencePool) else None
+    costs = usage.costs_on_route(entry.costs) if scope.options.usage_extraction else {}
+    if picker is None or not isinstance(backend.target, InferencePool):
+        return costs | usage.on_route(scope.options) if costs else {}
     question = picker_filters.Question(
         pools=(backend.target.meta.id,),
         further=retries.wanted(entry.rule.retry),
         lower=len(backend.lower),
         is_followed=backend.is_followed,
     )
-    return {**share, "typed_per_filter_config": pool_filters(picker, question, scope)}
+    return pool_filters(picker, question, scope) | costs
 
 
 def cluster_name(backend: Backend) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from controlplane.options import Options
 from controlplane.plan.pickers import Picker
-from controlplane.xds.resources import names, picker_filters
+from controlplane.xds.resources import names, picker_filters, usage
+from controlplane.xds.resources.access_logs import HEARTBEATS, picker_logs
 from controlplane.xds.resources.client_headers import without_earlier_pick
-from controlplane.xds.resources.listeners import last_filters, reporting
+from controlplane.xds.resources.listeners import ROUTER
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.sources import config_source
@@ -18,6 +19,7 @@ from controlplane.xds.resources.sources import config_source
 def takeover_listener(takeover: str, routes: str, pickers: Sequence[Picker], options: Options) -> Tree:
     """The listener of one pool that takes over."""
     name = names.takeover(takeover)
+    reads = usage.filters() if options.usage_extraction else []
     manager = typed(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name,
@@ -27,9 +29,10 @@ def takeover_listener(takeover: str, routes: str, pickers: Sequence[Picker], opt
         stream_idle_timeout=seconds(options.stream_idle_timeout),
         delayed_close_timeout="0.1s",
         early_header_mutation_extensions=[without_earlier_pick()],
-        http_filters=[*picker_filters.filters(pickers, options), *last_filters(pickers, options)],
+        http_filters=[*picker_filters.filters(pickers, options), *reads, ROUTER],
         local_reply_config=local_reply_config(),
-        **reporting(pickers),
+        access_log=picker_logs(pickers),
+        access_log_options=HEARTBEATS,
     )
     filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
     return names.resource(names.LISTENER_TYPE, name=name, internal_listener={}, filter_chains=[{"filters": filters}])

@@ -9,7 +9,9 @@ local NAMES = {
   prompt_tokens = { "prompt_tokens", "input_tokens" },
   completion_tokens = { "completion_tokens", "output_tokens" },
   total_tokens = { "total_tokens" },
-  cached_tokens = { "cached_tokens" },
+  cached_tokens = { "cached_tokens", "cache_read_input_tokens" },
+  cache_creation_tokens = { "cache_creation_input_tokens" },
+  reasoning_tokens = { "reasoning_tokens" },
 }
 -- What the events of an API look like, and what the last of a whole answer has.
 local ENDS = {

@@ -1,0 +1,85 @@
+"""What Envoy writes about each request: to its picker over gRPC, and to a file for people and programs. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from controlplane.options import Options
+from controlplane.plan.pickers import Picker
+from controlplane.xds.resources import names
+from controlplane.xds.resources.names import Tree, seconds, typed
+from gateway.wire import protocol
+
+FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
+# Of a connection manager: an entry for each live request every so often, by which a picker knows that it lives.
+HEARTBEATS: Final[Tree] = {"access_log_flush_interval": seconds(protocol.HEARTBEAT_SECONDS)}
+_USAGE: Final = (
+    protocol.PROMPT_TOKENS,
+    protocol.COMPLETION_TOKENS,
+    protocol.TOTAL_TOKENS,
+    protocol.CACHED_TOKENS,
+    protocol.CACHE_CREATION_TOKENS,
+    protocol.REASONING_TOKENS,
+)
+_FIELDS: Final[Tree] = {
+    "start_time": "%START_TIME%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%PATH(NQ)%",  # a query may hold what is nobody's business
+    "host": "%REQ(:AUTHORITY)%",
+    "model": f"%REQ({protocol.MODEL_NAME})%",
+    "route": "%ROUTE_NAME%",
+    "status": "%RESPONSE_CODE%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "upstream": "%UPSTREAM_HOST%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "duration_ms": "%DURATION%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "usage": {key: f"%DYNAMIC_METADATA({protocol.USAGE_NAMESPACE}:{key})%" for key in _USAGE},
+    "costs": f"%DYNAMIC_METADATA({protocol.COST_NAMESPACE})%",
+}
+
+
+def picker_logs(pickers: Sequence[Picker]) -> list[Tree]:
+    """The outcome of each picked request, to its picker."""
+    return [_picker_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})]
+
+
+def file_log(options: Options) -> list[Tree]:
+    """A line of JSON for each request that has ended, where the operator wants one."""
+    if not options.access_log:
+        return []
+    kind = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
+    return [
+        {
+            "name": "envoy.access_loggers.file",
+            "filter": {"log_type_filter": {"types": ["DownstreamEnd"]}},
+            "typed_config": typed(kind, path=options.access_log, log_format={"json_format": _FIELDS}),
+        }
+    ]
+
+
+def _picker_log(cluster: str) -> Tree:
+    """Only entries with a pick's id: others are of no use to a picker."""
+    picked = [_metadata_filter(namespace) for namespace in (protocol.LB_NAMESPACE, protocol.EXT_AUTHZ_NAMESPACE)]
+    return {
+        "name": "envoy.access_loggers.http_grpc",
+        "filter": {"or_filter": {"filters": picked}},
+        "typed_config": typed(
+            "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+            common_config={
+                "log_name": "pointsman",
+                "transport_api_version": "V3",
+                "grpc_service": {"envoy_grpc": {"cluster_name": cluster}},
+                "buffer_flush_interval": FLUSH,
+                "custom_tags": [{"tag": protocol.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"}],
+            },
+        ),
+    }
+
+
+def _metadata_filter(namespace: str) -> Tree:
+    matcher = {"filter": namespace, "path": [{"key": protocol.PICK_ID}], "value": {"present_match": True}}
+    return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
