@@ -11,6 +11,8 @@ start. A run begins amid sessions, or their prompts would be short for minutes.
 from collections.abc import Iterator
 from random import Random
 
+import orjson
+
 from tests.lab.workloads import (
     BASE_MODEL,
     MAX_TOKENS,
@@ -65,7 +67,7 @@ def _codex(conversation: Conversation, turn: int) -> Rendered:
         else:
             items.append({"type": "message", "role": "user", "content": each.question.text, "id": mark})
         if number < turn:
-            use = {"call_id": f"call_{number + 1}", "name": "run", "arguments": each.answer.text}
+            use = {"call_id": f"call_{number + 1}", "name": "run", "arguments": _arguments(each.answer)}
             items.append({"type": "function_call", "id": f"fc_{mark}", "status": "completed", **use})
     body: dict[str, object] = {
         "instructions": _prompt(conversation).text,
@@ -83,7 +85,7 @@ def _opencode(conversation: Conversation, turn: int) -> Rendered:
         else:
             messages.append({"role": "user", "content": each.question.text})
         if number < turn:
-            function = {"name": "run", "arguments": each.answer.text}
+            function = {"name": "run", "arguments": _arguments(each.answer)}
             call = {"id": f"call_{number + 1}", "type": "function", "function": function}
             messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
     tools = [{"type": "function", "function": tool} for tool in _tools("parameters")]
@@ -125,6 +127,10 @@ def _prompt(conversation: Conversation) -> Passage:
 def _tools(schema: str) -> list[dict[str, object]]:
     """Short: the text of tools is in the system prompt, where tokens are counted."""
     return [{"name": "run", "description": "Run a command.", schema: {"type": "object"}}]
+
+
+def _arguments(answer: Passage) -> str:
+    return orjson.dumps({"c": answer.text}).decode()
 
 
 def _with_model(body: dict[str, object]) -> dict[str, object]:

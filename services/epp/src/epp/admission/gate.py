@@ -42,6 +42,10 @@ class Applicant(Protocol):
         """Whose requests it counts among."""
 
     @property
+    def session(self) -> str:
+        """Its conversation; empty where it has a fairness id, or nothing tells."""
+
+    @property
     def model(self) -> str:
         """As the client named it."""
 

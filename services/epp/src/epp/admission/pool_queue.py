@@ -219,4 +219,5 @@ def item_of(applicant: Applicant, now: float) -> Item:
         now,
         applicant.ttft_objective,
         NEVER if longest is None else longest - min(_ANSWER_SECONDS, longest / 2),
+        applicant.session,
     )

@@ -101,7 +101,7 @@ class FlowController:
         self._waiting[item.id] = item
         self.size = self.size.plus(item.size)
         if item.patience_seconds != NEVER:
-            self._impatient.push(item.gives_up_at, item)
+            self._impatient.push((item.gives_up_at,), item)
 
     def head(self) -> Item | None:
         """The request that is next; None while nothing waits."""

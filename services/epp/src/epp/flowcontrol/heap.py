@@ -5,6 +5,7 @@ from typing import Final
 
 from epp.flowcontrol.items import Item
 
+Key = tuple[float, ...]  # equally many for all items of a heap
 # A heap with this many entries of items that left, and more than half of all, is built anew.
 _DEAD_LIMIT: Final = 64
 
@@ -15,13 +16,13 @@ class ItemHeap:
     __slots__ = ("_entries", "_live")
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, int, Item]] = []
+        self._entries: list[tuple[Key, int, Item]] = []
         self._live: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._live)
 
-    def push(self, key: float, item: Item) -> None:
+    def push(self, key: Key, item: Item) -> None:
         """Take an item; its key never changes."""
         self._live.add(item.id)
         heappush(self._entries, (key, item.id, item))

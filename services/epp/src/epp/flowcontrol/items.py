@@ -45,7 +45,7 @@ class Item(NamedTuple):
     """One request that waits. A tuple, which costs least to make: every request is one, also if it need not wait.
 
     `slo_seconds` is the first-token objective that the client named, if it named one; `patience_seconds` is how long
-    whoever asks for it waits, whatever the TTLs say.
+    whoever asks for it waits, whatever the TTLs say; `session` is its conversation where no fairness id says more.
     """
 
     id: int
@@ -55,6 +55,7 @@ class Item(NamedTuple):
     arrived_at: float
     slo_seconds: float | None = None
     patience_seconds: float = NEVER
+    session: str = ""
 
     @property
     def gives_up_at(self) -> float:

@@ -11,6 +11,7 @@ from epp.picking.objectives import ttft_objective
 from epp.picking.prepare import Prepared
 from epp.scheduling.plugin import Trace
 from epp.scheduling.view import SchedulingView
+from gateway.wire import protocol
 
 
 class Waiting(NamedTuple):
@@ -52,6 +53,12 @@ class Waiting(NamedTuple):
     def fairness_id(self) -> str:
         """Whose requests it counts among."""
         return self.prepared.fairness_id
+
+    @property
+    def session(self) -> str:
+        """Its conversation; empty where it has a fairness id, or nothing tells."""
+        session = self.prepared.session
+        return "" if session is None or protocol.FAIRNESS_ID in self.prepared.request.headers else session.key
 
     @property
     def model(self) -> str:
