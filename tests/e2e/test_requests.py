@@ -1,5 +1,6 @@
 """What a client sees, through processes and through containers alike."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -175,3 +176,22 @@ def test_the_same_long_prefix_goes_to_the_same_server(gateway: httpx.Client) -> 
     time.sleep(0.3)  # another replica learns within 100 ms
 
     assert {pod(f"How was dish {number}?") for number in range(6)} == {first}
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_a_body_compressed_in_a_way_that_is_not_read_is_refused_by_name(gateway: httpx.Client, encoding: str) -> None:
+    headers = {"content-encoding": encoding, "content-type": "application/json"}
+    answer = gateway.post("/v1/chat/completions", content=b"\x28\xb5\x2f\xfd", headers=headers)
+
+    assert answer.status_code == 415
+    assert error(answer)["param"] == "content-encoding"
+
+
+def test_a_compressed_body_is_read_or_refused_by_name(gateway: httpx.Client) -> None:
+    """The router reads it. Envoy cannot, which looks for the model by itself where no router is asked."""
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    packed = gzip.compress(json.dumps(chat(MODELS[0])).encode())
+    answer = gateway.post("/v1/chat/completions", content=packed, headers=headers)
+
+    is_read = answer.headers.get("x-inference-pod", "").startswith("vllm-qwen3-32b-")
+    assert is_read or (answer.status_code, error(answer)["param"]) == (415, "content-encoding")

@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.wire.errors import ErrorCode, Rejection
 from gateway.wire.models import MODEL_LIMIT
+from gateway.wire.protocol import CONTENT_ENCODING
 
 MODEL: Final = "model"
 _KINDS: Final[Mapping[type, str]] = MappingProxyType(
@@ -83,12 +84,20 @@ def too_much_structure() -> Rejection:
 def unsupported_encoding(encoding: str) -> Rejection:
     """The body is compressed in a way that is not read here."""
     words = f"content-encoding {encoding[:30]!r} is not supported; gzip, deflate and identity are"
-    return Rejection(415, ErrorCode.INVALID_REQUEST, words, "content-encoding")
+    return Rejection(415, ErrorCode.INVALID_REQUEST, words, CONTENT_ENCODING)
+
+
+def model_is_compressed(encoding: str) -> Rejection:
+    """The proxy itself looks for the model in the body, which it cannot read."""
+    words = (
+        f"the model of this body cannot be read through its content-encoding {encoding[:30]!r}; send it uncompressed"
+    )
+    return Rejection(415, ErrorCode.INVALID_REQUEST, words, CONTENT_ENCODING)
 
 
 def not_decodable(reason: str) -> Rejection:
     """The body is not what its content-encoding says."""
-    return invalid(f"the body is not of its content-encoding: {reason}", "content-encoding")
+    return invalid(f"the body is not of its content-encoding: {reason}", CONTENT_ENCODING)
 
 
 def refused_by_guard(reason: str) -> Rejection:

@@ -23,6 +23,13 @@ def test_a_body_without_a_model_or_with_a_good_one_is_left_to_the_routes(body: b
     assert objection(JSON, body) is None
 
 
+def test_a_model_that_the_proxy_could_not_read_for_its_compression_is_told_so() -> None:
+    found = objection({**JSON, "content-encoding": "gzip"}, b'{"model": "m"}')
+
+    assert found is not None
+    assert (found.status, found.param) == (415, "content-encoding")
+
+
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/octet-stream"])
 def test_only_what_says_that_it_is_json_must_be(content_type: str) -> None:
     assert objection({"content-type": content_type}, b"{") is None

@@ -21,6 +21,7 @@ _EXT_AUTHZ: Final = "envoy.extensions.filters.http.ext_authz.v3"
 # What is sent over the HTTP transport beside method, path and body. By ext_proc every header is.
 _PICKER_HEADERS: Final = (
     {"exact": "content-type"},
+    {"exact": protocol.CONTENT_ENCODING},
     {"exact": "traceparent"},
     {"prefix": "x-"},
     {"prefix": "test-epp-"},

@@ -11,6 +11,7 @@ from gateway.wire import refusals
 from gateway.wire.bodies import refusal_of_structure
 from gateway.wire.errors import Rejection
 from gateway.wire.models import is_json, is_model_name
+from gateway.wire.protocol import CONTENT_ENCODING
 
 
 def objection(headers: Mapping[str, str], body: bytes) -> Rejection | None:
@@ -31,4 +32,7 @@ def objection(headers: Mapping[str, str], body: bytes) -> Rejection | None:
         return None
     if not isinstance(model, str):
         return refusals.model_not_a_string(model)
-    return None if is_model_name(model) else refusals.not_a_name()
+    if not is_model_name(model):
+        return refusals.not_a_name()
+    encoding = headers.get(CONTENT_ENCODING)
+    return None if encoding is None else refusals.model_is_compressed(encoding)
