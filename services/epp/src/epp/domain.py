@@ -134,6 +134,7 @@ class Request:
     fallbacks: int = 0  # further endpoints that the proxy would walk, at least
     longest_wait: float | None = None  # seconds that the proxy waits for the verdict; None where it did not say
     is_begun: bool = False  # the body is only its beginning, and the rest passes on behind it
+    lower_tiers: int = 0  # that take over what the pool cannot serve
 
 
 class Pick(NamedTuple):

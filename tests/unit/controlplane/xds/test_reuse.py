@@ -1,6 +1,9 @@
 """An edit makes anew what depends on it, and nothing else."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 from controlplane.memo import Memo
 from controlplane.options import Options
@@ -28,3 +31,25 @@ def test_a_change_of_one_endpoint_makes_one_resource_and_its_cluster_anew(tmp_pa
     assert made == ["pool_default_p", "pool_default_p"], "its assignment, and its cluster of the same version"
     changed = [kind for kind, version in after.versions.items() if before.versions[kind] != version]
     assert [kind.rpartition(".")[2] for kind in changed] == ["ClusterLoadAssignment"]
+
+
+GROWING = (
+    "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a, labels: {app: p}}\n"
+    "addressType: IPv4\nendpoints: [{addresses: [%s]}]\nports: [{name: http, port: 1}]\n"
+)
+
+
+@pytest.mark.parametrize(
+    "serving", [pool(), pool(mode="FailOpen"), pool(picker="")], ids=["FailClose", "FailOpen", "without a picker"]
+)
+def test_a_pool_of_one_that_grows_and_shrinks_changes_endpoints_alone(tmp_path: Path, serving: str) -> None:
+    def versions(count: int) -> Mapping[str, str]:
+        addresses = ", ".join(f"10.0.0.{number}" for number in range(1, count + 1))
+        found = manifests(tmp_path, gateway(), route(to_pool()), serving, service(), GROWING % addresses)
+        return render(found, {}, Options()).snapshot.versions
+
+    first = versions(1)
+    for count in (2, 3, 12, 2):
+        after = versions(count)
+        changed = [kind.rpartition(".")[2] for kind, version in after.items() if first[kind] != version]
+        assert changed == ["ClusterLoadAssignment"], f"{count} endpoints"

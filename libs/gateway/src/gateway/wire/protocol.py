@@ -45,8 +45,11 @@ CLIENT_HEADER_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 # The pool of a route: gRPC initial metadata of the ext_proc stream, a request header of the HTTP transport.
-# The value is `namespace/name`; on the models route it is a comma list of them.
+# The value is `namespace/name`; on the gateway's own routes, for models and its health, it is a comma list of them.
 POOL_METADATA: Final = "x-gateway-inference-pool"
+
+# Asks whether the gateway can place a request.
+GATEWAY_HEALTH_PATH: Final = "/health"
 
 # How many further endpoints the route would walk on retries, beside the pool's name and in the same places. The list is
 # longer than the picker plugin's own only on request: a gateway that takes a single endpoint would choke on a list.

@@ -6,11 +6,10 @@ from typing import TypeVarTuple
 
 from controlplane.memo import Memo
 from controlplane.options import Options, PickerTransport
-from controlplane.plan.connections import Group
 from controlplane.plan.lifting import NOT_LIFTED, Lifting
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Plan
-from controlplane.xds.resources import clusters, names, picker_clusters, retries, secrets, share_clusters, stored
+from controlplane.xds.resources import clusters, names, picker_clusters, secrets, share_clusters, stored
 from controlplane.xds.resources.listeners import listener
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.routes import route_configuration
@@ -29,9 +28,8 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
     made = _Resources(memo or Memo())
     pickers = plan.pickers
     served = list(_clusters(plan, pickers.values(), options, made))
-    further = {item.pool.meta.id: min(max(len(item.endpoints) - 1, 0), retries.MOST_RETRIES) for item in plan.pools}
     plain = frozenset(item.pool.meta.id for item in plan.pools if item.is_plain)
-    of_all = Scope("", pickers, NOT_LIFTED, options, further, plain)
+    of_all = Scope("", pickers, NOT_LIFTED, options, plain)
     scopes = [(port, _scope(names.listener(port.number), of_all, port.lifting)) for port in plan.ports]
     takeovers = [(each, _scope(names.takeover(each.name), of_all, NOT_LIFTED)) for each in plan.takeovers]
     distinct = _distinct(pickers.values())
@@ -75,9 +73,11 @@ class _Resources:
 def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options, made: _Resources) -> Iterator[_Served]:
     """Every cluster that has an assignment of its own, with it."""
     for pool in plan.pools:
-        yield _grouped(made.of(pool.pool.meta.id, clusters.pool_cluster, pool, options), pool.groups, made)
+        cluster = made.of(pool.pool.meta.id, clusters.pool_cluster, pool, options)
+        yield cluster, made.of(cluster.name, clusters.pool_assignment, cluster.name, pool.groups)
     for service in plan.services:
-        yield _grouped(made.of(service.ref, clusters.service_cluster, service, options), (service.group,), made)
+        cluster = made.of(service.ref, clusters.service_cluster, service, options)
+        yield cluster, made.of(cluster.name, clusters.service_assignment, cluster.name, service.group)
     for share in plan.shares:
         cluster = made.of(share.name, share_clusters.share_cluster, share, options)
         yield cluster, made.of(share.name, share_clusters.share_assignment, share)
@@ -86,10 +86,6 @@ def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options, made: _Re
     by_http = (item for item in pickers if item.transport is PickerTransport.HTTP)
     for name, picker in {names.picker_http_cluster(item): item for item in by_http}.items():
         yield _plain(made.of(name, picker_clusters.picker_http_cluster, picker, options), picker.http_endpoints, made)
-
-
-def _grouped(cluster: Resource, groups: Sequence[Group], made: _Resources) -> _Served:
-    return cluster, made.of(cluster.name, clusters.grouped_assignment, cluster.name, groups)
 
 
 def _plain(cluster: Resource, endpoints: Sequence[HostPort], made: _Resources) -> _Served:

@@ -50,6 +50,8 @@ def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
         headers = _request_headers(decision)
     if parsed.stored_id is not None:
         headers += NO_RETRIES
+    elif len(placement.targets) <= prepared.request.fallbacks and not prepared.request.lower_tiers:
+        headers += ((protocol.RETRIES, str(len(placement.targets) - 1)),)  # none walks longer than the list
     explain: Headers = ()
     if explains or config.token_headers:
         explain = _response_headers(placed, config, explains=explains)

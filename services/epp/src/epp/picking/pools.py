@@ -1,6 +1,6 @@
 """All pools: what discovery, scrapes and other replicas report goes in here. Pure; the picker owns it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from epp.config import SchedulerConfig
@@ -26,7 +26,7 @@ from epp.picking.observer import PickObserver
 from epp.picking.own_producers import Failed, own_producers
 from epp.picking.pool_report import describe_pool, served_models
 from epp.prompts.stored import named_by_path
-from gateway.wire import refusals
+from gateway.wire import protocol, refusals
 from gateway.wire.errors import Rejection
 
 DEFAULT_SESSION_SECONDS = 300.0
@@ -112,7 +112,7 @@ class Pools:
         """The pool that a request is for."""
         name = request.pool or self._default_pool
         if name is not None and "," in name:
-            return self._keeper(name, request.path)
+            return self._one_of(name.split(","), request.path)
         if name is not None:
             return self.states.get(name) or refusals.no_ready_endpoint(f"no pool is named {name!r}")
         if len(self.states) == 1:
@@ -120,14 +120,18 @@ class Pools:
         reason = "the route names no pool and there is none" if not self.states else "the route names no pool"
         return refusals.no_ready_endpoint(f"{reason}; one must be named where there are several")
 
-    def _keeper(self, pools: str, path: str) -> PoolState | Rejection:
-        """Of several pools the one with the server that keeps what a path names."""
+    def _one_of(self, pools: Iterable[str], path: str) -> PoolState | Rejection:
+        """Of several pools one with servers where a gateway's health is asked for, else the one with the server that
+        keeps what a path names."""
+        known = (self.states.get(PoolId(name.strip())) for name in pools)
+        states = [state for state in known if state is not None]
+        if path.partition("?")[0] == protocol.GATEWAY_HEALTH_PATH:
+            serving = next((state for state in states if state.roster.members), None)
+            return serving or refusals.no_ready_endpoint("no pool of the gateway has an endpoint")
         stored_id = named_by_path(path)
         if stored_id is None:
             return refusals.model_missing()
-        states = (self.states.get(PoolId(name.strip())) for name in pools.split(","))
-        found = (state for state in states if state is not None and state.home(stored_id) is not None)
-        return next(found, None) or refusals.stored_not_found()
+        return next((s for s in states if s.home(stored_id) is not None), None) or refusals.stored_not_found()
 
     def models(self, pools: str | None) -> bytes:
         """The model list of the pools in a comma-separated list, or of all."""

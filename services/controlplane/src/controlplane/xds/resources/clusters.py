@@ -47,7 +47,10 @@ def pool_cluster(planned: PlannedPool, options: Options) -> Tree:
         metadata={"filter_metadata": {names.CLUSTER_METADATA: metadata}},
         load_balancing_policy={"policies": [policy]},
         **speaking(
-            [group.connection for group in planned.groups], options, h2c=pool.h2c, further=retries.upstream_filters()
+            [group.connection for group in planned.groups],
+            options,
+            h2c=pool.h2c,
+            further=retries.upstream_filters(mode),
         ),
         **traffic.serving(),
     )
@@ -124,9 +127,16 @@ def assignment(cluster: str, endpoints: Iterable[tuple[str, int]]) -> Tree:
     return names.resource(names.ENDPOINTS_TYPE, **load_assignment(cluster, endpoints))
 
 
-def grouped_assignment(cluster: str, groups: Sequence[Group]) -> Tree:
-    """The same for endpoints that are spoken to in ways of their own."""
+def pool_assignment(cluster: str, groups: Sequence[Group]) -> Tree:
+    """The endpoints of a pool, which may be spoken to in ways of their own."""
     found = [outgoing.endpoint(member, group.connection) for group in groups for member in group.members]
+    endpoints = [{"lb_endpoints": retries.counted(found, len(found))}]
+    return names.resource(names.ENDPOINTS_TYPE, cluster_name=cluster, endpoints=endpoints)
+
+
+def service_assignment(cluster: str, group: Group) -> Tree:
+    """The endpoints of a plain Service."""
+    found = [outgoing.endpoint(member, group.connection) for member in group.members]
     return names.resource(names.ENDPOINTS_TYPE, cluster_name=cluster, endpoints=[{"lb_endpoints": found}])
 
 

@@ -18,7 +18,6 @@ from gateway.wire import protocol
 from gateway.wire.errors import ErrorCode
 
 MODELS_PATH: Final = "/v1/models"
-HEALTH_PATH: Final = "/health"
 MODELS_PATHS: Final = "/v1/models(/.*)?"  # also of one model, and with a slash at the end
 
 
@@ -86,22 +85,20 @@ def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
 
 
 def health(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
-    """GET /health, which is well when the picker places a request: it is asked as by any other, for the host's first
-    pool with several endpoints, else the first: the choice must not change with every endpoint. Nothing where a route
-    serves the path."""
+    """GET /health, which is well when the picker places a request for any of its pools of the host: it is asked as by
+    any other. Nothing where a route serves the path."""
     shared = pools_by_picker(host.pools, scope)
-    if not shared or any(matches.serves(entry.match, HEALTH_PATH) for entry in host.entries):
+    if not shared or any(matches.serves(entry.match, protocol.GATEWAY_HEALTH_PATH) for entry in host.entries):
         return
     picker, pools = shared[0]
     method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
-    found: Tree = {"name": names.HEALTH, "match": {"path": HEALTH_PATH, "headers": [method]}}
+    found: Tree = {"name": names.HEALTH, "match": {"path": protocol.GATEWAY_HEALTH_PATH, "headers": [method]}}
     if picker.transport is PickerTransport.HTTP:  # the picker's own word, since ext_authz lets pass without one
         marked = modifiers.header(protocol.PICKER_HEALTH, "true", "OVERWRITE_IF_EXISTS_OR_ADD")
         route = {"cluster": names.picker_http_cluster(picker), "timeout": seconds(scope.options.picker_timeout)}
         yield {**found, "request_headers_to_add": [marked], "route": route}
         return
-    probed = next((pool for pool in pools if scope.further.get(pool, 0) > 0), pools[0])
-    settings = picker_filters.on_probe(picker, probed, scope.options)
+    settings = picker_filters.on_probe(picker, pools, scope.options)
     yield {**found, "direct_response": {"status": 200}, "typed_per_filter_config": settings}
 
 

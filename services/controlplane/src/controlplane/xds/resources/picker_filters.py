@@ -94,9 +94,10 @@ def on_route(picker: Picker, question: Question, options: Options) -> Tree:
     return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=_overrides(picker, sent, options))}
 
 
-def on_probe(picker: Picker, pool: ObjectName, options: Options) -> Tree:
+def on_probe(picker: Picker, pools: Sequence[ObjectName], options: Options) -> Tree:
     """Filter settings of a route that is served only with a pick, by ext_proc."""
-    sent = {protocol.POOL_METADATA: str(pool), protocol.FALLBACKS_METADATA: "0"}
+    listed = ",".join(str(pool) for pool in pools)
+    sent = {protocol.POOL_METADATA: listed, protocol.FALLBACKS_METADATA: "0"}
     needed = {**_overrides(picker, sent, options), "failure_mode_allow": False}
     return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=needed)}
 

@@ -2,16 +2,19 @@
 
 Each attempt takes the next entry of the picker's list, and none goes to a host that has already failed. Nothing is
 repeated once a byte of an answer has gone to the client: Envoy sends headers on as they come. The picker may lower the
-number for one request (`x-gateway-retries`), and does so for one that builds on what a single server has stored.
+number for one request (`x-gateway-retries`), and does so for one that builds on what a single server has stored, and
+where its list is short.
+
+No policy depends on how many endpoints a pool has: they come and go, routes stay. What an attempt's answer means is
+judged by the attempt's number and by the endpoints that are left, in the `OUTCOME` header.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from controlplane.plan.entries import Entry
-from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.names import CLUSTER_METADATA, Tree, seconds, typed
 from controlplane.xds.resources.other_hosts import another_host
-from controlplane.xds.resources.scope import Scope
 from controlplane.xds.resources.scripts import script
 from gateway.kube.objects import FailureMode, InferencePool, Retry
 from gateway.wire import protocol
@@ -26,9 +29,10 @@ _ONCE: Final = 500
 OUTCOME: Final = "x-pointsman-outcome"
 OVERFLOW: Final = "context"
 _ATTEMPT: Final = "x-envoy-attempt-count"
+_METADATA: Final = CLUSTER_METADATA
+_OTHERS: Final = "others"  # of an endpoint's metadata
 # Never reached a server, or was refused by it before it began.
-_UNSENT: Final = "reset-before-request,refused-stream"
-_NOT_STARTED: Final = f"connect-failure,{_UNSENT}"
+_NOT_STARTED: Final = "connect-failure,reset-before-request,refused-stream"
 _UNANSWERED: Final = "connect-failure,refused-stream,reset"  # no headers of an answer, within the attempt's limit
 # One server keeps what these paths are about; another would say that it does not exist, or keep it twice.
 _STORED: Final = (
@@ -44,7 +48,7 @@ _NOT_STORED: Final[Tree] = {
 _EACH_TIER: Final[Tree] = {"update_frequency": 1}  # the next attempt goes to another one
 
 
-def on_route(entry: Entry, scope: Scope) -> Tree:
+def on_route(entry: Entry) -> Tree:
     """The retry policy of an entry, as a field of its route's action."""
     targets = [backend.target for backend in entry.backends if backend.weight > 0]
     pools = [target for target in targets if isinstance(target, InferencePool)]
@@ -54,7 +58,7 @@ def on_route(entry: Entry, scope: Scope) -> Tree:
     elif not pools or len(pools) < len(targets):
         policy = _for_services(entry.rule.retry)
     else:
-        policy = _for_pools(entry.rule.retry, pools, scope)
+        policy = _for_pools(entry.rule.retry, pools)
     limit = entry.rule.timeouts.backend_request
     if limit:
         policy = {**policy, "per_try_timeout": seconds(limit)}
@@ -84,9 +88,12 @@ def on_configuration() -> Tree:
     return {"request_headers_to_remove": [protocol.RETRIES], "response_headers_to_remove": [OUTCOME]}
 
 
-def upstream_filters() -> Sequence[Tree]:
-    """HTTP filters of a pool's cluster: the answer of each attempt names its status and number, for `_ONCE`."""
-    outcome = {"key": OUTCOME, "value": f"%RESP(:status)%:%REQ({_ATTEMPT})%"}
+def upstream_filters(mode: FailureMode | None) -> Sequence[Tree]:
+    """HTTP filters of a pool's cluster: the answer of each attempt names its status, its number, and who is left: the
+    picker's list where nobody else names an endpoint, else how many others there are."""
+    is_closed = mode is FailureMode.CLOSE
+    left = f"%REQ({protocol.DESTINATION_ENDPOINT})%" if is_closed else f"%UPSTREAM_METADATA({_METADATA}:{_OTHERS})%"
+    outcome = {"key": OUTCOME, "value": f"%RESP(:status)%:%REQ({_ATTEMPT})%:{left}"}
     append = {"header": outcome, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     mutations = {"response_mutations": [{"append": append}]}
     kind = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
@@ -97,6 +104,19 @@ def upstream_filters() -> Sequence[Tree]:
     )
 
 
+def counted(endpoints: Sequence[Tree], total: int) -> list[Tree]:
+    """Endpoints of a cluster of `total`, each with how many others there are, as far as any policy would go."""
+    others = {_OTHERS: str(min(total - 1, MOST_RETRIES))}
+    return [_with_metadata(each, others) for each in endpoints]
+
+
+def _with_metadata(endpoint: Tree, fields: Mapping[str, str]) -> Tree:
+    metadata = endpoint.get("metadata", {})
+    assert isinstance(metadata, dict)
+    found = metadata.get("filter_metadata", {})
+    return {**endpoint, "metadata": {"filter_metadata": {**found, _METADATA: {**found.get(_METADATA, {}), **fields}}}}
+
+
 def overflow_filter() -> Tree:
     """An HTTP filter of a cluster with lower tiers, ahead of the others: finds answers that mean `OVERFLOW`."""
     code = {"inline_string": script("context_overflow")}
@@ -104,18 +124,27 @@ def overflow_filter() -> Tree:
     return {"name": "envoy.filters.http.lua/overflow", "typed_config": lua}
 
 
-def _for_pools(retry: Retry | None, pools: Sequence[InferencePool], scope: Scope) -> Tree:
-    further = max(scope.further.get(pool.meta.id, 0) for pool in pools)
-    retries = min(wanted(retry), further)
+def _for_pools(retry: Retry | None, pools: Sequence[InferencePool]) -> Tree:
+    retries = wanted(retry)
     if retries == 0:
-        return _once_more(retry)
+        return {"num_retries": 0}
     codes = retry.codes if retry and retry.codes else CODES
-    policy = _walking(f"{_UNANSWERED},retriable-status-codes", codes, retries)
-    policy["retriable_request_headers"] = [_may_move(pools)]
+    judged = f"({'|'.join(map(str, codes))}):({'|'.join(_left(number) for number in range(1, retries + 1))})"
     if not (retry and retry.codes):
-        policy["retry_on"] = f"{policy['retry_on']},retriable-headers"
-        policy["retriable_headers"] = [{"name": OUTCOME, "string_match": {"exact": f"{_ONCE}:1"}}]
-    return policy | _waits(retry)
+        judged = f"{judged}|{_ONCE}:{_left(1)}"
+    return {
+        "retry_on": f"{_UNANSWERED},retriable-headers",
+        "retriable_headers": [{"name": OUTCOME, "string_match": {"safe_regex": {"regex": judged}}}],
+        "retriable_request_headers": [_may_move(pools)],
+        "num_retries": retries,
+        **another_host(4),
+        **_waits(retry),
+    }
+
+
+def _left(number: int) -> str:
+    """Outcomes of this attempt after which another endpoint is left: as many others, or a list that is longer."""
+    return f"{number}:([{number}-{MOST_RETRIES}]|[^,]*(,[^,]*){{{number},}})"
 
 
 def _for_services(retry: Retry | None) -> Tree:
@@ -124,7 +153,7 @@ def _for_services(retry: Retry | None) -> Tree:
     if retry is None:
         return _walking(f"{_NOT_STARTED},retriable-status-codes", (503,), RETRIES)
     if wanted(retry) == 0:
-        return _once_more(retry)
+        return {"num_retries": 0}
     return _walking(f"{_UNANSWERED},retriable-status-codes", retry.codes or CODES, wanted(retry)) | _waits(retry)
 
 
@@ -142,13 +171,6 @@ def _through_tiers(retry: Retry | None, lower: int) -> Tree:
         "retriable_request_headers": [_NOT_STORED],
         **_waits(retry),
     }
-
-
-def _once_more(retry: Retry | None) -> Tree:
-    """For a pool of one endpoint: only what never reached it, over a connection that it had closed, is sent again."""
-    if retry is not None and retry.attempts == 0:
-        return {"num_retries": 0}
-    return {"retry_on": _UNSENT, "num_retries": 1}
 
 
 def _walking(retry_on: str, codes: Sequence[int], retries: int) -> Tree:

@@ -102,7 +102,7 @@ def _action(entry: Entry, scope: Scope) -> Tree:
     action: Tree = {
         "timeout": seconds(entry.rule.timeouts.request or 0.0),
         "idle_timeout": seconds(scope.options.stream_idle_timeout),
-        **retries.on_route(entry, scope),
+        **retries.on_route(entry),
     }
     mirrors = [_mirror(found.copy, found.target) for found in entry.mirrors if found.target is not None]
     return {**action, "request_mirror_policies": mirrors} if mirrors else action

@@ -1,7 +1,7 @@
 """What all routes of a listener share. Pure values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from controlplane.options import Options
 from controlplane.plan.lifting import Lifting
@@ -17,7 +17,5 @@ class Scope:
     pickers: Mapping[ObjectName, Picker]
     lifting: Lifting
     options: Options
-    further: Mapping[ObjectName, int] = field(default_factory=dict)
-    """Of each pool how many endpoints a request could try after its first, as far as a retry policy would go."""
     plain: frozenset[ObjectName] = frozenset()
     """Pools that are spoken to in plain HTTP/1.1, with requests as they are."""

@@ -64,11 +64,10 @@ def share_cluster(planned: PlannedShare, options: Options) -> Tree:
 
 
 def _filters(planned: PlannedShare) -> Sequence[Tree]:
-    """HTTP filters of the cluster that judge answers; none where nothing depends on them."""
-    judging = retries.upstream_filters() if planned.failure_mode is not None else ()
+    """HTTP filters of the cluster that judge answers."""
     if len(planned.tiers) == 1:
-        return judging
-    return (retries.overflow_filter(), *(judging or (CODEC,)))
+        return retries.upstream_filters(planned.failure_mode)
+    return (retries.overflow_filter(), CODEC)
 
 
 def share_assignment(planned: PlannedShare) -> Tree:
@@ -78,19 +77,25 @@ def share_assignment(planned: PlannedShare) -> Tree:
         names.ENDPOINTS_TYPE,
         cluster_name=names.share_cluster(planned.name),
         endpoints=[
-            _locality(index, place, found, is_degraded=prefers_lower and index == 0)
+            _locality(index, place, found, _endpoints(planned, index, place, is_degraded=prefers_lower and index == 0))
             for index, tier in enumerate(planned.tiers)
             for place, found in enumerate(tier)
         ],
     )
 
 
-def _locality(tier: int, place: int, found: WeightedGroup, *, is_degraded: bool) -> Tree:
-    """One group. Degraded endpoints get what a picker picks, and nothing else while another tier has any."""
-    connection = _named(tier, place, found)
-    endpoints = [outgoing.endpoint(member, connection) for member in found.group.members]
+def _endpoints(planned: PlannedShare, tier: int, place: int, *, is_degraded: bool) -> list[Tree]:
+    """Those of one group. Degraded ones get what a picker picks, and nothing else while another tier has any."""
+    groups = planned.tiers[tier]
+    connection = _named(tier, place, groups[place])
+    endpoints = [outgoing.endpoint(member, connection) for member in groups[place].group.members]
     if is_degraded:
-        endpoints = [{**each, "health_status": "DEGRADED"} for each in endpoints]
+        return [{**each, "health_status": "DEGRADED"} for each in endpoints]
+    return retries.counted(endpoints, sum(len(each.group.members) for each in groups))
+
+
+def _locality(tier: int, place: int, found: WeightedGroup, endpoints: list[Tree]) -> Tree:
+    """One group."""
     return {
         "locality": {"zone": f"{tier}", "sub_zone": f"{place}"},
         "priority": tier,

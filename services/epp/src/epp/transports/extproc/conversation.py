@@ -162,6 +162,7 @@ class PickConversation:
             fallbacks=self._route.fallbacks,
             longest_wait=float(self._route.longest_wait) or None,
             is_begun=step.is_begun,
+            lower_tiers=self._route.lower_tiers,
         )
         needs_usage = self._exchange.passes_response and not self._streams.is_logged()
         self._body = body if needs_usage else b""

@@ -232,6 +232,7 @@ class HttpExchange:
             body=body,
             fallbacks=head.fallbacks,
             longest_wait=longest_wait,
+            lower_tiers=head.lower_tiers,
         )
 
     def _answered(self) -> Head:
