@@ -36,6 +36,7 @@ HEADERS = {"content-type": "application/json", "x-request-id": "bench"}
 # Half the requests continue one of these prompts, half are new: matching and learning both happen.
 SHARED_PROMPTS = 20
 CHAIN = 125
+PROMPT_BLOCKS = (1, 16, 500)  # of the index that is weighed
 RESULT = Path("build/bench/epp.json")
 
 
@@ -113,10 +114,10 @@ def decision_times(endpoints: int, size: int, rounds: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def index_memory(blocks: int, endpoints: int) -> dict[str, float]:
-    """Megabytes per million (block, endpoint) pairs, all blocks different and all blocks shared."""
+def index_memory(blocks: int, endpoints: int, prompt_blocks: int) -> dict[str, float]:
+    """Megabytes per million (block, endpoint) pairs, prompts of so many blocks, all different and all shared."""
     random = Random(1)
-    chains = [tuple(random.getrandbits(64) for _ in range(500)) for _ in range(blocks // 500)]
+    chains = [tuple(random.getrandbits(64) for _ in range(prompt_blocks)) for _ in range(blocks // prompt_blocks)]
     result = {}
     for name, holders in (("different", 1), ("shared", endpoints)):
         tracemalloc.start()
@@ -182,8 +183,12 @@ def main(arguments: Sequence[str]) -> None:
                 f"{endpoints:>9} {name:>7} {cell['p50']:8.0f} {cell['p99']:8.0f} {cell['json_p50']:9.0f} "
                 f"{cell['beyond_json_p50']:9.0f} {cell['beyond_json_p99']:9.0f}"
             )
-    memory = index_memory(200_000, 4)
-    print(f"index, MB per million held blocks: all different {memory['different']:.0f}, shared {memory['shared']:.0f}")
+    memory = {size: index_memory(200_000, 4, size) for size in PROMPT_BLOCKS}
+    for size, found in memory.items():
+        print(
+            f"index, MB per million held blocks, prompts of {size}: all different {found['different']:.0f}, "
+            f"shared {found['shared']:.0f}"
+        )
     spread = {"different": burst(prompts_differ=True), "same": burst(prompts_differ=False)}
     for name, found in spread.items():
         print(

@@ -2,14 +2,14 @@
 
 from collections import OrderedDict
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from epp.datalayer.producers.prefix_index import PrefixIndex, chain
+from epp.datalayer.producers.prefix_index import PrefixIndex, chain, stamp_at
 
 SLOTS = st.integers(0, 4)
-TEXTS = st.text("ab", max_size=6)
+TEXTS = st.text("ab", max_size=8)
 
 
 def blocks(text: str) -> tuple[int, ...]:
@@ -22,14 +22,24 @@ class PrefixIndexMachine(RuleBasedStateMachine):
         self.index = PrefixIndex()
         self.model: dict[int, OrderedDict[int, None]] = {}
         self.capacity: dict[int, int] = {}
+        self.touched: dict[tuple[int, int], int] = {}
+        self.clock = 0
 
     @rule(slot=SLOTS, text=TEXTS)
     def learn(self, slot: int, text: str) -> None:
-        self.index.learn(slot, blocks(text))
+        before = self.index.learn(slot, blocks(text))
         held = self.model.setdefault(slot, OrderedDict())
+        expected = [self.touched[slot, block] if block in held else None for block in blocks(text)]
+        assert [stamp_at(before, number) for number in range(len(text))] == expected
+        self.relearn(slot, text)
+
+    def relearn(self, slot: int, text: str) -> None:
+        held = self.model[slot]
+        self.clock += bool(text)
         for block in reversed(blocks(text)):
             held.pop(block, None)
             held[block] = None
+            self.touched[slot, block] = self.clock
         self.trim(slot)
 
     @rule(slot=SLOTS, capacity=st.integers(1, 6))
@@ -44,9 +54,23 @@ class PrefixIndexMachine(RuleBasedStateMachine):
         self.model.pop(slot, None)
         self.capacity.pop(slot, None)
 
+    @rule(slot=SLOTS, text=TEXTS)
+    def evict(self, slot: int, text: str) -> None:
+        """The engine has lost what was touched before the first block of a prompt was."""
+        held = self.model.setdefault(slot, OrderedDict())
+        expected = next((self.touched[slot, block] for block in blocks(text)[:1] if block in held), None)
+        found = stamp_at(self.index.learn(slot, blocks(text)), 0)
+        assert found == expected
+        self.relearn(slot, text)
+        if expected is not None:
+            gone = [block for block in held if self.touched[slot, block] < expected]
+            assert self.index.forget_older(slot, expected) == len(gone)
+            for block in gone:
+                del held[block]
+
     @rule(slot=SLOTS, text=TEXTS, start=st.integers(0, 3))
     def unlearn(self, slot: int, text: str, start: int) -> None:
-        self.index.unlearn(slot, blocks(text)[start:])
+        self.index.unlearn(slot, blocks(text), start)
         for block in blocks(text)[start:]:
             self.model.get(slot, OrderedDict()).pop(block, None)
 
@@ -76,4 +100,21 @@ class PrefixIndexMachine(RuleBasedStateMachine):
 
 
 TestPrefixIndexMachine = PrefixIndexMachine.TestCase
-TestPrefixIndexMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestPrefixIndexMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(SLOTS, st.lists(st.integers(0, 4), max_size=6), st.integers(0, 6)), max_size=30))
+def test_hashes_that_collide_cost_knowledge_and_nothing_else(steps: list[tuple[int, list[int], int]]) -> None:
+    """No chain has these sequences; a client who finds collisions, or a replica that is damaged, may bring them."""
+    index = PrefixIndex()
+    for slot, sequence, number in steps:
+        index.set_capacity(slot, 5)
+        index.learn(slot, sequence)
+        assert index.held(slot) <= 5
+        if number:
+            index.unlearn((slot + 1) % 5, sequence, number - 1)
+        assert all(length <= len(sequence) for length in index.match(sequence).values())
+    for slot in range(5):
+        index.forget(slot)
+    assert len(index) == 0

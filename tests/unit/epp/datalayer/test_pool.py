@@ -8,7 +8,7 @@ import pytest
 from epp.datalayer.builtin import Builtin
 from epp.datalayer.events import Configured, PrefixSettings
 from epp.datalayer.producers import prefixes
-from epp.datalayer.producers.prefix_index import DEFAULT_CAPACITY_BLOCKS
+from epp.datalayer.producers.prefix_holding import DEFAULT_CAPACITY_BLOCKS
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolSpec
 from tests.unit.epp.views import POOL, pool_of, scraped, spec_of
 

@@ -1,12 +1,18 @@
 """The prefix index: strict matches, LRU decay from the end, exact forgetting."""
 
-from epp.datalayer.producers.prefix_index import PrefixIndex, chain, seed_of
+import tracemalloc
+
+from epp.datalayer.producers.prefix_index import PrefixIndex, Touches, chain, seed_of, stamp_at
 
 SEED = seed_of("model", "")
 
 
 def blocks(text: str, size: int = 4) -> tuple[int, ...]:
     return chain(text.encode(), SEED, size, 1000)
+
+
+def touched(touches: Touches) -> list[int | None]:
+    return [stamp_at(touches, number) for number in range(sum(count for count, _ in touches))]
 
 
 def test_a_chain_has_one_hash_per_full_block() -> None:
@@ -43,7 +49,7 @@ def test_an_endpoint_that_lost_an_early_block_does_not_match_its_later_ones() ->
     index = PrefixIndex()
     prompt = blocks("aaaabbbbcccc")
     index.learn(0, prompt)
-    index.unlearn(0, prompt[1:2])
+    index.unlearn(0, prompt[:2], 1)
     assert index.match(prompt) == {0: 1}
 
 
@@ -92,7 +98,7 @@ def test_what_is_older_than_an_evicted_block_is_evicted_too() -> None:
     oldest, middle, newest = blocks("aaaa"), blocks("bbbb"), blocks("cccc")
     for each in (oldest, middle, newest):
         index.learn(0, each)
-    (stamp,) = index.learn(0, middle)
+    ((_, stamp),) = index.learn(0, middle)
     index.learn(0, newest)
     assert stamp is not None
     assert index.forget_older(0, stamp) == 1
@@ -102,21 +108,39 @@ def test_what_is_older_than_an_evicted_block_is_evicted_too() -> None:
 def test_learning_tells_when_each_block_was_touched_before() -> None:
     index = PrefixIndex()
     prompt = blocks("aaaabbbbccccdddd")
-    assert index.learn(0, prompt[:3]) == (None, None, None)
+    assert touched(index.learn(0, prompt[:3])) == [None, None, None]
     index.learn(0, prompt[:2])
-    assert index.learn(0, prompt) == (2, 2, 1, None)
-    assert index.learn(1, prompt[:1]) == (None,)
+    assert touched(index.learn(0, prompt)) == [2, 2, 1, None]
+    assert touched(index.learn(1, prompt[:1])) == [None]
 
 
 def test_touching_a_prompt_again_and_again_takes_no_more_room() -> None:
     index = PrefixIndex()
     other, prompt = blocks("zzzz"), blocks("aaaabbbb")
     index.learn(0, other)
+    tracemalloc.start()
     for _ in range(10_000):
         index.learn(0, prompt)
-    holding = index._holdings[0]
-    assert len(holding.chains) == 2
-    assert len(holding.order) < 200
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 20_000
+
+
+def test_a_conversation_that_grows_stays_one_run() -> None:
+    """Otherwise each turn would take the room of a run, and each look-up a step for each turn."""
+    index, text = PrefixIndex(), "aaaabbbb" * 50
+    for turn in range(1, 101):
+        index.learn(0, blocks(text[: 4 * turn]))
+    assert len(index._runs) == 1
+    assert index.match(blocks(text)) == {0: 100}
+
+
+def test_prompts_that_part_share_what_is_before() -> None:
+    index, shared = PrefixIndex(), "aaaabbbbcccc"
+    for number in range(20):
+        index.learn(number % 2, blocks(f"{shared}{number:04}"))
+    assert len(index) == 3 + 20
+    assert index.match(blocks(f"{shared}0007")) == {0: 3, 1: 4}
 
 
 def test_slots_beyond_a_machine_word_work() -> None:

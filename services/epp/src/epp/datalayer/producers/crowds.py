@@ -83,7 +83,7 @@ class CrowdProducer:
         block = self._prefixes.longest_match(placing)
         if block is None:
             return [0] * len(slots)
-        missing = self.crowds.needs(block, self._endpoints) - self._prefixes.index.holders(block)
+        missing = self.crowds.needs(block, self._endpoints) - self._prefixes.holders(placing)
         return [max(0, missing)] * len(slots)
 
     def _joined(self, event: EndpointJoined, now: float) -> None:

@@ -1,28 +1,27 @@
-"""Which endpoint holds which prompt blocks: one bitmask per block, one LRU per endpoint. Pure.
+"""Which endpoint holds which prompt blocks: runs of blocks, one bitmask for each, one LRU per endpoint. Pure.
 
 A prompt is a chain of block hashes, each seeded by the one before it, so equal hashes mean equal prompts up to there.
-A match is the longest unbroken run of blocks from the start. The cost of a look-up is one dictionary access per block
-plus one step per endpoint, whatever the number of endpoints that hold a block. Memory is bounded by the sum of the
-endpoints' capacities: about 0.15 GB per million blocks held (measured by the bench; see docs/scheduling.md).
+A run is consecutive blocks that were first seen together, named by its first one. It is held whole or not at all: where
+an endpoint touches, loses or unlearns a part of it, it is split. A prompt that leaves a run in its middle goes on with
+the run that is named by the next block. So a look-up costs one step per run and one per endpoint, not one per block:
+two equal hashes at the same place say that all before them are equal, too.
+
+A match is the longest unbroken sequence of blocks from the start. Memory is bounded by the sum of the endpoints'
+capacities (measured by the bench; see docs/scheduling.md).
 """
 
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 
 import xxhash
 
-Stamp = int
+from epp.datalayer.producers.prefix_holding import Holding, Stamp
 
-# Upstream's default, and the bound where neither the configuration nor the engine says more: 31 250 blocks of 64 tokens
-# are 2 million tokens, the KV cache of a small model on an 80 GB GPU.
-DEFAULT_CAPACITY_BLOCKS = 31_250
 # No engine can make one endpoint's share larger than this, whatever it reports: 64 million tokens.
 LARGEST_CAPACITY_BLOCKS = 1_000_000
-# Stamps without a chain that may stand in an endpoint's order before it is cleared of them.
-_ORDER_SLACK = 64
-# Blocks of one prompt bear few different stamps, one for each turn that touched a part of it: up to so many, counting
-# each costs less than a table of all.
-_FEW_STAMPS = 8
+
+# When the leading blocks of a prompt were touched before: so many blocks each, None for those that were not held.
+Touches = tuple[tuple[int, Stamp | None], ...]
 
 
 def chain(canonical: bytes, seed: bytes, block_bytes: int, max_blocks: int) -> tuple[int, ...]:
@@ -38,146 +37,69 @@ def seed_of(target_model: str, cache_salt: str) -> bytes:
     return f"{target_model}\0{cache_salt}".encode()
 
 
-class _Holding:
-    """What one endpoint holds: each block with the stamp of its last touch, and per stamp the chain touched then.
-
-    A chain is forgotten when none of its blocks bears its stamp any more, and shortened when less than half do, so that
-    chains never take more than twice the room of what is held.
-    """
-
-    __slots__ = ("capacity", "chains", "order", "stamps", "touched")
-
-    def __init__(self) -> None:
-        self.capacity = DEFAULT_CAPACITY_BLOCKS
-        self.stamps: dict[int, Stamp] = {}
-        self.chains: dict[Stamp, Sequence[int]] = {}
-        self.touched: dict[Stamp, int] = {}  # blocks that bear the stamp
-        self.order: deque[Stamp] = deque()  # oldest first; those without a chain are skipped
-
-    def touch(self, blocks: Sequence[int], stamp: Stamp) -> tuple[Stamp | None, ...]:
-        """Give blocks a new stamp; their old ones are returned, None for blocks that are new."""
-        before = tuple(map(self.stamps.get, blocks))  # a tuple of numbers costs the garbage collector nothing
-        self.stamps.update(dict.fromkeys(blocks, stamp))
-        self.chains[stamp] = blocks
-        self.touched[stamp] = len(blocks)
-        self.order.append(stamp)
-        olds = set(before)
-        counts = Counter(before) if len(olds) > _FEW_STAMPS else {old: before.count(old) for old in olds}
-        for old, count in counts.items():
-            if old is not None:
-                self._fade(old, count)
-        if len(self.order) > 2 * len(self.chains) + _ORDER_SLACK:
-            self.order = deque(each for each in self.order if each in self.chains)
-        return before
-
-    def drop(self, block: int) -> bool:
-        """Let go of a block; False if it was not held."""
-        old = self.stamps.pop(block, None)
-        if old is None:
-            return False
-        self._fade(old, 1)
-        return True
-
-    def oldest(self) -> Stamp | None:
-        """The stamp of the least recently touched chain."""
-        while self.order and self.order[0] not in self.chains:
-            self.order.popleft()
-        return self.order[0] if self.order else None
-
-    def shed(self, most: int) -> Sequence[int]:
-        """Let go of up to so many blocks of the least recently touched chain, from its end."""
-        stamp = self.oldest()
-        if stamp is None:
-            return []
-        chain = self.chains[stamp]
-        if self.touched[stamp] == len(chain) <= most:  # nothing of it was touched again, and all of it may go
-            del self.chains[stamp], self.touched[stamp]
-            for each in chain:
-                del self.stamps[each]
-            return chain
-        if not isinstance(chain, list):  # others hold it, too
-            chain = list(chain)
-        gone: list[int] = []
-        while chain and len(gone) < most:
-            block: int = chain.pop()
-            if self.stamps.get(block) == stamp:
-                del self.stamps[block]
-                gone.append(block)
-        left = self.touched[stamp] - len(gone)
-        self.chains[stamp], self.touched[stamp] = chain, left
-        if not left:
-            del self.chains[stamp], self.touched[stamp]
-        return gone
-
-    def _fade(self, stamp: Stamp, count: int) -> None:
-        left = self.touched[stamp] - count
-        if not left:
-            del self.chains[stamp], self.touched[stamp]
-            return
-        self.touched[stamp] = left
-        chain = self.chains[stamp]
-        if left * 2 < len(chain):
-            self.chains[stamp] = tuple([block for block in chain if self.stamps.get(block) == stamp])
+def stamp_at(touches: Touches, block: int) -> Stamp | None:
+    """When that block of the prompt was touched before."""
+    for count, stamp in touches:
+        if block < count:
+            return stamp
+        block -= count
+    return None
 
 
 class PrefixIndex:
     """Blocks by endpoint slot. Slots are small integers that the pool hands out; a slot is reused after `forget`."""
 
     def __init__(self) -> None:
-        self._masks: dict[int, int] = {}
-        self._holdings: dict[int, _Holding] = {}
+        self._runs: dict[int, array[int]] = {}
+        self._masks: dict[int, int] = {}  # who holds each run
+        self._holdings: dict[int, Holding] = {}
+        self._blocks = 0
         self._clock: Stamp = 0  # counts learnings, so that ages of blocks compare
 
     def __len__(self) -> int:
-        return len(self._masks)
+        return self._blocks
 
     def held(self, slot: int) -> int:
         """How many blocks one endpoint is believed to hold."""
-        return len(self._holdings[slot].stamps) if slot in self._holdings else 0
-
-    def holders(self, block: int) -> int:
-        """How many endpoints are believed to hold a block."""
-        return self._masks.get(block, 0).bit_count()
+        return self._holdings[slot].blocks if slot in self._holdings else 0
 
     def match(self, blocks: Sequence[int]) -> Mapping[int, int]:
         """Length of the longest unbroken run per slot; slots without any are absent."""
         if not blocks:
             return {}
-        masks = self._masks
+        masks, runs = self._masks, self._runs
         alive = masks.get(blocks[0], 0)
         if not alive:
             return {}
         lengths: dict[int, int] = {}
-        for index, block in enumerate(blocks):
-            still = alive & masks.get(block, 0)
+        at, end = 0, len(blocks)
+        while at < end:
+            name = blocks[at]
+            still = alive & masks.get(name, 0)
             if still != alive:
-                _note(lengths, alive ^ still, index)
+                _note(lengths, alive ^ still, at)
                 if not still:
                     return lengths
                 alive = still
-        _note(lengths, alive, len(blocks))
+            at += _common(runs[name], blocks, at)
+        _note(lengths, alive, end)
         return lengths
 
-    def learn(self, slot: int, blocks: Sequence[int]) -> Sequence[Stamp | None]:
+    def learn(self, slot: int, blocks: Sequence[int]) -> Touches:
         """The endpoint is about to hold these. Later blocks count as older, as in the engine.
 
-        Returned is when each block was last touched there, None where it was not held.
+        Returned is when they were last touched there.
         """
         if not blocks:
             return ()
         self._clock += 1
-        holding = self._holding(slot)
-        before = holding.touch(blocks, self._clock)
-        if None in before:
-            bit, masks = 1 << slot, self._masks
-            if masks.keys().isdisjoint(blocks):  # a prompt that is new everywhere: no step per block
-                masks.update(dict.fromkeys(blocks, bit))
-            else:
-                for block, stamp in zip(blocks, before, strict=True):
-                    if stamp is None:
-                        masks[block] = masks.get(block, 0) | bit
-            self._evict(slot, holding)
-        return before
+        holding, bit = self._holding(slot), 1 << slot
+        names, touches = self._cover(blocks, holding, bit)
+        holding.touch(names, self._clock)
+        for name in names:
+            self._masks[name] |= bit
+        self._evict(slot, holding)
+        return tuple(touches)
 
     def set_capacity(self, slot: int, blocks: int) -> None:
         """How many blocks the endpoint's cache has room for."""
@@ -189,44 +111,149 @@ class PrefixIndex:
         """The endpoint left, or restarted with an empty cache."""
         holding = self._holdings.pop(slot, None)
         if holding is not None:
-            self._clear(holding.stamps, slot)
+            for name in holding.stamps:
+                self._release(name, 1 << slot)
 
-    def unlearn(self, slot: int, blocks: Sequence[int]) -> None:
-        """These never got there: the request failed before the endpoint computed them."""
-        holding = self._holdings.get(slot)
-        if holding is not None:
-            self._clear([block for block in blocks if holding.drop(block)], slot)
+    def unlearn(self, slot: int, blocks: Sequence[int], start: int = 0) -> None:
+        """These, from one on, never got there: the request failed before the endpoint computed them."""
+        holding, bit = self._holdings.get(slot), 1 << slot
+        at, end = 0, len(blocks) if holding is not None else 0
+        while holding is not None and at < end:
+            name = blocks[at]
+            run = self._runs.get(name)
+            if run is None:
+                at = self._next_known(blocks, at + 1)
+                continue
+            following = at + _common(run, blocks, at)
+            if following > start and self._masks[name] & bit:
+                part = name if at >= start else self._split(name, start - at)
+                if part is not None:
+                    self._split(part, following - max(at, start))
+                    self._drop(holding, part, bit)
+            at = following
 
     def forget_older(self, slot: int, stamp: Stamp) -> int:
         """The engine evicted a block this old; it evicts the least recent first, so all that is older went, too."""
-        holding, dropped = self._holding(slot), 0
-        while (oldest := holding.oldest()) is not None and oldest < stamp:
-            gone = holding.shed(len(holding.stamps))
-            self._clear(gone, slot)
-            dropped += len(gone)
-        return dropped
+        holding = self._holding(slot)
+        before = holding.blocks
+        while (oldest := holding.oldest()) is not None and oldest[1] < stamp:
+            self._drop(holding, oldest[0], 1 << slot)
+        return before - holding.blocks
 
-    def _holding(self, slot: int) -> _Holding:
+    def _holding(self, slot: int) -> Holding:
         holding = self._holdings.get(slot)
         if holding is None:
-            holding = self._holdings[slot] = _Holding()
+            holding = self._holdings[slot] = Holding(self._runs)
         return holding
 
-    def _evict(self, slot: int, holding: _Holding) -> None:
-        while (excess := len(holding.stamps) - holding.capacity) > 0:
-            self._clear(holding.shed(excess), slot)
+    def _cover(
+        self, blocks: Sequence[int], holding: Holding, bit: int
+    ) -> tuple[list[int], list[tuple[int, Stamp | None]]]:
+        """The runs that make up a prompt, and when they were touched; new blocks are entered as runs.
 
-    def _clear(self, blocks: Iterable[int], slot: int) -> None:
-        masks, bit = self._masks, 1 << slot
-        pop = masks.pop
-        for block in blocks:
-            holders = pop(block)
-            if holders != bit:  # others hold it, too, which is rare
-                masks[block] = holders ^ bit
+        Those that follow a run that nobody else holds become a part of it, so that a conversation stays one run.
+        """
+        runs, masks, stamps = self._runs, self._masks, holding.stamps
+        names: list[int] = []
+        touches: list[tuple[int, Stamp | None]] = []
+        at, end, can_grow = 0, len(blocks), False
+        while at < end:
+            name = blocks[at]
+            run = runs.get(name)
+            if run is not None:
+                count = _common(run, blocks, at)
+                can_grow = count == len(run) and masks[name] == bit
+                self._split(name, count)
+                names.append(name)
+                touches.append((count, stamps.get(name)))
+            else:
+                count = self._next_known(blocks, at + 1) - at
+                added = array("Q", blocks[at : at + count])
+                self._blocks += count
+                if can_grow:
+                    runs[names[-1]] += added
+                    holding.blocks += count
+                else:
+                    runs[name], masks[name] = added, 0
+                    names.append(name)
+                touches.append((count, None))
+            at += count
+        return names, touches
+
+    def _next_known(self, blocks: Sequence[int], at: int) -> int:
+        """Where the next known run begins: after a part that was unlearned, what follows it may still be held."""
+        runs = self._runs
+        if runs.keys().isdisjoint(blocks[at:]):
+            return len(blocks)
+        return next(number for number in range(at, len(blocks)) if blocks[number] in runs)
+
+    def _split(self, name: int, at: int) -> int | None:
+        """Make what follows in a run one of its own; its name.
+
+        Where hashes collide, two runs would have one name, or a prompt comes back to a run of its own: then what
+        follows is forgotten.
+        """
+        run = self._runs[name]
+        rest = run[at:]
+        if not rest:
+            return None
+        del run[at:]
+        tail, holders = rest[0], self._masks[name]
+        is_kept = holders and tail not in self._runs
+        for slot in _slots(holders):
+            self._holdings[slot].split(name, tail if is_kept else None, len(rest))
+        if not is_kept:
+            self._blocks -= len(rest)
+            return None
+        self._runs[tail], self._masks[tail] = rest, holders
+        return tail
+
+    def _evict(self, slot: int, holding: Holding) -> None:
+        while (excess := holding.blocks - holding.capacity) > 0:
+            oldest = holding.oldest()
+            if oldest is None:
+                return
+            size = len(self._runs[oldest[0]])
+            gone = oldest[0] if size <= excess else self._split(oldest[0], size - excess)
+            if gone is not None:
+                self._drop(holding, gone, 1 << slot)
+
+    def _drop(self, holding: Holding, name: int, bit: int) -> None:
+        holding.drop(name)
+        self._release(name, bit)
+
+    def _release(self, name: int, bit: int) -> None:
+        """One endpoint less holds a run."""
+        holders = self._masks[name] ^ bit
+        if holders:
+            self._masks[name] = holders
+        else:
+            self._blocks -= len(self._runs.pop(name))
+            del self._masks[name]
+
+
+def _common(run: Sequence[int], blocks: Sequence[int], at: int) -> int:
+    """How many blocks of a run the prompt has from that place on; the first is one of them."""
+    size = min(len(run), len(blocks) - at)
+    if run[size - 1] == blocks[at + size - 1]:
+        return size
+    low, high = 1, size - 1  # equal before `low`, different at `high`
+    while low < high:
+        middle = (low + high) // 2
+        if run[middle] == blocks[at + middle]:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _note(lengths: dict[int, int], bits: int, length: int) -> None:
+    for slot in _slots(bits):
+        lengths[slot] = length
+
+
+def _slots(bits: int) -> Iterator[int]:
     while bits:
         lowest = bits & -bits
-        lengths[lowest.bit_length() - 1] = length
+        yield lowest.bit_length() - 1
         bits ^= lowest
