@@ -2,8 +2,9 @@
 
 Starts cheap upstreams, BBR, EPP and one Envoy per row, loads each row's Envoy from a process of its own, and prints one
 table, the median of three rounds in which the rows alternate; the JSON goes beside it. Load goes to loopback only and
-ends by itself. `--picker-command` puts another ext_proc server in the EPP's place, to see a peer in the same table:
-`{grpc_port}`, `{health_port}`, `{metrics_port}` and `{manifests}` in it are filled in.
+ends by itself. `--picker-command` starts another ext_proc server for a row of its own, `duplex peer`, in the same
+table: `{grpc_port}`, `{health_port}`, `{metrics_port}`, `{upstreams}` (ports, with commas) and `{manifests}` in it are
+filled in.
 """
 
 import argparse
@@ -26,19 +27,18 @@ from pathlib import Path
 
 from tests.bench.gateway import usage
 from tests.bench.gateway.envoys import IS_STATIC, bootstrap
-from tests.bench.gateway.figures import Cell, goals, median, scraping, table
+from tests.bench.gateway.figures import Cell, goals, median, ratios, scraping, table
 from tests.bench.gateway.setting import (
+    DUPLEX_PEER,
     EXT_PROC,
     GRPC_TRANSPORTS,
     HOST,
-    HTTP,
-    HTTP_BY_MODEL,
+    PEER,
     PLAIN,
     ROWS,
-    SECOND,
     Commands,
     Ports,
-    transport_of,
+    picker_of,
     way_of,
 )
 from tests.conftest import free_ports
@@ -86,10 +86,12 @@ class Stack:
     def start(self, picker_command: str | None) -> None:
         commands = self.commands
         self._launch("upstream", commands.upstream())
-        for transport in sorted({transport_of(row) for row in self.rows if row != PLAIN}, reverse=True):
-            picker = self._filled(picker_command) if picker_command else commands.epp(transport)
-            self._launch(f"epp-{transport}", picker)
-            self._launch(f"bbr-{transport}", commands.bbr(transport))
+        for picker in sorted({picker_of(row) for row in self.rows if row != PLAIN}, reverse=True):
+            if picker == PEER:
+                self._launch(f"epp-{picker}", self._filled(picker_command or ""))
+            else:
+                self._launch(f"epp-{picker}", commands.epp(picker))
+                self._launch(f"bbr-{picker}", commands.bbr(picker))
         for row in self.rows:
             target = commands.folder / row
             target.mkdir(parents=True, exist_ok=True)
@@ -106,10 +108,10 @@ class Stack:
         self._launch(f"epp-{GRPC_TRANSPORTS[0]}", self.commands.epp_scraping(interval))
 
     def _filled(self, command: str) -> list[str]:
-        ports = self.commands.ports.services[GRPC_TRANSPORTS[0]]
+        ports = self.commands.ports.services[PEER]
         filled = command.format(
             grpc_port=ports.epp_grpc, health_port=ports.epp_health, metrics_port=ports.epp_metrics,
-            manifests=self.commands.manifests(GRPC_TRANSPORTS[0]),
+            manifests=self.commands.manifests(PEER), upstreams=",".join(map(str, self.commands.ports.upstreams)),
         )  # fmt: skip
         return shlex.split(filled)
 
@@ -169,11 +171,11 @@ def running(commands: Commands, rows: Sequence[str], picker_command: str | None)
 
 def measure(stack: Stack, row: str, column: Column, seconds: float, extra: Sequence[str]) -> Cell:
     """One cell of one round."""
-    transport = transport_of(row)
-    names = {"envoy": f"envoy-{row}", **({} if row == PLAIN else {"epp": f"epp-{transport}"}),
-             **({"bbr": f"bbr-{transport}"} if way_of(row) == EXT_PROC else {})}  # fmt: skip
+    picker = picker_of(row)
+    names = {"envoy": f"envoy-{row}", **({} if row == PLAIN else {"epp": f"epp-{picker}"}),
+             **({"bbr": f"bbr-{picker}"} if way_of(row) == EXT_PROC else {})}  # fmt: skip
     pids = {part: pid for part, name in names.items() if (pid := stack.pid(name)) is not None}
-    scrapes = scrape_count(stack, transport) if row != PLAIN else 0.0
+    scrapes = scrape_count(stack, picker) if row != PLAIN else 0.0
     before = {part: usage.cpu_seconds(pid) for part, pid in pids.items()}
     load = [
         stack.commands.python, "-m", "tests.bench.gateway.load", "--port", str(stack.commands.ports.gateways[row]),
@@ -189,13 +191,13 @@ def measure(stack: Stack, row: str, column: Column, seconds: float, extra: Seque
         envoy_ms=cpu["envoy"], epp_ms=cpu.get("epp", 0.0), bbr_ms=cpu.get("bbr", 0.0),
         envoy_mib=memory["envoy"], epp_mib=memory.get("epp", 0.0), bbr_mib=memory.get("bbr", 0.0),
         errors=sum(found["errors"].values()),
-        scrapes=(scrape_count(stack, transport) - scrapes) / requests if row != PLAIN else 0.0,
+        scrapes=(scrape_count(stack, picker) - scrapes) / requests if row != PLAIN else 0.0,
     )  # fmt: skip
 
 
-def scrape_count(stack: Stack, transport: str = GRPC_TRANSPORTS[0]) -> float:
+def scrape_count(stack: Stack, picker: str = GRPC_TRANSPORTS[0]) -> float:
     """How many scrapes the EPP has made; nothing for another picker."""
-    url = f"http://{HOST}:{stack.commands.ports.services[transport].epp_metrics}/metrics"
+    url = f"http://{HOST}:{stack.commands.ports.services[picker].epp_metrics}/metrics"
     with suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=2) as answer:
         lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines
@@ -254,7 +256,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--columns", nargs="+", type=int, metavar="N", help="only these columns, counted from 1")
-    parser.add_argument("--picker-command", help="another ext_proc server in place of ours")
+    parser.add_argument("--picker-command", help="another ext_proc server, for a row of its own")
     parser.add_argument("--usage-extraction", choices=("on", "off"), default="on")
     parser.add_argument("--same-prompt", action="store_true", help="every request has the same prompt")
     parser.add_argument("--keep", action="store_true", help="leave everything running until Enter, after measuring")
@@ -263,8 +265,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    foreign = given.picker_command is not None
-    rows = [row for row in given.rows if not (foreign and (row in (HTTP, HTTP_BY_MODEL) or row.endswith(SECOND)))]
+    rows = [row for row in given.rows if row != DUPLEX_PEER or given.picker_command]
     columns = [COLUMNS[number - 1] for number in given.columns] if given.columns else list(COLUMNS)
     folder = FOLDER / "gateway"
     ports = Ports.spread(free_ports(Ports.COUNT))
@@ -275,7 +276,11 @@ def main() -> None:
     commands.write_manifests()
     extra = ["--same-prompt"] if given.same_prompt else []
     cells: dict[str, dict[str, list[Cell]]] = {column.name: {row: [] for row in rows} for column in columns}
-    scrape_ms = 0.0 if given.picker_command or rows == [PLAIN] else measure_scrape(commands, given.seconds)
+    scrape_ms = (
+        0.0
+        if not {picker_of(row) for row in rows if row != PLAIN} - {PEER}
+        else measure_scrape(commands, given.seconds)
+    )
     with running(commands, rows, given.picker_command) as stack:
         described = host()
         idle = measure_idle(stack, given.seconds)
@@ -294,7 +299,7 @@ def main() -> None:
         print(f"EPP at rest, {len(ports.upstreams)} endpoints: {idle.cores:.3f} cores, "
               f"{idle.scrapes_per_second:.1f} scrapes/s; one scrape {scrape_ms:.2f} ms")  # fmt: skip
         print("\n".join(scraping(results, scrape_ms)))
-    print("\n".join(goals(results, scrape_ms)))
+    print("\n".join([*ratios(results), *goals(results, scrape_ms)]))
     report = {
         "date": str(datetime.datetime.now(datetime.UTC).date()),
         "host": described,

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from gateway.wire.protocol import DESTINATION_ENDPOINT, POOL_METADATA
-from tests.bench.gateway.setting import DUPLEX, HOST, PLAIN, Ports, transport_of, way_of
+from tests.bench.gateway.setting import DUPLEX, HOST, PLAIN, Ports, picker_of, way_of
 
 IS_STATIC = (PLAIN, DUPLEX)
 
@@ -23,7 +23,7 @@ def bootstrap(row: str, ports: Ports, folder: Path) -> str:
     if way == PLAIN:
         start["static_resources"] = {"listeners": [_listener(row, ports, [])], "clusters": [_plain_cluster(ports)]}
     elif way == DUPLEX:
-        picker = ports.services[transport_of(row)].epp_grpc
+        picker = ports.services[picker_of(row)].epp_grpc
         start["static_resources"] = {
             "listeners": [_listener(row, ports, [_duplex_filter()])],
             "clusters": [_picker_cluster(picker), _by_header_cluster()],

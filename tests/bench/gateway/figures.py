@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from tests.bench.gateway.setting import DUPLEX, EXT_PROC, HTTP, HTTP_BY_MODEL, PLAIN, SECOND
+from tests.bench.gateway.setting import DUPLEX, DUPLEX_PEER, EXT_PROC, HTTP, HTTP_BY_MODEL, PLAIN, SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,22 @@ def scraping(results: dict[str, dict[str, Cell]], scrape_ms: float) -> list[str]
     return lines
 
 
+def ratios(results: dict[str, dict[str, Cell]]) -> Iterator[str]:
+    """What each way costs: the picker against the same on grpcio and against a peer, all of it against plain Envoy."""
+    for column, rows in results.items():
+        for row, cell in rows.items():
+            compared = [("EPP of grpcio's", cell.epp_ms, rows.get(row + SECOND), "epp_ms")]
+            if row == DUPLEX:
+                compared.append(("EPP of the peer's", cell.epp_ms, rows.get(DUPLEX_PEER), "epp_ms"))
+            if row != PLAIN:
+                compared.append(("sum of plain's", cell.total_ms, rows.get(PLAIN), "total_ms"))
+                compared.append(("req/s of plain's", cell.rate, rows.get(PLAIN), "rate"))
+            found = [f"{name} {value / getattr(other, field):.2f}" for name, value, other, field in compared
+                     if other is not None and getattr(other, field)]  # fmt: skip
+            if found:
+                yield f"  ratios, {column}, {row}: {', '.join(found)}"
+
+
 Results = Mapping[str, Mapping[str, Cell]]  # by column and row
 NOTHING: Mapping[str, Cell] = {}
 
@@ -95,6 +111,8 @@ def _goals_of_ext_proc(results: Results) -> Iterator[str]:
     for way in (EXT_PROC, DUPLEX):
         if way in busy and way + SECOND in busy:
             yield _line(f"{way} EPP ms of grpcio's, 4 KB c=64", busy[way].epp_ms / busy[way + SECOND].epp_ms, 0.3)
+    if DUPLEX in busy and DUPLEX_PEER in busy:
+        yield _line("duplex EPP ms of the peer's, 4 KB c=64", busy[DUPLEX].epp_ms / busy[DUPLEX_PEER].epp_ms, 0.65)
     if EXT_PROC in busy:
         yield _line("ext_proc BBR ms, 4 KB c=64", busy[EXT_PROC].bbr_ms, 0.1)
     if EXT_PROC in busy and EXT_PROC + SECOND in busy:

@@ -18,18 +18,21 @@ ENDPOINTS: Final = 4
 PLAIN, EXT_PROC, DUPLEX, HTTP, HTTP_BY_MODEL = "plain", "ext_proc", "duplex", "http", "http+model"
 GRPC_TRANSPORTS: Final = ("nghttp2", "grpcio")  # the first is the product's default
 SECOND: Final = " grpcio"  # what the rows of the second transport are called
-ROWS: Final = (PLAIN, EXT_PROC, EXT_PROC + SECOND, DUPLEX, DUPLEX + SECOND, HTTP, HTTP_BY_MODEL)
+PEER: Final = "peer"  # another picker, which a command starts
+DUPLEX_PEER: Final = f"{DUPLEX} {PEER}"
+PICKERS: Final = (*GRPC_TRANSPORTS, PEER)
+ROWS: Final = (PLAIN, EXT_PROC, EXT_PROC + SECOND, DUPLEX, DUPLEX + SECOND, DUPLEX_PEER, HTTP, HTTP_BY_MODEL)
 CONCURRENCY: Final = "2"  # Envoy's worker threads: one per core of the reference host
 
 
 def way_of(row: str) -> str:
     """How a row's Envoy picks."""
-    return row.removesuffix(SECOND)
+    return DUPLEX if row == DUPLEX_PEER else row.removesuffix(SECOND)
 
 
-def transport_of(row: str) -> str:
-    """What serves gRPC to it."""
-    return GRPC_TRANSPORTS[row.endswith(SECOND)]
+def picker_of(row: str) -> str:
+    """Who picks: ours, named by what serves its gRPC, or the peer."""
+    return PEER if row == DUPLEX_PEER else GRPC_TRANSPORTS[row.endswith(SECOND)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +53,22 @@ class ServicePorts:
 @dataclass(frozen=True, slots=True)
 class Ports:
     upstreams: tuple[int, ...]
-    services: Mapping[str, ServicePorts]  # by what serves gRPC
+    services: Mapping[str, ServicePorts]  # by picker
     gateways: Mapping[str, int]  # by row
     admins: Mapping[str, int]
 
-    COUNT: ClassVar[int] = ENDPOINTS + len(GRPC_TRANSPORTS) * ServicePorts.COUNT + 2 * len(ROWS)
+    COUNT: ClassVar[int] = ENDPOINTS + len(PICKERS) * ServicePorts.COUNT + 2 * len(ROWS)
 
     @classmethod
     def spread(cls, free: tuple[int, ...]) -> "Ports":
         """Name free ports."""
         left = iter(free)
         upstreams = tuple(islice(left, ENDPOINTS))
-        services = {name: ServicePorts(*islice(left, ServicePorts.COUNT)) for name in GRPC_TRANSPORTS}
+        services = {name: ServicePorts(*islice(left, ServicePorts.COUNT)) for name in PICKERS}
         return cls(upstreams, services, dict(zip(ROWS, left, strict=False)), dict(zip(ROWS, left, strict=False)))
 
 
-def manifests(ports: Ports, transport: str, *, by_model: bool) -> str:
+def manifests(ports: Ports, picker: str, *, by_model: bool) -> str:
     """A gateway with one pool of four endpoints; FailClose, so that a request without a pick is an error."""
     slices: list[object] = [
         {
@@ -79,7 +82,7 @@ def manifests(ports: Ports, transport: str, *, by_model: bool) -> str:
         for number, port in enumerate(ports.upstreams)
     ]
     return yaml.safe_dump_all(
-        [*_gateway(by_model=by_model), *_picker(ports.services[transport].epp_grpc), *slices], sort_keys=False
+        [*_gateway(by_model=by_model), *_picker(ports.services[picker].epp_grpc), *slices], sort_keys=False
     )
 
 
@@ -163,17 +166,17 @@ class Commands:
     python: str
     usage_extraction: bool
 
-    def manifests(self, transport: str) -> Path:
+    def manifests(self, picker: str) -> Path:
         """What the services read: the routes are the control plane's affair alone."""
-        return self.folder / "manifests" / transport / "by-model"
+        return self.folder / "manifests" / picker / "by-model"
 
     def write_manifests(self) -> None:
-        """Both sets: routes that choose by model, and one that does not; with the picker of each transport."""
-        for transport in GRPC_TRANSPORTS:
+        """Both sets: routes that choose by model, and one that does not; with each picker."""
+        for picker in PICKERS:
             for name, by_model in (("by-model", True), ("one-route", False)):
-                target = self.folder / "manifests" / transport / name
+                target = self.folder / "manifests" / picker / name
                 target.mkdir(parents=True, exist_ok=True)
-                (target / "bench.yaml").write_text(manifests(self.ports, transport, by_model=by_model))
+                (target / "bench.yaml").write_text(manifests(self.ports, picker, by_model=by_model))
 
     def upstream(self) -> list[str]:
         return [self.python, "-m", "tests.bench.gateway.upstream", *map(str, self.ports.upstreams)]
@@ -203,7 +206,7 @@ class Commands:
 
     def render(self, row: str) -> list[str]:
         """The control plane writes the row's files."""
-        way, transport = way_of(row), transport_of(row)
+        way, transport = way_of(row), picker_of(row)
         ports = self.ports.services[transport]
         return [
             str(self.binaries / "controlplane"), "render", "--config-dir",
