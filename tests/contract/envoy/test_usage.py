@@ -202,6 +202,7 @@ async def test_usage_is_read_under_the_names_that_responses_and_messages_give_it
     cached = b'"cache_read_input_tokens": 4, "cache_creation_input_tokens": 2'
     delta = b'{"type": "message_delta", "usage": {"input_tokens": 7, "output_tokens": 5, %b}}' % cached
     counted = {"prompt_tokens": 7, "completion_tokens": 5, "cached_tokens": 4, "cache_creation_tokens": 2}
+    counted["cache_read_tokens"] = 4
     for body, content_type, read in (
         (whole, JSON, {**READ, "reasoning_tokens": 0}),
         (b"event: response.completed\ndata: %b\n\n" % completed, STREAM, {**READ, "reasoning_tokens": 0}),

@@ -20,7 +20,7 @@ from gateway.extproc.protocol.messages import (
     Modes,
     Mutation,
 )
-from gateway.routing.catalogue import default_plugins
+from gateway.routing.catalogue import Reader, default_plugins
 from gateway.routing.chain import Chain
 from gateway.wire.models import MODEL_LIMIT, is_json
 
@@ -191,3 +191,24 @@ def test_errors_of_the_messages_api_have_anthropics_shape() -> None:
     reply = route(b"{", headers={**JSON, ":path": "/v1/messages", "x-request-id": "r"})[-1]
     assert orjson.loads(reply.body)["error"]["type"] == "invalid_request_error"
     assert dict(reply.headers)["request-id"] == "r"
+
+
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED])
+def test_a_body_that_a_plugin_changed_goes_on_with_its_length(mode: BodyMode) -> None:
+    line, rest = b"x-anthropic-billing-header: cch=1;\\n", b'{"model":"m","system":"%b be kind"}'
+    chain = Chain([*default_plugins(), *Reader().read(["strip-volatile-lines:strip"])], Metrics())
+    talk = RouterConversation(Routing(chain, NAMES), lambda _: None, Modes(mode, BodyMode.NONE))
+    replies = [*talk.receive(HeadersReceived(REQUEST, JSON, end_of_stream=False), 0.0)]
+    replies += talk.receive(BodyReceived(REQUEST, rest % line, end_of_stream=True), 0.0)
+    expected = rest % b""
+    sent = b"".join(
+        reply.body or b"" if isinstance(reply, BodyReply) else reply.data
+        for reply in replies
+        if isinstance(reply, BodyReply | ChunkReply)
+    )
+    assert sent == expected
+    headers = {
+        name: value for reply in replies if hasattr(reply, "mutation") for name, value in reply.mutation.set_headers
+    }
+    assert headers[MODEL] == "m"
+    assert headers["content-length"] == str(len(expected))

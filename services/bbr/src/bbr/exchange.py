@@ -203,4 +203,4 @@ class RouterConversation:
             return refuse(result.rejection, self._headers)
         written = {name for name, _ in result.headers}
         removed = tuple(name for name in self._routing.chain.sets if name in self._headers and name not in written)
-        return Proceed(Mutation(result.headers, removed, clear_route_cache=True))
+        return Proceed(Mutation(result.headers, removed, clear_route_cache=True), body=result.body)

@@ -34,6 +34,7 @@ def test_usage_is_written_where_the_picker_reads_it() -> None:
         protocol.COMPLETION_TOKENS,
         protocol.TOTAL_TOKENS,
         protocol.CACHED_TOKENS,
+        protocol.CACHE_READ_TOKENS,
         protocol.CACHE_CREATION_TOKENS,
         protocol.REASONING_TOKENS,
     ]

@@ -42,6 +42,23 @@ def test_the_id_of_a_stored_answer_is_kept(sent: object, expected: str | None) -
     assert found.stored_id == expected
 
 
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 98.0, "cached_tokens": 64.0, "cache_creation_tokens": 32.0}, 98),  # they are part of it
+        ({"prompt_tokens": 2.0, "cached_tokens": 64.0, "cache_read_tokens": 64.0, "cache_creation_tokens": 32.0}, 98),
+        ({"prompt_tokens": 34.0, "cached_tokens": 64.0, "cache_read_tokens": 64.0}, 98),
+        ({"cache_read_tokens": 64.0}, None),
+    ],
+)
+def test_tokens_that_the_messages_api_counts_beside_the_prompt_are_part_of_it(
+    usage: dict[str, object], expected: int | None
+) -> None:
+    found = read(entry(metadata={"envoy.lb": PICK, "llm": usage}))
+    assert found is not None
+    assert found.prompt_tokens == expected
+
+
 def test_a_stream_without_its_end_is_marked() -> None:
     found = read(entry(metadata={"envoy.lb": PICK, "llm": {"lacks_end": 1.0, "prompt_tokens": 7.0}}))
     assert found is not None

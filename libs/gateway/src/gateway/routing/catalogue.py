@@ -12,6 +12,7 @@ from gateway.routing.fields import BaseModelToHeader, BodyFieldToHeader
 from gateway.routing.guard import CLASSIFIER, SIZE, TOKENS, Classifier, DenyRule, Guard
 from gateway.routing.patterns import PatternError, Patterns
 from gateway.routing.plugin import Named, Plugin
+from gateway.routing.stripping import StripVolatileLines
 from gateway.schema.fields import Fields, fields_of
 from gateway.schema.problems import Findings, Place, Problem, ProblemsError
 from gateway.schema.spelling import is_header_name
@@ -19,6 +20,7 @@ from gateway.schema.values import Value
 from gateway.schema.wording import nearest
 from gateway.schema.yamltext import one
 from gateway.wire.protocol import BASE_MODEL_NAME, MODEL_NAME, MODEL_NAME_ALIASES
+from gateway.wire.volatile_lines import problem
 
 MOST: Final = 1000  # rules, patterns, examples: more are a mistake
 LARGEST: Final = 2**40
@@ -46,6 +48,7 @@ class Reader:
             "base-model-to-header": _base_model,
             "guard": self._guard,
             "class": _classes,
+            "strip-volatile-lines": _volatile_lines,
         }
 
     def read(self, written: Sequence[str]) -> tuple[Named, ...]:
@@ -146,6 +149,13 @@ def _body_field(fields: Fields) -> BodyFieldToHeader:
 
 def _base_model(fields: Fields) -> BaseModelToHeader:
     return BaseModelToHeader(fields.text("fieldName", "model"), _header(fields, "headerName") or BASE_MODEL_NAME)
+
+
+def _volatile_lines(fields: Fields) -> StripVolatileLines:
+    lines = tuple(fields.texts("volatileLines", MOST))
+    if (wrong := problem(lines)) is not None:
+        fields.problem("volatileLines", wrong)
+    return StripVolatileLines(lines, frozenset(fields.texts("models", MOST)))
 
 
 def _classes(fields: Fields) -> Classes:

@@ -6,6 +6,7 @@ StopIteration.value      the Result
 """
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from gateway.routing.fields import BaseModelToHeader, BodyFieldToHeader
@@ -16,10 +17,11 @@ from gateway.wire.forms import MODEL
 
 
 class Result(NamedTuple):
-    """What all plugins together want: later ones win where two set one header."""
+    """What all plugins together want: later ones win where two set one header. `body` is None where it stays."""
 
     headers: Headers = ()
     rejection: Rejection | None = None
+    body: bytes | None = None
 
 
 Run = Generator[Ask, Vector | None, Result]
@@ -52,6 +54,7 @@ class Chain:
     def run(self, request: RoutedRequest) -> Run:
         """See the module's docstring."""
         headers: dict[str, str] = {}
+        body = None
         for each in self._plugins:
             outcome = self._act(each, request)
             if isinstance(outcome, Ask):
@@ -61,7 +64,10 @@ class Chain:
             if outcome.rejection is not None:
                 return Result(rejection=outcome.rejection)
             headers.update(outcome.headers)
-        return Result(tuple(headers.items()))
+            if outcome.body is not None:
+                body = outcome.body
+                request = replace(request, body=body)  # later plugins see what goes on
+        return Result(tuple(headers.items()), body=body)
 
     def _act(self, each: Named, request: RoutedRequest) -> Outcome | Ask:
         try:

@@ -19,11 +19,12 @@ class Note(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Headers to set, or a refusal that ends the chain."""
+    """Headers to set, or a refusal that ends the chain; `body` is what goes on instead of the request's own."""
 
     headers: Headers = ()
     rejection: Rejection | None = None
     notes: tuple[Note, ...] = ()
+    body: bytes | None = None
 
 
 NOTHING = Outcome()

@@ -97,6 +97,7 @@ TOTAL_TOKENS: Final = "total_tokens"
 CACHED_TOKENS: Final = "cached_tokens"
 STORED_ID: Final = "id"  # the answer's, by which later requests name it
 CACHE_CREATION_TOKENS: Final = "cache_creation_tokens"
+CACHE_READ_TOKENS: Final = "cache_read_tokens"  # cached ones, where they are no part of the prompt tokens
 REASONING_TOKENS: Final = "reasoning_tokens"
 LACKS_END: Final = "lacks_end"  # 1 for a stream that ended without its last event
 # A custom tag: milliseconds from the request's first byte to the first byte of the answer's body, "-" without one.

@@ -11,11 +11,11 @@ from epp.picking.explain import Notes, margin
 from epp.picking.place import targets_of
 from epp.picking.prepare import Prepared
 from epp.picking.rewrite import replace_model
-from epp.picking.stripping import without_volatile_lines
 from epp.scheduling.plugin import Decision
 from epp.scheduling.sessions import token_of
 from gateway.wire import protocol
 from gateway.wire.forms import is_form, with_model
+from gateway.wire.volatile_lines import without_volatile_lines
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -13,9 +13,6 @@ BILLING_LINE: Final = "x-anthropic-billing-header"  # in any case of letters
 # Where billing lines are looked for: at the start of each part of a system prompt, which may have megabytes.
 _HEAD_CHARACTERS: Final = 512
 _HEAD_LINES: Final = 8
-# Each pattern is one search through the whole prompt.
-PATTERNS_LIMIT: Final = 32
-PATTERN_LENGTH_LIMIT: Final = 200
 
 
 def without_billing(text: str) -> str:
@@ -48,13 +45,3 @@ def _without(text: str, start: str) -> str:
         at = done = end
     kept.append(text[done:])
     return "".join(kept)
-
-
-def problem(patterns: Sequence[str]) -> str | None:
-    """What is wrong with a list of patterns, or None."""
-    if len(patterns) > PATTERNS_LIMIT:
-        return f"at most {PATTERNS_LIMIT} beginnings of lines may be listed"
-    for pattern in patterns:
-        if not 3 <= len(pattern) <= PATTERN_LENGTH_LIMIT or "\n" in pattern:
-            return f"the beginning of a line has 3 to {PATTERN_LENGTH_LIMIT} characters, all of one line"
-    return None

@@ -6,8 +6,8 @@ The picker and the scraper act on them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from epp.prompts.volatile import problem
 from epp.scheduling.plugin import parameter
+from gateway.wire.volatile_lines import problem
 
 SESSION_HEADER = "x-session-id"
 

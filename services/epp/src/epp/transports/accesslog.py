@@ -21,6 +21,8 @@ from epp.domain import (
 from epp.transports.picker import FeedbackSink
 from gateway.accesslog.entries import LogEntry
 from gateway.wire.protocol import (
+    CACHE_CREATION_TOKENS,
+    CACHE_READ_TOKENS,
     CACHED_TOKENS,
     COMPLETION_TOKENS,
     EXT_AUTHZ_NAMESPACE,
@@ -64,7 +66,7 @@ def read(entry: LogEntry) -> Feedback | None:
         attempts=max(1, entry.attempts),
         ttft_seconds=_milliseconds(entry.tags.get(TTFT_TAG, "")),
         duration_seconds=entry.duration_seconds,
-        prompt_tokens=_tokens(usage.get(PROMPT_TOKENS)),
+        prompt_tokens=_prompt_tokens(usage),
         completion_tokens=_tokens(usage.get(COMPLETION_TOKENS)),
         cached_tokens=_tokens(usage.get(CACHED_TOKENS)),
         response_bytes=entry.response_bytes,
@@ -110,6 +112,14 @@ class LogSight:
     def is_logged(self, now: float) -> bool:
         """Whether an entry will come for a request that ends now."""
         return self._is_attached() or now < self._until
+
+
+def _prompt_tokens(usage: Mapping[str, object]) -> int | None:
+    """All of the prompt: the messages API counts the cached tokens and those that are cached now beside the others."""
+    counted, read = _tokens(usage.get(PROMPT_TOKENS)), _tokens(usage.get(CACHE_READ_TOKENS))
+    if counted is None or read is None:
+        return counted
+    return counted + read + (_tokens(usage.get(CACHE_CREATION_TOKENS)) or 0)
 
 
 def _text(entry: LogEntry, namespace: str) -> str:

@@ -216,7 +216,7 @@ class MessageRenderer:
 
     def _usage(self, choice: Choice) -> dict[str, Any]:
         return {
-            "input_tokens": choice.prompt_tokens,
+            "input_tokens": choice.prompt_tokens - choice.cached_tokens,  # the three counts make up the prompt
             "output_tokens": choice.ready,
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": choice.cached_tokens,

@@ -329,6 +329,11 @@ def test_counts_that_no_answer_has_are_none_of_a_response() -> None:
     [
         ({"input_tokens": 7, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 4}}, (7, 3, 4)),
         ({"input_tokens": 7, "output_tokens": 3}, (7, 3, None)),
+        ({"input_tokens": 7, "output_tokens": 3, "cache_read_input_tokens": 0}, (7, 3, 0)),
+        (
+            {"input_tokens": 2, "cache_read_input_tokens": 64, "cache_creation_input_tokens": 32, "output_tokens": 3},
+            (98, 3, 64),
+        ),
         ({"prompt_tokens": 7, "completion_tokens": 3, "input_tokens": 0, "output_tokens": 0}, (7, 3, None)),
     ],
 )

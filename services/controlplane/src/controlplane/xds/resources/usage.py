@@ -31,6 +31,7 @@ _USAGE: Final = (
     (protocol.COMPLETION_TOKENS, ("usage", "output_tokens")),
     (protocol.CACHED_TOKENS, ("usage", "input_tokens_details", "cached_tokens")),
     (protocol.CACHED_TOKENS, ("usage", "cache_read_input_tokens")),
+    (protocol.CACHE_READ_TOKENS, ("usage", "cache_read_input_tokens")),
     (protocol.CACHE_CREATION_TOKENS, ("usage", "prompt_tokens_details", "cache_creation_input_tokens")),
     (protocol.CACHE_CREATION_TOKENS, ("usage", "cache_creation_input_tokens")),
     (protocol.REASONING_TOKENS, ("usage", "completion_tokens_details", "reasoning_tokens")),

@@ -20,6 +20,8 @@ _USAGE = b'"usage"'
 # The names in chat and completions, then those in responses and messages.
 _PROMPT, _COMPLETION = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
 _DETAILS = ("prompt_tokens_details", "input_tokens_details")
+# What the messages API counts beside `input_tokens`: found in the cache, and put there for later requests.
+_CACHE_READ, _CACHE_CREATION = "cache_read_input_tokens", "cache_creation_input_tokens"
 # What else stands near the end under this name is tried a few times, not as often as fits.
 _TRIES = 4
 # Statuses that a gateway gives when no endpoint served the request.
@@ -89,9 +91,12 @@ class ResponseWatch:
 def usage(tail: bytes) -> tuple[int | None, int | None, int | None]:
     """Prompt, completion and cached tokens of the last `usage` object in the end of a body."""
     found = _last_object(tail)
+    prompt, completion = _count(_named(found, *_PROMPT)), _count(_named(found, *_COMPLETION))
+    if (read := _count(found.get(_CACHE_READ))) is not None:  # counted beside the prompt's other tokens
+        beside = read + (_count(found.get(_CACHE_CREATION)) or 0)
+        return None if prompt is None else prompt + beside, completion, read
     details = _named(found, *_DETAILS)
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return _count(_named(found, *_PROMPT)), _count(_named(found, *_COMPLETION)), _count(cached)
+    return prompt, completion, _count(details.get("cached_tokens") if isinstance(details, dict) else None)
 
 
 def _named(found: dict[str, object], first: str, second: str) -> object:

@@ -10,6 +10,7 @@ local NAMES = {
   completion_tokens = { "completion_tokens", "output_tokens" },
   total_tokens = { "total_tokens" },
   cached_tokens = { "cached_tokens", "cache_read_input_tokens" },
+  cache_read_tokens = { "cache_read_input_tokens" },
   cache_creation_tokens = { "cache_creation_input_tokens" },
   reasoning_tokens = { "reasoning_tokens" },
 }

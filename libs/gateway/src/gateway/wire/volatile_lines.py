@@ -21,6 +21,10 @@ _REST: Final = re.compile(rb'(?:[^"\\]++|\\[^n])*+(?:\\n)?', re.DOTALL)
 _STRING_REST: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"(\s*:)?', re.DOTALL)
 _BACKSLASH: Final = 0x5C
 
+# Each beginning of a line is one search through the whole body.
+STARTS_LIMIT: Final = 32
+START_LENGTHS: Final = (3, 200)
+
 Span = tuple[int, int]
 
 
@@ -32,6 +36,16 @@ def without_volatile_lines(body: bytes, starts: Sequence[str]) -> bytes:
     if not spans:
         return body
     return b"".join(body[end:begin] for (_, end), (begin, _) in pairwise([(0, 0), *_joined(spans), (len(body), 0)]))
+
+
+def problem(starts: Sequence[str]) -> str | None:
+    """What is wrong with a list of beginnings of lines, or None."""
+    if len(starts) > STARTS_LIMIT:
+        return f"at most {STARTS_LIMIT} beginnings of lines may be listed"
+    shortest, longest = START_LENGTHS
+    if all(shortest <= len(start) <= longest and "\n" not in start for start in starts):
+        return None
+    return f"the beginning of a line has {shortest} to {longest} characters, all of one line"
 
 
 def _lines(body: bytes, start: bytes) -> Iterator[Span]:
