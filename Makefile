@@ -8,9 +8,10 @@ TAG ?= dev
 SERVICES := controlplane bbr epp model-sim
 PACKAGES := libs/gateway libs/processes $(addprefix services/,$(SERVICES))
 UP_FLAGS ?=
+FAULTS_FLAGS ?=
 TESTS ?= tests
 
-.PHONY: help setup up down check test lock format images clean
+.PHONY: help setup up down check test faults lock format images clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -55,6 +56,10 @@ test: setup ## every test, the end-to-end ones against the real Envoy included
 bench-%: setup ## print one bench's table and write build/bench/NAME.json
 	@mkdir -p build/bench
 	.venv/bin/python -m tests.bench.$(subst -,_,$*)
+
+faults: setup ## sixteen faults of one model server of two, with a verdict each; FAULTS_FLAGS="--profile full"
+	@mkdir -p build/bench
+	.venv/bin/python -m tests.bench.faults $(FAULTS_FLAGS)
 
 lock: .tools/.ready ## write the hash-pinned locks anew
 	requirements/lock

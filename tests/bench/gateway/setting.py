@@ -1,7 +1,7 @@
 """What the bench runs: manifests and command lines. Pure, but for writing them down. Envoys are in `envoys`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Final
@@ -60,16 +60,25 @@ class Ports:
     COUNT: ClassVar[int] = ENDPOINTS + len(PICKERS) * ServicePorts.COUNT + 2 * len(ROWS)
 
     @classmethod
-    def spread(cls, free: tuple[int, ...]) -> "Ports":
-        """Name free ports."""
+    def spread(cls, free: tuple[int, ...], endpoints: int = ENDPOINTS) -> "Ports":
+        """Name free ports, at most `ENDPOINTS` of them as upstreams."""
         left = iter(free)
-        upstreams = tuple(islice(left, ENDPOINTS))
+        upstreams = tuple(islice(left, endpoints))
         services = {name: ServicePorts(*islice(left, ServicePorts.COUNT)) for name in PICKERS}
         return cls(upstreams, services, dict(zip(ROWS, left, strict=False)), dict(zip(ROWS, left, strict=False)))
 
 
-def manifests(ports: Ports, picker: str, *, by_model: bool) -> str:
-    """A gateway with one pool of four endpoints; FailClose, so that a request without a pick is an error."""
+@dataclass(frozen=True, slots=True)
+class RouteFields:
+    """What a route has beside its match and its pool."""
+
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    rule: Mapping[str, object] = field(default_factory=dict)
+
+
+def manifests(ports: Ports, picker: str, route: RouteFields, *, by_model: bool) -> str:
+    """A gateway with one pool; FailClose, so that a request without a pick is an error. `route` are further fields of
+    its route's."""
     slices: list[object] = [
         {
             "apiVersion": "discovery.k8s.io/v1",
@@ -82,16 +91,16 @@ def manifests(ports: Ports, picker: str, *, by_model: bool) -> str:
         for number, port in enumerate(ports.upstreams)
     ]
     return yaml.safe_dump_all(
-        [*_gateway(by_model=by_model), *_picker(ports.services[picker].epp_grpc), *slices], sort_keys=False
+        [*_gateway(route, by_model=by_model), *_picker(ports.services[picker].epp_grpc), *slices], sort_keys=False
     )
 
 
-def _gateway(*, by_model: bool) -> list[object]:
+def _gateway(further: RouteFields, *, by_model: bool) -> list[object]:
     parent = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "bench"}
     pool = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "bench"}
     header = {"type": "Exact", "name": "X-Gateway-Base-Model-Name", "value": "bench"}
     match = {"path": {"type": "PathPrefix", "value": "/v1"}, **({"headers": [header]} if by_model else {})}
-    rule = {"matches": [match], "backendRefs": [pool]}
+    rule = {"matches": [match], "backendRefs": [pool], **further.rule}
     return [
         {
             "apiVersion": "gateway.networking.k8s.io/v1",
@@ -105,7 +114,7 @@ def _gateway(*, by_model: bool) -> list[object]:
         {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
-            "metadata": {"name": "bench", "namespace": "default"},
+            "metadata": {"name": "bench", "namespace": "default", "annotations": dict(further.annotations)},
             "spec": {"parentRefs": [parent], "rules": [rule]},
         },
         {
@@ -165,6 +174,9 @@ class Commands:
     envoy_binary: Path
     python: str
     usage_extraction: bool
+    upstreams: str = "tests.bench.gateway.upstream"  # the module that serves them
+    route: RouteFields = RouteFields()
+    rendering: tuple[str, ...] = ()  # further options of the control plane
 
     def manifests(self, picker: str) -> Path:
         """What the services read: the routes are the control plane's affair alone."""
@@ -176,10 +188,10 @@ class Commands:
             for name, by_model in (("by-model", True), ("one-route", False)):
                 target = self.folder / "manifests" / picker / name
                 target.mkdir(parents=True, exist_ok=True)
-                (target / "bench.yaml").write_text(manifests(self.ports, picker, by_model=by_model))
+                (target / "bench.yaml").write_text(manifests(self.ports, picker, self.route, by_model=by_model))
 
     def upstream(self) -> list[str]:
-        return [self.python, "-m", "tests.bench.gateway.upstream", *map(str, self.ports.upstreams)]
+        return [self.python, "-m", self.upstreams, *map(str, self.ports.upstreams)]
 
     def epp(self, transport: str) -> list[str]:
         ports = self.ports.services[transport]
@@ -214,7 +226,7 @@ class Commands:
             "--output-dir", str(self.folder / row), "--listen-address", HOST,
             "--port-map", f"80={self.ports.gateways[row]}", "--bbr-address", f"{HOST}:{ports.bbr_grpc}",
             "--picker", "ext_proc" if way == EXT_PROC else "http", "--picker-http-port", str(ports.epp_http),
-            "--usage-extraction", "on" if self.usage_extraction else "off",
+            "--usage-extraction", "on" if self.usage_extraction else "off", *self.rendering,
         ]  # fmt: skip
 
     def envoy(self, row: str) -> list[str]:

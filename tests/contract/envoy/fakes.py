@@ -15,11 +15,13 @@ from aiohttp import web
 
 from bbr.exchange import RouterConversation, Routing, lift
 from bbr.metrics import Metrics as RouterMetrics
+from epp.transports.extproc.first_token import FirstToken
 from epp.transports.http import answers as http_answers
 from epp.transports.http import body as http_body
 from gateway import protos
 from gateway.extproc.certificates import Tls, credentials
 from gateway.extproc.codec import Codec
+from gateway.extproc.conversation import Conversation
 from gateway.extproc.processor import ExternalProcessor
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES, Decide, Exchange, Proceed
 from gateway.extproc.protocol.messages import (
@@ -63,6 +65,7 @@ class ModelServer:
     content_type: str = "application/json"
     padding: int = 0  # extra bytes in a JSON answer
     gap: float = 0.1  # seconds between the events of a stream
+    first: float = 0.0  # seconds from the head of a stream to its first event
     tls: ssl.SSLContext | None = None
     requests: list[web.Request] = field(default_factory=list)
 
@@ -110,6 +113,7 @@ class ModelServer:
     async def _stream(self, request: web.Request, document: dict[str, object]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
+        await asyncio.sleep(self.first)
         for index in range(10):
             await response.write(b"data: " + json.dumps({"server": self.name, "index": index}).encode() + b"\n\n")
             if self.fault == "cut":
@@ -152,6 +156,7 @@ class Orders:
     pools: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     served: list[object] = field(default_factory=list)
+    held: int = 0  # answers whose head was held back
 
     def picks(self, pool: str) -> Sequence[str] | None:
         return self.by_pool.get(pool, self.endpoints)
@@ -313,7 +318,7 @@ async def start_picker(
     orders, log, stack = Orders(), AccessLog(), AsyncExitStack()
     how = Serving(credentials(None if certificate is None else Tls(certificate), datetime.now(UTC)), transport)
     processor = ExternalProcessor(
-        lambda metadata, _push: Picking(orders, metadata.get(protocol.POOL_METADATA, "")),
+        lambda metadata, _push: _conversation(orders, metadata),
         Codec(),
         clock.monotonic,
         _Silent(),
@@ -323,6 +328,14 @@ async def start_picker(
     if http_port is not None:
         await stack.enter_async_context(HttpPicking(orders).serving(http_port))
     return PickerProcess(orders, log, port, stack)
+
+
+def _conversation(orders: Orders, metadata: Mapping[str, str]) -> Conversation:
+    """As the picker opens them: about a request, or about the head of an answer."""
+    if protocol.TTFT_LIMIT in metadata and protocol.POOL_METADATA not in metadata:
+        orders.held += 1
+        return FirstToken(60)
+    return Picking(orders, metadata.get(protocol.POOL_METADATA, ""))
 
 
 @asynccontextmanager

@@ -127,3 +127,14 @@ def test_an_alias_bomb_ends_as_a_problem() -> None:
     _, problems = read(text)
 
     assert str(MAX_NODES) in problems[0].message
+
+
+@pytest.mark.parametrize(("written", "expected", "problems"), [("10s", 10.0, 0), ("500ms", 0.5, 0), ("soon", None, 1)])
+def test_the_limit_of_the_first_token_is_a_duration(written: str, expected: float | None, problems: int) -> None:
+    (document,), found = read(
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\n"
+        f"  annotations:\n    pointsman.dev/first-token-timeout: {written}\n"
+    )
+
+    assert document.meta.first_token == expected
+    assert [each.place.line for each in found] == [6] * problems

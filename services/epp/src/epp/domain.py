@@ -115,6 +115,7 @@ class PoolSpec:
     priorities: Mapping[str, int] = field(default_factory=dict)  # InferenceObjective name → priority
     rewrites: tuple[RewriteRule, ...] = ()
     model_priorities: Mapping[str, int] = field(default_factory=dict)  # legacy InferenceModel: model → priority
+    first_tokens: Mapping[str, float] = field(default_factory=dict)  # InferenceObjective name → its limit, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ class Request:
     body: bytes = b""
     subset: tuple[str, ...] | None = None
     fallbacks: int = 0  # further endpoints that the proxy would walk, at least
+    first_token: float | None = None  # seconds within which a streamed answer must have begun, by the route
     longest_wait: float | None = None  # seconds that the proxy waits for the verdict; None where it did not say
     is_begun: bool = False  # the body is only its beginning, and the rest passes on behind it
     lower_tiers: int = 0  # that take over what the pool cannot serve

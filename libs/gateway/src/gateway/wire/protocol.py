@@ -58,6 +58,13 @@ FALLBACKS_METADATA: Final = "x-gateway-fallback-endpoints"
 # How often the proxy may move on to another endpoint, in the picker's answer. Absent: as the route's policy says.
 RETRIES: Final = "x-gateway-retries"
 
+# Within how many milliseconds of being sent a streamed answer must have begun, from the route in the same places. The
+# picker answers with a header that Envoy takes for the time of an attempt, and a mark: an answer to such a request is
+# held back until its first bytes came, by a stream of ext_proc with this key in its initial metadata.
+TTFT_LIMIT: Final = "x-gateway-first-token"
+TTFT_HELD: Final = "held"
+ATTEMPT_TIMEOUT: Final = "x-envoy-upstream-rq-per-try-timeout-ms"
+
 # How many tiers of other backends the route has for requests that the pool cannot serve; in the same places. With one,
 # a request for which no endpoint is ready or free goes on without a pick instead of being refused.
 LOWER_TIERS_METADATA: Final = "x-gateway-lower-tiers"

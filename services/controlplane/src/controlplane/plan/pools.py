@@ -23,6 +23,7 @@ class PlannedPool:
     picker: Picker | None = None
     fault: Condition | None = None
     unreached: tuple[str, ...] = ()
+    limits_first_token: bool = False  # a route or an objective says when streamed answers must have begun
 
     @property
     def endpoints(self) -> tuple[HostPort, ...]:
@@ -53,7 +54,15 @@ def _planned(pool: InferencePool, manifests: Manifests, addresses: Addresses, op
     found = picker(pool, manifests, addresses, options)
     if isinstance(found, Condition):
         return PlannedPool(pool, groups, fault=found, unreached=unreached)
-    return PlannedPool(pool, groups, picker=found, unreached=unreached)
+    is_limited = _limits_first_token(pool, manifests)
+    return PlannedPool(pool, groups, picker=found, unreached=unreached, limits_first_token=is_limited)
+
+
+def _limits_first_token(pool: InferencePool, manifests: Manifests) -> bool:
+    """Whether any route does, whatever it leads to, or an objective of the pool."""
+    objectives = (each.meta for each in manifests.objectives.values() if each.pool == pool.meta.id)
+    routes = (each.meta for each in manifests.routes.values())
+    return any(meta.first_token for meta in (*routes, *objectives))
 
 
 def parents(attachments: Sequence[Attachment], backends: Backends) -> Mapping[ObjectName, tuple[ObjectName, ...]]:

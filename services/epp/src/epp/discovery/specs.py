@@ -129,6 +129,7 @@ def _spec(id_: PoolId, parts: Parts, manifests: Manifests, addresses: Addresses,
             for model in parts.models
             if model.criticality is not None
         },
+        first_tokens={each.meta.id.name: each.meta.first_token for each in parts.objectives if each.meta.first_token},
     )
 
 

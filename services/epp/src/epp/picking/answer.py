@@ -8,6 +8,7 @@ from epp.datalayer.placement import Placement
 from epp.datalayer.roster import Avoided
 from epp.domain import Pick
 from epp.picking.explain import Notes, margin
+from epp.picking.objectives import first_token_limit
 from epp.picking.place import targets_of
 from epp.picking.prepare import Prepared
 from epp.picking.rewrite import replace_model
@@ -52,6 +53,8 @@ def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
         headers += NO_RETRIES
     elif len(placement.targets) <= prepared.request.fallbacks and not prepared.request.lower_tiers:
         headers += ((protocol.RETRIES, str(len(placement.targets) - 1)),)  # none walks longer than the list
+    if parsed.is_streaming:
+        headers += _first_token(first_token_limit(prepared.request, prepared.spec))
     explain: Headers = ()
     if explains or config.token_headers:
         explain = _response_headers(placed, config, explains=explains)
@@ -60,6 +63,13 @@ def pick(placed: Placed, config: SchedulerConfig, *, explains: bool) -> Pick:
     if config.prefix.strip_volatile_lines and parsed.canonical:
         body = _stripped(prepared, body, config.prefix.volatile_lines)
     return Pick(placement.id, placement.pool, placement.targets, headers, body, explain, parsed.model, served)
+
+
+def _first_token(seconds: float | None) -> Headers:
+    """The attempt's time, and that its answer begins with the first token and not with the head."""
+    if seconds is None:
+        return ()
+    return ((protocol.ATTEMPT_TIMEOUT, str(round(seconds * 1000))), (protocol.TTFT_LIMIT, protocol.TTFT_HELD))
 
 
 def is_rewritten(prepared: Prepared) -> bool:

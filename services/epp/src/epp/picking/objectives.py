@@ -37,6 +37,14 @@ def ttft_objective(request: Request) -> float | None:
     return None
 
 
+def first_token_limit(request: Request, pool: PoolSpec) -> float | None:
+    """Seconds within which a streamed answer must have begun: the shorter one of its route's and its objective's."""
+    if not pool.first_tokens:
+        return request.first_token
+    found = request.first_token, pool.first_tokens.get(request.headers.get(protocol.OBJECTIVE, ""))
+    return min((each for each in found if each), default=None)
+
+
 class Target(NamedTuple):
     """The model that answers, and the object that says so."""
 

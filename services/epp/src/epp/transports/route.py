@@ -11,6 +11,7 @@ from gateway.wire.protocol import (
     LONGEST_WAIT_METADATA,
     LOWER_TIERS_METADATA,
     POOL_METADATA,
+    TTFT_LIMIT,
 )
 
 # No retry policy walks further, and the list travels in a header.
@@ -30,6 +31,7 @@ class Route:
     longest_wait: int = 0
     honours_subset: bool = True
     lower_tiers: int = 0
+    first_token: float | None = None  # seconds
 
 
 def is_left_to_others(verdict: Verdict, lower_tiers: int) -> bool:
@@ -44,6 +46,7 @@ def route_of(metadata: Mapping[str, str]) -> Route:
         fallbacks=fallbacks_of(metadata.get(FALLBACKS_METADATA, "")),
         longest_wait=number(metadata.get(LONGEST_WAIT_METADATA, "")),
         lower_tiers=number(metadata.get(LOWER_TIERS_METADATA, "")),
+        first_token=first_token_of(metadata.get(TTFT_LIMIT, "")),
     )
 
 
@@ -55,6 +58,11 @@ def pool_of(value: str) -> PoolId | None:
 def fallbacks_of(value: str) -> int:
     """How many further endpoints the route would walk; none where that is no number."""
     return min(number(value), FALLBACKS_LIMIT)
+
+
+def first_token_of(milliseconds: str) -> float | None:
+    """Seconds within which a streamed answer must have begun; None where the route does not say."""
+    return number(milliseconds) / 1000 or None
 
 
 def number(text: str) -> int:

@@ -36,6 +36,9 @@ class ObjectKey(NamedTuple):
         return f"{self.kind} {self.id}"
 
 
+TTFT_LIMIT_ANNOTATION: Final = "pointsman.dev/first-token-timeout"
+
+
 @dataclass(frozen=True, slots=True)
 class Meta:
     """An object's metadata. Two objects do not differ by where they were written, nor by their versions."""
@@ -49,6 +52,9 @@ class Meta:
     api_version: str = field(default="", compare=False)  # as written: a status goes back under it
     resource_version: str = field(default="", compare=False)
     deleted: str = ""  # deletionTimestamp: the object is about to go
+    first_token: float | None = (
+        None  # seconds within which streamed answers must have begun, of a route or an objective
+    )
     place: Place = field(default=Place(""), compare=False)
 
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from gateway.kube.objects import DEFAULT_NAMESPACE, INFERENCE_X_GROUP, LLM_D_GROUP, Meta, ObjectName
+from gateway.kube.objects import (
+    DEFAULT_NAMESPACE,
+    INFERENCE_X_GROUP,
+    LLM_D_GROUP,
+    TTFT_LIMIT_ANNOTATION,
+    Meta,
+    ObjectName,
+)
 from gateway.schema import spelling
 from gateway.schema.fields import Fields
 from gateway.schema.paths import join
@@ -91,16 +98,19 @@ def _fragment(data: Mapping[str, object]) -> str:
 
 def _meta(top: Fields, api_version: str) -> Meta:
     metadata = top.child("metadata") or Fields(top.at("metadata"))
+    written = metadata.strings("annotations")
+    limited = metadata.child("annotations") if TTFT_LIMIT_ANNOTATION in written else None
     return Meta(
         id=ObjectName(metadata.text("namespace") or DEFAULT_NAMESPACE, metadata.text("name")),
         labels=metadata.strings("labels"),
-        annotations=metadata.strings("annotations"),
+        annotations=written,
         created=metadata.text("creationTimestamp"),
         uid=metadata.text("uid"),
         generation=metadata.integer("generation", 0, MAX_INTEGER),
         api_version=api_version,
         resource_version=metadata.text("resourceVersion"),
         deleted=metadata.text("deletionTimestamp"),
+        first_token=limited.duration(TTFT_LIMIT_ANNOTATION) if limited is not None else None,
         place=top.at("").place,
     )
 

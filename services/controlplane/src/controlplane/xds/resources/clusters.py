@@ -8,7 +8,7 @@ from controlplane.options import Options
 from controlplane.plan.connections import Connection, Group
 from controlplane.plan.pools import PlannedPool
 from controlplane.plan.services import PlannedService
-from controlplane.xds.resources import names, outgoing, retries, traffic
+from controlplane.xds.resources import first_token, names, outgoing, retries, traffic
 from controlplane.xds.resources.balancing import LEAST_REQUEST, NEVER, override_host
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.sources import config_source
@@ -50,10 +50,16 @@ def pool_cluster(planned: PlannedPool, options: Options) -> Tree:
             [group.connection for group in planned.groups],
             options,
             h2c=pool.h2c,
-            further=retries.upstream_filters(mode),
+            further=[*_holding(planned, options), *retries.upstream_filters(mode)],
         ),
         **traffic.serving(),
     )
+
+
+def _holding(planned: PlannedPool, options: Options) -> Sequence[Tree]:
+    if planned.picker is None or not planned.limits_first_token:
+        return ()
+    return (first_token.holding(planned.picker, options),)
 
 
 def service_cluster(planned: PlannedService, options: Options) -> Tree:

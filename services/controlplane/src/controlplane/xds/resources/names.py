@@ -41,6 +41,7 @@ MODELS: Final = "models"
 STORED: Final = "stored"
 HEALTH: Final = "health"
 
+TTFT_FILTER: Final = "envoy.filters.http.ext_proc/first_token"
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
 HTTP_FILTER: Final = protocol.EXT_AUTHZ_NAMESPACE  # the filter bears the same name
 SESSION_FILTER: Final = "envoy.filters.http.stateful_session"

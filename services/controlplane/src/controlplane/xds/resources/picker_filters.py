@@ -30,6 +30,7 @@ _REQUEST_HEADERS: Final = (
     {"prefix": protocol.CONTROL_HEADER_PREFIX},
     {"exact": protocol.PREFILL_ENDPOINT},
     {"exact": protocol.ENCODE_ENDPOINTS},
+    {"exact": protocol.ATTEMPT_TIMEOUT},
 )
 _REFUSAL_HEADERS: Final = (
     {"exact": "content-type"},
@@ -51,12 +52,14 @@ _METADATA_HEADERS: Final = ({"exact": protocol.DESTINATION_ENDPOINT}, {"exact": 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a route asks a picker: for an endpoint of these pools and as many further ones as retries would walk, where
-    this many lower tiers serve what the pool cannot. `is_followed`: what it refuses goes to another tier."""
+    this many lower tiers serve what the pool cannot. `is_followed`: what it refuses goes to another tier. Streamed
+    answers must have begun within `first_token` seconds."""
 
     pools: Sequence[ObjectName]
     further: int
     lower: int = 0
     is_followed: bool = False
+    first_token: float | None = None
 
 
 def filters(pickers: Sequence[Picker], options: Options) -> list[Tree]:
@@ -84,6 +87,8 @@ def on_route(picker: Picker, question: Question, options: Options) -> Tree:
         sent[protocol.LOWER_TIERS_METADATA] = str(question.lower)
     if question.lower or question.is_followed:
         sent[protocol.LONGEST_WAIT_METADATA] = WAIT_BEFORE_LOWER_TIER
+    if question.first_token:
+        sent[protocol.TTFT_LIMIT] = str(round(question.first_token * 1000))
     if picker.transport is PickerTransport.HTTP:
         sent = {
             protocol.MODEL_HEADERS: "true",
@@ -143,6 +148,8 @@ def _ext_proc(picker: Picker, options: Options) -> Tree:
             max_message_timeout=seconds(options.picker_max_timeout),
             status_on_error={"code": "ServiceUnavailable"},
             route_cache_action="RETAIN",
+            # Envoy's own headers are no picker's to write, but for the time of an attempt.
+            mutation_rules={"allow_expression": {"regex": protocol.ATTEMPT_TIMEOUT}},
             processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
             metadata_options={
                 "forwarding_namespaces": {"untyped": [protocol.LB_NAMESPACE, protocol.SUBSET_NAMESPACE]},

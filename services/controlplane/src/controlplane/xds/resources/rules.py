@@ -75,8 +75,15 @@ def _settings(backend: Backend, entry: Entry, scope: Scope) -> Tree:
         further=retries.wanted(entry.rule.retry),
         lower=len(backend.lower),
         is_followed=backend.is_followed,
+        first_token=_first_token(entry),
     )
     return pool_filters(picker, question, scope) | costs
+
+
+def _first_token(entry: Entry) -> float | None:
+    """Within how many seconds streamed answers must have begun: no later than any answer's head."""
+    limit, attempt = entry.route.meta.first_token, entry.rule.timeouts.backend_request
+    return min((each for each in (limit, attempt) if each), default=None)
 
 
 def cluster_name(backend: Backend) -> str:

@@ -160,6 +160,7 @@ class PickConversation:
             body=body,
             subset=subset_hint(step.metadata) if self._route.honours_subset else None,
             fallbacks=self._route.fallbacks,
+            first_token=self._route.first_token,
             longest_wait=float(self._route.longest_wait) or None,
             is_begun=step.is_begun,
             lower_tiers=self._route.lower_tiers,

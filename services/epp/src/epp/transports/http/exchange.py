@@ -231,6 +231,7 @@ class HttpExchange:
             head.headers,
             body=body,
             fallbacks=head.fallbacks,
+            first_token=head.first_token,
             longest_wait=longest_wait,
             lower_tiers=head.lower_tiers,
         )

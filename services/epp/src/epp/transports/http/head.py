@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import httptools
 
 from epp.domain import PoolId
-from epp.transports.route import fallbacks_of, number, pool_of
+from epp.transports.route import fallbacks_of, first_token_of, number, pool_of
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 from gateway.wire.protocol import (
@@ -26,6 +26,7 @@ from gateway.wire.protocol import (
     MODEL_NAME,
     PICKER_HEALTH,
     POOL_METADATA,
+    TTFT_LIMIT,
 )
 
 _UNREAD: Final = ""
@@ -63,6 +64,7 @@ class Head(NamedTuple):
     fallbacks: int
     longest_wait: int  # seconds; 0 where the proxy does not say
     lower_tiers: int
+    first_token: float | None  # seconds
     wants_model_headers: bool
     is_body_check: bool
     is_health_check: bool
@@ -174,6 +176,7 @@ def _head(seen: _Headers, method: str, *, is_current: bool) -> Head:
         fallbacks=fallbacks_of(take(FALLBACKS_METADATA, "")),
         longest_wait=number(take(LONGEST_WAIT_METADATA, "")),
         lower_tiers=number(take(LOWER_TIERS_METADATA, "")),
+        first_token=first_token_of(take(TTFT_LIMIT, "")),
         wants_model_headers=models is not None,
         is_body_check=models == MODEL_HEADERS_CHECK,
         is_health_check=take(PICKER_HEALTH, None) is not None,
