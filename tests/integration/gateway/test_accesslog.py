@@ -26,7 +26,7 @@ def batch(*statuses: int):
 
 async def test_batches_are_received_and_a_drain_ends_the_stream_with_ok(how: Serving) -> None:
     received: list[tuple[LogEntry, ...]] = []
-    receiver = AccessLogReceiver(Codec(()), received.append)
+    receiver = AccessLogReceiver(Codec({}, ()), received.append)
     async with (
         serving([receiver], "127.0.0.1:0", how) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
@@ -46,7 +46,7 @@ async def test_batches_are_received_and_a_drain_ends_the_stream_with_ok(how: Ser
 
 
 async def test_a_proxy_that_goes_away_is_no_longer_attached(how: Serving) -> None:
-    receiver = AccessLogReceiver(Codec(()), lambda entries: None)
+    receiver = AccessLogReceiver(Codec({}, ()), lambda entries: None)
     async with (
         serving([receiver], "127.0.0.1:0", how) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,

@@ -198,11 +198,11 @@ class Outcome(StrEnum):
     EVICTED = "evicted"  # it was cut for a more important request
 
 
-@dataclass(frozen=True, slots=True)
-class Feedback:
+class Feedback(NamedTuple):
     """What Envoy's access log says of one pick. With `is_final` False it is a heartbeat of a live request.
 
-    Absent figures are None: a model server sends cached tokens only when asked to, usage in streams likewise.
+    A tuple, which costs least to make: there is one for each request. Absent figures are None: a model server sends
+    cached tokens only when asked to, usage in streams likewise.
     """
 
     pick_id: PickId

@@ -1,7 +1,6 @@
 """What one replica writes, another reads; anything else is refused, not misread."""
 
 import contextlib
-import dataclasses
 import struct
 
 import orjson
@@ -90,7 +89,7 @@ def test_noise_is_an_error_or_harmless(noise: bytes) -> None:
     "odd", [{"attempts": None}, {"prompt_tokens": -1}, {"duration_seconds": "1"}, {"pick_id": 5}, {"flags": 5}]
 )
 def test_a_feedback_that_no_picker_can_have_written_is_refused(odd: dict[str, object]) -> None:
-    fields = {**dataclasses.asdict(Feedback(PickId("r-1"), PoolId("p"), True)), **odd}
+    fields = {**Feedback(PickId("r-1"), PoolId("p"), True)._asdict(), **odd}
     payload = orjson.dumps(fields)
     with pytest.raises(codec.MalformedError):
         codec.decode(struct.pack("<cI", b"F", len(payload)) + payload)

@@ -1,6 +1,5 @@
 """A picker with three endpoints, driven as its shells drive it."""
 
-from dataclasses import replace
 from random import Random
 
 import orjson
@@ -63,7 +62,7 @@ def ask(made: Picker, text: str = "x" * 4 * BLOCK_BYTES, now: float = 1.0, fallb
 
 def final(pick: Pick, **more: object) -> Feedback:
     feedback = Feedback(pick.id, POOL, True, pick.targets[0], 200, (), 1, 0.1, 1.0)
-    return replace(feedback, **more)  # type: ignore[arg-type]
+    return feedback._replace(**more)  # type: ignore[arg-type]
 
 
 def endpoints(made: Picker, now: float = 1.0) -> dict[str, dict[str, object]]:

@@ -1,7 +1,5 @@
 """Engines that stand still while their server answers for health and metrics."""
 
-from dataclasses import replace
-
 import pytest
 
 from epp.datalayer.standing.progress import (
@@ -112,7 +110,7 @@ def test_a_frozen_engine_is_tried_again_in_time(how: str) -> None:
         now -= 0.1
         for pick in held:
             made.settle(pick.id, Outcome.ENDED, now)
-            made.observe(replace(final(pick), status=504, ttft_seconds=None), now)
+            made.observe(final(pick)._replace(status=504, ttft_seconds=None), now)
     scrape(made, now, tokens=6.0 if how == "counts" else 5.0)
     assert standing(made, now) == "probing"
 

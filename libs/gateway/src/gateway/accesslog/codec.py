@@ -1,6 +1,7 @@
 """Protobuf to access-log entries: the only module of the access-log path that knows protobuf. No sockets.
 
-A message that cannot be read gives no entries: the log is no place to end a proxy's stream for.
+A message that cannot be read gives no entries: the log is no place to end a proxy's stream for. Each access to a
+message makes an object, so only what is wanted is looked up, by its name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +17,18 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Codec:
-    """Holds the generated classes; `namespaces` are the dynamic metadata that entries keep."""
+    """Holds the generated classes.
 
-    def __init__(self, namespaces: Sequence[str]) -> None:
+    Entries keep the dynamic metadata of `wanted`, names of values by namespace, and the custom tags of `tags`.
+    """
+
+    def __init__(self, wanted: Mapping[str, Sequence[str]], tags: Sequence[str]) -> None:
         pool = protos.load_pool()
         self._message = protos.message_class(pool, "envoy.service.accesslog.v3.StreamAccessLogsMessage")
         response = protos.message_class(pool, "envoy.service.accesslog.v3.StreamAccessLogsResponse")
         self.response: bytes = response().SerializeToString()
-        self._namespaces = frozenset(namespaces)
+        self._wanted = tuple(wanted.items())
+        self._tags = tuple(tags)
 
     def decode(self, data: bytes) -> tuple[LogEntry, ...]:
         """The HTTP entries of one message; none for a message that cannot be read."""
@@ -34,28 +39,28 @@ class Codec:
         return tuple(self._entry(entry) for entry in message.http_logs.log_entry)
 
     def _entry(self, entry: Any) -> LogEntry:
-        """Each access to a message makes an object, so what is mostly absent is asked for first."""
         common, response = entry.common_properties, entry.response
-        tags = common.custom_tags
+        get = common.custom_tags.get
         return LogEntry(
-            is_final=not common.intermediate_log_entry,
-            upstream=_address(common.upstream_remote_address.socket_address),
-            status=response.response_code.value or None,
-            flags=_flags(common.response_flags) if common.HasField("response_flags") else (),
-            attempts=common.upstream_request_attempt_count,
-            duration_seconds=_seconds(common.duration) if common.HasField("duration") else None,
-            tags=dict(tags) if tags else NO_TAGS,
-            metadata=self._metadata(common.metadata.filter_metadata),
-            response_bytes=response.response_body_bytes,
+            not common.intermediate_log_entry,
+            _address(common.upstream_remote_address.socket_address),
+            response.response_code.value or None,
+            _flags(common.response_flags) if common.HasField("response_flags") else (),
+            common.upstream_request_attempt_count,
+            _seconds(common.duration) if common.HasField("duration") else None,
+            {name: value for name in self._tags if (value := get(name))} or NO_TAGS,
+            self._metadata(common.metadata.filter_metadata),
+            response.response_body_bytes,
         )
 
     def _metadata(self, found: Any) -> Mapping[str, Mapping[str, object]]:
-        wanted = self._namespaces
-        return {
-            namespace: {key: _value(value) for key, value in struct.fields.items()}
-            for namespace, struct in found.items()
-            if namespace in wanted
-        }
+        metadata: dict[str, Mapping[str, object]] = {}
+        for namespace, names in self._wanted:
+            struct = found.get(namespace)
+            if struct is not None:
+                get = struct.fields.get
+                metadata[namespace] = {name: _value(value) for name in names if (value := get(name)) is not None}
+        return metadata
 
 
 def _address(socket: Any) -> str:

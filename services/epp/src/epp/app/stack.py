@@ -33,7 +33,7 @@ from epp.telemetry.adapters import AdapterMetrics
 from epp.telemetry.caching import CacheMetrics
 from epp.telemetry.generations import Generations, Names
 from epp.telemetry.metrics import Metrics
-from epp.transports.accesslog import NAMESPACES, FeedbackIntake, LogSight
+from epp.transports.accesslog import METADATA, TAGS, FeedbackIntake, LogSight
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.picker import RequestPicker
 from epp.transports.servers.extproc import external_processor
@@ -108,7 +108,7 @@ class Stack:
         self.discovery = Discovery(source, self._replace_pools, options.priority_order)
         intake = FeedbackIntake(self.picker, self.metrics)
         self.log_receiver = AccessLogReceiver(
-            accesslog.Codec(NAMESPACES), lambda entries: intake.receive(entries, clock.monotonic())
+            accesslog.Codec(METADATA, TAGS), lambda entries: intake.receive(entries, clock.monotonic())
         )
         self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)
         self.keyed_models = KeyedModels(self.picker, self.scraper, clock.monotonic)

@@ -12,7 +12,6 @@ All numbers are little-endian. A frame of an unknown kind is skipped, so that re
 that cannot be read ends the message.
 """
 
-import dataclasses
 import struct
 from collections.abc import Iterable, Iterator
 
@@ -66,7 +65,7 @@ def encode(event: SharedEvent) -> bytes:
             payload = _text(pool) + _text(endpoint) + _text(stored_id)
             return _FRAME.pack(_STORED, len(payload)) + payload
         case FeedbackForwarded(feedback):
-            payload = orjson.dumps(dataclasses.asdict(feedback))
+            payload = orjson.dumps(feedback._asdict())
             return _FRAME.pack(_FEEDBACK, len(payload)) + payload
 
 
@@ -169,7 +168,7 @@ def _feedback(fields: dict[str, object]) -> Feedback:
     )
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Feedback))
+_FIELDS = Feedback._fields
 _NUMBERS = (
     "status",
     "attempts",

@@ -35,7 +35,13 @@ from gateway.wire.protocol import (
     USAGE_NAMESPACE,
 )
 
-NAMESPACES = (LB_NAMESPACE, EXT_AUTHZ_NAMESPACE, USAGE_NAMESPACE)
+# What is read of an entry's metadata and tags.
+METADATA: Mapping[str, tuple[str, ...]] = {
+    LB_NAMESPACE: (PICK_ID,),
+    EXT_AUTHZ_NAMESPACE: (PICK_ID,),
+    USAGE_NAMESPACE: (PROMPT_TOKENS, COMPLETION_TOKENS, CACHED_TOKENS, STORED_ID, LACKS_END),
+}
+TAGS = (TTFT_TAG,)
 # Other replicas are taken to pass entries on for so long after the last one: a quiet time must not look like a missing
 # log.
 FORWARDED_SECONDS = 300.0
