@@ -13,6 +13,8 @@ from gateway.rpc.limits import Allowance, Settings
 from tests.unit.gateway.rpc.peer import COLLECT, Pair, Tests
 
 MIB = limits.MIB
+FRAME = 60_000
+DATA = 0  # the kind of a frame
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -47,6 +49,23 @@ def test_a_message_that_every_stream_may_keep_needs_no_turn_whatever_came_before
     assert received(tests) == sizes
     assert [len(message) for message in pair.answers[stream].messages] == sizes
     assert budget.is_free
+
+
+def test_a_call_that_ends_in_the_middle_of_a_frame_costs_nothing_of_the_connections_window(tests: Tests) -> None:
+    """The rest of the frame comes to a stream that is over; all calls together send more than the window holds."""
+    pair = Pair(tests, tests.shared(Settings(connection_window=10 * FRAME)))
+    for _ in range(30):
+        stream = pair.open()
+        pair.exchange()
+        data = frame(DATA, 0, stream, b"\0" + (2 * MIB).to_bytes(4, "big") + bytes(FRAME - 5))
+        pair.receive(data[: FRAME // 2])
+        pair.connection._streams[stream].end(Status.UNAVAILABLE)
+        pair.answer()
+        pair.receive(data[FRAME // 2 :])
+        pair.client.reset_stream(stream)
+        pair.exchange()
+        assert pair.answers[stream].status is Status.UNAVAILABLE
+    assert pair.call(b"x" * 5 * FRAME).messages == [b"x" * 5 * FRAME]
 
 
 def test_of_many_large_messages_a_few_at_a_time_are_let_in(tests: Tests) -> None:

@@ -66,7 +66,7 @@ class Connection:
         self._shared = shared
         self._wake = wake
         self.budget, self.settings = shared.budget, shared.settings
-        self.engine = Engine(limits.STREAM_WINDOW_BYTES, limits.CONCURRENT_STREAMS)
+        self.engine = Engine(limits.STREAM_WINDOW_BYTES, shared.settings.connection_window, limits.CONCURRENT_STREAMS)
         self._methods = {path.encode(): method for path, method in shared.methods.items()}
         self._streams: dict[int, Stream] = {}
         self._events: deque[Event] = deque()

@@ -30,13 +30,10 @@ __all__ = [
 ]  # fmt: skip
 
 # A proxy resets each ext_proc stream when its request is done, thousands in a second: the library's own limits would
-# take that for an attack and end the connection. `gateway.rpc.abuse` counts what does no work instead.
+# take that for an attack and end the connection. `gateway.rpc.connection` counts what does no work instead.
 _UNLIMITED: Final = (1 << 40, 1 << 40)
 _HEADER_LIST_BYTES: Final = 64 * 1024  # of one head; initial metadata is a few hundred bytes
 _HEADER_COUNT: Final = 256
-# The connection's window is as wide as HTTP/2 knows: what a stream may send is bounded by its own, and a window that
-# is shared by all would let some that wait for their turn stop the others.
-_CONNECTION_WINDOW: Final = 2**31 - 1
 # Frames as large as the body chunks of a proxy; the library copies each frame once.
 _FRAME_BYTES: Final = 64 * 1024
 _CONFIGURATION: Final = ngh2.Configuration(
@@ -49,11 +46,15 @@ _CONFIGURATION: Final = ngh2.Configuration(
 
 
 class Engine:
-    """One connection's HTTP/2 state."""
+    """One connection's HTTP/2 state.
+
+    It ends streams and never resets one: of a frame that has half arrived when a server resets its stream, the library
+    forgets that half, and so much of the connection's window with it.
+    """
 
     __slots__ = ("_http2", "is_broken")
 
-    def __init__(self, stream_window: int, streams: int) -> None:
+    def __init__(self, stream_window: int, connection_window: int, streams: int) -> None:
         self.is_broken = False
         self._http2 = ngh2.Connection(ngh2.Role.SERVER, _CONFIGURATION)
         self._http2.initiate_connection(
@@ -64,7 +65,7 @@ class Engine:
                 Setting.MAX_HEADER_LIST_SIZE: _HEADER_LIST_BYTES,
             }
         )
-        self._http2.set_local_window_size(_CONNECTION_WINDOW)
+        self._http2.set_local_window_size(connection_window)
 
     @property
     def is_finished(self) -> bool:

@@ -1,4 +1,4 @@
-"""The second transport: the same handlers on grpc.aio, where a task reads each call.
+"""The second transport: the same handlers on grpc.aio, where a task reads each call. `listening` is every such server.
 
 Answers go out in order; those that come between messages are written by a task of their own.
 """
@@ -23,13 +23,11 @@ _CODES: Mapping[Status, grpc.StatusCode] = {Status(code.value[0]): code for code
                                             if code.value[0] in list(Status)}  # fmt: skip
 
 
-def server_options(settings: Settings) -> Sequence[tuple[str, int]]:
-    """The settings in gRPC's words."""
+def keepalive_options(settings: Settings) -> Sequence[tuple[str, int]]:
+    """What every server has, in gRPC's words."""
     timeout = round(settings.keepalive_timeout_seconds * 1000)
     return (
         ("grpc.so_reuseport", 0),  # with it, a leftover process would silently take half of the requests
-        ("grpc.max_receive_message_length", settings.receive_limit),
-        ("grpc.max_send_message_length", settings.send_limit),
         ("grpc.keepalive_time_ms", round(settings.keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", timeout),
         ("grpc.http2.ping_timeout_ms", timeout),  # else a keepalive's ping is waited for a minute
@@ -37,6 +35,15 @@ def server_options(settings: Settings) -> Sequence[tuple[str, int]]:
         # Envoy pings idle connections as often as its configuration says; that is no abuse.
         ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
         ("grpc.http2.max_ping_strikes", 0),
+    )
+
+
+def server_options(settings: Settings) -> Sequence[tuple[str, int]]:
+    """The settings in gRPC's words."""
+    return (
+        *keepalive_options(settings),
+        ("grpc.max_receive_message_length", settings.receive_limit),
+        ("grpc.max_send_message_length", settings.send_limit),
     )
 
 
@@ -154,11 +161,24 @@ async def serving(
     services: Sequence[Service], address: str, credentials: grpc.ServerCredentials | None, settings: Settings
 ) -> AsyncIterator[int]:
     """Serve while the body runs; yields the port. What still runs at the end is cut, so drain first."""
-    server = grpc.aio.server(options=server_options(settings))
     calls = _Calls()
-    for service in services:
-        for path, method in service.methods.items():
-            server.add_generic_rpc_handlers([_generic_handler(path, method, calls)])
+    handlers = [
+        _generic_handler(path, method, calls) for service in services for path, method in service.methods.items()
+    ]
+    async with listening(handlers, address, credentials, server_options(settings)) as port:
+        yield port
+
+
+@asynccontextmanager
+async def listening(
+    handlers: Sequence[grpc.GenericRpcHandler],
+    address: str,
+    credentials: grpc.ServerCredentials | None,
+    options: Sequence[tuple[str, int]],
+) -> AsyncIterator[int]:
+    """A server of grpc.aio; yields the port. Raises OSError for an address that cannot be bound."""
+    server = grpc.aio.server(options=options)
+    server.add_generic_rpc_handlers(handlers)
     try:
         if credentials is None:
             port = server.add_insecure_port(address)

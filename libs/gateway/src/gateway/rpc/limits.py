@@ -21,6 +21,9 @@ KEEPALIVE_TIMEOUT_SECONDS: Final = 20.0
 
 # How much a stream may send before any of it is taken. A prompt of 220 KB comes without a wait for the window.
 STREAM_WINDOW_BYTES: Final = MIB
+# Of the connection, as wide as HTTP/2 knows: what a stream may send is bounded by its own window, and one that is
+# shared by all would let some that wait for their turn stop the others.
+CONNECTION_WINDOW_BYTES: Final = 2**31 - 1
 # What a stream may keep here without a turn of its own. Window updates leave when half of the window is consumed, and
 # consumption is passed on in steps, so that a message of this size always fits into what is left:
 # FREE_BYTES <= STREAM_WINDOW_BYTES / 2 - RETURN_BYTES.
@@ -57,6 +60,7 @@ class Settings:
     send_limit: int = MESSAGE_LIMIT_BYTES
     keepalive_seconds: float = KEEPALIVE_SECONDS
     keepalive_timeout_seconds: float = KEEPALIVE_TIMEOUT_SECONDS
+    connection_window: int = CONNECTION_WINDOW_BYTES
 
 
 class Allowance:

@@ -6,7 +6,7 @@ response after the other, so that a slow proxy gets the latest state and no queu
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,6 +15,8 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from gateway.rpc import grpcio
+from gateway.rpc.limits import Settings
 from gateway.service import logs
 from gateway.xds.codec import Codec
 from gateway.xds.messages import Dialect, Request, Response
@@ -23,18 +25,6 @@ log = logs.get(__name__)
 
 ADS_SERVICE: Final = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 METHODS: Final = {"StreamAggregatedResources": Dialect.STATE, "DeltaAggregatedResources": Dialect.DELTA}
-# A proxy whose host vanished must not be counted as one that has not answered yet: half a minute, as for ext_proc.
-KEEPALIVE_MS: Final = 10_000
-KEEPALIVE_TIMEOUT_MS: Final = 20_000
-SERVER_OPTIONS: Final = (
-    ("grpc.so_reuseport", 0),  # with it, a leftover process would silently take half of the proxies
-    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
-    ("grpc.http2.max_ping_strikes", 0),
-)
 
 
 class Session(Protocol):
@@ -61,13 +51,14 @@ class AggregatedDiscovery:
         self._open = open_session
         self._codec = codec
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Register under Envoy's service name; messages stay bytes, the codec works on them."""
+    @property
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Under Envoy's service name; messages stay bytes, the codec works on them."""
         handlers = {
             name: grpc.stream_stream_rpc_method_handler(partial(self._stream, dialect))
             for name, dialect in METHODS.items()
         }
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(ADS_SERVICE, handlers)])
+        return grpc.method_handlers_generic_handler(ADS_SERVICE, handlers)
 
     async def _stream(self, dialect: Dialect, _messages: object, context: Any) -> None:
         news = asyncio.Event()
@@ -103,21 +94,18 @@ class AddressError(OSError):
 
 @asynccontextmanager
 async def serving(servicer: AggregatedDiscovery, address: str, certificates: Path | None = None) -> AsyncIterator[int]:
-    """Serve while the body runs; yields the port. With certificates a proxy must show one of their authority's."""
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    servicer.add_to(server)
-    try:
-        if certificates is None:
-            port = server.add_insecure_port(address)
-        else:
-            port = server.add_secure_port(address, _mutual_tls(certificates))
-    except RuntimeError as error:
-        raise AddressError(f"cannot listen on {address}: {error}") from None
-    await server.start()
-    try:
+    """Serve while the body runs; yields the port. With certificates a proxy must show one of their authority's.
+
+    A proxy whose host vanished is not counted as one that has not answered yet: it is pinged, as on the ext_proc port.
+    """
+    credentials = None if certificates is None else _mutual_tls(certificates)
+    async with AsyncExitStack() as stack:
+        options = grpcio.keepalive_options(Settings())
+        try:
+            port = await stack.enter_async_context(grpcio.listening([servicer.handler], address, credentials, options))
+        except OSError as error:
+            raise AddressError(f"cannot listen on {address}: {error}") from None
         yield port
-    finally:
-        await server.stop(None)
 
 
 def _mutual_tls(folder: Path) -> grpc.ServerCredentials:
