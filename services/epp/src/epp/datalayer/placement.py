@@ -18,6 +18,7 @@ class Share(NamedTuple):
     prompt_tokens: int  # to compute there
     answer_tokens: int = 0  # to generate there, where such are counted
     holds_prompt: bool = True  # in its cache, from now on
+    media_tokens: int = 0  # of pictures and sound, to encode there
 
     @property
     def tokens(self) -> int:

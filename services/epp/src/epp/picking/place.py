@@ -127,7 +127,8 @@ def placement_of(
     matched, prompt_tokens = matched_by(primary), parsed.prompt_tokens
     matched_tokens = min(matched * prepared.block_tokens, prompt_tokens)
     answer_tokens = config.load.output_tokens(prompt_tokens, parsed.max_tokens)
-    shares = _shares(decision, pool, prompt_tokens - matched_tokens, answer_tokens)
+    uncached = prompt_tokens - matched_tokens
+    shares = _shares(decision, pool, (uncached, answer_tokens, min(parsed.media_tokens, uncached)))
     return Placement(  # by position, which takes half the time
         pick_id, prepared.spec.id, shares, parsed.model or "", parsed.target_model, objective_of(request),
         fairness_id_of(request), parsed.priority, prompt_tokens, matched_tokens, prepared.block_tokens,
@@ -154,16 +155,20 @@ def targets_of(result: ProfileResult) -> tuple[EndpointId, ...]:
     return tuple([endpoints[at].id for at in result.chosen])
 
 
-def _shares(decision: Decision, pool: PoolState, uncached: int, answer: int) -> tuple[Share, ...]:
+def _shares(decision: Decision, pool: PoolState, tokens: tuple[int, int, int]) -> tuple[Share, ...]:
+    """`tokens` are those to compute, to generate and to encode."""
+    uncached, answer, media = tokens
     primary, prefill, encode = decision
     if prefill is None and encode is None:
-        return (Share(_first_member(primary, pool), uncached, answer),)
+        return (Share(_first_member(primary, pool), uncached, answer, media_tokens=media),)
     members = pool.roster.members
     encoders = () if encode is None else targets_of(encode)
-    encoding = tuple(Share(members[id_], 0, holds_prompt=False) for id_ in encoders)
+    each, media = (media // len(encoders), 0) if encoders else (0, media)
+    encoding = tuple(Share(members[id_], 0, holds_prompt=False, media_tokens=each) for id_ in encoders)
     if prefill is None:
-        return (Share(_first_member(primary, pool), uncached, answer), *encoding)
-    return (Share(_first_member(primary, pool), 0, answer), Share(_first_member(prefill, pool), uncached), *encoding)
+        return (Share(_first_member(primary, pool), uncached, answer, media_tokens=media), *encoding)
+    computing = Share(_first_member(prefill, pool), uncached, media_tokens=media)
+    return (Share(_first_member(primary, pool), 0, answer), computing, *encoding)
 
 
 def _first_member(result: ProfileResult, pool: PoolState) -> Member:

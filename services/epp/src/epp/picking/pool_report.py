@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
+from epp.config import SchedulerConfig
 from epp.datalayer.builtin import Builtin
 from epp.datalayer.member import Member
 from epp.datalayer.pool import PoolState
 from epp.datalayer.standing.endpoint import Condition, Standing
 from epp.domain import PoolId, ServedModel
+from epp.picking import capacity
 
 _DRAINING: Final = Condition(Standing.DRAINING, 0.0, "left the pool")
 PoolParts = tuple[PoolState, Builtin]
@@ -20,7 +22,7 @@ def served_models(parts: PoolParts) -> Iterator[ServedModel]:
         yield from known.engines.models(member.slot)
 
 
-def describe_pool(id_: PoolId, parts: PoolParts, now: float) -> dict[str, object]:
+def describe_pool(id_: PoolId, parts: PoolParts, config: SchedulerConfig, now: float) -> dict[str, object]:
     """A pool as /debug/pools shows it. Endpoints that have left are there, draining, while they have requests."""
     pool, known = parts
     conditions = pool.roster.conditions(now)
@@ -33,6 +35,7 @@ def describe_pool(id_: PoolId, parts: PoolParts, now: float) -> dict[str, object
             "text": round(known.prefixes.token_scale.text, 3),
             "media": round(known.prefixes.token_scale.media, 3),
         },
+        "capacity": capacity.describe(config, known, [*pool.roster.members.values()], now),
         "sessions": len(known.sessions.sessions),
         "endpoints": [
             _describe_endpoint(known, member, conditions.get(id_, _DRAINING), now)
@@ -65,6 +68,8 @@ def _describe_endpoint(known: Builtin, member: Member, condition: Condition, now
         "in_flight_tokens": load.in_flight_tokens,
         "others_in_flight": known.others.in_flight(slot),
         "backlog_seconds": round(prefill.backlog(now), 3),
+        "encoder_backlog_seconds": round(prefill.encoder_backlog(now), 3),
+        "media_tokens_per_second": round(1 / max(speed.seconds_per_media_token, 1e-9)),
         "prefill_tokens_per_second": round(1 / speed.seconds_per_token),
         "decode_seconds_per_token": round(speed.decode_seconds_per_token, 5),
         "speed_samples": speed.samples,

@@ -158,7 +158,8 @@ class Pools:
 
     def describe(self, now: float) -> tuple[dict[str, object], ...]:
         """Every pool with its endpoints, for /debug/pools."""
-        return tuple(describe_pool(id_, (pool, self._builtin[id_]), now) for id_, pool in sorted(self.states.items()))
+        pools, builtin_, config = sorted(self.states.items()), self._builtin, self._config
+        return tuple(describe_pool(id_, (pool, builtin_[id_]), config, now) for id_, pool in pools)
 
     def _served(self, pool: PoolId) -> tuple[ServedModel, ...]:
         known = self.states.get(pool)

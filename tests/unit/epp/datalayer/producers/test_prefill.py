@@ -34,3 +34,13 @@ def test_a_new_estimate_of_the_speed_changes_the_time_that_the_queue_takes_but_n
 
     assert endpoint.reserve(1_000, 1.0) == pytest.approx(20_000)
     assert endpoint.backlog(1.0) == pytest.approx(21_000 / tokens_per_second, rel=0.1)
+
+
+def test_pictures_are_a_load_of_their_own_beside_the_text() -> None:
+    endpoint, plain = prefill(), prefill()
+    endpoint.reserve(2000, 0.0, media_tokens=1500)
+    plain.reserve(2000, 0.0)
+    assert endpoint.encoder_backlog(0.0) == pytest.approx(1500 * endpoint.speed.seconds_per_media_token)
+    assert endpoint.backlog(0.0) == pytest.approx(plain.backlog(0.0) + endpoint.encoder_backlog(0.0))
+    assert plain.encoder_backlog(0.0) == 0
+    assert endpoint.encoder_backlog(10.0) == 0

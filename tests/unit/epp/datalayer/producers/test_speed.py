@@ -61,3 +61,17 @@ def test_a_steady_number_of_requests_tells_the_gap_and_breaks_nothing() -> None:
     for _ in range(300):
         speed.decoded(100, 2.5, 16)
     assert speed.decode_seconds_per_token + 15 * speed.gap_per_request == pytest.approx(0.025, rel=0.05)
+
+
+@pytest.mark.parametrize("media_tokens_per_second", [1_000, 8_000, 100_000])
+def test_it_finds_what_an_encoder_takes_and_keeps_prefill_apart(media_tokens_per_second: float) -> None:
+    speed, random = SpeedEstimator(), Random(1)
+    for number in range(600):
+        tokens, media = random.randrange(100, 8000), 300 * random.randrange(1, 8)
+        seconds = 0.03 + tokens / 12_000
+        if number % 2:
+            speed.first_token(tokens, seconds)
+        else:
+            speed.first_token(tokens, seconds + media / media_tokens_per_second, media)
+    assert 1 / speed.seconds_per_token == pytest.approx(12_000, rel=0.1)
+    assert speed.seconds_per_media_token == pytest.approx(1 / media_tokens_per_second, rel=0.15, abs=3e-6)

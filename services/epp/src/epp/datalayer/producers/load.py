@@ -292,7 +292,7 @@ class LoadProducer:
         placement, loads = event.placement, self._loads
         primary = loads[placement.shares[0].member.slot]
         placement.notes[NOTE] = (primary.in_flight, primary.in_flight_tokens)
-        for member, prompt_tokens, answer_tokens, _ in placement.shares:
+        for member, prompt_tokens, answer_tokens, *_ in placement.shares:
             loads[member.slot].start(prompt_tokens + answer_tokens, now)
 
     def _settled(self, event: RequestSettled, now: float) -> None:

@@ -42,21 +42,32 @@ class Ahead(NamedTuple):
 
 @dataclass(slots=True)
 class EndpointPrefill:
-    """One endpoint. `free_at` is when the prompts reserved so far are computed, at `pace` seconds per token."""
+    """One endpoint. `free_at` is when the prompts reserved so far are computed, at `pace` seconds per token, and
+    `encoded_at` when their pictures and sound are encoded. Both are one accelerator's work, so the first includes it.
+    """
 
     member: Member
     speed: SpeedEstimator
     free_at: float
     pace: float
+    encoded_at: float = 0.0
 
     def backlog(self, now: float) -> float:
         """Seconds of prefill that are reserved and not done yet."""
         return max(0.0, self.free_at - now)
 
-    def reserve(self, tokens: int, now: float) -> float:
-        """Queue a prompt; the tokens queued before it are returned."""
+    def encoder_backlog(self, now: float) -> float:
+        """Seconds of encoding among them."""
+        return max(0.0, self.encoded_at - now)
+
+    def reserve(self, tokens: int, now: float, media_tokens: int = 0) -> float:
+        """Queue a prompt; the tokens queued before it are returned, encoding as tokens prefilled in its time."""
         ahead, self.pace = self.backlog(now) / self.pace, self.speed.seconds_per_token
         self.free_at = now + (ahead + tokens) * self.pace
+        if media_tokens:
+            seconds = media_tokens * self.speed.seconds_per_media_token
+            self.free_at += seconds
+            self.encoded_at = max(now, self.encoded_at) + seconds
         return ahead
 
 
@@ -116,12 +127,12 @@ class PrefillProducer:
     def _scraped(self, event: Scraped, now: float) -> None:
         metrics, slot = event.metrics, event.member.slot
         if not metrics.waiting and not metrics.running and not self._load.in_flight(slot):
-            self._endpoints[slot].free_at = now
+            self._endpoints[slot].free_at = self._endpoints[slot].encoded_at = now
 
     def _placed(self, event: RequestPlaced, now: float) -> None:
         ahead = 0.0
         for share in event.placement.shares:
-            queued = self._endpoints[share.member.slot].reserve(share.prompt_tokens, now)
+            queued = self._endpoints[share.member.slot].reserve(share.prompt_tokens, now, share.media_tokens)
             if share.holds_prompt:  # of two, the prefill leg comes last
                 ahead = queued
         primary = event.placement.shares[0].member.slot
@@ -146,7 +157,8 @@ def learn_speed(speed: SpeedEstimator, report: Report) -> None:
         tokens = feedback.prompt_tokens if feedback.prompt_tokens is not None else placement.prompt_tokens
         cached = feedback.cached_tokens if feedback.cached_tokens is not None else placement.matched_tokens
         if tokens - cached <= _LONGEST_PROMPT_TOKENS:
-            speed.first_token(max(0, tokens - cached) + int(ahead.tokens), ttft)
+            media = placement.shares[0].media_tokens
+            speed.first_token(max(0, tokens - cached) + int(ahead.tokens), ttft, media)
     decoded = (feedback.completion_tokens or 0) - 1
     if duration is not None and decoded >= _SHORTEST_DECODE_TOKENS:
         speed.decoded(decoded, duration - ttft, ahead.requests)

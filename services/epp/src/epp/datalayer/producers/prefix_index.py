@@ -63,6 +63,10 @@ class PrefixIndex:
         """How many blocks one endpoint is believed to hold."""
         return self._holdings[slot].blocks if slot in self._holdings else 0
 
+    def capacity(self, slot: int) -> int:
+        """How many it has room for, as far as that was said."""
+        return self._holdings[slot].capacity if slot in self._holdings else 0
+
     def match(self, blocks: Sequence[int]) -> Mapping[int, int]:
         """Length of the longest unbroken run per slot; slots without any are absent."""
         if not blocks:
