@@ -35,6 +35,10 @@ class Fields:
         self._known.add(key)
         return self._body.get(key) is not None
 
+    def keys(self) -> frozenset[str]:
+        """The names of the fields that were written."""
+        return frozenset(key for key, item in self._body.items() if item is not None)
+
     def value(self, key: str, *, required: bool = False) -> Value | None:
         """A field that was written; None for nothing."""
         self._known.add(key)

@@ -17,7 +17,6 @@ IGNORED_KINDS: Final = frozenset(
         "EnvoyProxy",
         "Event",
         "GatewayClass",
-        "GCPBackendPolicy",
         "GRPCRoute",
         "HealthCheckPolicy",
         "HelmRelease",

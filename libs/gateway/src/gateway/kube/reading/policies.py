@@ -13,15 +13,48 @@ from gateway.schema.fields import Fields
 ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
 AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 ISTIO_SECURITY_GROUP: Final = "security.istio.io"
+ISTIO_EXTENSIONS_GROUP: Final = "extensions.istio.io"
 KUADRANT_GROUP: Final = "kuadrant.io"
+KGATEWAY_GROUP: Final = "gateway.kgateway.dev"
+AGENTGATEWAY_GROUP: Final = "agentgateway.dev"
+NGINX_GROUP: Final = "gateway.nginx.org"
+GKE_GROUP: Final = "networking.gke.io"
 
 Reader = Callable[[Meta, Fields], AccessPolicy | None]
 
-_RESTRICTING_SECURITY: Final = ("apiKeyAuth", "authorization", "basicAuth", "extAuth", "jwt", "oidc")
+_TARGETING: Final = frozenset({"targetRef", "targetRefs", "targetSelectors"})
+# Parts of policies that keep nobody out. Whatever else a policy of these kinds holds, known or not, is a restriction.
+_OPEN_SECURITY: Final = _TARGETING | {"cors", "mergeType"}
+_OPEN_TRAFFIC: Final = _TARGETING | {
+    "autoHostRewrite", "buffer", "compression", "cors", "entropy", "hashPolicies", "headerModifiers", "retry",
+    "timeouts", "transformation", "urlRewrite",
+}  # fmt: skip
+_OPEN_AGENT_TRAFFIC: Final = frozenset({
+    "cors", "directResponse", "headerModifiers", "hostRewrite", "phase", "retry", "timeouts", "transformation",
+})  # fmt: skip
+_RESTRICTING_PHASES: Final = ("AUTHN", "AUTHZ")
 
 
 def _security(spec: Fields) -> bool:
-    return any(spec.has(key) for key in _RESTRICTING_SECURITY)
+    return not spec.keys() <= _OPEN_SECURITY
+
+
+def _traffic(spec: Fields) -> bool:
+    return not spec.keys() <= _OPEN_TRAFFIC
+
+
+def _agent(spec: Fields) -> bool:
+    traffic = spec.child("traffic")
+    return traffic is not None and not traffic.keys() <= _OPEN_AGENT_TRAFFIC
+
+
+def _google_backend(spec: Fields) -> bool:
+    usual = spec.child("default")
+    return usual is not None and (usual.has("securityPolicy") or usual.has("iap"))
+
+
+def _plugin(spec: Fields) -> bool:
+    return spec.raw("phase") in _RESTRICTING_PHASES
 
 
 def _client_traffic(spec: Fields) -> bool:
@@ -55,10 +88,16 @@ _RESTRICTS: Final[Mapping[tuple[str, str], Callable[[Fields], bool]]] = MappingP
     (ENVOY_GATEWAY_GROUP, "SecurityPolicy"): _security,
     (ENVOY_GATEWAY_GROUP, "ClientTrafficPolicy"): _client_traffic,
     (ENVOY_GATEWAY_GROUP, "BackendTrafficPolicy"): _backend_traffic,
+    (ENVOY_GATEWAY_GROUP, "EnvoyExtensionPolicy"): _always,  # runs programs, which may refuse requests
     (AI_GATEWAY_GROUP, "QuotaPolicy"): _always,
     (ISTIO_SECURITY_GROUP, "AuthorizationPolicy"): _authorization,
     (ISTIO_SECURITY_GROUP, "RequestAuthentication"): _authentication,
     (ISTIO_SECURITY_GROUP, "PeerAuthentication"): _peer,
+    (ISTIO_EXTENSIONS_GROUP, "WasmPlugin"): _plugin,
+    (KGATEWAY_GROUP, "TrafficPolicy"): _traffic,
+    (AGENTGATEWAY_GROUP, "AgentgatewayPolicy"): _agent,
+    (NGINX_GROUP, "RateLimitPolicy"): _always,
+    (GKE_GROUP, "GCPBackendPolicy"): _google_backend,
     (KUADRANT_GROUP, "AuthPolicy"): _always,
     (KUADRANT_GROUP, "RateLimitPolicy"): _always,
     (KUADRANT_GROUP, "TokenRateLimitPolicy"): _always,
