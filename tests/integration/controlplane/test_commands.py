@@ -69,7 +69,7 @@ NAMELESS = "names no kind, which means a Service; there is none, so InferencePoo
     [
         ("article", ["spec.selector: the API v1 wants", "spec.extensionRef: the API v1 calls it", NAMELESS, NAMELESS]),
         ("kaito", []),
-        ("ai-gateway", ["spec.targetPorts: no port"]),
+        ("ai-gateway", ["backendRefs[0].kind: upstream wants a group", "spec.targetPorts: no port"]),
     ],
 )
 def test_published_manifests_pass_as_they_are_with_every_deviation_explained(

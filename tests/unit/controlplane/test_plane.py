@@ -11,7 +11,7 @@ from controlplane.plane import ControlPlane
 from controlplane.status.conditions import Condition
 from controlplane.status.uptake import Refusal, Uptake
 from controlplane.xds.snapshot import Snapshot as Resources
-from gateway.kube.objects import Manifests
+from gateway.kube.objects import Manifests, ObjectKey, ObjectName
 from gateway.kube.sources.source import Snapshot, Statuses
 from tests.unit.controlplane.manifest_texts import gateway, manifests, pool, route, service, to_pool
 
@@ -21,13 +21,14 @@ class Objects:
 
     def __init__(self) -> None:
         self.states: asyncio.Queue[Manifests] = asyncio.Queue()
+        self.reported: asyncio.Queue[Statuses] = asyncio.Queue()
 
     async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
         while True:
             yield Snapshot(await self.states.get(), {})
 
-    async def report(self, _statuses: Statuses, /) -> None:
-        """Nobody keeps it."""
+    async def report(self, statuses: Statuses, /) -> None:
+        await self.reported.put(statuses)
 
 
 class Envoys:
@@ -86,7 +87,7 @@ class Stand:
 async def standing(folder: Path) -> AsyncIterator[Stand]:
     stand = Stand(folder)
     async with asyncio.TaskGroup() as group:
-        jobs = [group.create_task(stand.plane.follow()), group.create_task(stand.plane.watch())]
+        jobs = [group.create_task(each) for each in (stand.plane.follow(), stand.plane.watch(), stand.plane.report())]
         yield stand
         for job in jobs:
             job.cancel()
@@ -138,3 +139,16 @@ async def test_where_nobody_can_be_asked_what_was_written_counts(tmp_path: Path)
 
         assert stand.programmed.is_true
         assert stand.programmed.since == since, "the time changes with the status only"
+
+
+async def test_every_new_status_goes_back_to_where_the_objects_are_kept(tmp_path: Path) -> None:
+    async with standing(tmp_path) as stand, asyncio.timeout(10):
+        version = await stand.edit("/a")
+        await stand.answer(Uptake(version, taken=("e",)))
+        last: Statuses = {}
+        while not str(last.get(ObjectKey("Gateway", ObjectName("default", "g")))).count("'reason': 'Programmed'"):
+            last = await stand.objects.reported.get()
+
+        assert {key.kind for key in last} == {"Gateway", "HTTPRoute", "InferencePool"}
+        await stand.answer(Uptake(version, taken=("e", "f")))
+        assert stand.objects.reported.empty()

@@ -242,3 +242,27 @@ def test_a_cost_that_the_api_refuses_is_a_problem(tmp_path: Path, costs: str, wh
 
     (problem,) = load([tmp_path]).problems
     assert why in str(problem)
+
+
+def test_a_pool_without_its_group_is_taken_with_a_note(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(f"{ROUTE}\n---\n{POOL}\n---\n{BACKEND}")
+    found = load([tmp_path])
+
+    assert found.problems == ()
+    assert any("rules[0].backendRefs[0].kind: upstream wants a group" in str(note) for note in found.notes)
+
+
+def test_a_backend_may_be_a_service_whose_pods_are_there(tmp_path: Path) -> None:
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {selector: {app: x}, ports: [{port: 80}]}\n"
+    pod = """apiVersion: v1
+kind: Pod
+metadata: {name: x, labels: {app: x}}
+status: {podIP: 10.0.0.5, conditions: [{type: Ready, status: "True"}]}
+"""
+    backend = BACKEND.split("---")[0].replace(
+        "{group: gateway.envoyproxy.io, kind: Backend, name: b}", "{name: s, port: 80}"
+    )
+    found = loaded(tmp_path, POOL, backend, service, pod)
+    (pool,) = found.pools.values()
+
+    assert [str(item) for item in pool_endpoints(pool, found, NAMES)] == ["10.0.0.5:80"]

@@ -202,3 +202,18 @@ def test_a_pod_says_which_of_the_pools_ports_are_live(tmp_path: Path, annotation
     pod = kubectl_pod("a", "10.0.0.1").replace("  uid: 7d3f\n", live)
 
     assert listed(manifests(tmp_path, POOL, pod)) == expected
+
+
+@pytest.mark.parametrize(("target", "expected"), [("8001", 8001), ("http", 8000), ("other", 80)])
+def test_a_service_without_a_slice_is_found_through_the_pods_that_it_selects(
+    tmp_path: Path, target: str, expected: int
+) -> None:
+    service = (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n"
+        f"spec: {{selector: {{app: a}}, ports: [{{port: 80, targetPort: {target}}}]}}\n"
+    )
+    pods = (kubectl_pod("one", "10.0.0.1"), kubectl_pod("two", "10.0.0.2", status="False"))
+    found = manifests(tmp_path, service, *pods)
+
+    assert [str(item) for item in service_endpoints(found, "default", "s", 80, {})] == [f"10.0.0.1:{expected}"]
+    assert "s.default.svc" not in hostnames(found, [ObjectName("default", "s")])

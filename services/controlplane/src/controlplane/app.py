@@ -66,7 +66,7 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
         operators = admin.application(metrics.registry, lambda: plane.view.published, [web.get("/status", show)])
         async with (
             admin.serving(operators, serving.host, serving.http_port) as port,
-            lifecycle.background(plane.follow(), plane.watch()),
+            lifecycle.background(plane.follow(), plane.watch(), plane.report()),
         ):
             log.info("serving", port=port)
             lifecycle.tune_collector()

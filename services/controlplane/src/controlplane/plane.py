@@ -50,7 +50,7 @@ class Server(Protocol):
 
 
 class ControlPlane:
-    """Run `follow` and `watch` beside each other."""
+    """Run `follow`, `watch` and `report` beside each other."""
 
     def __init__(self, source: Source, server: Server, metrics: Metrics, options: Options, stamp: Stamp) -> None:
         self._source = source
@@ -60,6 +60,7 @@ class ControlPlane:
         self._stamp = stamp
         self._memo = Memo()
         self._served: Rendered | None = None
+        self._status_changed = asyncio.Event()
         self.view = View()
 
     async def follow(self) -> None:
@@ -79,6 +80,13 @@ class ControlPlane:
             self.view = replace(self.view, uptake=uptake)
             self._metrics.taken(uptake)
             self._show()
+
+    async def report(self) -> None:
+        """Give every new status back to the source. Of several that come while one is taken, the latest counts."""
+        while True:
+            await self._status_changed.wait()
+            self._status_changed.clear()
+            await self._source.report(report.statuses(self.view.status))
 
     async def _serve(self, rendered: Rendered) -> None:
         for fault in rendered.faults:
@@ -113,6 +121,8 @@ class ControlPlane:
         status = stamped(status, self.view.status, self._stamp())
         for complaint in set(report.complaints(status)) - set(report.complaints(self.view.status)):
             log.warning("an object is not served as written", complaint=complaint)
+        if status != self.view.status:
+            self._status_changed.set()
         self.view = replace(self.view, status=status)
 
     def _report(self, snapshot: Snapshot) -> None:

@@ -226,7 +226,7 @@ def test_a_backend_without_group_and_kind_is_a_service_and_else_the_pool_of_its_
     assert resolved(bare).is_true
     assert isinstance(bare.ports[0].hosts[0].entries[0].backends[0].target, InferencePool)
     taken = "HTTPRoute default/r: backendRef p of rule 0 names no kind"
-    assert [warning.startswith(taken) for warning in bare.status.warnings] == [True, False]
+    assert [warning.startswith(taken) for warning in bare.status.warnings] == [True]
     assert both.ports[0].hosts[0].entries[0].backends[0].target == ServicePortRef(ObjectName("default", "p"), 80)
     assert not any(warning.startswith(taken) for warning in both.status.warnings)
     assert (resolved(portless).reason, resolved(portless).message) == (
@@ -237,6 +237,16 @@ def test_a_backend_without_group_and_kind_is_a_service_and_else_the_pool_of_its_
 
 def test_a_pool_without_any_endpoint_is_a_warning(tmp_path: Path) -> None:
     assert planned(tmp_path, pool()).status.warnings == ("InferencePool default/p: no endpoint is known",)
+
+
+def test_a_pool_without_any_endpoint_is_a_condition_at_each_gateway_that_reaches_it(tmp_path: Path) -> None:
+    found = planned(tmp_path, gateway(), route(to_pool()), pool(), service())
+
+    (parent,) = found.status.pools[0].parents
+    available = parent.conditions[-1]
+    assert (available.type, available.is_true, available.reason) == ("Available", False, "NoEndpoints")
+    assert available.message == "no endpoint is known"
+    assert found.status.warnings == ()
 
 
 @pytest.mark.parametrize(

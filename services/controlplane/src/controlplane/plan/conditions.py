@@ -1,6 +1,6 @@
 """The conditions of Gateways and pools, from what a plan decided about them. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from controlplane.plan.entries import Attachment
 from controlplane.plan.listeners import Listeners, PlannedListener
@@ -48,10 +48,13 @@ def _listener_status(planned: PlannedListener, attachments: Sequence[Attachment]
     return ListenerStatus(planned.listener.name, len(attached), planned.conditions, planned.route_kinds)
 
 
-def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolStatus:
-    """What a pool is worth at each Gateway that reaches it."""
+def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName], workloads: Iterable[Workload]) -> PoolStatus:
+    """What a pool is worth at each Gateway that reaches it. That it has no endpoint is a condition while it is so; of
+    host names only a resolver can say whether they lead anywhere."""
     accepted = met("Accepted", "Accepted", "Referenced by an HTTPRoute accepted by the parentRef Gateway")
     resolved = planned.fault or met("ResolvedRefs", "ResolvedRefs", _resolution(planned))
+    is_empty = not planned.endpoints and not planned.hostnames
+    missing = (unmet("Available", "NoEndpoints", _endpointless(planned, workloads)),) if is_empty else ()
     picker = planned.picker
     return PoolStatus(
         id=planned.pool.meta.id,
@@ -59,7 +62,7 @@ def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolSta
         picker=picker.transport.value if picker else "",
         picker_reason=picker.reason if picker else "",
         picker_security=picker.security if picker else "",
-        parents=tuple(ParentStatus(gateway, "", (accepted, resolved)) for gateway in gateways),
+        parents=tuple(ParentStatus(gateway, "", (accepted, resolved, *missing)) for gateway in gateways),
         generation=planned.pool.meta.generation,
     )
 
@@ -67,6 +70,14 @@ def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName]) -> PoolSta
 def _runs(workload: Workload, pool: InferencePool) -> bool:
     is_near = workload.meta.id.namespace == pool.meta.id.namespace
     return is_near and bool(pool.selector.match_labels) and pool.selector.matches(workload.pod_labels)
+
+
+def _endpointless(planned: PlannedPool, workloads: Iterable[Workload]) -> str:
+    """With what would run its Pods in a cluster."""
+    if planned.hostnames:
+        return f"no endpoint is known: {', '.join(planned.hostnames[:3])} cannot be resolved"
+    runs = [item for item in workloads if _runs(item, planned.pool)]
+    return f"no endpoint is known{_hint(runs, planned.pool)}"
 
 
 def _hint(runs: Sequence[Workload], pool: InferencePool) -> str:
@@ -87,12 +98,13 @@ def _resolution(planned: PlannedPool) -> str:
     return "Referenced ExtensionRef resolved successfully"
 
 
-def pool_warnings(pools: Sequence[PlannedPool], workloads: Iterable[Workload]) -> Iterator[str]:
-    """Pools to which no request can be sent, with what would run their Pods in a cluster."""
+def pool_warnings(
+    pools: Sequence[PlannedPool], reached: Container[ObjectName], workloads: Iterable[Workload]
+) -> Iterator[str]:
+    """Pools to which no request can be sent, and which no Gateway has a condition about; and what is not reached."""
     for planned in pools:
-        if not planned.endpoints:
-            runs = [item for item in workloads if _runs(item, planned.pool)]
-            yield f"InferencePool {planned.pool.meta.id}: no endpoint is known{_hint(runs, planned.pool)}"
+        if not planned.endpoints and (planned.hostnames or planned.pool.meta.id not in reached):
+            yield f"InferencePool {planned.pool.meta.id}: {_endpointless(planned, workloads)}"
         yield from (f"InferencePool {planned.pool.meta.id}: {why}" for why in planned.unreached)
 
 

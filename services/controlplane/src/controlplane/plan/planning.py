@@ -107,6 +107,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
     services = planned_services(_entries(ports), manifests, addresses)
     takeovers = planned_takeovers(_entries(ports), pickers)
     taking_over = (entry for each in takeovers for entry in each.host.entries)
+    workloads = manifests.workloads.values()
     reached = memo.result(parents, parents, attachments, backends)
     return Plan(
         ports=ports,
@@ -120,13 +121,13 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
                 for _, gateway in sorted(manifests.gateways.items())
             ),
             routes=routes,
-            pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ())) for item in pools),
+            pools=tuple(pool_status(item, reached.get(item.pool.meta.id, ()), workloads) for item in pools),
             policies=policies,
             ai_routes=tuple(ai_route_statuses(manifests, routes)),
             ports=tuple(_port_status(port) for port in ports),
             warnings=(
                 *memo.result(warnings, warnings, backends, manifests.only("routes")),
-                *pool_warnings(pools, manifests.workloads.values()),
+                *pool_warnings(pools, reached, workloads),
             ),
         ),
     )

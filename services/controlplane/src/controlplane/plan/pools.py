@@ -10,19 +10,20 @@ from controlplane.plan.entries import Attachment
 from controlplane.plan.pickers import Picker, picker
 from controlplane.status.conditions import Condition
 from gateway.kube.objects import FailureMode, InferencePool, Manifests, ObjectName
-from gateway.kube.resolution.endpoints import Addresses, HostPort, pool_endpoints
+from gateway.kube.resolution.endpoints import Addresses, HostPort, pool_endpoints, pool_slices, slice_hostnames
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPool:
     """A pool as it is served. `fault` is why a picker that it names is not asked, `unreached` why some endpoints are
-    not reached."""
+    not reached. `hostnames` are those of its endpoints that are names; they may resolve to nothing."""
 
     pool: InferencePool
     groups: tuple[Group, ...]
     picker: Picker | None = None
     fault: Condition | None = None
     unreached: tuple[str, ...] = ()
+    hostnames: tuple[str, ...] = ()
     limits_first_token: bool = False  # a route or an objective says when streamed answers must have begun
 
     @property
@@ -51,11 +52,18 @@ def planned_pools(manifests: Manifests, addresses: Addresses, options: Options) 
 def _planned(pool: InferencePool, manifests: Manifests, addresses: Addresses, options: Options) -> PlannedPool:
     endpoints = pool_endpoints(pool, manifests, addresses)
     groups, unreached = pool_groups(pool, endpoints, manifests)
+    names = slice_hostnames(pool_slices(pool, manifests))
     found = picker(pool, manifests, addresses, options)
     if isinstance(found, Condition):
-        return PlannedPool(pool, groups, fault=found, unreached=unreached)
-    is_limited = _limits_first_token(pool, manifests)
-    return PlannedPool(pool, groups, picker=found, unreached=unreached, limits_first_token=is_limited)
+        return PlannedPool(pool, groups, fault=found, unreached=unreached, hostnames=names)
+    return PlannedPool(
+        pool=pool,
+        groups=groups,
+        picker=found,
+        unreached=unreached,
+        hostnames=names,
+        limits_first_token=_limits_first_token(pool, manifests),
+    )
 
 
 def _limits_first_token(pool: InferencePool, manifests: Manifests) -> bool:

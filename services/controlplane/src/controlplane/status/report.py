@@ -14,7 +14,7 @@ from controlplane.status.conditions import (
     Status,
 )
 from controlplane.status.uptake import Uptake
-from gateway.kube.objects import GATEWAY_GROUP, ObjectName
+from gateway.kube.objects import GATEWAY_GROUP, ObjectKey, ObjectName
 
 Tree = dict[str, object]
 
@@ -95,6 +95,15 @@ def tree(status: Status) -> dict[str, object]:
         ],
         "warnings": list(status.warnings),
     }
+
+
+def statuses(status: Status) -> dict[ObjectKey, Tree]:
+    """The `status` of each object, for where it is kept."""
+    found: dict[ObjectKey, Tree] = {ObjectKey("Gateway", item.id): gateway_status(item) for item in status.gateways}
+    found |= {ObjectKey("HTTPRoute", item.id): route_status(item) for item in status.routes}
+    found |= {ObjectKey("InferencePool", item.id): pool_status(item) for item in status.pools}
+    found |= {ObjectKey("AIGatewayRoute", item.id): ai_route_status(item) for item in status.ai_routes}
+    return found | {ObjectKey(item.kind, item.id): policy_status(item) for item in status.policies}
 
 
 def gateway_status(found: GatewayStatus) -> Tree:

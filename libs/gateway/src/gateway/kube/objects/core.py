@@ -47,9 +47,12 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
+    """`selector` are labels of its Pods; empty where others write its EndpointSlices."""
+
     meta: Meta
     type: str
     ports: tuple[ServicePort, ...]
+    selector: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ def _match(item: Fields) -> RouteMatch:
 
 def _backend_ref(meta: Meta, item: Fields) -> BackendRef:
     kind = item.text("kind", "AIServiceBackend")
+    if kind == "InferencePool" and not item.has("group"):
+        item.at("kind").note("upstream wants a group beside it; the pool of this name is taken, whatever its group")
     weight = item.integer("weight", 0, MAX_WEIGHT, 1)
     model = item.text("modelNameOverride")
     named = Changes(fields=(("model", json.dumps(model)),)) if model else Changes()

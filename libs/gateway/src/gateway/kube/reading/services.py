@@ -1,4 +1,4 @@
-"""A Service is read for its type and ports, lenient about other fields. Pure."""
+"""A Service is read for its type, ports and selector, lenient about other fields. Pure."""
 
 from gateway.kube.objects import Meta, Service, ServicePort
 from gateway.kube.reading.parts import MAX_PORT
@@ -8,9 +8,8 @@ from gateway.schema.wording import what
 
 def service(meta: Meta, top: Fields) -> Service:
     spec = top.child("spec", required=True) or top
-    return Service(
-        meta, spec.text("type", "ClusterIP"), tuple(_service_port(item) for item in spec.children("ports", 100))
-    )
+    ports = tuple(_service_port(item) for item in spec.children("ports", 100))
+    return Service(meta, spec.text("type", "ClusterIP"), ports, spec.strings("selector"))
 
 
 def _service_port(item: Fields) -> ServicePort:

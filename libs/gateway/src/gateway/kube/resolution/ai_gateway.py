@@ -29,6 +29,7 @@ from gateway.kube.objects import (
     SlicePort,
     manifests_of,
 )
+from gateway.kube.resolution.endpoints import service_slices
 from gateway.schema.spelling import ip_version
 
 CONFIG_ANNOTATION: Final = "aigateway.envoyproxy.io/gateway-config"
@@ -106,8 +107,7 @@ def _pieces(found: AIServiceBackend, manifests: Manifests) -> Iterator[EndpointS
     if backend is not None:
         yield from (_piece(found.meta, endpoint) for endpoint in backend.endpoints)
     elif found.backend.is_service:
-        namespace, name = found.backend.id
-        yield from manifests.slice_index.select(namespace, {SERVICE_NAME_LABEL: name})
+        yield from service_slices(manifests, *found.backend.id)
 
 
 def _piece(meta: Meta, endpoint: BackendEndpoint) -> EndpointSlice:

@@ -7,7 +7,7 @@ same way. An FQDN is looked up in `addresses`, which a source keeps current; an 
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from gateway.kube.objects import (
@@ -20,7 +20,9 @@ from gateway.kube.objects import (
     ObjectName,
     Pod,
     Service,
+    ServicePort,
     SliceEndpoint,
+    SlicePort,
 )
 
 HTTP_PORT_NAME: Final = "http"
@@ -85,7 +87,7 @@ def pool_endpoints(pool: InferencePool, manifests: Manifests, addresses: Address
 def service_endpoints(
     manifests: Manifests, namespace: str, name: str, port: int, addresses: Addresses
 ) -> tuple[HostPort, ...]:
-    """Where a Service's port is served: its labelled EndpointSlices, else every address of its DNS name."""
+    """Where a Service's port is served: its labelled EndpointSlices, else its Pods, else every address of its name."""
     members = service_members(manifests, namespace, name, port, addresses)
     return tuple(dict.fromkeys(HostPort(found.address, found.port) for found in members))
 
@@ -95,7 +97,7 @@ def service_members(
 ) -> tuple[PoolEndpoint, ...]:
     """The same with the names and labels of their slices, each address and port once."""
     service = manifests.services.get(ObjectName(namespace, name))
-    pieces = _service_slices(manifests, namespace, name)
+    pieces = service_slices(manifests, namespace, name)
     if not pieces:
         hostname = service_hostname(namespace, name)
         return tuple(PoolEndpoint(_canonical(found), port, hostname, {}) for found in addresses.get(hostname, ()))
@@ -121,13 +123,7 @@ def reachable_services(manifests: Manifests, addresses: Addresses) -> frozenset[
 def hostnames(manifests: Manifests, more: Iterable[ObjectName] = ()) -> frozenset[str]:
     """Every name that must be resolved for these manifests: FQDN addresses, and Services that have no slice, those of
     `more` among them."""
-    names = {
-        address
-        for piece in manifests.slices.values()
-        if piece.address_type is AddressType.FQDN
-        for endpoint in piece.endpoints
-        for address in endpoint.addresses
-    }
+    names = set(slice_hostnames(manifests.slices.values()))
     services = {
         ObjectName(pool.meta.id.namespace, pool.picker.name)
         for pool in manifests.pools.values()
@@ -141,8 +137,15 @@ def hostnames(manifests: Manifests, more: Iterable[ObjectName] = ()) -> frozense
         for backend in (*rule.backends, *(found.backend for found in rule.filters if isinstance(found, Mirror)))
         if backend.is_service
     )
-    names.update(service_hostname(*found) for found in services if not _service_slices(manifests, *found))
+    names.update(service_hostname(*found) for found in services if not service_slices(manifests, *found))
     return frozenset(names)
+
+
+def slice_hostnames(pieces: Iterable[EndpointSlice]) -> tuple[str, ...]:
+    """The host names that slices hold in place of addresses, each once."""
+    named = (piece for piece in pieces if piece.address_type is AddressType.FQDN)
+    found = (address for piece in named for endpoint in piece.endpoints for address in endpoint.addresses)
+    return tuple(dict.fromkeys(found))
 
 
 def service_hostname(namespace: str, name: str) -> str:
@@ -160,8 +163,31 @@ def pool_pods(pool: InferencePool, manifests: Manifests) -> tuple[Pod, ...]:
     return tuple(manifests.pod_index.select(pool.meta.id.namespace, pool.selector.match_labels))
 
 
-def _service_slices(manifests: Manifests, namespace: str, name: str) -> tuple[EndpointSlice, ...]:
-    return tuple(manifests.slice_index.select(namespace, {SERVICE_NAME_LABEL: name}))
+def service_slices(manifests: Manifests, namespace: str, name: str) -> tuple[EndpointSlice, ...]:
+    """The slices labelled for a Service; without any, those that a cluster would write for the Pods it selects."""
+    found = tuple(manifests.slice_index.select(namespace, {SERVICE_NAME_LABEL: name}))
+    service = manifests.services.get(ObjectName(namespace, name))
+    if found or service is None or not service.selector:
+        return found
+    pods = manifests.pod_index.select(namespace, service.selector)
+    return tuple(_slice_of(pod, service) for pod in pods if pod.addresses)
+
+
+def _slice_of(pod: Pod, service: Service) -> EndpointSlice:
+    address = pod.addresses[0]
+    return EndpointSlice(
+        meta=replace(pod.meta, labels={**pod.meta.labels, SERVICE_NAME_LABEL: service.meta.id.name}),
+        address_type=AddressType.IPV6 if ":" in address else AddressType.IPV4,
+        endpoints=(SliceEndpoint((address,), ready=pod.serves, name=pod.meta.id.name),),
+        ports=tuple(SlicePort(port.name, _target(port, pod)) for port in service.ports),
+    )
+
+
+def _target(port: ServicePort, pod: Pod) -> int:
+    """The port of a Pod behind one of a Service, which names it or has the same number."""
+    if isinstance(port.target_port, int):
+        return port.target_port
+    return next((found.port for found in pod.ports if port.target_port and found.name == port.target_port), port.port)
 
 
 def _addresses(piece: EndpointSlice, addresses: Addresses) -> Iterator[tuple[SliceEndpoint, str, str]]:
