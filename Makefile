@@ -6,12 +6,12 @@ ENVOY_VERSION := 1.40.0
 REGISTRY ?= pointsman
 TAG ?= dev
 SERVICES := controlplane bbr epp model-sim
-PACKAGES := libs/gateway libs/processes $(addprefix services/,$(SERVICES))
+PACKAGES := libs/gateway libs/processes libs/pointsman $(addprefix services/,$(SERVICES))
 UP_FLAGS ?=
 FAULTS_FLAGS ?=
 TESTS ?= tests
 
-.PHONY: help setup up down check test faults lock format images clean
+.PHONY: help setup up down check test faults lock format wheels images clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -38,10 +38,10 @@ setup: .venv/.ready .tools/envoy/.ready ## install everything the project needs 
 	@touch $@
 
 up: setup ## start the demo as plain processes: gateway on http://localhost:8080
-	@.venv/bin/pointsman-up $(UP_FLAGS)
+	@.venv/bin/pointsman up --dir .run --stop-hint 'make down' $(UP_FLAGS)
 
 down: setup ## stop it, from whichever terminal
-	@.venv/bin/pointsman-down
+	@.venv/bin/pointsman down --dir .run
 
 check: setup ## lint, types, import rules, locks
 	.venv/bin/ruff format --check --quiet .
@@ -67,6 +67,11 @@ lock: .tools/.ready ## write the hash-pinned locks anew
 format: setup ## format the code
 	.venv/bin/ruff format --quiet .
 	.venv/bin/ruff check --quiet --fix .
+
+wheels: setup ## build the wheels into build/wheels: `pip install` them, then `pointsman up`
+	@rm -rf build/wheels && mkdir -p build/wheels
+	@for package in $(PACKAGES); do \
+	  .tools/bin/uv build --quiet --wheel --no-build-isolation --python .venv/bin/python --out-dir build/wheels $$package || exit 1; done
 
 images: ## build the images, tagged REGISTRY/SERVICE:TAG
 	@for service in $(SERVICES); do \

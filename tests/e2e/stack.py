@@ -4,15 +4,15 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
-import yaml
 
+from pointsman.demo import with_ports
 from processes import plan
 from processes.plan import HOST, Layout, Ports, Process, Settings
 
@@ -148,26 +148,10 @@ PORT_COUNT = 15
 
 def local_overlay(root: Path, target: Path, ports: Ports) -> Path:
     """The demo's overlay for processes with this stack's ports in place of the documented ones."""
-    default = Ports()
-    moved = dict(zip(default.simulators, ports.simulators, strict=True))
-    moved |= {default.epp_grpc: ports.epp_grpc, default.epp_http: ports.epp_http}
     for file in sorted((root / "config" / "demo-local").glob("*.yaml")):
-        documents = [_move_ports(document, moved) for document in yaml.safe_load_all(file.read_text()) if document]
         target.mkdir(parents=True, exist_ok=True)
-        (target / file.name).write_text(yaml.safe_dump_all(documents, sort_keys=False))
+        (target / file.name).write_text(with_ports(file.read_text(), ports))
     return target
-
-
-def _move_ports(value: Any, moved: Mapping[int, int]) -> Any:
-    match value:
-        case dict():
-            return {key: _move_ports(item, moved) for key, item in value.items()}
-        case list():
-            return [_move_ports(item, moved) for item in value]
-        case int() if not isinstance(value, bool):
-            return moved.get(value, value)
-        case _:
-            return value
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""The whole stack as plain processes on one host: `make up`, `make down`, and the end-to-end tests."""
+"""A whole stack as plain processes on one host, for `pointsman up` and the end-to-end tests."""

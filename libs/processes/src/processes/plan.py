@@ -1,11 +1,12 @@
-"""The processes of the demo, with their arguments and ports. Pure: it starts nothing and reads nothing.
+"""The processes of a stack on one host, with their arguments and ports. Pure: it starts nothing and reads nothing.
 
-`make up` runs the plan under honcho, and the end-to-end tests run the same plan on free ports: what a person starts is
-what was tested.
+`pointsman up` runs the plan under honcho, and the end-to-end tests run the same plan on free ports: what a person
+starts is what was tested.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -26,6 +27,11 @@ class Ports:
     bbr_metrics: int = 9091  # the reference's 9090 is the EPP's on this host
     controlplane_http: int = 9092
     simulators: tuple[int, ...] = (8101, 8102, 8103, 8111, 8112)
+
+    def moved(self, offset: int) -> "Ports":
+        """All of them by so many."""
+        own = {each.name: getattr(self, each.name) + offset for each in fields(self) if each.name != "simulators"}
+        return replace(self, simulators=tuple(port + offset for port in self.simulators), **own)
 
     def named(self) -> Mapping[str, int]:
         """Each port with its name for people."""
@@ -71,8 +77,23 @@ SIMULATORS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """The first request through the gateway: the stack is up when it is answered with 200."""
+
+    path: str
+    body: bytes | None = None  # None asks with GET
+
+
+COMPLETION = Probe(
+    "/v1/completions", json.dumps({"model": SIMULATORS[1].model, "prompt": "ready?", "max_tokens": 1}).encode()
+)
+MODEL_LIST = Probe("/v1/models")
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things are. `run` is the folder of this run: rendered xDS, logs, process ids."""
+    """Where things are. `run` is the folder of this run: rendered xDS, logs, process ids. `root` has `config` and
+    `envoy` as the repository has them."""
 
     root: Path
     run: Path
@@ -87,7 +108,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What may differ between a person's demo and a test."""
+    """What may differ between one stack and another."""
 
     ports: Ports
     layout: Layout
@@ -97,6 +118,8 @@ class Settings:
     picker: str = "ext_proc"
     grpc_transport: str | None = None  # the services' own default
     log_level: str = "info"
+    simulators: tuple[Simulator, ...] = SIMULATORS
+    probe: Probe = COMPLETION
     simulator_profile: str = "demo"
     simulator_options: tuple[str, ...] = ()
 
@@ -233,8 +256,8 @@ def envoy(settings: Settings) -> Process:
 
 
 def simulators(settings: Settings) -> tuple[Process, ...]:
-    """The model servers of every demo pool, on the ports in order."""
-    flat = [(each, index) for each in SIMULATORS for index in range(each.replicas)]
+    """The simulated model servers of every pool, on the ports in order."""
+    flat = [(each, index) for each in settings.simulators for index in range(each.replicas)]
     return tuple(
         _simulator(settings, each, index, port)
         for (each, index), port in zip(flat, settings.ports.simulators, strict=True)

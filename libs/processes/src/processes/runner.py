@@ -1,13 +1,11 @@
-"""`make up`: check, start everything under honcho, wait for a first answer, print how to use it, stop it all again.
+"""Runs a stack: check, start everything under honcho, wait for a first answer, and stop it all again.
 
 honcho starts the processes, gathers their output, and ends all of them when one ends; this module never starts a
 service itself. It adds what honcho lacks: checks before the start, readiness, one run at a time (a lock on the run's
 folder), answers that are finished before the end, and the end of processes that a killed runner left behind.
 """
 
-import argparse
 import fcntl
-import json
 import os
 import shlex
 import signal
@@ -16,13 +14,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from processes.drain import drain
-from processes.plan import HOST, Layout, Ports, Process, Settings, processes
+from processes.plan import HOST, Process, Settings, processes
 from processes.preflight import StartError, check
 from processes.sweep import RUN_VARIABLE, sweep
 
@@ -31,28 +29,23 @@ STOP_SECONDS = 15.0  # honcho kills what has not ended five seconds after SIGTER
 _TAIL_LINES = 12
 
 
-def main() -> int:
-    """Run the demo until it is stopped. 0 after Ctrl-C or `make down`, 1 when it could not start or broke."""
-    options = _parser().parse_args()
-    settings = _settings(options)
-    _join(settings.layout.run)
-    try:
-        with _exclusive(settings.layout.run):
-            check(settings)
-            return _serve(settings)
-    except StartError as reason:
-        print(f"cannot start:\n{reason}", file=sys.stderr)  # noqa: T201 - this is a command
-        return 1
-
-
-def _join(run: Path) -> None:
-    """Make this process one of its run: start it again with the variable by which `make down` finds it."""
+def join(run: Path, command: Sequence[str]) -> None:
+    """Make this process one of its run: start it again, by its command, with the variable that finds it later."""
     if os.environ.get(RUN_VARIABLE) != str(run):
-        command = (sys.executable, "-m", "processes.up", *sys.argv[1:])
-        os.execve(sys.executable, command, os.environ | {RUN_VARIABLE: str(run)})  # noqa: S606 - our own command
+        os.execve(command[0], [*command], os.environ | {RUN_VARIABLE: str(run)})  # noqa: S606 - our own command
 
 
-def _serve(settings: Settings) -> int:
+def serve(settings: Settings, banner: str) -> int:
+    """Run the stack until it is stopped. 0 after Ctrl-C or SIGTERM, 1 when a process broke.
+
+    `StartError` says why it cannot start; then nothing was started.
+    """
+    with _exclusive(settings.layout.run):
+        check(settings)
+        return _serve(settings, banner)
+
+
+def _serve(settings: Settings, banner: str) -> int:
     run = settings.layout.run
     log = run / "log"
     runner = _start(settings, log)
@@ -60,7 +53,7 @@ def _serve(settings: Settings) -> int:
     try:
         failure = _wait_until_ready(settings, runner, stop)
         if failure is None and not stop.requested:
-            print(_banner(settings, log), flush=True)  # noqa: T201
+            print(banner, flush=True)  # noqa: T201
             while runner.poll() is None and not stop.requested:
                 time.sleep(0.2)
         crashed = not stop.requested
@@ -125,17 +118,17 @@ class _Stop:
 
 
 def _wait_until_ready(settings: Settings, runner: "subprocess.Popen[bytes]", stop: _Stop) -> str | None:
-    """Wait for each process, then for a completion through the gateway. Return what went wrong, if anything did."""
+    """Wait for each process, then for an answer through the gateway. Return what went wrong, if anything did."""
     deadline = time.monotonic() + READY_SECONDS
     pending = {each.name: each.ready for each in processes(settings)}
     while time.monotonic() < deadline and not stop.requested:
         if runner.poll() is not None:
             return _last_words(settings.layout.run / "log")
         pending = {name: url for name, url in pending.items() if not _answers(url)}
-        if not pending and _completes(settings):
+        if not pending and _is_answered(settings):
             return None
         time.sleep(0.1)
-    waiting = ", ".join(pending) or "a completion through the gateway"
+    waiting = ", ".join(pending) or "an answer through the gateway"
     return (
         None
         if stop.requested
@@ -151,11 +144,10 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _completes(settings: Settings) -> bool:
-    body = json.dumps({"model": "phi-4-mini-instruct", "prompt": "ready?", "max_tokens": 1}).encode()
+def _is_answered(settings: Settings) -> bool:
     request = urllib.request.Request(
-        f"http://{HOST}:{settings.ports.gateway}/v1/completions",
-        data=body,
+        f"http://{HOST}:{settings.ports.gateway}{settings.probe.path}",
+        data=settings.probe.body,
         headers={"content-type": "application/json"},
     )
     try:
@@ -184,24 +176,6 @@ def _last_words(log: Path) -> str:
     return "\n".join([f"{name.removesuffix('.1')} {how}", *own[-_TAIL_LINES:], f"all of it: {log}"])
 
 
-def _banner(settings: Settings, log: Path) -> str:
-    ports = settings.ports
-    url = f"http://localhost:{ports.gateway}"
-    listing = "\n".join(f"    {name:<15} {port}" for name, port in ports.named().items())
-    return f"""
-Pointsman is up: {url}
-
-  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\
-    -d '{{"model": "Qwen/Qwen3-32B", "messages": [{{"role": "user", "content": "Hello"}}], "max_tokens": 20}}'
-
-  The response header x-inference-pod names the model server that answered.
-  ports
-{listing}
-  logs   {log}
-  stop   Ctrl-C here, or 'make down'; a second Ctrl-C does not wait for answers in flight
-"""
-
-
 @contextmanager
 def _exclusive(run: Path) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
@@ -210,48 +184,10 @@ def _exclusive(run: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise StartError(f"already running as process {lock.read().strip()}: stop it with 'make down'") from None
+            raise StartError(f"already running as process {lock.read().strip()}: stop it first") from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         sweep(run)  # what an earlier run that was killed may have left
         yield
         lock.truncate(0)
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    root = Path(__file__).resolve().parents[4]
-    layout = Layout(
-        root=root,
-        run=root / ".run",
-        envoy=root / ".tools" / "envoy" / "bin" / "envoy",
-        binaries=Path(sys.executable).parent,
-    )
-    demo = root / "config"
-    return Settings(
-        ports=Ports(gateway=options.gateway_port, envoy_admin=options.envoy_admin_port),
-        layout=layout,
-        config_dirs=tuple(options.config_dir or (demo / "demo", demo / "demo-local")),
-        epp_config=options.epp_config or demo / "demo" / "epp.yaml",
-        redis_url=options.redis_url,
-        picker=options.picker,
-        log_level=options.log_level,
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pointsman-up", description=__doc__.partition("\n")[0])
-    parser.add_argument("--gateway-port", type=int, default=Ports().gateway, help="where clients connect")
-    parser.add_argument("--envoy-admin-port", type=int, default=Ports().envoy_admin)
-    parser.add_argument(
-        "--config-dir", type=Path, action="append", help="manifest folders instead of the demo's; repeatable"
-    )
-    parser.add_argument("--epp-config", type=Path, help="EndpointPickerConfig instead of the demo's")
-    parser.add_argument("--redis-url", help="share prefix knowledge between endpoint pickers")
-    parser.add_argument("--picker", choices=("ext_proc", "http", "auto"), default="ext_proc")
-    parser.add_argument("--log-level", default="info")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

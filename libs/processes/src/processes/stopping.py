@@ -1,11 +1,10 @@
-"""`make down`: stop the run of this checkout, from whichever terminal, also when its runner is long dead.
+"""Stops a run, from whichever terminal, also when its runner is long dead.
 
 The runner comes first, since it lets answers in flight finish; what is left of the run is ended after it.
 """
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -15,12 +14,9 @@ from processes.sweep import GRACE_SECONDS, members, sweep
 RUNNER_SECONDS = DRAIN_SECONDS + 2 * GRACE_SECONDS  # it drains, ends honcho, and sweeps
 
 
-def main() -> int:
-    """End the runner, then every other process of the run."""
-    run = Path(__file__).resolve().parents[4] / ".run"
-    ended = sum((_end_runner(run), sweep(run)))
-    print("stopped" if ended else "nothing was running")  # noqa: T201 - this is a command
-    return 0
+def stop(run: Path) -> bool:
+    """End the runner, then every other process of the run; whether there was any."""
+    return sum((_end_runner(run), sweep(run))) > 0
 
 
 def _end_runner(run: Path) -> int:
@@ -36,7 +32,3 @@ def _end_runner(run: Path) -> int:
     while runner in members(run) and time.monotonic() < deadline:
         time.sleep(0.1)
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

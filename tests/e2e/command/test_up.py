@@ -19,14 +19,23 @@ from tests.e2e.stack import wait_until
 from tests.e2e.test_requests import chat
 
 
+def up_command(root: Path, gateway: int) -> list[str]:
+    """What `make up` runs, on another port."""
+    options = ["--dir", str(root / ".run"), "--stop-hint", "make down", "--gateway-port", str(gateway)]
+    return [str(root / ".venv/bin/pointsman"), "up", *options]
+
+
+def down_command(root: Path) -> list[str]:
+    """What `make down` runs."""
+    return [str(root / ".venv/bin/pointsman"), "down", "--dir", str(root / ".run")]
+
+
 @pytest.fixture
 def up(root: Path, envoy_binary: Path) -> Iterator[subprocess.Popen[str]]:
     """The demo, started by its command, up and announced."""
     gateway, admin = free_ports(2)
     command = [
-        str(root / ".venv/bin/pointsman-up"),
-        "--gateway-port",
-        str(gateway),
+        *up_command(root, gateway),
         "--envoy-admin-port",
         str(admin),
     ]
@@ -74,9 +83,7 @@ def test_it_announces_a_gateway_that_answers_and_stops_on_ctrl_c_leaving_nothing
 def test_make_down_stops_it_from_another_terminal(up: "subprocess.Popen[str]", root: Path) -> None:
     announced(up)
 
-    down = subprocess.run(
-        [str(root / ".venv/bin/pointsman-down")], capture_output=True, text=True, check=False, timeout=60
-    )
+    down = subprocess.run(down_command(root), capture_output=True, text=True, check=False, timeout=60)
 
     assert (down.returncode, down.stdout.strip()) == (0, "stopped")
     assert up.wait(40) == 0
@@ -107,7 +114,7 @@ def test_make_down_lets_a_stream_finish_and_refuses_new_requests(up: "subprocess
     url = url_in(announced(up))
     with (
         held_stream(url) as lines,
-        subprocess.Popen([str(root / ".venv/bin/pointsman-down")], stdout=subprocess.PIPE, text=True) as down,
+        subprocess.Popen(down_command(root), stdout=subprocess.PIPE, text=True) as down,
     ):
         wait_until(lambda: is_refused(url), 20)
         assert down.poll() is None
@@ -161,7 +168,7 @@ def test_a_killed_runner_leaves_processes_that_make_down_ends(up: "subprocess.Po
     up.wait()
     assert members(root / ".run")
 
-    subprocess.run([str(root / ".venv/bin/pointsman-down")], check=True, timeout=60, capture_output=True)
+    subprocess.run(down_command(root), check=True, timeout=60, capture_output=True)
 
     wait_until(lambda: not members(root / ".run"), 10)
 
@@ -181,10 +188,10 @@ def test_a_busy_port_is_named_and_nothing_is_started(root: Path, envoy_binary: P
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [str(root / ".venv/bin/pointsman-up"), "--gateway-port", str(port)]
+        command = up_command(root, port)
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert f"port {port} (gateway) is not free" in result.stderr
     assert "Traceback" not in result.stderr
     assert members(root / ".run") == frozenset()
@@ -192,11 +199,11 @@ def test_a_busy_port_is_named_and_nothing_is_started(root: Path, envoy_binary: P
 
 def test_a_bad_manifest_is_named_and_nothing_is_started(root: Path, envoy_binary: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: nonsense}\n")
-    command = [str(root / ".venv/bin/pointsman-up"), "--gateway-port", str(free_ports(1)[0])]
+    command = up_command(root, free_ports(1)[0])
     command += ["--config-dir", str(root / "config" / "demo"), "--config-dir", str(tmp_path)]
 
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert re.search(r"bad\.yaml:\d+: .*ports", result.stderr), result.stderr
     assert members(root / ".run") == frozenset()

@@ -1,0 +1,1 @@
+"""Model servers that exist: from their addresses to manifests that serve them."""

@@ -1,0 +1,64 @@
+"""What a person reads once the stack is up. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pointsman.backends.pools import Pool
+from pointsman.backends.server import Server
+from processes.plan import Ports
+
+
+def of_demo(ports: Ports, run: Path, stop: str) -> str:
+    """The demo's first request, its ports, and how to stop it."""
+    head = _head(ports, "Qwen/Qwen3-32B")
+    note = "  The response header x-inference-pod names the model server that answered."
+    return "\n".join(["", *head, note, *_tail(ports, run, stop), ""])
+
+
+def of_backends(
+    pools: Sequence[Pool], down: Mapping[Server, str], without_metrics: Sequence[Server], folder: Path
+) -> list[str]:
+    """Which servers are served, and where to go on."""
+    lines = [f"  {pool.name}: {', '.join(pool.names)}{_adapters(pool)} on {_servers(pool.servers)}" for pool in pools]
+    lines += [f"  waiting for {server.url}: {why}" for server, why in down.items()]
+    lines += [
+        f"  {server.url} has no vLLM metrics: it is picked without knowing its queue and cache"
+        for server in without_metrics
+    ]
+    return [*lines, f"  manifests {folder}: edit them, and it takes effect"]
+
+
+def with_backends(ports: Ports, run: Path, stop: str, *, model: str | None, lines: Sequence[str]) -> str:
+    """The first request to the servers that a person has."""
+    return "\n".join(["", *_head(ports, model), *lines, *_tail(ports, run, stop), ""])
+
+
+def _head(ports: Ports, model: str | None) -> list[str]:
+    url = f"http://localhost:{ports.gateway}"
+    if model is None:
+        return [f"Pointsman is up: {url}", ""]
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
+    return [
+        f"Pointsman is up: {url}", "",
+        f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\",
+        f"    -d '{json.dumps(body)}'", "",
+    ]  # fmt: skip
+
+
+def _tail(ports: Ports, run: Path, stop: str) -> list[str]:
+    listing = [f"    {name:<15} {port}" for name, port in ports.named().items()]
+    return [
+        "  ports", *listing, f"  logs   {run / 'log'}",
+        f"  stop   Ctrl-C here, or '{stop}'; a second Ctrl-C does not wait for answers in flight",
+    ]  # fmt: skip
+
+
+def _adapters(pool: Pool) -> str:
+    if not pool.adapters:
+        return ""
+    return f" with {len(pool.adapters)} adapter{'s' if len(pool.adapters) > 1 else ''}"
+
+
+def _servers(servers: Sequence[Server]) -> str:
+    return ", ".join(server.url for server in servers)
