@@ -1,4 +1,4 @@
-"""What the README shows works as shown, and what it links to is there."""
+"""What the README shows, and the scorer it sends its reader to, works as shown; what it links to is there."""
 
 import re
 import sys
@@ -24,8 +24,9 @@ def test_it_is_short_enough_to_be_read() -> None:
     assert len(TEXT.splitlines()) <= MAX_LINES
 
 
-def test_the_scorer_it_shows_passes_the_test_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugin, test = blocks("python")
+def test_the_scorer_of_the_plugins_page_passes_the_test_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = (ROOT / "docs/plugins.md").read_text().partition("## A scorer of your own")[2]
+    plugin, test = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     module = ModuleType("my_plugins")
     monkeypatch.setitem(sys.modules, "my_plugins", module)
     exec(compile(plugin, "my_plugins.py", "exec"), module.__dict__)
@@ -45,7 +46,7 @@ def test_the_configuration_it_shows_is_the_one_in_force_without_any() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", TEXT)
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", TEXT)
 
     assert links
     assert [link for link in links if not link.startswith("http") and not Path(ROOT / link).exists()] == []
