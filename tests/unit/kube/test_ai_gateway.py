@@ -266,3 +266,18 @@ status: {podIP: 10.0.0.5, conditions: [{type: Ready, status: "True"}]}
     (pool,) = found.pools.values()
 
     assert [str(item) for item in pool_endpoints(pool, found, NAMES)] == ["10.0.0.5:80"]
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "why"),
+    [
+        ("kind: Gateway, name: g", "kind: Service, name: g", "targetRefs[0].kind: only a Gateway can be a parent"),
+        ("- matches:", "- name: route-not-found\n    matches:", "rules[0].name: reserved"),
+        ("- matches:", "- name: a\n    matches:", "rules: rule names must be unique within the route"),
+        ("schema: {name: OpenAI}", "schema: {name: Cats}", "schema.name: expected one of OpenAI, Cohere"),
+    ],
+)
+def test_what_the_api_refuses_of_a_route_is_a_problem(tmp_path: Path, written: str, instead: str, why: str) -> None:
+    (tmp_path / "a.yaml").write_text(ROUTE.replace(written, instead))
+
+    assert any(why in str(problem) for problem in load([tmp_path]).problems)

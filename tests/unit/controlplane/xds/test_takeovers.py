@@ -84,3 +84,12 @@ def test_published_manifests_are_whole() -> None:
     loaded = load([ROOT / "tests/data/manifests/providers"])
 
     assert render(loaded.manifests, {}, Options()).faults == ()
+
+
+def test_an_attempt_that_is_silent_for_too_long_ends(tmp_path: Path) -> None:
+    idle = route("name: a").replace("[{backendRefs", "[{streamIdleTimeout: 30s, backendRefs")
+    found = files(tmp_path, idle, pool("a"), slice_of("a"))
+
+    (config,) = (file["resources"][0] for name, file in found.items() if name.startswith("rds/"))
+    policies = [item["route"]["retry_policy"] for item in config["virtual_hosts"][0]["routes"] if "/r/" in item["name"]]
+    assert [policy["per_try_idle_timeout"] for policy in policies] == ["30s"]

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 
 from controlplane.plan.connections import connection_to
 from controlplane.plan.entries import Backend, Mirrored, ServicePortRef
-from controlplane.plan.grants import Referred, permitted
+from controlplane.plan.grants import Referred, Referring, permitted
 from controlplane.plan.restrictions import Restrictions
 from controlplane.plan.tiers import tiered
 from controlplane.status.conditions import Condition, met, unmet
 from gateway.kube.objects import (
+    GATEWAY_GROUP,
     BackendRef,
     HTTPRoute,
     InferencePool,
@@ -16,6 +17,7 @@ from gateway.kube.objects import (
     Mirror,
     ObjectName,
     UnservedFilter,
+    WrittenRef,
 )
 
 Target = InferencePool | ServicePortRef
@@ -102,9 +104,9 @@ def _target(
     """What a reference leads to, or why it leads nowhere."""
     if not (ref.is_pool or ref.is_service):
         return unmet("ResolvedRefs", "InvalidKind", f"{ref.kind} {ref.id} is no kind of backend")
-    referred = Referred(ref.group, ref.kind, ref.id)
-    if not permitted(manifests, "HTTPRoute", route.meta.id.namespace, referred):
-        return unmet("ResolvedRefs", "RefNotPermitted", f"no ReferenceGrant lets it refer to {ref.id}")
+    written = ref.written or WrittenRef(GATEWAY_GROUP, "HTTPRoute", ref.group, ref.kind, ref.id)
+    if not _is_permitted(manifests, route, written):
+        return unmet("ResolvedRefs", "RefNotPermitted", f"no ReferenceGrant lets it refer to {written.id}")
     if ref.is_service:
         is_known = ref.id in manifests.services or ref.id in reachable
         if is_known and ref.port is None:
@@ -113,4 +115,11 @@ def _target(
             connection = connection_to(ref.id, ref.port or 0, manifests)
             return connection if isinstance(connection, Condition) else ServicePortRef(ref.id, ref.port or 0)
     pool = manifests.pools.get(ref.id) if ref.is_pool or ref.is_bare else None
-    return pool or unmet("ResolvedRefs", "BackendNotFound", f"no {ref.kind} {ref.id}")
+    return pool or unmet("ResolvedRefs", "BackendNotFound", f"no {written.kind} {written.id}")
+
+
+def _is_permitted(manifests: Manifests, route: HTTPRoute, written: WrittenRef) -> bool:
+    """Whether the route may refer to what it names. An AIGatewayRoute may do so as itself and as its HTTPRoute."""
+    referred = Referred(written.group, written.kind, written.id)
+    kinds = ((written.by_group, written.by_kind), (GATEWAY_GROUP, "HTTPRoute"))
+    return any(permitted(manifests, Referring(*kind, route.meta.id.namespace), referred) for kind in kinds)

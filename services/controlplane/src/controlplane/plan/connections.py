@@ -25,7 +25,7 @@ from gateway.kube.objects import (
     Service,
     TrafficPolicy,
 )
-from gateway.kube.resolution.ai_gateway import backend_name
+from gateway.kube.resolution.ai_gateway import backend_name, plain_backend_name
 from gateway.kube.resolution.endpoints import PoolEndpoint, service_hostname
 
 AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
@@ -84,6 +84,11 @@ def connection_to(service: ObjectName, port: int, manifests: Manifests) -> Conne
     name = backend_name(service)
     if name is not None:
         return _ai_connection(name, manifests)
+    plain = plain_backend_name(service)
+    tls: BackendTls | str | None
+    if plain is not None:
+        tls = _backend_tls(plain, manifests)
+        return _without_tls(tls) if isinstance(tls, str) else Connection(str(service), tls)
     tls = _service_tls(service, port, manifests)
     return _without_tls(tls) if isinstance(tls, str) else Connection(str(service), tls)
 
@@ -159,6 +164,11 @@ def _ai_connection(name: ObjectName, manifests: Manifests) -> Connection | Condi
     if backend.schema != SERVED_SCHEMA:
         message = f"AIServiceBackend {name}: schema {backend.schema} is not supported; {SERVED_SCHEMA} is"
         return unmet("ResolvedRefs", "UnsupportedProtocol", message)
+    ref = backend.backend
+    if ref.kind == "Backend" and ref.id not in manifests.backends:
+        return unmet("ResolvedRefs", "BackendNotFound", f"AIServiceBackend {name}: no Backend {ref.id}")
+    if ref.kind not in ("Backend", "Service"):
+        return unmet("ResolvedRefs", "InvalidKind", f"AIServiceBackend {name}: {ref.kind} is no kind of backend")
     tls = _ai_tls(backend, manifests)
     if isinstance(tls, str):
         return _without_tls(tls)
@@ -172,16 +182,20 @@ def _ai_tls(backend: AIServiceBackend, manifests: Manifests) -> BackendTls | str
     ref = backend.backend
     if ref.is_service:
         return _service_tls(ref.id, ref.port or 0, manifests)
-    policy = policy_for(ENVOY_GATEWAY_GROUP, "Backend", ref.id, (), manifests)
+    return _backend_tls(ref.id, manifests)
+
+
+def _backend_tls(name: ObjectName, manifests: Manifests) -> BackendTls | str | None:
+    policy = policy_for(ENVOY_GATEWAY_GROUP, "Backend", name, (), manifests)
     if policy is not None:
         return validated(f"BackendTLSPolicy {policy.meta.id}", policy.validation, manifests)
-    found = manifests.backends.get(ref.id)
+    found = manifests.backends.get(name)
     if found is None or found.tls is None:
         return None
     validation = found.tls
     if not validation.hostname:  # a certificate is for the name that the Backend has
         validation = replace(validation, hostname=next((item.host for item in found.endpoints if item.is_name), ""))
-    return validated(f"Backend {ref.id}", validation, manifests)
+    return validated(f"Backend {name}", validation, manifests)
 
 
 def _authentication(kind: str, name: ObjectName, older: str, manifests: Manifests) -> Authentication | Condition:

@@ -6,9 +6,11 @@ What is ordered and cannot be done is a condition: nothing is sent without the k
 from dataclasses import dataclass, field
 from typing import Final
 
+from controlplane.plan.grants import Referred, Referring, permitted
 from controlplane.status.conditions import Condition, unmet
 from gateway.kube.objects import BackendSecurityPolicy, CredentialOverride, Manifests, ObjectName
 
+AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 KEY_MEMBER: Final = "apiKey"  # of a Secret
 # The header of each type of key, and what stands before the key there.
 _HEADERS: Final = {
@@ -52,6 +54,9 @@ def authentication(policy: BackendSecurityPolicy, manifests: Manifests) -> Authe
     who = f"BackendSecurityPolicy {policy.meta.id}"
     if policy.secret is None:
         return refused(f"{who}: type {policy.type} is not supported; {', '.join(_HEADERS)} are")
+    referring = Referring(AI_GATEWAY_GROUP, "BackendSecurityPolicy", policy.meta.id.namespace)
+    if not permitted(manifests, referring, Referred("", "Secret", policy.secret)):
+        return refused(f"{who}: no ReferenceGrant lets it refer to Secret {policy.secret}")
     if policy.override is None:
         return by_key(who, policy.type, policy.secret, manifests)
     given = RequestCredential(policy.override, *_HEADERS[policy.type])

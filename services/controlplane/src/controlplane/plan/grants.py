@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from gateway.kube.objects import GATEWAY_GROUP, Manifests, ObjectName
+from gateway.kube.objects import Manifests, ObjectName
+
+
+@dataclass(frozen=True, slots=True)
+class Referring:
+    """What refers to it."""
+
+    group: str
+    kind: str
+    namespace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +23,13 @@ class Referred:
     id: ObjectName
 
 
-def permitted(manifests: Manifests, kind: str, namespace: str, referred: Referred) -> bool:
-    """Whether a Gateway API object of this kind and namespace may refer to it."""
-    if referred.id.namespace == namespace:
+def permitted(manifests: Manifests, referring: Referring, referred: Referred) -> bool:
+    """Whether an object of this kind and namespace may refer to it."""
+    if referred.id.namespace == referring.namespace:
         return True
     return any(
         grant.meta.id.namespace == referred.id.namespace
-        and any((peer.group, peer.kind, peer.namespace) == (GATEWAY_GROUP, kind, namespace) for peer in grant.from_)
+        and any(Referring(peer.group, peer.kind, peer.namespace) == referring for peer in grant.from_)
         and any(
             (peer.group, peer.kind) == (referred.group, referred.kind) and peer.name in ("", referred.id.name)
             for peer in grant.to

@@ -7,9 +7,9 @@ from typing import Final
 from controlplane.options import Options
 from controlplane.plan import hosts
 from controlplane.plan.certificates import Certificate, certificate
-from controlplane.plan.grants import Referred, permitted
+from controlplane.plan.grants import Referred, Referring, permitted
 from controlplane.status.conditions import Condition, met, unmet
-from gateway.kube.objects import CertificateRef, Gateway, Listener, Manifests, ObjectName
+from gateway.kube.objects import GATEWAY_GROUP, CertificateRef, Gateway, Listener, Manifests, ObjectName
 
 HTTP: Final = "HTTP"
 HTTPS: Final = "HTTPS"
@@ -124,7 +124,8 @@ def _refusal(listener: Listener) -> Condition | None:
 def _certificate(manifests: Manifests, gateway: Gateway, ref: CertificateRef) -> Certificate | Condition:
     if ref.kind != "Secret" or ref.group:
         return unmet("ResolvedRefs", "InvalidCertificateRef", f"{ref.kind} {ref.id} is no Secret")
-    if not permitted(manifests, "Gateway", gateway.meta.id.namespace, Referred(ref.group, ref.kind, ref.id)):
+    referring = Referring(GATEWAY_GROUP, "Gateway", gateway.meta.id.namespace)
+    if not permitted(manifests, referring, Referred(ref.group, ref.kind, ref.id)):
         return unmet("ResolvedRefs", "RefNotPermitted", f"no ReferenceGrant lets it refer to Secret {ref.id}")
     secret = manifests.secrets.get(ref.id)
     found = certificate(secret) if secret is not None else f"no Secret {ref.id}"

@@ -63,6 +63,7 @@ from gateway.kube.objects.gateway_api import (
     Timeouts,
     UnservedFilter,
     ValueMatch,
+    WrittenRef,
 )
 from gateway.kube.objects.inference import (
     PICKER_PORT_DEFAULT,
@@ -212,6 +213,7 @@ __all__ = [
     "ValueMatch",
     "Workload",
     "Workspace",
+    "WrittenRef",
     "key_of",
     "manifests_of",
     "overridden",

@@ -190,9 +190,21 @@ NO_CHANGES: Final = Changes()
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenRef:
+    """A reference as its author wrote it: by an object of which kind, and to what. ReferenceGrants are about this."""
+
+    by_group: str
+    by_kind: str
+    group: str
+    kind: str
+    id: ObjectName
+
+
+@dataclass(frozen=True, slots=True)
 class BackendRef:
     """`is_bare`: neither group nor kind was written, which means a Service to the API. A backend of a higher `priority`
-    number is for requests that none of a lower one could serve."""
+    number is for requests that none of a lower one could serve. `written` is what stands in the object, where that
+    leads on to this one."""
 
     group: str
     kind: str
@@ -203,6 +215,7 @@ class BackendRef:
     is_bare: bool = False
     priority: int = 0
     changes: Changes = NO_CHANGES
+    written: WrittenRef | None = None
 
     @property
     def is_pool(self) -> bool:
@@ -227,10 +240,11 @@ RouteFilter = HeaderModifier | Redirect | Rewrite | Mirror | Cors | UnservedFilt
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds; None: not written, 0: none."""
+    """Seconds; None: not written, 0: none. `stream_idle` is how long an attempt may send nothing."""
 
     request: float | None = None
     backend_request: float | None = None
+    stream_idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

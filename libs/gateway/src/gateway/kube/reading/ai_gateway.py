@@ -4,6 +4,7 @@ An AIServiceBackend of another schema than OpenAI is read, too: only its own req
 """
 
 import json
+from dataclasses import replace
 from typing import Final
 
 from gateway.kube.objects import (
@@ -30,6 +31,11 @@ from gateway.kube.reading.retries import timeouts_of
 from gateway.kube.reading.routes import check_header, parent_ref, value_matches
 from gateway.schema.fields import Fields
 
+RESERVED_RULE: Final = "route-not-found"
+# APIs that backends may have.
+_SCHEMAS: Final = (
+    SERVED_SCHEMA, "Cohere", "AWSBedrock", "AzureOpenAI", "GCPVertexAI", "GCPAnthropic", "Anthropic", "AWSAnthropic",
+)  # fmt: skip
 AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
 
@@ -43,6 +49,12 @@ def ai_route(meta: Meta, top: Fields) -> AIGatewayRoute:
     refs = (*spec.children("parentRefs", 32), *spec.children("targetRefs", 32))
     hostnames = tuple(name.lower() for name in spec.texts("hostnames", 16))
     rules = tuple(_rule(meta, item) for item in spec.children("rules", 128))
+    named = [rule.name for rule in rules if rule.name]
+    if len(set(named)) != len(named):
+        spec.problem("rules", "rule names must be unique within the route")
+    for ref in refs:
+        if ref.text("kind", "Gateway") != "Gateway":
+            ref.problem("kind", "only a Gateway can be a parent")
     parents = tuple(parent_ref(meta, ref) for ref in refs)
     route = HTTPRoute(meta, parents, hostnames, rules, costs=request_costs(spec, "llmRequestCosts"))
     spec.done()
@@ -54,22 +66,26 @@ def _schema(spec: Fields) -> tuple[str, str]:
     schema = spec.child("schema")
     if schema is None:
         return SERVED_SCHEMA, ""
-    name = schema.text("name", SERVED_SCHEMA)
+    name = schema.choice("name", _SCHEMAS, SERVED_SCHEMA)
     prefix = schema.text("prefix") or schema.text("version")  # the older name
     schema.done()
     return name, prefix.strip("/") if name == SERVED_SCHEMA else ""
 
 
 def _rule(meta: Meta, item: Fields) -> RouteRule:
-    for key in ("modelsOwnedBy", "modelsCreatedAt", "streamIdleTimeout"):
+    for key in ("modelsOwnedBy", "modelsCreatedAt"):
         item.ignored(key, "without effect here")
+    if item.raw("name") == RESERVED_RULE:
+        item.problem("name", "reserved")
     timeouts = item.child("timeouts")
     rule = RouteRule(
         name=item.text("name", longest=253),
         matches=tuple(_match(match) for match in item.children("matches", 128)) or (RouteMatch(),),
         filters=(),
         backends=tuple(_backend_ref(meta, ref) for ref in item.children("backendRefs", 128)),
-        timeouts=timeouts_of(timeouts) if timeouts else Timeouts(),
+        timeouts=replace(
+            timeouts_of(timeouts) if timeouts else Timeouts(), stream_idle=item.duration("streamIdleTimeout")
+        ),
     )
     item.done()
     return rule

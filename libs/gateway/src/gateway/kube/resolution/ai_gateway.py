@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.kube.objects import (
+    GATEWAY_GROUP,
     SERVED_SCHEMA,
     SERVICE_NAME_LABEL,
     AddressType,
@@ -27,6 +28,7 @@ from gateway.kube.objects import (
     ServicePort,
     SliceEndpoint,
     SlicePort,
+    WrittenRef,
     manifests_of,
 )
 from gateway.kube.resolution.endpoints import service_slices
@@ -34,15 +36,21 @@ from gateway.schema.spelling import ip_version
 
 CONFIG_ANNOTATION: Final = "aigateway.envoyproxy.io/gateway-config"
 _SUFFIX: Final = ".aiservicebackend"
+_BACKEND_SUFFIX: Final = ".backend"
+AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
+ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
+_LEADING_ON: Final = frozenset({(AI_GATEWAY_GROUP, "AIServiceBackend"), (ENVOY_GATEWAY_GROUP, "Backend")})
 PORT: Final = 80  # of the Service that stands for a backend; its endpoints have their own
 
 
 def with_ai_gateway(manifests: Manifests) -> Manifests:
     """The same objects with those that Envoy AI Gateway's stand for."""
-    if not manifests.ai_routes and not manifests.ai_backends:
+    if not manifests.ai_routes and not manifests.ai_backends and not manifests.backends:
         return manifests
     present = (each for by_name in manifests.by_kind() for each in by_name.values())
-    return manifests_of((*present, *_gateways(manifests), *_routes(manifests), *_services(manifests)))
+    return manifests_of(
+        (*present, *_gateways(manifests), *_routes(manifests), *_services(manifests), *_plain_services(manifests))
+    )
 
 
 def _gateways(manifests: Manifests) -> Iterator[Gateway]:
@@ -58,15 +66,25 @@ def _gateways(manifests: Manifests) -> Iterator[Gateway]:
 def _routes(manifests: Manifests) -> Iterator[HTTPRoute]:
     for name, found in manifests.ai_routes.items():
         if name not in manifests.routes:
-            rules = tuple(
-                replace(rule, backends=tuple(_reached(ref, manifests) for ref in rule.backends))
-                for rule in found.route.rules
-            )
-            yield replace(found.route, rules=rules)
+            yield _leading_on(found.route, (AI_GATEWAY_GROUP, "AIGatewayRoute"), manifests)
+    for route in manifests.routes.values():
+        if any((ref.group, ref.kind) in _LEADING_ON for rule in route.rules for ref in rule.backends):
+            yield _leading_on(route, (GATEWAY_GROUP, "HTTPRoute"), manifests)
 
 
-def _reached(ref: BackendRef, manifests: Manifests) -> BackendRef:
-    """What a reference to an AIServiceBackend leads to."""
+def _leading_on(route: HTTPRoute, by: tuple[str, str], manifests: Manifests) -> HTTPRoute:
+    """A route whose references stand for what they lead to."""
+    rules = (
+        replace(rule, backends=tuple(_reached(ref, by, manifests) for ref in rule.backends)) for rule in route.rules
+    )
+    return replace(route, rules=tuple(rules))
+
+
+def _reached(ref: BackendRef, by: tuple[str, str], manifests: Manifests) -> BackendRef:
+    """What a reference leads to, to an AIServiceBackend or a Backend: a Service that stands for it, or a pool."""
+    ref = replace(ref, written=WrittenRef(*by, ref.group, ref.kind, ref.id))
+    if ref.kind == "Backend":
+        return replace(ref, group="", kind="Service", id=_standing_for(ref.id, _BACKEND_SUFFIX), port=PORT)
     if ref.kind != "AIServiceBackend":
         return ref
     found = manifests.ai_backends.get(ref.id)
@@ -78,13 +96,41 @@ def _reached(ref: BackendRef, manifests: Manifests) -> BackendRef:
 
 def service_name(backend: ObjectName) -> ObjectName:
     """A name that no Service can have, since those hold no dot."""
-    return ObjectName(backend.namespace, f"{backend.name}{_SUFFIX}")
+    return _standing_for(backend, _SUFFIX)
+
+
+def _standing_for(backend: ObjectName, suffix: str) -> ObjectName:
+    return ObjectName(backend.namespace, f"{backend.name}{suffix}")
 
 
 def backend_name(service: ObjectName) -> ObjectName | None:
     """The AIServiceBackend that a Service stands for; None for a Service as any other."""
-    name = service.name.removesuffix(_SUFFIX)
+    return _stood_for(service, _SUFFIX)
+
+
+def plain_backend_name(service: ObjectName) -> ObjectName | None:
+    """The Backend that it stands for."""
+    return _stood_for(service, _BACKEND_SUFFIX)
+
+
+def _stood_for(service: ObjectName, suffix: str) -> ObjectName | None:
+    name = service.name.removesuffix(suffix)
     return ObjectName(service.namespace, name) if name != service.name else None
+
+
+def _plain_services(manifests: Manifests) -> Iterator[Parsed]:
+    """Those of Backends to which an HTTPRoute leads by itself."""
+    refs = (ref for route in manifests.routes.values() for rule in route.rules for ref in rule.backends)
+    wanted = {ref.id for ref in refs if (ref.group, ref.kind) == (ENVOY_GATEWAY_GROUP, "Backend")}
+    for name in sorted(wanted & manifests.backends.keys()):
+        found = manifests.backends[name]
+        service = _standing_for(name, _BACKEND_SUFFIX)
+        meta = Meta(id=service, labels={}, annotations={}, created="", place=found.meta.place)
+        yield Service(meta, "ClusterIP", (ServicePort("", PORT, None, ""),))
+        for index, endpoint in enumerate(found.endpoints):
+            own = ObjectName(name.namespace, f"{service.name}-{index}")
+            labelled = replace(meta, id=own, labels={SERVICE_NAME_LABEL: service.name})
+            yield replace(_piece(meta, endpoint), meta=labelled)
 
 
 def _services(manifests: Manifests) -> Iterator[Parsed]:

@@ -59,9 +59,11 @@ def on_route(entry: Entry) -> Tree:
         policy = _for_services(entry.rule.retry)
     else:
         policy = _for_pools(entry.rule.retry, pools)
-    limit = entry.rule.timeouts.backend_request
-    if limit:
-        policy = {**policy, "per_try_timeout": seconds(limit)}
+    timeouts = entry.rule.timeouts
+    if timeouts.backend_request:
+        policy = {**policy, "per_try_timeout": seconds(timeouts.backend_request)}
+    if timeouts.stream_idle:
+        policy = {**policy, "per_try_idle_timeout": seconds(timeouts.stream_idle)}
     return {"retry_policy": policy}
 
 
