@@ -4,8 +4,8 @@ The core of each resource is written by own definitions (`proto/`). Extensions, 
 travel as `xds.type.v3.TypedStruct`: as they are. Envoy reads them by its own definitions, as it does in a file, so that
 a filter or policy of any version needs no definition here.
 
-Extensions and routes are serialised one by one and kept: thousands of routes share the extensions of their pools, and
-an edit changes few routes.
+Extensions, routes and parts of routes are serialised one by one and kept: thousands of routes share what their pools
+and the gateway's rules give them, and an edit changes few routes.
 """
 
 from base64 import b64encode
@@ -21,13 +21,17 @@ from gateway import protos
 from gateway.xds.messages import Dialect, Request, Resource, Response
 
 TYPE_KEY: Final = "@type"
-# Some 3 kB each; more routes than this are serialised anew at each edit.
-KEPT_PARTS: Final = 8192
+# Some 3 kB each; more than this, four to a rule with a path of its own, are serialised anew at each edit.
+KEPT_PARTS: Final = 16384
 _URL: Final = "type.googleapis.com/"
 _TYPED_STRUCT: Final = f"{_URL}xds.type.v3.TypedStruct"
 _SERVICE: Final = "envoy.service.discovery.v3"
-# Lists whose items are declared as bytes, and what they are.
-_PARTS: Final = MappingProxyType({"routes": "envoy.config.route.v3.Route"})
+# Fields that are declared as bytes, in whatever message, and what they or their items are.
+_PARTS: Final = MappingProxyType({
+    "routes": "envoy.config.route.v3.Route",
+    "route": "envoy.config.route.v3.RouteAction",
+    "headers": "envoy.config.route.v3.HeaderMatcher",
+})  # fmt: skip
 
 
 class UnknownFieldError(ValueError):
@@ -120,9 +124,12 @@ class Codec:
         return value
 
     def _field(self, key: str, value: object) -> Any:
-        if key in _PARTS and isinstance(value, list):
-            return [self._part(_PARTS[key], orjson.dumps(item)) for item in value]
-        return self._with_parts(value)
+        part = _PARTS.get(key)
+        if part is None:
+            return self._with_parts(value)
+        if isinstance(value, list):
+            return [self._part(part, orjson.dumps(item)) for item in value]
+        return self._part(part, orjson.dumps(value))
 
     def _new_part(self, type_name: str, fields: bytes) -> str:
         return b64encode(self._serialised(type_name, orjson.loads(fields))).decode()

@@ -24,6 +24,9 @@ _NAMES: Final = (
 # Of a whole `:path` as Envoy has normalised it: with the slash at the end that servers redirect, and with any query,
 # which need not be UTF-8.
 PATTERNS: Final = tuple(rf"[!->@-~]*/({names})/?([?]\C*)?" for names in _NAMES)
+_CLOSING: Final[tuple[Tree, ...]] = tuple(
+    {"name": ":path", "string_match": {"safe_regex": {"regex": pattern}}, "invert_match": True} for pattern in PATTERNS
+)
 
 
 def closed(wanted: Tree, path: PathMatch) -> Tree:
@@ -33,8 +36,4 @@ def closed(wanted: Tree, path: PathMatch) -> Tree:
         return wanted
     written = wanted.get("headers", [])
     assert isinstance(written, list)
-    return {**wanted, "headers": [*written, *(_is_not(pattern) for pattern in PATTERNS)]}
-
-
-def _is_not(pattern: str) -> Tree:
-    return {"name": ":path", "string_match": {"safe_regex": {"regex": pattern}}, "invert_match": True}
+    return {**wanted, "headers": [*written, *_CLOSING]}
