@@ -269,14 +269,55 @@ def test_a_wrong_rule_is_a_problem(rule: str, expected: str) -> None:
 
 def test_a_gateway_is_read_and_a_repeated_listener_refused() -> None:
     found, problems, notes = read_one(
-        head("Gateway") + "spec:\n  gatewayClassName: c\n  addresses: [{value: a}]\n  listeners:\n"
+        head("Gateway") + "spec:\n  gatewayClassName: c\n  addresses: [{value: 10.0.0.1}, {type: x/y, value: z}]\n"
+        "  listeners:\n"
         "  - {name: a, port: 80, protocol: HTTP}\n  - {name: a, port: 81, protocol: HTTP}\n"
     )
 
     assert isinstance(found, Gateway)
     assert [listener.port for listener in found.listeners] == [80, 81]
+    assert found.addresses == ("10.0.0.1",)
     assert problems == ["f.yaml:7: spec.listeners: listener names must be unique (Gateway default/x)"]
-    assert notes == ["f.yaml:6: spec.addresses: without effect here (Gateway default/x)"]
+    assert notes == [
+        "f.yaml:6: spec.addresses[1].type: addresses of type 'x/y' are without effect here (Gateway default/x)"
+    ]
+
+
+def test_namespaces_are_selected_by_labels_and_expressions() -> None:
+    found, problems, _ = read_one(
+        head("Gateway") + "spec:\n  gatewayClassName: c\n  listeners:\n  - name: a\n    port: 80\n    protocol: HTTP\n"
+        "    allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}, matchExpressions: "
+        "[{key: tier, operator: In, values: [x, y]}, {key: tier, operator: NotIn, values: [z]}, "
+        "{key: open, operator: Exists}, {key: shut, operator: DoesNotExist}]}}}\n"
+    )
+
+    assert isinstance(found, Gateway)
+    assert problems == []
+    selector = found.listeners[0].namespace_selector
+    assert selector.matches({"team": "a", "tier": "x", "open": ""})
+    for labels in (
+        {"team": "b", "tier": "x", "open": ""},
+        {"team": "a", "tier": "z", "open": ""},
+        {"team": "a", "open": ""},
+        {"team": "a", "tier": "x"},
+        {"team": "a", "tier": "x", "open": "", "shut": ""},
+    ):
+        assert not selector.matches(labels)
+
+
+def test_an_expression_has_the_values_that_its_operator_takes() -> None:
+    _, problems, _ = read_one(
+        head("Gateway") + "spec:\n  gatewayClassName: c\n  listeners:\n  - name: a\n    port: 80\n    protocol: HTTP\n"
+        "    allowedRoutes: {namespaces: {from: Selector, selector: {matchExpressions: "
+        "[{key: a, operator: In}, {key: b, operator: Exists, values: [x]}, {key: c}]}}}\n"
+    )
+
+    path = "spec.listeners[0].allowedRoutes.namespaces.selector.matchExpressions"
+    assert [problem.split()[1].rstrip(":") for problem in problems] == [
+        f"{path}[0].values",
+        f"{path}[1].values",
+        f"{path}[2].operator",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -90,10 +90,7 @@ def test_a_grant_lets_a_gateway_use_a_secret_of_another_namespace(tmp_path: Path
     ("listener", "reason"),
     [
         ("{name: s, port: 443, protocol: HTTPS}", "UnsupportedValue"),
-        (
-            "{name: s, port: 443, protocol: HTTPS, tls: {mode: Passthrough, certificateRefs: [{name: c}]}}",
-            "Unsupported",
-        ),
+        ("{name: s, port: 443, protocol: TLS, tls: {mode: Passthrough}}", "UnsupportedProtocol"),
         (https().replace("tls: {", "tls: {frontendValidation: {}, "), "UnsupportedValue"),
         ("{name: s, port: 443, protocol: TLS}", "UnsupportedProtocol"),
     ],
@@ -141,3 +138,34 @@ def test_values_of_secrets_are_in_no_text(tmp_path: Path) -> None:
     for text in (repr(found), repr(plan(found, {}, Options())), repr(rendered)):
         assert "TUlJQg" not in text
         assert written not in text
+
+
+@pytest.mark.parametrize(
+    ("served_at", "wanted", "reason", "shown"),
+    [
+        (("10.0.0.1",), "10.0.0.1", "Programmed", ("10.0.0.1",)),
+        (("10.0.0.1",), "10.0.0.9", "AddressNotUsable", ("10.0.0.1",)),
+        ((), "10.0.0.9", "Programmed", ("10.0.0.9",)),
+    ],
+)
+def test_a_gateway_that_is_not_at_its_address_is_not_programmed(
+    tmp_path: Path, served_at: tuple[str, ...], wanted: str, reason: str, shown: tuple[str, ...]
+) -> None:
+    asking = gateway().replace("spec: {", f"spec: {{addresses: [{{value: {wanted}}}], ")
+    (status,) = plan(manifests(tmp_path, asking, route()), {}, Options(addresses=served_at)).status.gateways
+
+    assert {item.type: item.reason for item in status.conditions}["Programmed"] == reason
+    assert status.addresses == shown
+
+
+def test_routes_of_namespaces_with_the_labels_alone_are_attached(tmp_path: Path) -> None:
+    selecting = "{matchExpressions: [{key: team, operator: In, values: [a, b]}]}"
+    namespaces = f"{{namespaces: {{from: Selector, selector: {selecting}}}}}"
+    allowing = f"{{name: h, port: 80, protocol: HTTP, allowedRoutes: {namespaces}}}"
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {team: %s}}\n"
+    routes = [route(name=name, namespace=name, parents="{name: g, namespace: default}") for name in ("n", "o", "p")]
+    texts = (gateway(allowing), *routes, namespace % ("n", "a"), namespace % ("o", "c"))
+    found = plan(manifests(tmp_path, *texts), {}, Options()).status.routes
+
+    reasons = {item.id.name: item.parents[0].conditions[0].reason for item in found}
+    assert reasons == {"n": "Accepted", "o": "NotAllowedByListeners", "p": "NotAllowedByListeners"}

@@ -23,7 +23,8 @@ from gateway.kube.objects import AIGatewayRoute, CostType, Gateway, InferencePoo
 def gateway_status(
     gateway: Gateway, planned: Listeners, attachments: Sequence[Attachment], addresses: tuple[str, ...]
 ) -> GatewayStatus:
-    """What a Gateway serves, and where if it serves anything."""
+    """What a Gateway serves, and where if it serves anything. `addresses` are those of all Gateways, where they are
+    known; else a Gateway is at those that it asks for."""
     own = [planned[gateway.meta.id, listener.name] for listener in gateway.listeners]
     listeners = tuple(_listener_status(item, attachments) for item in own)
     if not any(item.accepted.is_true for item in own):
@@ -31,11 +32,15 @@ def gateway_status(
         conditions = (refused, unmet("Programmed", "Invalid"))
         return GatewayStatus(gateway.meta.id, conditions, listeners, (), gateway.meta.generation)
     is_served = any(item.is_served for item in own)
-    programmed = (
-        met("Programmed", "Programmed") if is_served else unmet("Programmed", "Invalid", "no listener is served")
-    )
+    elsewhere = [each for each in gateway.addresses if addresses and each not in addresses]
+    programmed = met("Programmed", "Programmed")
+    if not is_served:
+        programmed = unmet("Programmed", "Invalid", "no listener is served")
+    elif elsewhere:
+        where = f"it is served at {', '.join(addresses)}, not at {', '.join(elsewhere)}"
+        programmed = unmet("Programmed", "AddressNotUsable", where)
     conditions = (met("Accepted", "Accepted"), programmed)
-    served_at = addresses if is_served else ()
+    served_at = (addresses or gateway.addresses) if is_served else ()
     return GatewayStatus(gateway.meta.id, conditions, listeners, served_at, gateway.meta.generation)
 
 

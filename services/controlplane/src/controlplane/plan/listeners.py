@@ -114,8 +114,6 @@ def _refusal(listener: Listener) -> Condition | None:
         return None
     if listener.tls is None or not listener.tls.certificates:
         return unmet("Accepted", "UnsupportedValue", "an HTTPS listener needs tls.certificateRefs")
-    if not listener.tls.is_terminated:
-        return unmet("Accepted", "UnsupportedValue", "an HTTPS listener must terminate TLS")
     if listener.tls.validates_clients:
         return unmet("Accepted", "UnsupportedValue", "client certificates are not supported, so nobody may connect")
     return None

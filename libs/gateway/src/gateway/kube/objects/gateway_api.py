@@ -52,6 +52,7 @@ class Gateway:
     meta: Meta
     class_name: str
     listeners: tuple[Listener, ...]
+    addresses: tuple[str, ...] = ()  # where it is wanted: IP addresses and host names
     costs: tuple[RequestCost, ...] = ()
 
 

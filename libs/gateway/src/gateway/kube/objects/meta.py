@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from gateway.schema.problems import Place
@@ -58,11 +59,40 @@ class Meta:
     place: Place = field(default=Place(""), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSelector:
-    """matchLabels only, and all of them must be equal."""
+class LabelOperator(StrEnum):
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
 
-    match_labels: Mapping[str, str]
+
+@dataclass(frozen=True, slots=True)
+class LabelRequirement:
+    """One of `matchExpressions`."""
+
+    key: str
+    operator: LabelOperator
+    values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        return all(labels.get(key) == value for key, value in self.match_labels.items())
+        match self.operator:
+            case LabelOperator.IN:
+                return labels.get(self.key) in self.values
+            case LabelOperator.NOT_IN:
+                return labels.get(self.key) not in self.values
+            case LabelOperator.EXISTS:
+                return self.key in labels
+            case LabelOperator.DOES_NOT_EXIST:
+                return self.key not in labels
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """All labels must be equal, and all requirements met."""
+
+    match_labels: Mapping[str, str]
+    requirements: tuple[LabelRequirement, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        is_equal = all(labels.get(key) == value for key, value in self.match_labels.items())
+        return is_equal and all(each.matches(labels) for each in self.requirements)

@@ -26,9 +26,10 @@ from gateway.kube.objects import (
 )
 from gateway.kube.reading.backend_tls import authority_refs
 from gateway.kube.reading.costs import request_costs
+from gateway.kube.reading.filters import check_header
 from gateway.kube.reading.parts import INT32, MAX_PORT, MAX_WEIGHT, spec_of
 from gateway.kube.reading.retries import timeouts_of
-from gateway.kube.reading.routes import check_header, parent_ref, value_matches
+from gateway.kube.reading.routes import parent_ref, value_matches
 from gateway.schema.fields import Fields
 
 RESERVED_RULE: Final = "route-not-found"

@@ -1,7 +1,7 @@
 """A BackendTLSPolicy of the Gateway API is read (v1, v1beta1, v1alpha3, v1alpha2). Pure."""
 
 from gateway.kube.objects import BackendTLSPolicy, CertificateRef, Meta, ObjectName, PolicyTarget, Validation
-from gateway.kube.reading.parts import spec_of
+from gateway.kube.reading.parts import check_sections, spec_of
 from gateway.schema.fields import Fields
 
 
@@ -10,6 +10,8 @@ def backend_tls_policy(meta: Meta, top: Fields) -> BackendTLSPolicy:
     spec.ignored("options", "without effect here")
     one = spec.child("targetRef")
     targets = tuple(target_of(item) for item in (*([one] if one else ()), *spec.children("targetRefs", 16)))
+    named = [((item.group, item.kind, item.name), item.section) for item in targets]
+    check_sections(spec, "targetRefs", named, "sectionName")
     written = spec.child("validation") or spec.child("tls", required=True)
     spec.done()
     validation = _validation(meta, written) if written else Validation("")

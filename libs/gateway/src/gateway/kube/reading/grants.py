@@ -7,14 +7,22 @@ from gateway.schema.fields import Fields
 
 def reference_grant(meta: Meta, top: Fields) -> ReferenceGrant:
     spec = spec_of(top)
-    return ReferenceGrant(
+    grant = ReferenceGrant(
         meta,
-        from_=tuple(
-            ReferencePeer(peer.text("group"), peer.text("kind", required=True), peer.text("namespace", required=True))
-            for peer in spec.children("from", 16, least=1)
-        ),
-        to=tuple(
-            ReferencePeer(peer.text("group"), peer.text("kind", required=True), name=peer.text("name"))
-            for peer in spec.children("to", 16, least=1)
-        ),
+        from_=tuple(_from(peer) for peer in spec.children("from", 16, least=1)),
+        to=tuple(_to(peer) for peer in spec.children("to", 16, least=1)),
     )
+    spec.done()
+    return grant
+
+
+def _from(item: Fields) -> ReferencePeer:
+    peer = ReferencePeer(item.text("group"), item.text("kind", required=True), item.name("namespace", required=True))
+    item.done()
+    return peer
+
+
+def _to(item: Fields) -> ReferencePeer:
+    peer = ReferencePeer(item.text("group"), item.text("kind", required=True), name=item.name("name"))
+    item.done()
+    return peer

@@ -12,8 +12,8 @@ from gateway.kube.objects import (
     ObjectName,
 )
 from gateway.kube.reading.backend_tls import target_of
+from gateway.kube.reading.filters import check_header
 from gateway.kube.reading.parts import spec_of
-from gateway.kube.reading.routes import check_header
 from gateway.schema.fields import Fields
 
 AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
