@@ -11,7 +11,7 @@ UP_FLAGS ?=
 FAULTS_FLAGS ?=
 TESTS ?= tests
 
-.PHONY: help setup up down check test faults lock format wheels images clean
+.PHONY: help setup up down check test faults attack lock format wheels images clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -60,6 +60,10 @@ bench-%: setup ## print one bench's table and write build/bench/NAME.json
 faults: setup ## sixteen faults of one model server of two, with a verdict each; FAULTS_FLAGS="--profile full"
 	@mkdir -p build/bench
 	.venv/bin/python -m tests.bench.faults $(FAULTS_FLAGS)
+
+attack: setup ## what hostile clients cost others, one kind after the other
+	@mkdir -p build/bench
+	.venv/bin/python -m tests.bench.attack
 
 lock: .tools/.ready ## write the hash-pinned locks anew
 	requirements/lock

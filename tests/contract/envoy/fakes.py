@@ -214,13 +214,16 @@ class AccessLog:
     def __init__(self) -> None:
         self._message = protos.message_class(protos.load_pool(), "envoy.service.accesslog.v3.StreamAccessLogsMessage")
         self.entries: list[Any] = []
+        self.attempts: list[Any] = []  # those about one attempt that failed
 
     @property
     def methods(self) -> Mapping[str, Method]:
         return {f"/{protocol.ACCESS_LOG_SERVICE}/StreamAccessLogs": lambda _metadata, call: _LogStream(self, call)}
 
     def collect(self, message: bytes) -> None:
-        self.entries.extend(self._message.FromString(message).http_logs.log_entry)
+        for entry in self._message.FromString(message).http_logs.log_entry:
+            is_attempt = protocol.ATTEMPT_TAG in entry.common_properties.custom_tags
+            (self.attempts if is_attempt else self.entries).append(entry)
 
 
 @dataclass

@@ -199,7 +199,8 @@ class Outcome(StrEnum):
 
 
 class Feedback(NamedTuple):
-    """What Envoy's access log says of one pick. With `is_final` False it is a heartbeat of a live request.
+    """What Envoy's access log says of one pick. With `is_final` False it is a heartbeat of a live request, or about an
+    attempt that failed; the request may have gone on to another endpoint.
 
     A tuple, which costs least to make: there is one for each request. Absent figures are None: a model server sends
     cached tokens only when asked to, usage in streams likewise.
@@ -219,6 +220,7 @@ class Feedback(NamedTuple):
     cached_tokens: int | None = None
     response_bytes: int | None = None
     stored_id: str | None = None  # of the response or conversation that the server keeps
+    failed_attempt: int | None = None  # its number, from 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,14 @@ def test_a_final_entry_says_where_it_was_served_how_it_went_and_how_long_it_took
     )  # fmt: skip
 
 
+def test_an_entry_about_an_attempt_says_which_one_failed_and_why() -> None:
+    found = read(entry(status=None, flags=("upstream_connection_failure",), tags={"pick": "r-1", "attempt": "2"}))
+    assert found == Feedback(
+        PickId("r-1"), PoolId(""), is_final=False, served=EndpointId("10.0.0.1:80"),
+        flags=("upstream_connection_failure",), duration_seconds=1.5, failed_attempt=2,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("sent", "expected"),
     [("resp_1", "resp_1"), ("conv_1", "conv_1"), ("chatcmpl-1", None), ("resp_" + "x" * 200, None), (7.0, None)],

@@ -110,6 +110,11 @@ LACKS_END: Final = "lacks_end"  # 1 for a stream that ended without its last eve
 # A custom tag: milliseconds from the request's first byte to the first byte of the answer's body, "-" without one.
 TTFT_TAG: Final = "ttft"
 
+# Custom tags of an entry about one attempt that failed: which pick it belongs to, and which attempt it was.
+ATTEMPT_PICK_TAG: Final = "pick"
+ATTEMPT_TAG: Final = "attempt"
+ATTEMPT_COUNT: Final = "x-envoy-attempt-count"  # of an attempt, in the request that it sends
+
 PREFILL_ENDPOINT: Final = "x-prefiller-host-port"
 ENCODE_ENDPOINTS: Final = "x-encoder-hosts-ports"
 # The proxy beside a model server connects to these addresses; a picker writes them and a client may not.

@@ -82,6 +82,14 @@ class RequestReported:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """One attempt of a request failed; the report of the request is still to come."""
+
+    placement: Placement
+    feedback: Feedback
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """About a second went by."""
 

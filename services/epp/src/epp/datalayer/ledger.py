@@ -65,6 +65,10 @@ class Ledger:
             self._heartbeats[pick_id] = now
         return placement
 
+    def find(self, pick_id: PickId) -> Placement | None:
+        """A placement that is live, or whose report is still to come."""
+        return self._live.get(pick_id) or self._settled.get(pick_id)
+
     def overdue(self, now: float, held: Container[PickId]) -> list[PickId]:
         """Placements without a sign of life for too long, but for those whose transport holds them open."""
         return [

@@ -82,5 +82,9 @@ class Report:
     @property
     def cause(self) -> str:
         """What the proxy or the server gave as the reason, for people."""
-        feedback = self.feedback
-        return ",".join(feedback.flags) or ("no answer" if feedback.status is None else str(feedback.status))
+        return cause_of(self.feedback)
+
+
+def cause_of(feedback: Feedback) -> str:
+    """What the proxy or the server gave as the reason, for people."""
+    return ",".join(feedback.flags) or ("no answer" if feedback.status is None else str(feedback.status))

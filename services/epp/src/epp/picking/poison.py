@@ -5,13 +5,16 @@ So a body that broke two endpoints is refused before a third. Its bytes are know
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 import xxhash
 
+from epp.datalayer.placement import Placement
 from epp.datalayer.report import BREAKS, Report
-from epp.domain import EndpointId
+from epp.datalayer.standing.attempts import known_attempts
+from epp.domain import EndpointId, Feedback
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
 
@@ -47,6 +50,13 @@ class PoisonRequests:
         left = suspect.at + REMEMBER_SECONDS - now
         return refusals.breaks_servers(len(suspect.endpoints), left) if left > 0 else None
 
+    def attempted(self, placement: Placement, feedback: Feedback, now: float) -> None:
+        """One attempt failed: whether it broke its server off is known."""
+        body, endpoint = placement.notes.get(NOTE), feedback.served
+        is_break = feedback.status is None and BREAKS.intersection(feedback.flags)
+        if isinstance(body, int) and endpoint is not None and is_break:
+            self._suspect(body, (endpoint,), now)
+
     def learn(self, report: Report, now: float) -> None:
         """A request ended. Only one that broke its last server off casts suspicion on the others that were tried."""
         body = report.placement.notes.get(NOTE)
@@ -55,13 +65,15 @@ class PoisonRequests:
         if report.has_begun:
             self._suspects.pop(body, None)
             return
-        if not BREAKS.intersection(report.feedback.flags):
-            return
+        if BREAKS.intersection(report.feedback.flags) and not known_attempts(report.placement):
+            self._suspect(body, report.tried, now)
+
+    def _suspect(self, body: int, endpoints: Iterable[EndpointId], now: float) -> None:
         suspect = self._suspects.pop(body, None)
         if suspect is None or now - suspect.at > REMEMBER_SECONDS:
             suspect = _Suspect(now)
         suspect.at = now
-        suspect.endpoints.update(report.tried)
+        suspect.endpoints.update(endpoints)
         self._suspects[body] = suspect
         if len(self._suspects) > BODIES_LIMIT:
             self._suspects.popitem(last=False)

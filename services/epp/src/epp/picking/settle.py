@@ -7,7 +7,7 @@ counts; the first report of a settled pick is learned from.
 
 from collections.abc import Callable, Container, Mapping
 
-from epp.datalayer.events import RequestAlive, RequestPlaced, RequestSettled
+from epp.datalayer.events import AttemptFailed, RequestAlive, RequestPlaced, RequestSettled
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.placement import Placement
 from epp.datalayer.placing import Placing
@@ -92,6 +92,9 @@ class Settlement:
         """As `observe`, for a pick of this replica; others' are ignored."""
         if replica_of(feedback.pick_id) != self._replica:
             return False
+        if feedback.failed_attempt is not None:
+            self._attempted(feedback, now)
+            return False
         if not feedback.is_final:
             self._continue(feedback, now)
             return False
@@ -107,6 +110,14 @@ class Settlement:
         for pick_id in overdue:
             self.settle(pick_id, Outcome.EXPIRED, now)
         return bool(overdue)
+
+    def _attempted(self, feedback: Feedback, now: float) -> None:
+        """How one attempt failed, before its request ends: the endpoint is known at once, and why."""
+        placement = self.ledger.find(feedback.pick_id)
+        pool = None if placement is None else self._pools.get(placement.pool)
+        if placement is not None and pool is not None:
+            self.poison.attempted(placement, feedback, now)
+            pool.handle(AttemptFailed(placement, feedback), now)
 
     def _continue(self, feedback: Feedback, now: float) -> None:
         placement = self.ledger.heartbeat(feedback.pick_id, now)

@@ -172,6 +172,7 @@ _FIELDS = Feedback._fields
 _NUMBERS = (
     "status",
     "attempts",
+    "failed_attempt",
     "ttft_seconds",
     "duration_seconds",
     "prompt_tokens",

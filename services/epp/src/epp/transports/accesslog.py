@@ -21,6 +21,8 @@ from epp.domain import (
 from epp.transports.picker import FeedbackSink
 from gateway.accesslog.entries import LogEntry
 from gateway.wire.protocol import (
+    ATTEMPT_PICK_TAG,
+    ATTEMPT_TAG,
     CACHE_CREATION_TOKENS,
     CACHE_READ_TOKENS,
     CACHED_TOKENS,
@@ -41,7 +43,7 @@ METADATA: Mapping[str, tuple[str, ...]] = {
     EXT_AUTHZ_NAMESPACE: (PICK_ID,),
     USAGE_NAMESPACE: (PROMPT_TOKENS, COMPLETION_TOKENS, CACHED_TOKENS, STORED_ID, LACKS_END),
 }
-TAGS = (TTFT_TAG,)
+TAGS = (TTFT_TAG, ATTEMPT_PICK_TAG, ATTEMPT_TAG)
 # Other replicas are taken to pass entries on for so long after the last one: a quiet time must not look like a missing
 # log.
 FORWARDED_SECONDS = 300.0
@@ -58,6 +60,8 @@ class LogMetrics(Protocol):
 
 def read(entry: LogEntry) -> Feedback | None:
     """The feedback in one entry; None for one that belongs to no pick."""
+    if ATTEMPT_TAG in entry.tags:
+        return _failed_attempt(entry)
     pick_id = _text(entry, LB_NAMESPACE) or _text(entry, EXT_AUTHZ_NAMESPACE)
     if not pick_id:
         return None
@@ -80,6 +84,21 @@ def read(entry: LogEntry) -> Feedback | None:
     )
 
 
+def _failed_attempt(entry: LogEntry) -> Feedback:
+    """One attempt of a request."""
+    number = _tokens(entry.tags[ATTEMPT_TAG]) or 1
+    return Feedback(
+        pick_id=PickId(entry.tags.get(ATTEMPT_PICK_TAG, "")),
+        pool=PoolId(""),
+        is_final=False,
+        served=EndpointId(entry.upstream) if entry.upstream else None,
+        status=entry.status,
+        flags=entry.flags,
+        duration_seconds=entry.duration_seconds,
+        failed_attempt=number,
+    )
+
+
 class FeedbackIntake:
     """Takes batches to the picker."""
 
@@ -89,14 +108,15 @@ class FeedbackIntake:
 
     def receive(self, entries: tuple[LogEntry, ...], now: float) -> None:
         """One message of the access log."""
-        finals = heartbeats = 0
+        finals = heartbeats = attempts = 0
         for entry in entries:
             feedback = read(entry)
             if feedback is not None:
                 self._sink.observe(feedback, now)
                 finals += feedback.is_final
-                heartbeats += not feedback.is_final
-        self._metrics.logged(finals, heartbeats, len(entries) - finals - heartbeats)
+                attempts += feedback.failed_attempt is not None
+                heartbeats += not feedback.is_final and feedback.failed_attempt is None
+        self._metrics.logged(finals, heartbeats, len(entries) - finals - heartbeats - attempts)
 
 
 class LogSight:

@@ -47,6 +47,12 @@ def picker_logs(pickers: Sequence[Picker]) -> list[Tree]:
     return [_picker_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})]
 
 
+def attempt_logs(pickers: Sequence[Picker]) -> list[Tree]:
+    """Why an attempt failed, to the picker of its request: for the router, which writes an entry for each attempt. One
+    that is answered costs the evaluation of the filter."""
+    return [_attempt_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})]
+
+
 def file_log(options: Options) -> list[Tree]:
     """A line of JSON for each request that has ended, where the operator wants one."""
     if not options.access_log:
@@ -64,17 +70,42 @@ def file_log(options: Options) -> list[Tree]:
 def _picker_log(cluster: str) -> Tree:
     """Only entries with a pick's id: others are of no use to a picker."""
     picked = [_metadata_filter(namespace) for namespace in (protocol.LB_NAMESPACE, protocol.EXT_AUTHZ_NAMESPACE)]
+    first_byte: Tree = {"tag": protocol.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"}
+    return _grpc_log(cluster, "pointsman", {"or_filter": {"filters": picked}}, [first_byte])
+
+
+def _attempt_log(cluster: str) -> Tree:
+    """An attempt is without the metadata of its request, but has its headers."""
+    picked = {"header_filter": {"header": {"name": protocol.PICK_ID, "present_match": True}}}
+    failed: list[Tree] = [{"response_flag_filter": {}}, _status("EQ", 429), _status("GE", 500)]
+    tags: list[Tree] = [
+        {"tag": tag, "request_header": {"name": header}}
+        for tag, header in (
+            (protocol.ATTEMPT_PICK_TAG, protocol.PICK_ID),
+            (protocol.ATTEMPT_TAG, protocol.ATTEMPT_COUNT),
+        )
+    ]
+    wanted: Tree = {"and_filter": {"filters": [{"or_filter": {"filters": failed}}, picked]}}
+    return _grpc_log(cluster, "pointsman-attempts", wanted, tags)
+
+
+def _status(comparison: str, status: int) -> Tree:
+    value = {"default_value": status, "runtime_key": f"pointsman.attempts.{comparison.lower()}_{status}"}
+    return {"status_code_filter": {"comparison": {"op": comparison, "value": value}}}
+
+
+def _grpc_log(cluster: str, name: str, wanted: Tree, tags: Sequence[Tree]) -> Tree:
     return {
         "name": "envoy.access_loggers.http_grpc",
-        "filter": {"or_filter": {"filters": picked}},
+        "filter": wanted,
         "typed_config": typed(
             "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
             common_config={
-                "log_name": "pointsman",
+                "log_name": name,
                 "transport_api_version": "V3",
                 "grpc_service": {"envoy_grpc": {"cluster_name": cluster}},
                 "buffer_flush_interval": FLUSH,
-                "custom_tags": [{"tag": protocol.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"}],
+                "custom_tags": list(tags),
             },
         ),
     }

@@ -21,6 +21,7 @@ def stripping(options: Options) -> Tree:
     mutations.append(_remove_all(_any_spelling(protocol.CONTROL_HEADER_PREFIX) + ".*"))
     # A proxy beside a model server would connect to where these say.
     mutations += [_remove_all(_any_spelling(name)) for name in protocol.SIDECAR_HEADERS]
+    mutations.append({"remove": protocol.PICK_ID})
     if not options.client_explanations:
         mutations.append({"remove": protocol.EXPLAIN})
     mutations += [_copy(aside, name) for name, aside in allowed]
@@ -30,7 +31,7 @@ def stripping(options: Options) -> Tree:
 
 def without_earlier_pick() -> Tree:
     """The same for a request that another pool takes over: what the first pool's picker wrote is not for this one."""
-    written = (protocol.DESTINATION_ENDPOINT, *protocol.SIDECAR_HEADERS)
+    written = (protocol.DESTINATION_ENDPOINT, protocol.PICK_ID, *protocol.SIDECAR_HEADERS)
     return _extension([{"remove": name} for name in written])
 
 

@@ -8,7 +8,7 @@ from controlplane.plan.lifting import Lift
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Port
 from controlplane.xds.resources import client_headers, cors, names, persistence, picker_filters, secrets, usage
-from controlplane.xds.resources.access_logs import HEARTBEATS, file_log, picker_logs
+from controlplane.xds.resources.access_logs import HEARTBEATS, attempt_logs, file_log, picker_logs
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.scripts import script
@@ -20,10 +20,11 @@ CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
 # Envoy trusts x-envoy-* headers (retries, timeouts) of internal clients, by default every private address.
 NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 
-ROUTER: Final[Tree] = {
-    "name": "envoy.filters.http.router",
-    "typed_config": typed("envoy.extensions.filters.http.router.v3.Router"),
-}
+
+def router(pickers: Sequence[Picker]) -> Tree:
+    """The last HTTP filter of a listener."""
+    kind = "envoy.extensions.filters.http.router.v3.Router"
+    return {"name": "envoy.filters.http.router", "typed_config": typed(kind, upstream_log=attempt_logs(pickers))}
 
 
 def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Options) -> Tree:
@@ -125,7 +126,7 @@ def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> li
         *picker_filters.filters(pickers, options),
         *persistence.filters(port.hosts),
         *(usage.filters() if _reads_answers(port, pickers, options) else []),
-        ROUTER,
+        router(pickers),
     ]
 
 

@@ -28,7 +28,14 @@ _ONCE: Final = 500
 # Status and number of an attempt, or that the model's context is too small; between Envoy's filters alone.
 OUTCOME: Final = "x-pointsman-outcome"
 OVERFLOW: Final = "context"
-_ATTEMPT: Final = "x-envoy-attempt-count"
+_PICK_IDS: Final[Sequence[Tree]] = [  # of either transport
+    {
+        "header": {"key": protocol.PICK_ID, "value": f"%DYNAMIC_METADATA({namespace}:{protocol.PICK_ID})%"},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        "keep_empty_value": False,
+    }
+    for namespace in (protocol.LB_NAMESPACE, protocol.EXT_AUTHZ_NAMESPACE)
+]
 _METADATA: Final = CLUSTER_METADATA
 _OTHERS: Final = "others"  # of an endpoint's metadata
 # Never reached a server, or was refused by it before it began.
@@ -75,14 +82,14 @@ def wanted(retry: Retry | None) -> int:
 
 
 def on_host() -> Tree:
-    """Fields of a virtual host: attempts are numbered, and the picker's own number of retries becomes Envoy's header,
-    which is above the policy."""
+    """Fields of a virtual host: attempts are numbered and bear the pick's id, for the log of attempts, and the
+    picker's own number of retries becomes Envoy's header, which is above the policy."""
     lowered = {
         "header": {"key": "x-envoy-max-retries", "value": f"%REQ({protocol.RETRIES})%"},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
         "keep_empty_value": False,
     }
-    return {"include_request_attempt_count": True, "request_headers_to_add": [lowered]}
+    return {"include_request_attempt_count": True, "request_headers_to_add": [lowered, *_PICK_IDS]}
 
 
 def on_configuration() -> Tree:
@@ -95,7 +102,7 @@ def upstream_filters(mode: FailureMode | None) -> Sequence[Tree]:
     picker's list where nobody else names an endpoint, else how many others there are."""
     is_closed = mode is FailureMode.CLOSE
     left = f"%REQ({protocol.DESTINATION_ENDPOINT})%" if is_closed else f"%UPSTREAM_METADATA({_METADATA}:{_OTHERS})%"
-    outcome = {"key": OUTCOME, "value": f"%RESP(:status)%:%REQ({_ATTEMPT})%:{left}"}
+    outcome = {"key": OUTCOME, "value": f"%RESP(:status)%:%REQ({protocol.ATTEMPT_COUNT})%:{left}"}
     append = {"header": outcome, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     mutations = {"response_mutations": [{"append": append}]}
     kind = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"

@@ -10,7 +10,7 @@ from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import names, picker_filters, usage
 from controlplane.xds.resources.access_logs import HEARTBEATS, picker_logs
 from controlplane.xds.resources.client_headers import without_earlier_pick
-from controlplane.xds.resources.listeners import ROUTER
+from controlplane.xds.resources.listeners import router
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.sources import config_source
@@ -29,7 +29,7 @@ def takeover_listener(takeover: str, routes: str, pickers: Sequence[Picker], opt
         stream_idle_timeout=seconds(options.stream_idle_timeout),
         delayed_close_timeout="0.1s",
         early_header_mutation_extensions=[without_earlier_pick()],
-        http_filters=[*picker_filters.filters(pickers, options), *reads, ROUTER],
+        http_filters=[*picker_filters.filters(pickers, options), *reads, router(pickers)],
         local_reply_config=local_reply_config(),
         access_log=picker_logs(pickers),
         access_log_options=HEARTBEATS,

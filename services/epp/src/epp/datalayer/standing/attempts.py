@@ -1,20 +1,24 @@
 """What the report of a request says about each endpoint that was tried. Pure.
 
-The proxy reports the last attempt with its flags, and how many there were; the earlier ones are those before it in the
-picked list. Why the proxy left them is not reported, so they count as one kind of failure, compared with the others'.
+The proxy reports each attempt that failed by itself, as it fails, and the last one with the end of the request. Where
+the first kind of report is missing, the earlier attempts are those before the last in the picked list; why the proxy
+left them is not known then, so they count as one kind of failure, compared with the others'.
 
 An answer of the model server is told from one of the proxy by its flags: an engine's own 503 is load, the proxy's is a
 connection that failed.
 """
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
-from epp.datalayer.report import BREAKS, UNREACHED, Report
+from epp.datalayer.placement import Placement
+from epp.datalayer.report import BREAKS, UNREACHED, Report, cause_of
 from epp.datalayer.standing.signals import Signal
-from epp.domain import EndpointId
+from epp.domain import EndpointId, Feedback
 from gateway.wire.protocol import LACKS_END
 
+_KNOWN: Final = "attempts"  # in a placement's notes
 _NO_HTTP: Final = "upstream_protocol_error"
 _UNANSWERED: Final = "upstream_request_timeout"
 _IDLE: Final = "stream_idle_timeout"
@@ -39,12 +43,51 @@ class Sign(NamedTuple):
 def signs_of(report: Report, first_byte_limit: float) -> Iterator[Sign]:
     """One sign for each attempt that says anything, in their order; the limit is in seconds."""
     tried, sent_at = report.tried, report.placement.placed_at
-    for endpoint in tried[:-1]:
-        yield Sign(endpoint, Signal.PASSED_OVER, "", sent_at)
+    known = known_attempts(report.placement)
+    for number, endpoint in enumerate(tried[:-1], start=1):
+        if number not in known:
+            yield Sign(endpoint, Signal.PASSED_OVER, "", sent_at)
     signal = _last(report, first_byte_limit)
+    if signal is not Signal.ANSWERED and report.feedback.attempts in known:
+        return
     if signal is not None and tried:
         is_good = signal is Signal.ANSWERED
         yield Sign(tried[-1], signal, "" if is_good else report.cause, sent_at)
+
+
+def sign_of_attempt(placement: Placement, feedback: Feedback) -> Sign | None:
+    """What one failed attempt says about its endpoint. Each counts once: the report of the request passes it over."""
+    signal = _of_attempt(feedback)
+    if signal is None or feedback.served is None or feedback.failed_attempt is None:
+        return None
+    known = placement.notes.setdefault(_KNOWN, set())
+    assert isinstance(known, set)
+    known.add(feedback.failed_attempt)
+    return Sign(feedback.served, signal, cause_of(feedback), placement.placed_at)
+
+
+def known_attempts(placement: Placement) -> AbstractSet[object]:
+    """The numbers of the attempts whose failure was reported by itself."""
+    found = placement.notes.get(_KNOWN, frozenset())
+    assert isinstance(found, AbstractSet)
+    return found
+
+
+def _of_attempt(feedback: Feedback) -> Signal | None:
+    flags, status = set(feedback.flags), feedback.status
+    if flags & UNREACHED:
+        return Signal.UNREACHABLE
+    if flags & BREAKS:
+        return Signal.BROKEN if status is None else Signal.CUT
+    if _NO_HTTP in flags:
+        return Signal.BROKEN
+    if flags & {_UNANSWERED, _IDLE}:
+        return Signal.SILENT
+    if flags or status is None:
+        return None
+    if status in _OVERLOADED:
+        return Signal.OVERLOADED
+    return Signal.BROKEN if status >= 500 and status not in _UNSUPPORTED else None
 
 
 def _last(report: Report, first_byte_limit: float) -> Signal | None:

@@ -9,10 +9,10 @@ that has begun counts when it comes far slower than others do.
 from collections.abc import Callable
 from typing import Final
 
-from epp.datalayer.events import RequestAlive, RequestPlaced, RequestReported, RequestSettled, TimePassed
+from epp.datalayer.events import AttemptFailed, RequestAlive, RequestPlaced, RequestReported, RequestSettled, TimePassed
 from epp.datalayer.placement import Placement
 from epp.datalayer.producer import Handlers
-from epp.datalayer.standing.attempts import Sign, signs_of
+from epp.datalayer.standing.attempts import Sign, sign_of_attempt, signs_of
 from epp.datalayer.standing.expectation import Expectation
 from epp.datalayer.standing.signals import Signal
 from epp.domain import EndpointId, Feedback, PickId
@@ -54,6 +54,7 @@ class RequestWatch:
         return {
             RequestPlaced: self._placed,
             RequestAlive: self._alive,
+            AttemptFailed: self._attempt_failed,
             RequestSettled: self._settled,
             RequestReported: self._reported,
             TimePassed: self._time_passed,
@@ -78,6 +79,11 @@ class RequestWatch:
         elif placement.id in self._open:
             self._unbegun.add(placement.id)
             self._look(placement, now)
+
+    def _attempt_failed(self, event: AttemptFailed, now: float) -> None:
+        sign = sign_of_attempt(event.placement, event.feedback)
+        if sign is not None:
+            self._observe(sign, now)
 
     def _settled(self, event: RequestSettled, now: float) -> None:
         del now
