@@ -9,9 +9,10 @@ SERVICES := controlplane bbr epp model-sim
 PACKAGES := libs/gateway libs/processes libs/pointsman $(addprefix services/,$(SERVICES))
 UP_FLAGS ?=
 FAULTS_FLAGS ?=
+SOAK_SECONDS ?= 600
 TESTS ?= tests
 
-.PHONY: help setup up down check test faults attack lock format wheels images clean
+.PHONY: help setup up down check test faults attack soak lock format wheels images clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -64,6 +65,10 @@ faults: setup ## sixteen faults of one model server of two, with a verdict each;
 attack: setup ## what hostile clients cost others, one kind after the other
 	@mkdir -p build/bench
 	.venv/bin/python -m tests.bench.attack
+
+soak: setup ## ten minutes of mixed load with disconnects: memory, what stays behind, errors; SOAK_SECONDS=600
+	@mkdir -p build/bench
+	.venv/bin/python -m tests.bench.gateway_soak --seconds $(SOAK_SECONDS) --rate 50
 
 lock: .tools/.ready ## write the hash-pinned locks anew
 	requirements/lock

@@ -1,9 +1,10 @@
-"""`make bench-gateway-soak`: does the picker keep anything, under resets, half-closed streams and GOAWAYs, for long?
+"""`make soak`: does anything grow or stay behind, under resets, half-closed streams and GOAWAYs, for long?
 
-Requests go through an Envoy at a steady rate; beside them, clients leave in the middle of their answers, and proxies of
-another make open ext_proc streams straight to picker and router and reset them, half-close them, or say GOAWAY and hang
-up. Memory is printed once a minute. At the end: no answer above 499 and none missing, nothing in flight, and the memory
-of picker and router against that after the warm-up.
+Requests go through an Envoy for each transport of the picker at a steady rate. Beside them clients leave in the middle
+of their answers, and proxies of another make open ext_proc streams straight to picker and router and reset them,
+half-close them, or say GOAWAY and hang up. Memory is printed once a minute. At the end: no answer above 499 and none
+missing, nothing in flight, and the memory of each process against that after the warm-up. `make bench-gateway-soak`
+does so for an hour.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from gateway import protos
 from tests.bench.gateway import usage
 from tests.bench.gateway.__main__ import FOLDER, ROOT, Stack, running
 from tests.bench.gateway.load import question
-from tests.bench.gateway.setting import EXT_PROC, GRPC_TRANSPORTS, HOST, Commands, Ports
+from tests.bench.gateway.setting import EXT_PROC, GRPC_TRANSPORTS, HOST, HTTP_BY_MODEL, Commands, Ports
 from tests.conftest import free_ports
 
 POOL = protos.load_pool()
@@ -42,7 +43,7 @@ WATCH_SECONDS = 60.0
 CLIENT_SECONDS = 20.0
 ANSWER_BYTES = 600  # of the head of an answer, and of an error's text
 PROBLEMS = 50  # so many are printed
-ENVOY = f"envoy-{EXT_PROC}"
+TRANSPORTS = (EXT_PROC, HTTP_BY_MODEL)
 SETTLE_SECONDS = 15.0  # picks without an access log entry end with their streams, at the latest by then
 GROWTH_LIMIT_MIB = 20.0  # the prefix index fills up to its capacity
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -144,8 +145,12 @@ async def besides(stack: Stack, until: float, kinds: Counter[str]) -> None:
 
 def load(stack: Stack, seconds: float, rate: float) -> Tally:
     """All of it for so long."""
-    port, until, tally = stack.commands.ports.gateways[EXT_PROC], time.monotonic() + seconds, Tally()
-    threads = [threading.Thread(target=ask, args=(port, rate, until, seed, tally)) for seed in range(THREADS)]
+    ports = [stack.commands.ports.gateways[row] for row in stack.rows]
+    until, tally = time.monotonic() + seconds, Tally()
+    threads = [
+        threading.Thread(target=ask, args=(ports[seed % len(ports)], rate, until, seed, tally))
+        for seed in range(THREADS)
+    ]
     for thread in threads:
         thread.start()
     asyncio.run(besides(stack, until, tally.strangers))
@@ -164,22 +169,26 @@ def in_flight(port: int) -> int:
 
 
 def memory(stack: Stack) -> dict[str, float]:
-    """MiB of the two services, and of Envoy."""
-    names = [*(f"{service}-{GRPC_TRANSPORTS[0]}" for service in ("epp", "bbr")), ENVOY]
+    """MiB of the two services, and of each Envoy."""
+    names = [
+        *(f"{service}-{GRPC_TRANSPORTS[0]}" for service in ("epp", "bbr")),
+        *(f"envoy-{row}" for row in stack.rows),
+    ]
     return {name: usage.resident_bytes(pid) / 2**20 for name in names if (pid := stack.pid(name)) is not None}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("bench-gateway-soak", description=__doc__)
+    parser = argparse.ArgumentParser("soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second")
+    parser.add_argument("--transports", nargs="+", choices=TRANSPORTS, default=TRANSPORTS)
     given = parser.parse_args()
     commands = Commands(
         Ports.spread(free_ports(Ports.COUNT)), FOLDER / "soak", ROOT / ".venv" / "bin",
         ROOT / ".tools" / "envoy" / "bin" / "envoy", sys.executable, usage_extraction=True,
     )  # fmt: skip
     commands.write_manifests()
-    with running(commands, [EXT_PROC], None) as stack:
+    with running(commands, given.transports, None) as stack:
         warm_up = load(stack, given.seconds * WARM_UP_SHARE, given.rate)
         before = memory(stack)
         tally = load(stack, given.seconds * (1 - WARM_UP_SHARE), given.rate)
@@ -188,15 +197,17 @@ def main() -> None:
         while (left := in_flight(metrics)) and time.monotonic() < deadline:
             time.sleep(0.2)
         after = memory(stack)
-    growth = {name: round(after[name] - before[name], 1) for name in before}
+    growth = {name: after[name] - before[name] for name in before}
     statuses = warm_up.statuses + tally.statuses
-    print(
-        f"statuses {dict(statuses)}, strangers {dict(warm_up.strangers + tally.strangers)}, in flight at the end {left}"
-    )
-    print(f"MiB after the warm-up {before}, growth {growth}")
+    print(f"\n{'process':<20}{'after warm-up':>14}{'at the end':>12}{'growth':>8}  MiB")
+    for name, size in before.items():
+        print(f"{name:<20}{size:>14.1f}{after[name]:>12.1f}{growth[name]:>8.1f}")
+    print(f"{'requests':<20}{dict(sorted(statuses.items()))}")
+    print(f"{'other proxies':<20}{dict(warm_up.strangers + tally.strangers)}")
+    print(f"{'in flight':<20}{left}")
     print("\n".join(warm_up.problems + tally.problems))
     failed = [status for status in statuses if status >= "500"]  # "none" is among them
-    if failed or left or any(more > GROWTH_LIMIT_MIB for name, more in growth.items() if name != ENVOY):
+    if failed or left or max(growth.values()) > GROWTH_LIMIT_MIB:
         raise SystemExit("FAILED")
 
 

@@ -357,7 +357,8 @@ async def test_the_id_of_a_response_is_read_wherever_its_bytes_are_cut(line: Lin
     chat = b'data: {"id": "chatcmpl-1", "object": "chat.completion.chunk"}\n\n'
     for stream, read in ((created, {"id": "resp_1", "lacks_end": 1}), (chat, {"lacks_end": 1})):
         line.server.answer_in_turn([stream[at : at + 1] for at in range(len(stream))])
-        assert await line.ask() == (200, stream)
+        status, received = await line.ask()
+        assert (status, received.startswith(stream)) == (200, True)
         assert await line.usage() == read
 
     whole = b'{"id": "resp_2", "object": "response", "status": "queued", "usage": null}'
@@ -417,6 +418,31 @@ async def test_a_hundred_megabytes_of_events_pass_untouched_and_are_read(line: L
 CHUNK = b'data: {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "[DONE]"}}]}\n\n'
 DELTA = b'event: content_block_delta\ndata: {"type": "content_block_delta", "delta": {"text": "a"}}\n\n'
 TEXT = b'event: response.output_text.delta\ndata: {"type": "response.output_text.delta", "delta": "a"}\n\n'
+
+
+async def test_an_answer_that_ends_in_the_middle_gets_an_error_as_its_last_event(line: Line) -> None:
+    for event, name, place in ((CHUNK, b"", ("error",)), (DELTA, b"error", ("error",)), (TEXT, b"error", ())):
+        line.server.answer_in_turn([event * 3, event])
+        status, received = await line.ask()
+        last = received.removeprefix(event * 4).strip()
+
+        assert (status, received.startswith(event * 4)) == (200, True)
+        assert last.startswith(b"event: error\ndata: " if name else b"data: ")
+        error = json.loads(last.rpartition(b"data: ")[2])
+        for key in place:
+            error = error[key]
+        assert error["message"] == "The model server ended the answer before it was whole."
+
+
+async def test_an_answer_that_is_over_and_one_with_a_length_get_no_error(line: Line) -> None:
+    over = CHUNK + b'data: {"object": "chat.completion.chunk", "choices": [{"finish_reason": "stop"}]}\n\n'
+    stopped = DELTA + b'event: message_delta\ndata: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}\n\n'
+    for stream in (over, stopped):
+        line.server.answer_in_turn([stream])
+        assert await line.ask() == (200, stream)
+        assert await line.usage() == {"lacks_end": 1}
+    line.server.answer(CHUNK, STREAM)
+    assert await line.ask() == (200, CHUNK)
 
 
 @pytest.mark.parametrize(

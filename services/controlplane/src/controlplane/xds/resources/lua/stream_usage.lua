@@ -1,7 +1,8 @@
 -- Token usage from the end of a stream of events, and whether that was its end. Chunks pass as they come; the last of
 -- them are remembered, and once the stream has ended the last "usage" object among them is read. In a JSON string a quote
 -- is escaped, so no generated text can pass for it. The first event of a stored response has its id, which is written as
--- soon as it passes. An error here ends the reading, never the answer.
+-- soon as it passes. A stream that ends in the middle of an answer gets an error as its last event, since by itself it
+-- looks whole. An error here ends the reading, never the answer.
 local REMEMBERED = 16384 -- bytes: a usage event has a few hundred, and little comes after it
 local NAMESPACE = "llm" -- as other filters write to
 -- Completions and chat have the first names, responses and messages the second.
@@ -14,12 +15,19 @@ local NAMES = {
   cache_creation_tokens = { "cache_creation_input_tokens" },
   reasoning_tokens = { "reasoning_tokens" },
 }
--- What the events of an API look like, and what the last of a whole answer has.
-local ENDS = {
-  { '"object"%s*:%s*"[%a_.]*completion', { "\ndata:%s*%[DONE%]" } },
-  { '"type"%s*:%s*"content_block', { '"type"%s*:%s*"message_stop"', '"type"%s*:%s*"error"' } },
-  { '"type"%s*:%s*"response%.', { '"type"%s*:%s*"response%.completed"', '"type"%s*:%s*"response%.incomplete"',
-    '"type"%s*:%s*"response%.failed"', '"type"%s*:%s*"error"' } },
+local BROKEN = '"message":"The model server ended the answer before it was whole."'
+local CODE = '"code":"upstream_unavailable"'
+-- What the events of an API look like, what the last of a whole answer has, by what a generation shows that it is over
+-- although that is missing, and the event that says it is not.
+local APIS = {
+  { events = '"object"%s*:%s*"[%a_.]*completion', ends = { "\ndata:%s*%[DONE%]" }, over = '"finish_reason"%s*:%s*"',
+    broken = '\n\ndata: {"error":{' .. BROKEN .. ',"type":"api_error","param":null,' .. CODE .. '}}\n\n' },
+  { events = '"type"%s*:%s*"content_block', ends = { '"type"%s*:%s*"message_stop"', '"type"%s*:%s*"error"' },
+    over = '"stop_reason"%s*:%s*"',
+    broken = '\n\nevent: error\ndata: {"type":"error","error":{"type":"api_error",' .. BROKEN .. '}}\n\n' },
+  { events = '"type"%s*:%s*"response%.', ends = { '"type"%s*:%s*"response%.completed"',
+    '"type"%s*:%s*"response%.incomplete"', '"type"%s*:%s*"response%.failed"', '"type"%s*:%s*"error"' },
+    broken = '\n\nevent: error\ndata: {"type":"error",' .. CODE .. ',' .. BROKEN .. ',"param":null}\n\n' },
 }
 local STORED_ID = "id"
 local BEGINNING = 1024 -- bytes in which the first event has its id
@@ -43,18 +51,26 @@ local function last_usage(text)
   return at and text:match("^%b{}", at)
 end
 
+-- The API of a stream that ends without its last event; nil for a whole one, or where the API is not known.
 local function lacks_end(text)
-  for _, api in ipairs(ENDS) do
-    if text:find(api[1]) then
-      for _, ending in ipairs(api[2]) do
+  for _, api in ipairs(APIS) do
+    if text:find(api.events) then
+      for _, ending in ipairs(api.ends) do
         if text:find(ending) then
-          return false
+          return nil
         end
       end
-      return true
+      return api
     end
   end
-  return false -- of an API that is not known
+end
+
+-- An error as the last event of an answer that broke off, where another byte does no harm.
+local function end_with_error(handle, last_chunk, text)
+  local api = not handle:headers():get("content-length") and lacks_end(text)
+  if api and not (api.over and text:find(api.over)) then
+    last_chunk:setBytes(api.broken)
+  end
 end
 
 -- Writes the id of a response that the server may keep; whether there is one at the beginning of its stream.
@@ -81,6 +97,9 @@ local function last_bytes(handle)
     while size - #chunks[first] >= REMEMBERED do
       size = size - #chunks[first]
       chunks[first], first = nil, first + 1
+    end
+    if length == 0 then -- Envoy passes no other empty chunk than the last one
+      end_with_error(handle, chunk, table.concat(chunks, "", first, last))
     end
   end
   return table.concat(chunks, "", first, last)
