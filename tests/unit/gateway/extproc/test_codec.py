@@ -3,7 +3,7 @@
 import pytest
 
 from gateway import protos
-from gateway.extproc.codec import Codec, UnknownMessageError
+from gateway.extproc.codec import KNOWN_REPLIES, KNOWN_REPLY_BYTES, Codec, UnknownMessageError
 from gateway.extproc.protocol.messages import (
     NO_MUTATION,
     BodyMode,
@@ -164,3 +164,18 @@ def test_a_proxy_is_asked_for_no_body_of_the_answer_by_an_empty_processing_mode(
     assert asked.HasField("mode_override")
     assert asked.mode_override.response_body_mode == 0
     assert not usual.HasField("mode_override")
+
+
+def test_replies_that_differ_are_never_taken_for_each_other_however_many_there_are() -> None:
+    for number in [*range(2 * KNOWN_REPLIES), *range(2 * KNOWN_REPLIES)]:
+        mutation = Mutation((("x-model", f"m{number}"),), ("x-old",) * (number % 2), clear_route_cache=number % 3 == 0)
+        response = encoded(BodyReply(REQUEST, mutation)).request_body.response
+        assert response.header_mutation.set_headers[0].header.raw_value == b"m%d" % number
+        assert len(response.header_mutation.remove_headers) == number % 2
+        assert response.clear_route_cache == (number % 3 == 0)
+
+
+def test_a_reply_larger_than_is_kept_is_written_all_the_same() -> None:
+    for _ in range(2):
+        reply = encoded(BodyReply(REQUEST, Mutation((("x-large", "v" * KNOWN_REPLY_BYTES),))))
+        assert len(reply.request_body.response.header_mutation.set_headers[0].header.raw_value) == KNOWN_REPLY_BYTES

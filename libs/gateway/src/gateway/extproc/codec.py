@@ -37,6 +37,9 @@ _MODES = {
     for response in BodyMode
     for is_early in (False, True)
 }
+# Body replies that only change headers, as a router's, are few and the same again: so many are kept as bytes.
+KNOWN_REPLIES = 512
+KNOWN_REPLY_BYTES = 4096
 _OVERWRITE = 2  # HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -56,6 +59,7 @@ class Codec:
             for kind in (HeadersReply, BodyReply, TrailersReply)
             for direction in Direction
         }
+        self._known: dict[tuple[object, ...], bytes] = {}
 
     def decode(self, data: bytes) -> Event:
         """One ProcessingRequest as an event."""
@@ -88,9 +92,22 @@ class Codec:
                 return self._plain[HeadersReply, direction]
             case BodyReply(direction, mutation, None) if mutation is NO_MUTATION:
                 return self._plain[BodyReply, direction]
+            case BodyReply(direction, mutation, None) if not mutation.metadata:
+                return self._encode_again(reply, direction, mutation)
             case TrailersReply(direction):
                 return self._plain[TrailersReply, direction]
         return self._serialise(reply)
+
+    def _encode_again(self, reply: Reply, direction: Direction, mutation: Mutation) -> bytes:
+        key = (direction, mutation.set_headers, mutation.remove_headers, mutation.clear_route_cache)
+        encoded = self._known.get(key)
+        if encoded is None:
+            encoded = self._serialise(reply)
+            if len(self._known) >= KNOWN_REPLIES:
+                self._known.clear()
+            if len(encoded) <= KNOWN_REPLY_BYTES:
+                self._known[key] = encoded
+        return encoded
 
     def _serialise(self, reply: Reply) -> bytes:
         message = self._response()
@@ -122,19 +139,27 @@ class Codec:
 
 
 def _headers_received(direction: Direction, message: Any, received: Any) -> HeadersReceived:
-    headers: dict[str, str] = {}
-    for header in received.headers.headers:
-        name, raw = header.key, header.raw_value
-        value = raw.decode("latin-1") if raw else header.value
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
     return HeadersReceived(
         direction,
-        headers,
+        _headers(received.headers.headers),
         received.end_of_stream,
         metadata=_metadata(message.metadata_context) if message.HasField("metadata_context") else NO_METADATA,
         modes=_modes(message.protocol_config) if message.HasField("protocol_config") else None,
         observe_only=message.observability_mode,
     )
+
+
+def _headers(found: Any) -> Mapping[str, str]:
+    """Each access to a field makes an object, so what is rare is looked for afterwards."""
+    headers = {header.key: header.raw_value.decode("latin-1") for header in found}
+    if len(headers) == len(found) and "" not in headers.values():
+        return headers
+    headers = {}
+    for header in found:
+        name, raw = header.key, header.raw_value
+        value = raw.decode("latin-1") if raw else header.value
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
 
 
 def _modes(config: Any) -> Modes:

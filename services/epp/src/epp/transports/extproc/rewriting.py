@@ -15,6 +15,8 @@ import orjson
 # `stream_options` in front of the first member: of repeated keys the last counts, and this one is only written where
 # the body has none.
 _ASK: Final = b'{"stream_options":{"include_usage":true},'
+_STREAM: Final = b'"stream'
+_OPTIONS: Final = b'"stream_options"'
 _STREAMS: Final = re.compile(rb'"stream"\s*:\s*true')
 _STREAMED_APIS: Final = ("/completions",)  # chat and completions; the other APIs always report usage
 _KEY: Final = b'"model"'
@@ -29,10 +31,17 @@ MOST_WHITESPACE: Final = 16
 
 def asking_for_usage(path: str, body: bytes) -> bytes | None:
     """The body with a wish for usage, or None where it needs none: no stream, or the client says what it wants."""
-    if not path.partition("?")[0].endswith(_STREAMED_APIS) or b'"stream_options"' in body:
+    if not path.partition("?")[0].endswith(_STREAMED_APIS):
         return None
+    is_streamed = False
+    at = body.find(_STREAM)  # one pass for both keys: a prompt may be megabytes
+    while at >= 0:
+        if body.startswith(_OPTIONS, at):
+            return None
+        is_streamed = is_streamed or _STREAMS.match(body, at) is not None
+        at = body.find(_STREAM, at + 1)
     start = body.find(b"{")
-    if start < 0 or not _STREAMS.search(body):
+    if start < 0 or not is_streamed:
         return None
     return body[:start] + _ASK + body[start + 1 :]
 
