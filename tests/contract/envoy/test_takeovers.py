@@ -47,6 +47,7 @@ async def test_its_own_picker_picks(bed: Bed) -> None:
 
     assert Counter((answer.status, answer.server) for answer in answers) == {(200, "two"): 10}
     assert bed.orders.pools[-2:] == ["default/first", "default/second"]
+    assert not {protocol.DESTINATION_ENDPOINT, protocol.PREFILL_ENDPOINT} & bed.orders.headers[-1].keys()
     headers = answers[-1].json["headers"]
     assert isinstance(headers, dict)
     assert headers[protocol.DESTINATION_ENDPOINT] == f"{HOST}:{bed.two.port}"
@@ -102,6 +103,20 @@ async def test_without_a_pick_there_the_next_tier_serves(bed: Bed) -> None:
 
     assert {(await routed(bed)).server for _ in range(5)} == {"one"}
     assert bed.two.requests == []
+
+
+@once
+async def test_a_pool_stands_behind_a_provider_too(bed: Bed) -> None:
+    (port,) = free_ports(1)
+    below = "{kind: InferencePool, name: second, priority: 1}"
+    provider = backend("external", at(port))
+    await bed.gateway.apply(
+        ai=route("{name: external}", below) + provider + pool_of("second", bed.one.port, bed.two.port)
+    )
+    bed.orders.by_pool = {"default/second": [f"{HOST}:{bed.two.port}"]}
+
+    assert {(await routed(bed)).server for _ in range(5)} == {"two"}
+    assert set(bed.orders.pools) == {"default/second"}
 
 
 @once

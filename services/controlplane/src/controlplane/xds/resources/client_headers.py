@@ -31,7 +31,7 @@ def stripping(options: Options) -> Tree:
 
 def without_earlier_pick() -> Tree:
     """The same for a request that another pool takes over: what the first pool's picker wrote is not for this one."""
-    written = (protocol.DESTINATION_ENDPOINT, protocol.PICK_ID, *protocol.SIDECAR_HEADERS)
+    written = (protocol.DESTINATION_ENDPOINT, protocol.PICK_ID, protocol.TTFT_LIMIT, *protocol.SIDECAR_HEADERS)
     return _extension([{"remove": name} for name in written])
 
 
