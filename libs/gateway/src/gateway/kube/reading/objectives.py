@@ -34,6 +34,8 @@ def _pool_ref(meta: Meta, spec: Fields) -> ObjectName:
 
 def objective(meta: Meta, top: Fields) -> InferenceObjective:
     spec = spec_of(top)
+    for key in ("modelName", "targetModels"):  # of the InferenceModel that it was before, still written by some
+        spec.ignored(key, "without effect here: an InferenceModelRewrite says which models serve a name")
     found = InferenceObjective(meta, _pool_ref(meta, spec), spec.integer("priority", -INT32, INT32, 0) or 0)
     spec.done()
     return found
