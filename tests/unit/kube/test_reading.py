@@ -434,11 +434,13 @@ def test_a_backend_tls_policy_is_read() -> None:
     assert found.validation == Validation("a.example", (authority,), ("spiffe://a",))
 
 
-def test_other_kinds_of_a_cluster_pass_in_silence_and_unknown_ones_with_a_note() -> None:
-    known = read_one(head("HelmRelease", "helm.toolkit.fluxcd.io/v2"))
+def test_other_kinds_of_a_cluster_pass_in_silence_and_those_with_an_effect_elsewhere_with_a_note() -> None:
+    known = read_one(head("Role", "rbac.authorization.k8s.io/v1"))
+    noted = read_one(head("HelmRelease", "helm.toolkit.fluxcd.io/v2"))
     unknown = read_one(head("Teapot", "example.com/v1"))
 
     assert known == (None, [], [])
+    assert noted == (None, [], ["f.yaml:2: kind: HelmRelease is without effect here (HelmRelease default/x)"])
     assert unknown == (None, [], ["f.yaml:2: kind: unknown kind Teapot of example.com/v1 (Teapot default/x)"])
 
 

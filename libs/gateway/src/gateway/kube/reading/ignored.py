@@ -2,6 +2,31 @@
 
 from typing import Final
 
+# Those that change elsewhere how requests are served, or that bring further objects: whoever wrote them should know.
+NOTED_KINDS: Final = frozenset(
+    [
+        "EnvoyFilter",
+        "EnvoyGateway",
+        "EnvoyProxy",
+        "GRPCRoute",
+        "GatewayClass",
+        "GitRepository",
+        "HealthCheckPolicy",
+        "HelmChart",
+        "HelmRelease",
+        "HelmRepository",
+        "InferencePoolImport",
+        "Ingress",
+        "Kustomization",
+        "MCPRoute",
+        "OCIRepository",
+        "TCPRoute",
+        "TLSRoute",
+        "Telemetry",
+        "UDPRoute",
+    ]
+)
+
 IGNORED_KINDS: Final = frozenset(
     [
         "Binding",
@@ -12,26 +37,14 @@ IGNORED_KINDS: Final = frozenset(
         "DaemonSet",
         "EndpointPickerConfig",
         "Endpoints",
-        "EnvoyFilter",
-        "EnvoyGateway",
-        "EnvoyProxy",
         "Event",
-        "GatewayClass",
-        "GRPCRoute",
-        "HealthCheckPolicy",
-        "HelmRelease",
         "HorizontalPodAutoscaler",
-        "InferencePoolImport",
-        "Ingress",
         "Job",
-        "Kustomization",
         "Lease",
         "LimitRange",
-        "MCPRoute",
         "MutatingWebhookConfiguration",
         "NetworkPolicy",
         "Node",
-        "OCIRepository",
         "PersistentVolume",
         "PersistentVolumeClaim",
         "PodDisruptionBudget",
@@ -46,9 +59,6 @@ IGNORED_KINDS: Final = frozenset(
         "ServiceAccount",
         "ServiceMonitor",
         "StorageClass",
-        "TCPRoute",
-        "TLSRoute",
-        "Telemetry",
         "ValidatingWebhookConfiguration",
     ]
 )

@@ -28,7 +28,7 @@ from gateway.kube.reading.destination_rules import destination_rule
 from gateway.kube.reading.documents import Document, check_name
 from gateway.kube.reading.gateways import gateway
 from gateway.kube.reading.grants import reference_grant
-from gateway.kube.reading.ignored import IGNORED_KINDS
+from gateway.kube.reading.ignored import IGNORED_KINDS, NOTED_KINDS
 from gateway.kube.reading.objectives import legacy_model, model_rewrite, objective
 from gateway.kube.reading.pods import pod
 from gateway.kube.reading.pools import pool_v1, pool_v1alpha2
@@ -75,7 +75,9 @@ def read(document: Document) -> Parsed | None:
     """The object of a document; None for a kind without effect here, and for one without a name."""
     reader = READERS.get((document.group, document.kind))
     if reader is None:
-        if document.kind not in IGNORED_KINDS:
+        if document.kind in NOTED_KINDS:
+            document.value.member("kind").note(f"{document.kind} is without effect here")
+        elif document.kind not in IGNORED_KINDS:
             document.value.member("kind").note(f"unknown kind {document.kind} of {document.api_version}")
         return None
     return reader(document.meta, Fields(document.value)) if check_name(document) else None
