@@ -11,6 +11,7 @@ UP_FLAGS ?=
 FAULTS_FLAGS ?=
 SOAK_SECONDS ?= 600
 TESTS ?= tests
+TEST_JOBS ?= 2
 
 .PHONY: help setup up down check test faults attack soak lock format wheels images clean
 
@@ -52,7 +53,7 @@ check: setup ## lint, types, import rules, locks
 	requirements/lock --check
 
 test: setup ## every test, the end-to-end ones against the real Envoy included
-	.venv/bin/pytest $(TESTS)
+	.venv/bin/pytest --numprocesses $(TEST_JOBS) --dist loadgroup $(TESTS)
 
 bench-%: setup ## print one bench's table and write build/bench/NAME.json
 	@mkdir -p build/bench

@@ -1,9 +1,14 @@
-"""What every test may use: free ports, and tools that are skipped on a laptop but must be there in CI."""
+"""What every test may use: free ports, and tools that are skipped on a laptop but must be there in CI.
+
+`make test` runs the tests in several processes. Those of one group run in one process, one after the other: the tests
+of a file, which may share a fixture, and the tests of all files that share a stack.
+"""
 
 import itertools
 import os
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +24,21 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 # Below the range from which the kernel takes the local ports of outgoing connections (32768 and up on Linux): one of
 # those could take a port between the moment it was found free and the moment a server binds it.
 PORTS = range(12_000, 32_000)
-_next_port = itertools.cycle([*range(PORTS.start + os.getpid() * 97 % len(PORTS), PORTS.stop), *PORTS])
+
+
+def _ports_of_this_process() -> range:
+    """Each process of a parallel run has a share of its own: no port is given to two of them."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = len(PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return PORTS[worker * share : (worker + 1) * share]
+
+
+def _cycle(ports: range) -> Iterator[int]:
+    start = os.getpid() * 97 % len(ports)  # two runs at once seldom meet
+    return itertools.cycle([*ports[start:], *ports[:start]])
+
+
+_next_port = _cycle(_ports_of_this_process())
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -36,6 +55,22 @@ def free_ports(count: int) -> tuple[int, ...]:
             else:
                 found.append(port)
     return tuple(found)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """The stack of the session that a test shares with other files, or its file."""
+    fixtures = getattr(item, "fixturenames", ())
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    for shared, stack in (("composed", "compose"), ("ext_proc_stack", "ext_proc"), ("gateway", ""), ("processes", "")):
+        if shared in fixtures:
+            return f"stack {parameters.get(shared, stack)}"
+    return str(item.path)
 
 
 def required(tool: str, found: object, *, install: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from processes import plan
 from processes.plan import HOST
 from tests.conftest import free_ports
-from tests.e2e.conftest import DOORS
+from tests.e2e.conftest import TRANSPORTS
 from tests.e2e.stack import PORT_COUNT, Stack, completes, free_stack_ports, held_answers, process_stack, wait_until
 from tests.e2e.test_feedback import total
 from tests.e2e.test_requests import chat
@@ -24,7 +24,7 @@ TOKENS = 60
 HELD_TOKENS = 20  # sent before the disturbance, at the patient profile's pace; the others after it
 
 
-@pytest.fixture(scope="module", params=DOORS)
+@pytest.fixture(scope="module", params=TRANSPORTS)
 def slow(
     request: pytest.FixtureRequest, root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:

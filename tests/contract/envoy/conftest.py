@@ -129,16 +129,43 @@ def grpc_transport(request: pytest.FixtureRequest) -> Transport:
     return request.param
 
 
+# Each door of the picker, each delivery and each transport of gRPC is tried whole, in as few pairs as that takes.
+# A module marked `deliveries`, on how configuration changes, is tried with both through each door; one marked `grpcio`,
+# where streams to the picker carry bodies, stall or break, on the second transport as well.
+WAYS = {
+    (PickerTransport.EXT_PROC, Delivery.FILES, Transport.NGHTTP2),
+    (PickerTransport.HTTP, Delivery.GRPC, Transport.NGHTTP2),
+}
+SECOND_TRANSPORT = (PickerTransport.EXT_PROC, Delivery.FILES, Transport.GRPCIO)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The second transport of gRPC is tried where it carries picks, and with one way of configuring Envoy."""
-    items[:] = [item for item in items if not _repeats(item)]
+    """Leave out the pairs that prove nothing more; a test that names its door or delivery keeps what it names."""
+    possible: dict[str, set[tuple[object, ...]]] = {}
+    for item in items:
+        possible.setdefault(_test_of(item), set()).add(_way(item))
+    items[:] = [item for item in items if _is_elsewhere(item) or _way(item) in _chosen(item, possible[_test_of(item)])]
 
 
-def _repeats(item: pytest.Item) -> bool:
+def _is_elsewhere(item: pytest.Item) -> bool:
+    return Path(__file__).parent not in item.path.parents
+
+
+def _test_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _way(item: pytest.Item) -> tuple[object, ...]:
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    if params.get("grpc_transport") is not Transport.GRPCIO:
-        return False
-    return params.get("transport") is PickerTransport.HTTP or params.get("delivery") is Delivery.GRPC
+    return tuple(params.get(name) for name in ("transport", "delivery", "grpc_transport"))
+
+
+def _chosen(item: pytest.Item, possible: set[tuple[object, ...]]) -> set[tuple[object, ...]]:
+    first = {way for way in possible if Transport.GRPCIO not in way}
+    second = {SECOND_TRANSPORT} if item.get_closest_marker("grpcio") else set()
+    if item.get_closest_marker("deliveries"):
+        return first | second
+    return (first & WAYS or first) | second
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.contract.envoy.conftest import ROUTE, Bed
 from tests.contract.envoy.gateway_under_test import pool, slice_of
 from tests.unit.controlplane.folders import published
 
-pytestmark = pytest.mark.envoy
+pytestmark = [pytest.mark.envoy, pytest.mark.deliveries]
 
 WORKERS = 4
 BY_FILES = pytest.mark.parametrize("delivery", [Delivery.FILES], ids=["files"])

@@ -20,7 +20,7 @@ from tests.contract.envoy.conftest import ROUTE, Bed, MakeBed, raw
 from tests.contract.envoy.fakes import HOST, ModelServer, start_picker
 from tests.contract.envoy.gateway_under_test import pool, slice_of
 
-pytestmark = pytest.mark.envoy
+pytestmark = [pytest.mark.envoy, pytest.mark.grpcio]
 
 
 async def test_the_picked_endpoint_serves(bed: Bed) -> None:
@@ -350,6 +350,8 @@ async def test_usage_of_an_answer_reaches_the_picker(bed: Bed, content_type: str
     assert entry.response.response_code.value == 200
 
 
+@pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
+@pytest.mark.parametrize("grpc_transport", [Transport.NGHTTP2], ids=["nghttp2"])
 async def test_usage_of_a_stream_and_its_heartbeats_reach_the_picker(bed: Bed) -> None:
     bed.two.gap = 1.3 * HEARTBEAT_SECONDS / 10  # there are ten: in all longer than one heartbeat, shorter than two
     bed.pick(bed.two)

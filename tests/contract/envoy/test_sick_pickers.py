@@ -13,7 +13,7 @@ from tests.contract.envoy.conftest import Bed, MakeBed
 from tests.contract.envoy.fakes import HOST
 from tests.contract.envoy.wires import Wire, wired
 
-pytestmark = pytest.mark.envoy
+pytestmark = [pytest.mark.envoy, pytest.mark.grpcio]
 
 PICKER_SECONDS = 1.0
 OPTIONS = Options(picker_timeout=PICKER_SECONDS, pickers_share_state=True)

@@ -10,7 +10,7 @@ from controlplane.options import Options
 from tests.contract.envoy.conftest import Bed, MakeBed, raw
 from tests.contract.envoy.fakes import HOST
 
-pytestmark = pytest.mark.envoy
+pytestmark = [pytest.mark.envoy, pytest.mark.grpcio]
 
 MEGABYTE = 1024 * 1024
 UPLOADS = 200

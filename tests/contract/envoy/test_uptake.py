@@ -7,6 +7,7 @@ from tests.contract.envoy.conftest import ROUTE, Bed
 
 pytestmark = [
     pytest.mark.envoy,
+    pytest.mark.deliveries,
     pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"]),
 ]
 
