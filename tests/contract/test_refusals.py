@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from bbr.exchange import RouterConversation, Routing
-from bbr.metrics import Metrics
 from epp.domain import Outcome, PickId, Request, Ticket, Verdict, Waiter
 from epp.prompts import parsing as prompt
 from epp.transports.extproc.conversation import PickConversation
@@ -18,6 +16,8 @@ from epp.transports.route import Route
 from gateway.extproc.conversation import Conversation
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES
 from gateway.extproc.protocol.messages import BodyReceived, Direction, HeadersReceived, ImmediateReply
+from gateway.router.conversation import RouterConversation, Routing
+from gateway.router.metrics import Metrics
 from gateway.routing.catalogue import default_plugins
 from gateway.routing.chain import Chain
 from gateway.wire import refusals
@@ -69,7 +69,7 @@ def by_ext_proc(conversation: Conversation, *chunks: bytes) -> Answer:
 
 
 def router() -> Conversation:
-    return RouterConversation(Routing(Chain(default_plugins(), Metrics())), lambda _reading: None, PROTOCOL_MODES)
+    return RouterConversation(Routing(Chain(default_plugins(), Metrics("test"))), lambda _reading: None, PROTOCOL_MODES)
 
 
 def picker() -> Conversation:

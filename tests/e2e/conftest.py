@@ -16,6 +16,8 @@ ROOMY = ("--max-model-len", "16000000", "--num-gpu-blocks", "2000000")
 DOORS = ("ext_proc", "http")
 # ext_proc on the second transport of gRPC as well: for what differs by transport, which is requests and restarts.
 TRANSPORTS = ("ext_proc", GRPCIO, "http")
+# As clients see it, with the router in the picker's process, too.
+WAYS = (*TRANSPORTS, "fused")
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +41,18 @@ def http_stack(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPath
         yield stack
 
 
-def _stack(door: str, root: Path, envoy: Path, folders: pytest.TempPathFactory) -> AbstractContextManager[Stack]:
+@pytest.fixture(scope="session")
+def fused_stack(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The demo as processes, with the body-based router in the picker's."""
+    with _stack("ext_proc", root, envoy_binary, tmp_path_factory, is_fused=True) as stack:
+        yield stack
+
+
+def _stack(
+    door: str, root: Path, envoy: Path, folders: pytest.TempPathFactory, **settings: bool
+) -> AbstractContextManager[Stack]:
     ports = free_stack_ports(free_ports(PORT_COUNT))
-    return process_stack(root, folders.mktemp(door), envoy, ports, picker=door, simulator_options=ROOMY)
+    return process_stack(root, folders.mktemp(door), envoy, ports, picker=door, simulator_options=ROOMY, **settings)
 
 
 @pytest.fixture(params=DOORS, scope="session")
@@ -59,7 +70,7 @@ def composed(root: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=[*TRANSPORTS, pytest.param("compose", marks=pytest.mark.docker)], scope="session")
+@pytest.fixture(params=[*WAYS, pytest.param("compose", marks=pytest.mark.docker)], scope="session")
 def gateway(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     """A client of the gateway, through either door and either driver."""
     if request.param == "compose":

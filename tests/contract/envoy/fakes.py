@@ -13,8 +13,6 @@ from typing import Any
 
 from aiohttp import web
 
-from bbr.exchange import RouterConversation, Routing, lift
-from bbr.metrics import Metrics as RouterMetrics
 from epp.transports.extproc.first_token import FirstToken
 from epp.transports.http import answers as http_answers
 from epp.transports.http import body as http_body
@@ -34,6 +32,8 @@ from gateway.extproc.protocol.messages import (
     Reply,
     refuse,
 )
+from gateway.router.conversation import RouterConversation, Routing, lift
+from gateway.router.metrics import Metrics as RouterMetrics
 from gateway.routing.catalogue import default_plugins
 from gateway.routing.chain import Chain
 from gateway.rpc.calls import Call, Method, Service
@@ -344,7 +344,7 @@ def _conversation(orders: Orders, metadata: Mapping[str, str]) -> Conversation:
 @asynccontextmanager
 async def router(port: int, base_of: Mapping[str, str], transport: Transport) -> AsyncIterator[None]:
     """The body-based router."""
-    chain = Chain(default_plugins(), RouterMetrics())
+    chain = Chain(default_plugins(), RouterMetrics("test"))
     processor = ExternalProcessor(
         lambda _metadata, push: RouterConversation(
             Routing(chain, base_of), lambda _reading: None, PROTOCOL_MODES, push

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bbr.embedding import MOST_WAITING, Embedder, Endpoint, vectors_of
+from gateway.router.embedding import MOST_WAITING, Embedder, Endpoint, vectors_of
 from gateway.service import admin
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-from bbr.exchange import RouterConversation, Routing
-from bbr.metrics import Metrics
 from gateway.extproc.protocol.messages import (
     BodyMode,
     BodyReceived,
@@ -17,6 +15,8 @@ from gateway.extproc.protocol.messages import (
     Modes,
     Reply,
 )
+from gateway.router.conversation import RouterConversation, Routing
+from gateway.router.metrics import Metrics
 from gateway.routing.catalogue import Reader
 from gateway.routing.chain import Chain
 
@@ -30,7 +30,7 @@ class Asked:
         self.questions: list[tuple[str, Callable[[Any], None]]] = []
         self.pushed: list[Reply] = []
         self._at_once = at_once
-        routing = Routing(Chain(Reader().read(plugins), Metrics()), {}, {"my landlord": (1.0, 0.0)}, self._ask)
+        routing = Routing(Chain(Reader().read(plugins), Metrics("test")), {}, {"my landlord": (1.0, 0.0)}, self._ask)
         self.talk = RouterConversation(
             routing, lambda _reading: None, Modes(BodyMode.BUFFERED, BodyMode.NONE), self.pushed.extend
         )
@@ -114,7 +114,7 @@ def test_a_clients_own_class_never_passes() -> None:
 @pytest.mark.parametrize(("shadow", "passes"), [("false", False), ("true", True)])
 def test_a_body_of_which_only_the_start_is_known_does_not_pass_the_guard(shadow: str, passes: bool) -> None:
     guard = f'guard:g:{{"shadow": {shadow}, "deny": [{{"name": "a", "pattern": "secret"}}]}}'
-    routing = Routing(Chain(Reader().read([guard]), Metrics()))
+    routing = Routing(Chain(Reader().read([guard]), Metrics("test")))
     talk = RouterConversation(routing, lambda _reading: None, Modes(BodyMode.BUFFERED_PARTIAL, BodyMode.NONE))
     talk.receive(HeadersReceived(Direction.REQUEST, JSON, end_of_stream=False), 0.0)
     (reply,) = talk.receive(BodyReceived(Direction.REQUEST, b'{"prompt": "begins', end_of_stream=False), 0.0)

@@ -6,8 +6,6 @@ from typing import Any
 import orjson
 import pytest
 
-from bbr.exchange import Reading, RouterConversation, Routing, lift
-from bbr.metrics import Metrics
 from gateway.extproc.protocol.messages import (
     BodyMode,
     BodyReceived,
@@ -20,6 +18,8 @@ from gateway.extproc.protocol.messages import (
     Modes,
     Mutation,
 )
+from gateway.router.conversation import Reading, RouterConversation, Routing, lift
+from gateway.router.metrics import Metrics
 from gateway.routing.catalogue import Reader, default_plugins
 from gateway.routing.chain import Chain
 from gateway.wire.models import MODEL_LIMIT, is_json
@@ -27,7 +27,7 @@ from gateway.wire.models import MODEL_LIMIT, is_json
 REQUEST = Direction.REQUEST
 JSON = {"content-type": "application/json"}
 MODEL, OTHER, BASE = "x-gateway-model-name", "x-gateway-inference-model", "x-gateway-base-model-name"
-CHAIN = Chain(default_plugins(), Metrics())
+CHAIN = Chain(default_plugins(), Metrics("test"))
 NAMES = {"qwen": "qwen", "food-review": "qwen"}
 
 
@@ -196,7 +196,7 @@ def test_errors_of_the_messages_api_have_anthropics_shape() -> None:
 @pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED])
 def test_a_body_that_a_plugin_changed_goes_on_with_its_length(mode: BodyMode) -> None:
     line, rest = b"x-anthropic-billing-header: cch=1;\\n", b'{"model":"m","system":"%b be kind"}'
-    chain = Chain([*default_plugins(), *Reader().read(["strip-volatile-lines:strip"])], Metrics())
+    chain = Chain([*default_plugins(), *Reader().read(["strip-volatile-lines:strip"])], Metrics("test"))
     talk = RouterConversation(Routing(chain, NAMES), lambda _: None, Modes(mode, BodyMode.NONE))
     replies = [*talk.receive(HeadersReceived(REQUEST, JSON, end_of_stream=False), 0.0)]
     replies += talk.receive(BodyReceived(REQUEST, rest % line, end_of_stream=True), 0.0)

@@ -116,6 +116,7 @@ class Settings:
     epp_config: Path
     redis_url: str | None = None
     picker: str = "ext_proc"
+    is_fused: bool = False  # the picker is also the body-based router
     grpc_transport: str | None = None  # the services' own default
     log_level: str = "info"
     simulators: tuple[Simulator, ...] = SIMULATORS
@@ -129,7 +130,7 @@ def processes(settings: Settings) -> tuple[Process, ...]:
     return (
         *simulators(settings),
         epp(settings),
-        bbr(settings),
+        *(() if settings.is_fused else (bbr(settings),)),
         controlplane(settings),
         envoy(settings),
     )
@@ -194,6 +195,7 @@ def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) ->
             settings.log_level,
             *_grpc_transport(settings),
             *redis,
+            *(("--fused",) if settings.is_fused else ()),
         ),
         ready=f"http://{HOST}:{own.epp_metrics}/readyz",
     )
@@ -305,7 +307,8 @@ def _rendering(settings: Settings) -> tuple[str, ...]:
         "--port-map",
         f"80={ports.gateway}",
         "--bbr-address",
-        f"{HOST}:{ports.bbr_grpc}",
+        f"{HOST}:{ports.epp_grpc if settings.is_fused else ports.bbr_grpc}",
+        *(("--fused",) if settings.is_fused else ()),
         "--picker",
         settings.picker,
         "--default-picker",

@@ -1,13 +1,11 @@
 """The body-based router's composition root: the only module that constructs everything."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
-from bbr.embedding import Embedder, Endpoint
-from bbr.exchange import RouterConversation, Routing
-from bbr.metrics import Metrics
 from gateway.extproc.codec import Codec
 from gateway.extproc.conversation import Push
 from gateway.extproc.processor import ExternalProcessor
@@ -17,10 +15,9 @@ from gateway.extproc.service import Listeners, serve
 from gateway.kube.resolution.base_models import BaseModels, base_models
 from gateway.kube.sources.folders import FolderSource
 from gateway.kube.sources.source import Source
-from gateway.routing.catalogue import default_plugins
-from gateway.routing.chain import Chain
-from gateway.routing.classes import Classes
-from gateway.routing.plugin import Named
+from gateway.router.conversation import RouterConversation
+from gateway.router.metrics import Metrics
+from gateway.router.routers import Choice, Router
 from gateway.rpc.health import Health
 from gateway.schema.problems import Problem
 from gateway.service import admin, clock, lifecycle, logs
@@ -36,8 +33,7 @@ class Options:
     namespace: str | None = None
     # What a proxy that does not describe its body mode is taken to use.
     is_streaming: bool = False
-    plugins: tuple[Named, ...] = field(default_factory=default_plugins)
-    embedder: Endpoint | None = None
+    choice: Choice = field(default_factory=Choice)
 
     @property
     def modes(self) -> Modes:
@@ -79,29 +75,14 @@ def report(problems: tuple[Problem, ...]) -> None:
         log.error("a manifest is wrong; its object stays as it was", place=str(problem))
 
 
-def compared_texts(plugins: Sequence[Named]) -> list[str]:
-    """The examples of all classes."""
-    return [text for each in plugins if isinstance(each.plugin, Classes) for _, text in each.plugin.examples.texts]
-
-
 async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     """Build, serve, drain."""
-    metrics, mapped = Metrics(), Mapped()
-    modes = options.modes
+    metrics, mapped = Metrics(metadata.version("pointsman-bbr")), Mapped()
     source = FolderSource(options.config_dirs) if options.config_dirs else None
-
-    chain = Chain(options.plugins, metrics)
-    embedder = None
-    if options.embedder is not None:
-        embedder = Embedder(options.embedder, compared_texts(options.plugins), metrics)
-
-    def routing() -> Routing:
-        if embedder is None:
-            return Routing(chain, mapped.names())
-        return Routing(chain, mapped.names(), embedder.vectors, embedder.ask)
+    router = Router(options.choice, metrics, mapped.names)
 
     def conversation(_metadata: Mapping[str, str], push: Push) -> RouterConversation:
-        return RouterConversation(routing(), metrics.observe, modes, push)
+        return router.conversation(options.modes, push)
 
     processor = ExternalProcessor(conversation, Codec(), clock.monotonic, metrics)
 
@@ -110,7 +91,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
 
     operators = admin.application(metrics.registry, is_ready, facts=options.listeners.facts)
     async with (
-        lifecycle.background(mapped.follow(source, options.namespace), *([] if embedder is None else [embedder.run()])),
+        lifecycle.background(mapped.follow(source, options.namespace), *router.jobs()),
         admin.serving(operators, options.listeners.host, options.metrics_port),
     ):
         lifecycle.tune_collector()

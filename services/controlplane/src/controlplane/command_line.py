@@ -104,6 +104,9 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     bbr.add_argument(
         "--bbr-address", type=host_port, default=DEFAULT.bbr, metavar="HOST:PORT", help="body-based router"
     )
+    parser.add_argument(
+        "--fused", action="store_true", help="the router and every picker are one process (epp --fused)"
+    )
     bbr.add_argument("--no-bbr", dest="bbr_address", action="store_const", const=None, help="render none")
     add("--tracing-collector", type=host_port, metavar="HOST:PORT",
         help="let Envoy send traces there, by OTLP over gRPC (default: no traces)")  # fmt: skip
@@ -142,6 +145,7 @@ def options(given: argparse.Namespace) -> Options:
         addresses=tuple(given.gateway_address),
         port_map=dict(given.port_map),
         bbr=given.bbr_address,
+        fused=given.fused,
         tracing_collector=given.tracing_collector,
         tracing_sampling=given.tracing_sampling,
         usage_extraction=given.usage_extraction == "on",

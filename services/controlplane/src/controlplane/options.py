@@ -44,6 +44,9 @@ class Options:
     bbr: tuple[str, int] | None = ("127.0.0.1", ports.BBR_GRPC)
     """Host and port of the body-based router; None renders none."""
 
+    fused: bool = False
+    """Whether the router and every picker are one process, which keeps a body from one question to the other."""
+
     usage_extraction: bool = True
     """Whether Envoy reads token usage from answers."""
 

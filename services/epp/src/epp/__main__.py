@@ -22,6 +22,10 @@ from epp.discovery import PriorityOrder
 from epp.domain import PoolId
 from epp.telemetry.generations import Names
 from gateway.extproc import options as flags
+from gateway.router import options as routing
+from gateway.router.packages import PackageError
+from gateway.router.routers import Choice
+from gateway.routing.catalogue import PluginError
 from gateway.rpc.server import AddressError
 from gateway.rpc.tls import CertificateError
 from gateway.service import lifecycle
@@ -86,6 +90,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag("--guard", metavar="JSON", help="refuse requests as the router's plugin of that name does (docs/routing.md)")
     flag("--metric-names", choices=[names.value for names in Names], default=Names.INFERENCE.value,
          help="generation of the reference's metric names, or each figure under both (default: inference)")  # fmt: skip
+    flag("--fused", action="store_true", help="also be the body-based router, on the same port (docs/routing.md)")
+    routing.add(parser)
     flags.add_ignored(parser, IGNORED)
     _add_scraping(parser)
     parsed = parser.parse_args([*flags.spelt_today(argv)])
@@ -95,6 +101,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     if parsed.command == "explain" and not parsed.request_id:
         parser.error("explain needs a request id")
     flags.check(parser, parsed)
+    routing.check(parser, parsed)
     return parsed
 
 
@@ -137,13 +144,23 @@ def guard(written: str | None) -> Judge | None:
     """The guard of the command line; its patterns need a package that is loaded for it alone."""
     if not written:
         return None
-    from gateway.routing.catalogue import PluginError, Reader
+    from gateway.routing.catalogue import Reader
 
     try:
         (named,) = Reader(classifiers=configuration.classifiers()).read([f"guard:guard:{written}"])
     except (PluginError, configuration.UnreadableError) as error:
         sys.exit(f"epp: --guard: {error}")
     return named.plugin  # type: ignore[return-value]
+
+
+def router(given: argparse.Namespace) -> Choice | None:
+    """The body-based router in this process, where it is wanted."""
+    if not given.fused:
+        return None
+    try:
+        return Choice(routing.plugins(given), routing.embedder(given))
+    except (PluginError, PackageError) as error:
+        sys.exit(f"epp: {error}")
 
 
 def options(given: argparse.Namespace) -> app.Options:
@@ -168,6 +185,7 @@ def options(given: argparse.Namespace) -> app.Options:
         guard=guard(given.guard),
         honours_subset=not given.disable_endpoint_subset_filter,
         priority_order=given.priority_order,
+        router=router(given),
     )
 
 

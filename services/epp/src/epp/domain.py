@@ -135,6 +135,7 @@ class Request:
     fallbacks: int = 0  # further endpoints that the proxy would walk, at least
     first_token: float | None = None  # seconds within which a streamed answer must have begun, by the route
     longest_wait: float | None = None  # seconds that the proxy waits for the verdict; None where it did not say
+    document: Mapping[str, object] | None = None  # the body's JSON object, where it was read before
     is_begun: bool = False  # the body is only its beginning, and the rest passes on behind it
     lower_tiers: int = 0  # that take over what the pool cannot serve
 

@@ -12,7 +12,7 @@ import pytest
 
 from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Request, Ticket, Verdict, Waiter
 from epp.transports.extproc.streams import OpenStreams
-from epp.transports.servers.extproc import external_processor
+from epp.transports.servers.extproc import Picks, external_processor
 from epp.transports.servers.http import HttpTransport
 from epp.transports.servers.http_connection import Shared
 from gateway.rpc.server import Serving, Transport, serving
@@ -131,7 +131,7 @@ class Gateway:
 @asynccontextmanager
 async def started(binary: Path, folder: Path, grpc: Transport) -> AsyncIterator[Gateway]:
     picker = FakePicker()
-    processor = external_processor(picker, OpenStreams(picker, lambda: True), clock.monotonic, picker)
+    processor = external_processor(Picks(picker, OpenStreams(picker, lambda: True), clock.monotonic), picker)
     *numbers, admin_port = free_ports(len(LISTENERS) + 1)
     ports = dict(zip(LISTENERS, numbers, strict=True))
     filters = (

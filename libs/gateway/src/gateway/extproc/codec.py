@@ -40,6 +40,7 @@ _MODES = {
 # Body replies that only change headers, as a router's, are few and the same again: so many are kept as bytes.
 KNOWN_REPLIES = 512
 KNOWN_REPLY_BYTES = 4096
+_SEND = 1  # HeaderSendMode.SEND
 _OVERWRITE = 2  # HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -88,7 +89,7 @@ class Codec:
     def encode(self, reply: Reply) -> bytes:
         """One reply as a ProcessingResponse."""
         match reply:
-            case HeadersReply(direction, mutation, False) if mutation is NO_MUTATION:
+            case HeadersReply(direction, mutation, None) if mutation is NO_MUTATION:
                 return self._plain[HeadersReply, direction]
             case BodyReply(direction, mutation, None) if mutation is NO_MUTATION:
                 return self._plain[BodyReply, direction]
@@ -112,12 +113,12 @@ class Codec:
     def _serialise(self, reply: Reply) -> bytes:
         message = self._response()
         match reply:
-            case HeadersReply(direction, mutation, skips_body):
+            case HeadersReply(direction, mutation, body_mode):
                 target = message.request_headers if direction is REQUEST else message.response_headers
                 target.SetInParent()
                 _mutate(message, target, mutation)
-                if skips_body:
-                    message.mode_override.SetInParent()  # a processing mode without any body
+                if body_mode is not None:
+                    _ask_for(message.mode_override, direction, body_mode)
             case BodyReply(direction, mutation, body):
                 target = message.request_body if direction is REQUEST else message.response_body
                 target.SetInParent()
@@ -190,6 +191,16 @@ def _plain_value(value: Any) -> object:
         case "struct_value":
             return {key: _plain_value(item) for key, item in value.struct_value.fields.items()}
     return None
+
+
+def _ask_for(override: Any, direction: Direction, mode: BodyMode) -> None:
+    """A processing mode replaces the whole one: what is not named is not sent."""
+    override.SetInParent()
+    if direction is REQUEST:
+        override.request_body_mode = mode.value
+        override.response_header_mode = _SEND
+    else:
+        override.response_body_mode = mode.value
 
 
 def _mutate(message: Any, target: Any, mutation: Mutation) -> None:

@@ -77,6 +77,8 @@ LONGEST_WAIT_METADATA: Final = "x-gateway-longest-wait"
 # Written by the picker into dynamic metadata and read back from Envoy's access log. Never the request id, which a
 # client can choose.
 PICK_ID: Final = "x-pointsman-pick-id"
+# Written by a fused router into dynamic metadata: the body as the picker in the same process finds it again.
+KEPT_BODY: Final = "x-pointsman-kept-body"
 # A request header that asks for an explanation, and the response headers that give it.
 EXPLAIN: Final = "x-pointsman-explain"
 EXPLAIN_ENDPOINT: Final = "x-pointsman-endpoint"

@@ -7,9 +7,10 @@ sharing ───┘        │             └─ access log (gRPC)
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,16 @@ from epp.telemetry.metrics import Metrics
 from epp.transports.accesslog import METADATA, TAGS, FeedbackIntake, LogSight
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.picker import RequestPicker
-from epp.transports.servers.extproc import external_processor
+from epp.transports.servers.extproc import Picks, external_processor, fused_processor
 from epp.transports.servers.http import HttpTransport
 from epp.transports.servers.http_connection import Shared
 from gateway.accesslog import codec as accesslog
 from gateway.accesslog.receiver import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
 from gateway.kube.sources.folders import FolderSource
+from gateway.router.kept import KeptBodies
+from gateway.router.metrics import Metrics as RouterMetrics
+from gateway.router.routers import Choice, Router
 from gateway.rpc.health import Health
 from gateway.service import admin, clock, lifecycle
 from gateway.service.clock import Clock
@@ -76,6 +80,7 @@ class Options:
     guard: Judge | None = None
     honours_subset: bool = True
     priority_order: PriorityOrder = PriorityOrder.HIGHER_FIRST
+    router: Choice | None = None  # the body-based router in the same process
 
 
 class Stack:
@@ -118,10 +123,14 @@ class Stack:
             self.guarded = GuardedPicker(self.timed_picker, options.guard, self.metrics)
         self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))
         self.provider = tracer_provider() if options.traces else None
-        self.processor = external_processor(
-            self.traced(sees_end=True), self.streams, clock.monotonic, self.metrics,
-            honours_subset=options.honours_subset,
-        )  # fmt: skip
+        picks = Picks(self.traced(sees_end=True), self.streams, clock.monotonic, options.honours_subset)
+        self.router: Router | None = None
+        if options.router is None:
+            self.processor = external_processor(picks, self.metrics)
+        else:
+            kept = KeptBodies(options.replica)
+            self.router = self._router(options.router, kept)
+            self.processor = fused_processor(picks, self.router, kept, self.metrics)
 
     def traced(self, *, sees_end: bool) -> RequestPicker:
         """The picker for a transport; without `--tracing` nothing stands between them."""
@@ -141,6 +150,17 @@ class Stack:
         yield name_labels(self.picker, self.metrics)
         if self.stream is not None:
             yield self.stream.run()
+        if self.router is not None:
+            yield from self.router.jobs()
+
+    def _router(self, choice: Choice, kept: KeptBodies) -> Router:
+        metrics = RouterMetrics(metadata.version("pointsman-epp"))
+        self.metrics.registry.add(metrics.registry)
+
+        def keep(body: bytes, document: Mapping[str, object] | None) -> str:
+            return kept.keep(body, document, clock.monotonic())
+
+        return Router(choice, metrics, lambda: self.discovery.base_models, keep)
 
     # What the picker's queues need of the process.
 

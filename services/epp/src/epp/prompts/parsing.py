@@ -74,7 +74,7 @@ def parse(
             return _read_form(request, api)
         if not _is_json(content_type, api):
             return _unread(request, api)
-    refusal = refusal_of_structure(request.body)
+    refusal = refusal_of_structure(request.body) if request.document is None else None
     if refusal is not None:
         return refusal
     try:
@@ -102,7 +102,7 @@ def _is_json(content_type: str, api: Api) -> bool:
 
 
 def _read(request: Request, api: Api, volatile_lines: Sequence[str]) -> InferenceRequest:
-    body = orjson.loads(request.body)
+    body = orjson.loads(request.body) if request.document is None else request.document
     if not isinstance(body, dict):
         raise RefusedError(refusals.not_an_object(body))
     model = body.get("model")

@@ -336,7 +336,8 @@ class Exchange:
             case HeadersReceived() if self._response_mutation is NO_MUTATION and not self._skips_response_body:
                 return [EMPTY_HEADERS_REPLY[RESPONSE]]
             case HeadersReceived():
-                return [HeadersReply(RESPONSE, self._response_mutation, self._skips_response_body)]
+                body_mode = BodyMode.NONE if self._skips_response_body else None
+                return [HeadersReply(RESPONSE, self._response_mutation, body_mode)]
             case BodyReceived() if self.passes_response:
                 return [*_in_chunks(event)]
             case BodyReceived():

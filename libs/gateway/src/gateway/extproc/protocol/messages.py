@@ -84,11 +84,12 @@ NO_MUTATION = Mutation()
 
 @dataclass(frozen=True, slots=True)
 class HeadersReply:
-    """With `skips_body` the proxy is asked to send no body of the answer; one that may not be asked sends it."""
+    """With `body_mode` the proxy is asked to hand the body of this direction over so; one that may not be asked does as
+    it is configured."""
 
     direction: Direction
     mutation: Mutation = NO_MUTATION
-    skips_body: bool = False
+    body_mode: BodyMode | None = None
 
 
 @dataclass(frozen=True, slots=True)

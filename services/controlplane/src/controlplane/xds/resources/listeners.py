@@ -14,6 +14,7 @@ from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.scripts import script
 from controlplane.xds.resources.sources import config_source
 from controlplane.xds.resources.upstream import BBR_TIMEOUT_SECONDS
+from gateway.wire import protocol
 
 # A body is buffered up to the virtual host's limit; this bounds what is read ahead on a connection beyond that.
 CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
@@ -119,7 +120,7 @@ def _tracing(options: Options) -> Tree:
 
 
 def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> list[Tree]:
-    lifts = {Lift.BBR: [_bbr_filter()], Lift.SCRIPT: [_script_filter()], Lift.NONE: []}
+    lifts = {Lift.BBR: [_bbr_filter(options)], Lift.SCRIPT: [_script_filter()], Lift.NONE: []}
     return [
         *lifts[port.lifting.lift],
         *cors.filters(port.hosts),
@@ -147,8 +148,9 @@ def _script_filter() -> Tree:
     }
 
 
-def _bbr_filter() -> Tree:
+def _bbr_filter(options: Options) -> Tree:
     """Before routing, so that its headers choose the route. Without it no model is known: it fails closed."""
+    kept = {"receiving_namespaces": {"untyped": [protocol.LB_NAMESPACE]}}  # under which a fused picker finds the body
     return {
         "name": names.BBR_FILTER,
         "typed_config": typed(
@@ -159,6 +161,7 @@ def _bbr_filter() -> Tree:
             status_on_error={"code": "ServiceUnavailable"},
             message_timeout=seconds(BBR_TIMEOUT_SECONDS),
             route_cache_action="DEFAULT",
+            **({"metadata_options": kept} if options.fused else {}),
             processing_mode={
                 "request_header_mode": "SEND",
                 "request_body_mode": "BUFFERED",

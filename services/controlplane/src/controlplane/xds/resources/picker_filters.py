@@ -120,7 +120,7 @@ def _overrides(picker: Picker, sent: dict[str, str], options: Options) -> Tree:
         "failure_mode_allow": True,
         "processing_mode": {
             "request_header_mode": "SEND",
-            "request_body_mode": "BUFFERED",
+            "request_body_mode": "NONE" if options.fused else "BUFFERED",
             "response_header_mode": "SEND",
             "response_body_mode": "NONE",
         },
@@ -150,6 +150,7 @@ def _ext_proc(picker: Picker, options: Options) -> Tree:
             route_cache_action="RETAIN",
             # Envoy's own headers are no picker's to write, but for the time of an attempt.
             mutation_rules={"allow_expression": {"regex": protocol.ATTEMPT_TIMEOUT}},
+            allow_mode_override=options.fused,  # a fused picker asks for a body that it does not know
             processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
             metadata_options={
                 "forwarding_namespaces": {"untyped": [protocol.LB_NAMESPACE, protocol.SUBSET_NAMESPACE]},

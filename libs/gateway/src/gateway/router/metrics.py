@@ -1,8 +1,6 @@
 """The body-based router's metrics, under the reference's names where it has them."""
 
-from importlib import metadata
-
-from bbr.exchange import Reading
+from gateway.router.conversation import Reading
 from gateway.routing.plugin import Note
 from gateway.service import logs
 from gateway.service.metrics import Registry
@@ -11,12 +9,12 @@ log = logs.get(__name__)
 
 
 class Metrics:
-    """One instance per process, with a registry of its own."""
+    """One instance per process, with a registry of its own. `version` is that of the service."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str) -> None:
         registry = self.registry = Registry()
         info = registry.gauge("bbr_info", "Build information.", ("commit", "build_ref"))
-        info.set(1, ("", metadata.version("pointsman-bbr")))
+        info.set(1, ("", version))
         self._success = registry.counter("bbr_success_total", "Requests whose model was lifted.")
         self._not_found = registry.counter(
             "bbr_body_field_not_found_total", "Requests that went on without a field.", ("field",)

@@ -18,7 +18,16 @@ import orjson
 
 from gateway.extproc.conversation import Push
 from gateway.extproc.protocol.exchange import Decide, Exchange, Proceed
-from gateway.extproc.protocol.messages import Event, ImmediateReply, Modes, Mutation, Reply, refuse
+from gateway.extproc.protocol.messages import (
+    NO_METADATA,
+    Event,
+    ImmediateReply,
+    Metadata,
+    Modes,
+    Mutation,
+    Reply,
+    refuse,
+)
 from gateway.routing.chain import Chain, Result, Run
 from gateway.routing.plugin import Vector
 from gateway.routing.request import NO_NAMES, NO_VECTORS, RoutedRequest
@@ -28,8 +37,11 @@ from gateway.wire.encodings import decoded
 from gateway.wire.errors import Rejection
 from gateway.wire.forms import form_fields, is_form, model_watch
 from gateway.wire.models import is_json, is_model_name
+from gateway.wire.protocol import KEPT_BODY, LB_NAMESPACE
 
 Answer = Callable[[Vector | None], None]
+# Keeps a body with its JSON object for a later question about the same request, and gives it an id.
+Keep = Callable[[bytes, Mapping[str, object] | None], str]
 
 
 class Reading(Enum):
@@ -111,12 +123,13 @@ class Routing:
     base_models: Mapping[str, str] = field(default_factory=lambda: NO_NAMES)
     vectors: Mapping[str, Vector] = field(default_factory=lambda: NO_VECTORS)
     embed: Callable[[str, Answer], None] = _none_known
+    keep: Keep | None = None
 
 
 class RouterConversation:
     """One request on one stream. Finished with its last reply: whatever happens to the router then cuts no answer."""
 
-    __slots__ = ("_exchange", "_headers", "_is_open", "_observe", "_push", "_routing")
+    __slots__ = ("_exchange", "_headers", "_is_open", "_observe", "_push", "_routing", "_to_keep")
 
     def __init__(
         self, routing: Routing, observe: Callable[[Reading], None], modes: Modes, push: Push = lambda _replies: None
@@ -126,6 +139,7 @@ class RouterConversation:
         self._push = push
         self._exchange = Exchange(modes, watch_for=model_watch) if routing.chain.reads_model_only else Exchange(modes)
         self._headers: Mapping[str, str] = {}
+        self._to_keep: tuple[bytes, Mapping[str, object] | None] | None = None
         self._is_open = True
 
     @property
@@ -163,6 +177,9 @@ class RouterConversation:
             return refuse(lifted.rejection, request.headers)
         if request.is_partial and self._routing.chain.needs_whole_body:
             return refuse(refusals.not_whole(), request.headers)
+        if request.body and not (request.is_partial or request.is_begun):
+            is_json = lifted.document is not None and not is_form(request.headers.get("content-type", ""))
+            self._to_keep = request.body, lifted.document if is_json else None
         if lifted.document is None:
             return self._decision(Result())
         routing = self._routing
@@ -203,4 +220,13 @@ class RouterConversation:
             return refuse(result.rejection, self._headers)
         written = {name for name, _ in result.headers}
         removed = tuple(name for name in self._routing.chain.sets if name in self._headers and name not in written)
-        return Proceed(Mutation(result.headers, removed, clear_route_cache=True), body=result.body)
+        mutation = Mutation(result.headers, removed, self._kept(result.body), clear_route_cache=True)
+        return Proceed(mutation, body=result.body)
+
+    def _kept(self, changed: bytes | None) -> Metadata:
+        """The id under which the picker in this process finds the body, where there is one."""
+        keep = self._routing.keep
+        to_keep = self._to_keep if changed is None else (changed, None)  # to be read anew
+        if keep is None or to_keep is None:
+            return NO_METADATA
+        return {LB_NAMESPACE: {KEPT_BODY: keep(*to_keep)}}
