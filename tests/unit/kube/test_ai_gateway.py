@@ -281,3 +281,10 @@ def test_what_the_api_refuses_of_a_route_is_a_problem(tmp_path: Path, written: s
     (tmp_path / "a.yaml").write_text(ROUTE.replace(written, instead))
 
     assert any(why in str(problem) for problem in load([tmp_path]).problems)
+
+
+def test_a_backend_that_is_a_fallback_is_of_a_lower_tier(tmp_path: Path) -> None:
+    found = loaded(tmp_path, ROUTE, BACKEND.replace("spec:\n  endpoints", "spec:\n  fallback: true\n  endpoints"))
+
+    priorities = [rule.backends[0].priority for rule in found.routes[ObjectName("default", "r")].rules]
+    assert priorities == [0, 1]

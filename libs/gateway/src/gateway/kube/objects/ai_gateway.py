@@ -51,11 +51,13 @@ class BackendEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Endpoints that no Pod stands for. `tls` None: plaintext, unless a BackendTLSPolicy says otherwise."""
+    """Endpoints that no Pod stands for. `tls` None: plaintext, unless a BackendTLSPolicy says otherwise. One that
+    `is_fallback` is for requests that others of its rule could not serve."""
 
     meta: Meta
     endpoints: tuple[BackendEndpoint, ...]
     tls: Validation | None = None
+    is_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)

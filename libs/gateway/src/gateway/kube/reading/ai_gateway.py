@@ -177,12 +177,13 @@ def ai_backend(meta: Meta, top: Fields) -> AIServiceBackend:
 
 def backend(meta: Meta, top: Fields) -> Backend:
     spec = spec_of(top)
-    for key in ("appProtocols", "type", "fallback"):
+    is_fallback = spec.boolean("fallback", default=False)
+    for key in ("appProtocols", "type"):
         spec.ignored(key, "without effect here")
     tls = spec.child("tls")
     endpoints = tuple(found for item in spec.children("endpoints", 64) if (found := _endpoint(item)) is not None)
     spec.done()
-    return Backend(meta, endpoints, _backend_tls(meta, tls) if tls else None)
+    return Backend(meta, endpoints, _backend_tls(meta, tls) if tls else None, is_fallback)
 
 
 def _backend_tls(meta: Meta, item: Fields) -> Validation:

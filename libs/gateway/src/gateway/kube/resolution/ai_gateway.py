@@ -82,7 +82,8 @@ def _leading_on(route: HTTPRoute, by: tuple[str, str], manifests: Manifests) -> 
 
 def _reached(ref: BackendRef, by: tuple[str, str], manifests: Manifests) -> BackendRef:
     """What a reference leads to, to an AIServiceBackend or a Backend: a Service that stands for it, or a pool."""
-    ref = replace(ref, written=WrittenRef(*by, ref.group, ref.kind, ref.id))
+    written = WrittenRef(*by, ref.group, ref.kind, ref.id)
+    ref = replace(ref, written=written, priority=ref.priority + int(_is_fallback(ref, manifests)))
     if ref.kind == "Backend":
         return replace(ref, group="", kind="Service", id=_standing_for(ref.id, _BACKEND_SUFFIX), port=PORT)
     if ref.kind != "AIServiceBackend":
@@ -92,6 +93,14 @@ def _reached(ref: BackendRef, by: tuple[str, str], manifests: Manifests) -> Back
         changes = found.changes.then(ref.changes)
         return replace(ref, group=found.backend.group, kind="InferencePool", id=found.backend.id, changes=changes)
     return replace(ref, group="", kind="Service", id=service_name(ref.id), port=PORT)
+
+
+def _is_fallback(ref: BackendRef, manifests: Manifests) -> bool:
+    """Whether a reference leads to a Backend that is for what others could not serve."""
+    through = manifests.ai_backends.get(ref.id) if ref.kind == "AIServiceBackend" else None
+    named = through.backend if through is not None else ref
+    backend = manifests.backends.get(named.id) if named.kind == "Backend" else None
+    return backend is not None and backend.is_fallback
 
 
 def service_name(backend: ObjectName) -> ObjectName:
