@@ -1,149 +1,30 @@
-"""Reading token usage never costs an answer: its bytes and status are the same, whatever it is and however it comes.
+"""Reading token usage never costs an answer: its bytes and status are the same, whatever it is and however it comes."""
 
-The model server is a socket that writes the bytes it is told to, at the port of the bed where nobody else listens.
-"""
-
-import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
 from controlplane.options import Options
+from tests.contract.envoy.answering import (
+    CHARSET,
+    DOCUMENT,
+    EVENTS,
+    JSON,
+    MEGABYTE,
+    READ,
+    RESPONSES_USAGE,
+    STREAM,
+    Line,
+    document,
+    line_through,
+)
 from tests.contract.envoy.conftest import Bed, MakeBed
-from tests.contract.envoy.fakes import HOST
+from tests.contract.envoy.test_streamed_usage import CHUNK, DELTA, TEXT
 
 pytestmark = pytest.mark.envoy
-
-JSON = "application/json"
-CHARSET = "application/json; charset=utf-8"
-STREAM = "text/event-stream; charset=utf-8"
-MEGABYTE = 1_000_000
-USAGE = {
-    "prompt_tokens": 7,
-    "completion_tokens": 5,
-    "total_tokens": 12,
-    "prompt_tokens_details": {"cached_tokens": 4},
-}
-RESPONSES_USAGE = {
-    "input_tokens": 7,
-    "input_tokens_details": {"cached_tokens": 4},
-    "output_tokens": 5,
-    "output_tokens_details": {"reasoning_tokens": 0},
-    "total_tokens": 12,
-}
-READ = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cached_tokens": 4}
-DOCUMENT = json.dumps({"usage": USAGE}).encode()
-EVENTS = b'data: {"choices": [{"text": "a"}]}\n\ndata: %b\n\ndata: [DONE]\n\n' % DOCUMENT
-
-
-@dataclass
-class Server:
-    """Answers every request with `head` and then the pieces, each once the client has the one before."""
-
-    head: bytes = b""
-    pieces: Sequence[bytes] = ()
-    received: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while request := await _request_head(reader):
-                await reader.readexactly(_length(request))
-                writer.write(self.head)
-                for piece in self.pieces:
-                    writer.write(piece)
-                    await writer.drain()
-                    await self.received.wait()
-                if b"connection: close" in self.head:
-                    break
-        finally:
-            writer.close()
-
-    def answer(self, body: bytes, content_type: str, *, chunked: bool = False, headers: str = "") -> None:
-        """One whole body, with its length or in chunks."""
-        length = "transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"
-        self.head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{length}\r\n{headers}\r\n".encode()
-        self.pieces = (_chunks(body),) if chunked else (body,)
-        self.received.set()
-
-    def cut(self, body: bytes, at: int, *, chunked: bool = False) -> None:
-        """The beginning of an answer, and then the end of the connection."""
-        self.answer(body, JSON, chunked=chunked, headers="connection: close\r\n")
-        self.pieces = [self.pieces[0][:at]]
-
-    def answer_in_turn(self, pieces: Sequence[bytes]) -> None:
-        """A stream of events, of which each piece waits for the client to have the one before."""
-        self.head = f"HTTP/1.1 200 OK\r\ncontent-type: {STREAM}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
-        self.pieces = [*(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece), b"0\r\n\r\n"]
-        self.received.clear()
-
-
-async def _request_head(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.readuntil(b"\r\n\r\n")
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return b""
-
-
-def _length(head: bytes) -> int:
-    _, _, rest = head.lower().partition(b"content-length:")
-    return int(rest.split(b"\r\n")[0] or 0)
-
-
-def _chunks(body: bytes, size: int = 65536) -> bytes:
-    parts = (body[start : start + size] for start in range(0, len(body), size))
-    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
-
-
-def document(size: int) -> bytes:
-    """A JSON answer of exactly so many bytes."""
-    empty = json.dumps({"padding": "", "usage": USAGE}).encode()
-    return empty.replace(b'""', b'"%b"' % (b"x" * (size - len(empty))), 1)
-
-
-@dataclass
-class Line:
-    """A client's way through the gateway to the server, and what the picker heard of it."""
-
-    bed: Bed
-    server: Server
-    session: aiohttp.ClientSession
-
-    async def ask(self, method: str = "POST", path: str = "/v1/completions") -> tuple[int, bytes]:
-        """Status and body as they came, neither decompressed nor otherwise touched."""
-        body = b'{"model": "open"}' if method == "POST" else None
-        self.bed.picker.log.entries.clear()
-        url, headers = self.bed.gateway.url + path, {"content-type": JSON}
-        async with self.session.request(method, url, data=body, headers=headers) as answer:
-            parts = []
-            async for part in answer.content.iter_any():
-                parts.append(part)
-                self.server.received.set()
-            return answer.status, b"".join(parts)
-
-    async def usage(self) -> dict[str, object]:
-        """What Envoy's log said of the last answer."""
-        async with asyncio.timeout(10):
-            while not (ended := [entry for entry in self.bed.picker.log.entries if entry.response.response_code.value]):
-                await asyncio.sleep(0.01)
-        return dict(ended[-1].common_properties.metadata.filter_metadata["llm"])
-
-
-@asynccontextmanager
-async def line_through(bed: Bed) -> AsyncIterator[Line]:
-    server = Server()
-    bed.pick(bed.dead)
-    async with (
-        await asyncio.start_server(server.converse, HOST, bed.dead),
-        aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60)) as session,
-    ):
-        yield Line(bed, server, session)
-        errors = await bed.gateway.stats("lua.errors$")
-        assert not any(errors.values()), errors
 
 
 @pytest.fixture
@@ -332,94 +213,6 @@ spec:
     assert set(bed.orders.pools) == {"default/open", "default/closed"}
 
 
-# --- Streams ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
-async def test_a_stream_cut_at_every_byte_passes_untouched_and_is_read(line: Line, end: bytes) -> None:
-    stream = EVENTS.replace(b"\n", end)
-    for position in range(len(stream)):
-        line.server.answer_in_turn([stream[:position], stream[position:]])
-
-        assert await line.ask() == (200, stream), position
-        assert await line.usage() == READ, position
-
-
-async def test_a_stream_in_single_bytes_passes_untouched_and_is_read(line: Line) -> None:
-    line.server.answer_in_turn([bytes([byte]) for byte in EVENTS])
-
-    assert await line.ask() == (200, EVENTS)
-    assert await line.usage() == READ
-
-
-async def test_the_id_of_a_response_is_read_wherever_its_bytes_are_cut(line: Line) -> None:
-    created = b'event: response.created\ndata: {"type": "response.created", "response": {"id": "resp_1"}}\n\n'
-    chat = b'data: {"id": "chatcmpl-1", "object": "chat.completion.chunk"}\n\n'
-    for stream, read in ((created, {"id": "resp_1", "lacks_end": 1}), (chat, {"lacks_end": 1})):
-        line.server.answer_in_turn([stream[at : at + 1] for at in range(len(stream))])
-        status, received = await line.ask()
-        assert (status, received.startswith(stream)) == (200, True)
-        assert await line.usage() == read
-
-    whole = b'{"id": "resp_2", "object": "response", "status": "queued", "usage": null}'
-    line.server.answer(whole, JSON)
-    assert await line.ask() == (200, whole)
-    assert await line.usage() == {"id": "resp_2"}
-
-
-async def test_odd_streams_pass_untouched(line: Line) -> None:
-    large = b'data: {"padding": "%b"}\n\n' % (b"x" * 200_000)
-    for stream, read in (
-        (b"", {}),
-        (b"\n\n\n", {}),
-        (b": ping\n\n" * 1000, {}),
-        (b": ping", {}),
-        (b"data: [DONE]\n\n", {}),
-        (b"data: %b" % DOCUMENT, READ),
-        (b"data: %b\n" % DOCUMENT, READ),
-        (b"\xef\xbb\xbfdata: %b\n\n" % DOCUMENT, READ),
-        (b"event: x\nid: 1\ndata: %b\n\n" % DOCUMENT, READ),
-        (b"data:%b\n\n" % DOCUMENT, READ),
-        (b": a\n\n" + EVENTS + b": z", READ),
-        (large + EVENTS, READ),
-        (EVENTS + large, {}),
-        (b"x" * 5 * MEGABYTE, {}),
-        (b"data: " + b"x" * 5 * MEGABYTE + b"\n\n" + EVENTS, READ),
-        (b'data: {"usage": null}\n\n' + EVENTS + b'data: {"usage": null}\n\n', READ),
-        (EVENTS.replace(b"7", b"1", 1) + EVENTS, READ),
-        (EVENTS + b'data: {"usage": {"total_tokens": 3\n\n', {}),
-        (b'data: {"usage" : {"prompt_tokens" : 8}}\n\n', {"prompt_tokens": 8}),
-        (b'data: {"usage": {"prompt_tokens": %b, "total_tokens": -1}}\n\n' % (b"9" * 400), {}),
-        (b'data: {"usage": {"prompt_tokens": 1e3, "completion_tokens": 5.5}}\n\n', {}),
-        (b'data: {"usage": {"prompt_tokens": 8 ,"total_tokens": 9\n}}\n\n', {"prompt_tokens": 8, "total_tokens": 9}),
-        (b'data: {"usage": {"prompt_tokens": 12', {}),
-        (b'data: {"text": "\\"usage\\": {\\"prompt_tokens\\": 9}"}\n\n', {}),
-        (b'"usage":{' * 200_000, {}),
-    ):
-        for chunked in (False, True):
-            line.server.answer(stream, STREAM, chunked=chunked)
-
-            assert await line.ask() == (200, stream), stream[:80]
-            usage = await line.usage()
-            assert usage == read, (stream[:80], usage)
-
-
-async def test_a_hundred_megabytes_of_events_pass_untouched_and_are_read(line: Line) -> None:
-    event = b'data: {"choices": [{"delta": {"content": "%b"}}]}\n\n' % (b"word " * 40)
-    stream = event * (100 * MEGABYTE // len(event)) + EVENTS
-    line.server.answer(stream, STREAM, chunked=True)
-
-    status, received = await line.ask()
-
-    assert (status, received == stream) == (200, True)
-    assert await line.usage() == READ
-
-
-CHUNK = b'data: {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "[DONE]"}}]}\n\n'
-DELTA = b'event: content_block_delta\ndata: {"type": "content_block_delta", "delta": {"text": "a"}}\n\n'
-TEXT = b'event: response.output_text.delta\ndata: {"type": "response.output_text.delta", "delta": "a"}\n\n'
-
-
 async def test_an_answer_that_ends_in_the_middle_gets_an_error_as_its_last_event(line: Line) -> None:
     for event, name, place in ((CHUNK, b"", ("error",)), (DELTA, b"error", ("error",)), (TEXT, b"error", ())):
         line.server.answer_in_turn([event * 3, event])
@@ -443,22 +236,3 @@ async def test_an_answer_that_is_over_and_one_with_a_length_get_no_error(line: L
         assert await line.usage() == {"lacks_end": 1}
     line.server.answer(CHUNK, STREAM)
     assert await line.ask() == (200, CHUNK)
-
-
-@pytest.mark.parametrize(
-    ("event", "ending"),
-    [
-        (CHUNK, b"data: [DONE]\n\n"),
-        (DELTA, b'event: message_stop\ndata: {"type": "message_stop"}\n\n'),
-        (DELTA, b'event: error\ndata: {"type": "error", "error": {}}\n\n'),
-        (TEXT, b'event: response.completed\ndata: {"type":"response.completed"}\n\n'),
-        (TEXT, b'event: response.incomplete\ndata: {"type":"response.incomplete"}\n\n'),
-        (b'data: {"other": "api"}\n\n', b""),
-    ],
-)
-async def test_a_stream_that_ends_without_its_last_event_is_marked(line: Line, event: bytes, ending: bytes) -> None:
-    for last, expected in ((b"", {"lacks_end": 1} if ending else {}), (ending, {})):
-        line.server.answer_in_turn([event * 3, event, last])
-
-        assert (await line.ask())[0] == 200
-        assert await line.usage() == expected

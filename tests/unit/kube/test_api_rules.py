@@ -5,7 +5,7 @@
 
 import pytest
 
-from tests.unit.kube.test_reading import head, read_one
+from tests.unit.kube.documents import head, read_one
 
 LISTENER = "spec: {{gatewayClassName: c, listeners: [{}]}}"
 LISTENERS = "spec: {{gatewayClassName: c, listeners: [{{name: a, port: 80, protocol: HTTP}}], {}}}"

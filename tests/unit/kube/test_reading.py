@@ -5,54 +5,30 @@ from pathlib import Path
 import pytest
 
 from gateway.kube.objects import (
-    AccessPolicy,
     BackendTLSPolicy,
     Balancer,
     CertificateRef,
-    Criticality,
     DestinationRule,
     Ejection,
     EndpointSlice,
     FailureMode,
     Gateway,
     HTTPRoute,
-    InferenceModel,
-    InferenceModelRewrite,
-    InferenceObjective,
     InferencePool,
-    LabelSelector,
     Mirror,
     ObjectName,
     PathType,
-    Pod,
     PolicyTarget,
     Redirect,
     TlsMode,
     Validation,
 )
 from gateway.kube.reading.contents import entries
-from gateway.kube.reading.documents import cluster_document, documents
-from gateway.kube.reading.table import READERS, read
-from gateway.schema.problems import Findings, Problem
-from gateway.schema.yamltext import parse
-
-
-def read_one(text: str) -> tuple[object, list[str], list[str]]:
-    findings = Findings()
-    (document,) = (
-        each for located in parse(text, "f.yaml", findings) for each in documents(located, "f.yaml", findings)
-    )
-    assert findings.problems == []
-    found, findings = read(document), document.value.findings
-    return found, [str(item) for item in findings.problems], [str(item) for item in findings.notes]
-
-
-def head(kind: str, version: str = "gateway.networking.k8s.io/v1") -> str:
-    return f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\n"
-
+from gateway.kube.reading.table import READERS
+from gateway.schema.problems import Problem
+from tests.unit.kube.documents import ROUTE, head, read_one
 
 POOL = head("InferencePool", "inference.networking.k8s.io/v1")
-ROUTE = head("HTTPRoute")
 SLICE = head("EndpointSlice", "discovery.k8s.io/v1")
 
 
@@ -283,43 +259,6 @@ def test_a_gateway_is_read_and_a_repeated_listener_refused() -> None:
     ]
 
 
-def test_namespaces_are_selected_by_labels_and_expressions() -> None:
-    found, problems, _ = read_one(
-        head("Gateway") + "spec:\n  gatewayClassName: c\n  listeners:\n  - name: a\n    port: 80\n    protocol: HTTP\n"
-        "    allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}, matchExpressions: "
-        "[{key: tier, operator: In, values: [x, y]}, {key: tier, operator: NotIn, values: [z]}, "
-        "{key: open, operator: Exists}, {key: shut, operator: DoesNotExist}]}}}\n"
-    )
-
-    assert isinstance(found, Gateway)
-    assert problems == []
-    selector = found.listeners[0].namespace_selector
-    assert selector.matches({"team": "a", "tier": "x", "open": ""})
-    for labels in (
-        {"team": "b", "tier": "x", "open": ""},
-        {"team": "a", "tier": "z", "open": ""},
-        {"team": "a", "open": ""},
-        {"team": "a", "tier": "x"},
-        {"team": "a", "tier": "x", "open": "", "shut": ""},
-    ):
-        assert not selector.matches(labels)
-
-
-def test_an_expression_has_the_values_that_its_operator_takes() -> None:
-    _, problems, _ = read_one(
-        head("Gateway") + "spec:\n  gatewayClassName: c\n  listeners:\n  - name: a\n    port: 80\n    protocol: HTTP\n"
-        "    allowedRoutes: {namespaces: {from: Selector, selector: {matchExpressions: "
-        "[{key: a, operator: In}, {key: b, operator: Exists, values: [x]}, {key: c}]}}}\n"
-    )
-
-    path = "spec.listeners[0].allowedRoutes.namespaces.selector.matchExpressions"
-    assert [problem.split()[1].rstrip(":") for problem in problems] == [
-        f"{path}[0].values",
-        f"{path}[1].values",
-        f"{path}[2].operator",
-    ]
-
-
 @pytest.mark.parametrize(
     ("kind", "address", "good"),
     [
@@ -337,62 +276,6 @@ def test_a_slice_holds_addresses_of_its_type(kind: str, address: str, good: bool
 
     assert isinstance(found, EndpointSlice)
     assert (problems == []) is good
-
-
-def test_objectives_rewrites_and_legacy_models_name_their_pool() -> None:
-    version = "inference.networking.x-k8s.io/v1alpha2"
-    ref = "poolRef: {name: p}"
-    objective, *first = read_one(head("InferenceObjective", version) + f"spec: {{priority: -1, {ref}}}\n")
-    rewrite, *second = read_one(
-        head("InferenceModelRewrite", version) + f"spec: {{{ref}, rules: [{{matches: [{{model: {{value: a}}}}],"
-        " targets: [{modelRewrite: b, weight: 2}]}]}\n"
-    )
-    model, *third = read_one(
-        head("InferenceModel", version) + f"spec: {{modelName: m, criticality: Sheddable, {ref},"
-        " targetModels: [{name: a, weight: 1}]}\n"
-    )
-
-    assert first == second == third == [[], []]
-    assert isinstance(objective, InferenceObjective)
-    assert isinstance(rewrite, InferenceModelRewrite)
-    assert isinstance(model, InferenceModel)
-    assert (objective.priority, rewrite.rules[0].models, model.criticality) == (-1, ("a",), Criticality.SHEDDABLE)
-    assert objective.pool == rewrite.pool == model.pool == ("default", "p")
-
-
-@pytest.mark.parametrize(
-    "spec", ["{priority: 7, poolRef: {name: p}}", "{poolRef: {group: inference.networking.k8s.io, name: p}}"]
-)
-def test_an_objective_of_llm_ds_own_group_is_the_same_value(spec: str) -> None:
-    both = [
-        read_one(head("InferenceObjective", version) + f"spec: {spec}\n")
-        for version in ("llm-d.ai/v1alpha2", "inference.networking.x-k8s.io/v1alpha2")
-    ]
-
-    assert both[0] == both[1]
-    assert isinstance(both[0][0], InferenceObjective)
-    assert both[0][1:] == ([], [])
-
-
-def test_a_rewrite_of_llm_ds_own_group_is_the_same_value() -> None:
-    spec = "spec: {poolRef: {name: p}, rules: [{targets: [{modelRewrite: b}]}]}\n"
-    both = [
-        read_one(head("InferenceModelRewrite", version) + spec)
-        for version in ("llm-d.ai/v1alpha2", "inference.networking.x-k8s.io/v1alpha2")
-    ]
-
-    assert both[0] == both[1]
-    assert isinstance(both[0][0], InferenceModelRewrite)
-    assert both[0][1:] == ([], [])
-
-
-def test_weights_of_a_legacy_model_are_all_set_or_none() -> None:
-    _, problems, _ = read_one(
-        head("InferenceModel", "inference.networking.x-k8s.io/v1alpha2")
-        + "spec: {modelName: m, poolRef: {name: p}, targetModels: [{name: a, weight: 1}, {name: b}]}\n"
-    )
-
-    assert "weights must be set for all, or none" in problems[0]
 
 
 def test_a_destination_rule_is_read_as_far_as_it_counts() -> None:
@@ -467,129 +350,6 @@ def test_every_example_of_the_repository_is_without_problems(root: Path) -> None
         problems: list[Problem] = []
         found = list(entries(path.read_text(), str(path), problems))
         assert [*problems, *(problem for entry in found for problem in entry.problems)] == []
-
-
-POD = """
-apiVersion: v1
-kind: Pod
-metadata:
-  name: p
-  uid: 7d3f
-  generation: 3
-  resourceVersion: "1234"
-  labels: {app: a}
-  annotations: {note: b}
-  creationTimestamp: 2026-01-01T00:00:00Z
-  deletionTimestamp: 2026-01-01T01:00:00Z
-spec:
-  nodeName: n
-  containers:
-  - {name: side}
-  - {name: vllm, image: x, ports: [{containerPort: 8000, name: http}, {containerPort: 9090, protocol: UDP}]}
-status:
-  phase: Running
-  conditions: [{type: Ready, status: "True"}, {type: Initialized, status: "False"}]
-  podIP: 10.0.0.1
-  podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}]
-"""
-
-
-def test_a_pod_is_read_with_its_metadata() -> None:
-    found, problems, notes = read_one(POD)
-
-    assert (problems, notes) == ([], [])
-    assert isinstance(found, Pod)
-    assert (found.addresses, found.ready, found.serves) == (("10.0.0.1", "fd00::1"), True, False)
-    assert [(port.name, port.port, port.protocol) for port in found.ports] == [("http", 8000, "TCP"), ("", 9090, "UDP")]
-    meta = found.meta
-    assert (meta.api_version, meta.uid, meta.generation, meta.resource_version) == ("v1", "7d3f", 3, "1234")
-    assert (dict(meta.labels), dict(meta.annotations)) == ({"app": "a"}, {"note": "b"})
-    assert (meta.created, meta.deleted) == ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")
-
-
-def test_a_pod_without_address_or_status_is_a_pod_that_does_not_serve() -> None:
-    found, problems, _ = read_one(head("Pod", "v1") + "spec: {containers: [{name: a}]}\n")
-    wrong, others, _ = read_one(head("Pod", "v1") + "status: {podIP: nowhere, conditions: 3}\n")
-
-    assert problems == []
-    assert isinstance(found, Pod)
-    assert (found.addresses, found.serves) == ((), False)
-    assert isinstance(wrong, Pod)
-    assert others == [
-        "f.yaml:4: status.podIP: expected an IP address, got 'nowhere' (Pod default/x)",
-        "f.yaml:4: status.conditions: expected a list, got 3 (Pod default/x)",
-    ]
-
-
-def test_an_object_of_a_cluster_is_the_place_of_its_problems() -> None:
-    document = cluster_document({
-        "apiVersion": "inference.networking.k8s.io/v1",
-        "kind": "InferencePool",
-        "metadata": {"name": "p", "namespace": "n", "labels": {"a": 1}},
-        "spec": {"selector": {"matchLabels": {"a": "b"}}, "targetPorts": []},
-    })  # fmt: skip
-    assert document is not None
-
-    assert isinstance(read(document), InferencePool)
-
-    assert [str(problem) for problem in document.value.findings.problems] == [
-        "InferencePool n/p: metadata.labels.a: expected a string, got 1",
-        "InferencePool n/p: spec.targetPorts: expected 1 to 8 items, got 0",
-    ]
-
-
-SECURITY = head("SecurityPolicy", "gateway.envoyproxy.io/v1alpha1")
-ISTIO = "security.istio.io/v1"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        SECURITY + "spec: {targetRefs: [{group: g, kind: Gateway, name: a}], apiKeyAuth: {credentialRefs: []}}",
-        head("AuthorizationPolicy", ISTIO) + "spec: {targetRef: {group: g, kind: Gateway, name: a}, rules: []}",
-        head("RequestAuthentication", ISTIO) + "spec: {jwtRules: [{issuer: i}], selector: {matchLabels: {a: b}}}",
-        head("PeerAuthentication", ISTIO) + "spec: {mtls: {mode: STRICT}}",
-        head("PeerAuthentication", ISTIO) + "spec: {portLevelMtls: {8000: {mode: STRICT}}}",
-        head("ClientTrafficPolicy", "gateway.envoyproxy.io/v1alpha1") + "spec: {tls: {clientValidation: {}}}",
-        head("QuotaPolicy", "aigateway.envoyproxy.io/v1alpha1") + "spec: {}",
-        head("BackendTrafficPolicy", "gateway.envoyproxy.io/v1alpha1") + "spec: {rateLimit: {type: Global}}",
-        head("AuthPolicy", "kuadrant.io/v1") + "spec: {}",
-    ],
-)
-def test_a_policy_that_restricts_access_is_read(text: str) -> None:
-    found, problems, notes = read_one(text)
-
-    assert (problems, notes) == ([], [])
-    assert isinstance(found, AccessPolicy)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        SECURITY + "spec: {targetRefs: [{group: g, kind: Gateway, name: a}], cors: {}}",
-        head("AuthorizationPolicy", ISTIO) + "spec: {action: AUDIT}",
-        head("PeerAuthentication", ISTIO) + "spec: {mtls: {mode: PERMISSIVE}}",
-    ],
-)
-def test_a_policy_that_lets_everything_pass_is_noted(text: str) -> None:
-    found, problems, notes = read_one(text)
-
-    assert (found, problems) == (None, [])
-    assert "is without effect here" in notes[0]
-
-
-def test_the_targets_of_a_policy_are_read() -> None:
-    found, problems, _ = read_one(
-        SECURITY + "spec:\n  jwt: {}\n  targetRefs: [{group: g, kind: Gateway, name: a, sectionName: s}]\n"
-        "  targetSelectors: [{group: g, kind: HTTPRoute, matchLabels: {a: b}}]\n"
-    )
-
-    assert problems == []
-    assert isinstance(found, AccessPolicy)
-    assert found.targets == (
-        PolicyTarget("g", "Gateway", "a", "s"),
-        PolicyTarget("g", "HTTPRoute", labels=LabelSelector({"a": "b"})),
-    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.kube.objects import HTTPRoute, Retry
-from tests.unit.kube.test_reading import ROUTE, read_one
+from tests.unit.kube.documents import ROUTE, read_one
 
 
 def rule(retry: str) -> tuple[object, list[str], list[str]]:

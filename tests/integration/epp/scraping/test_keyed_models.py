@@ -17,7 +17,7 @@ from epp.picking.picker import Picker
 from epp.scraping.endpoints import Access
 from epp.scraping.keyed_models import MAX_LISTS, KeyedModels
 from epp.scraping.scraper import TIMEOUT_SECONDS, Scraper
-from tests.integration.epp.scraping.test_scraper import (
+from tests.integration.epp.scraping.scraped import (
     METRICS,
     POOL,
     Counts,

@@ -3,7 +3,7 @@
 import asyncio
 
 from epp.domain import EngineMetrics, ScrapeFault
-from tests.integration.epp.scraping.test_scraper import (
+from tests.integration.epp.scraping.scraped import (
     Brain,
     Counts,
     ModelServer,

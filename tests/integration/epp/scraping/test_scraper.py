@@ -3,183 +3,39 @@
 import asyncio
 import contextlib
 import gzip
-import random
-import shutil
 import socket
-import ssl
-import subprocess
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import structlog.testing
 
 from epp.config.engines import BUILT_IN
-from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
+from epp.domain import Endpoint, EngineMetrics, ScrapeFault, ServedModel
 from epp.scraping import scraper as scrape
-from epp.scraping.endpoints import Access, Secure, tls
+from epp.scraping.endpoints import Access
 from epp.scraping.http_client import ANSWER_LIMIT_BYTES
 from epp.scraping.schedule import slots
-from epp.scraping.schedule.models import read_models
 from epp.scraping.schedule.slots import MAX_RETRIES
-from epp.scraping.scraper import Scraper
-from tests.conftest import free_ports, required
-
-POOL = PoolId("default/a")
-METRICS = b"vllm:num_requests_waiting 2\nvllm:num_requests_running 1\nvllm:kv_cache_usage_perc 0.5\n"
-MODELS = b'{"object":"list","data":[{"id":"qwen","object":"model"},{"id":5},"x"]}'
-
-Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Brain:
-    def __init__(self, interval: float = 0.01) -> None:
-        self.interval = interval
-        self.seen: dict[EndpointId, list[EngineMetrics | ScrapeFault]] = {}
-        self.models: dict[EndpointId, list[tuple[ServedModel, ...]]] = {}
-
-    def scraped(self, pool: PoolId, endpoint: EndpointId, metrics: EngineMetrics | ScrapeFault, now: float) -> None:
-        self.seen.setdefault(endpoint, []).append(metrics)
-
-    def models_listed(self, pool: PoolId, endpoint: EndpointId, models: tuple[ServedModel, ...], now: float) -> None:
-        self.models.setdefault(endpoint, []).append(models)
-
-    def scrape_interval(self, pool: PoolId, endpoint: EndpointId, now: float) -> float:
-        return self.interval
-
-
-class Counts:
-    def __init__(self) -> None:
-        self.good = 0
-        self.faults: list[ScrapeFault] = []
-
-    def scrape_succeeded(self, pool: PoolId) -> None:
-        self.good += 1
-
-    def scrape_failed(self, pool: PoolId, fault: ScrapeFault) -> None:
-        self.faults.append(fault)
-
-
-def response(body: bytes, status: str = "200 OK") -> bytes:
-    return b"HTTP/1.1 %s\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
-
-
-async def good(request: bytes, writer: asyncio.StreamWriter) -> None:
-    writer.write(response(MODELS if request.startswith(b"GET /v1/models ") else METRICS))
-
-
-async def html(request: bytes, writer: asyncio.StreamWriter) -> None:
-    writer.write(response(b"<html>vllm:num_requests_waiting 9</html>"))
-
-
-async def error(request: bytes, writer: asyncio.StreamWriter) -> None:
-    writer.write(response(b"", "500 Internal Server Error"))
-
-
-async def silent(request: bytes, writer: asyncio.StreamWriter) -> None:
-    """The server waits instead of answering."""
-
-
-async def endless(request: bytes, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-    with contextlib.suppress(ConnectionError):
-        for _ in range(2 * ANSWER_LIMIT_BYTES // 2**16):
-            writer.write(b"10000\r\n" + bytes(2**16) + b"\r\n")
-            await writer.drain()
-
-
-async def not_http(request: bytes, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"SSH-2.0-OpenSSH\r\n")
-
-
-class ModelServer:
-    def __init__(self) -> None:
-        self.connections = 0
-        self.answer: Answer = good
-        self.stopped = asyncio.Event()
-        self.open: set[asyncio.StreamWriter] = set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.open.add(writer)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while not self.stopped.is_set():
-                request = await reader.readuntil(b"\r\n\r\n")
-                if self.answer is silent:
-                    await self.stopped.wait()
-                await self.answer(request, writer)
-                await writer.drain()
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        self.open.discard(writer)
-
-    @asynccontextmanager
-    async def listening(self, port: int = 0, context: ssl.SSLContext | None = None) -> AsyncIterator[Endpoint]:
-        server = await asyncio.start_server(self.serve, "127.0.0.1", port, ssl=context)
-        port = server.sockets[0].getsockname()[1]
-        try:
-            yield endpoint(port)
-        finally:
-            server.close()
-            self.stopped.set()
-            for writer in self.open:
-                writer.transport.abort()
-            await until(lambda: not self.open)
-
-
-def certified(folder: Path, address: str = "127.0.0.9") -> ssl.SSLContext:
-    """With a certificate that nobody vouches for, as model servers come with."""
-    binary = shutil.which("openssl")
-    required("openssl", binary, install="apt-get install openssl")
-    key, certificate = folder / "tls.key", folder / "tls.crt"
-    request = [
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=somebody",
-        "-addext",
-        f"subjectAltName=IP:{address}",
-    ]
-    subprocess.run([str(binary), *request, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
-
-
-def endpoint(port: int) -> Endpoint:
-    return Endpoint(EndpointId(f"127.0.0.1:{port}"), "127.0.0.1", port, "server")
-
-
-def pools(*endpoints: Endpoint) -> dict[PoolId, PoolSpec]:
-    return {POOL: PoolSpec(POOL, endpoints)}
-
-
-def scraper(brain: Brain, counts: Counts) -> Scraper:
-    return Scraper(brain, counts, time.monotonic, Access(lambda _: BUILT_IN["vllm"]), random.Random(1))
-
-
-@asynccontextmanager
-async def scraping(scraper: Scraper) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(scraper.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
+from tests.conftest import free_ports
+from tests.integration.epp.scraping.scraped import (
+    METRICS,
+    Answer,
+    Brain,
+    Counts,
+    ModelServer,
+    endless,
+    endpoint,
+    error,
+    good,
+    html,
+    not_http,
+    pools,
+    response,
+    scraper,
+    scraping,
+    silent,
+    until,
+)
 
 
 async def test_metrics_and_models_are_learned_over_one_kept_connection() -> None:
@@ -342,105 +198,6 @@ async def test_an_answer_that_is_cut_before_its_end_says_nothing() -> None:
     assert brain.seen[where.id][0] is ScrapeFault.REFUSED
 
 
-async def test_models_are_asked_where_requests_go_when_metrics_are_told_on_another_port() -> None:
-    engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
-    requests: list[bytes] = []
-
-    async def only_metrics(request: bytes, writer: asyncio.StreamWriter) -> None:
-        requests.append(request.partition(b" HTTP")[0])
-        writer.write(response(METRICS))
-
-    exporter.answer = only_metrics
-    async with engine.listening() as where, exporter.listening() as metrics:
-        source = Access(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port)
-        watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
-        watched.replace_pools(pools(where))
-        async with scraping(watched):
-            await until(lambda: where.id in brain.models and len(brain.seen[where.id]) >= 3)
-    assert set(requests) == {b"GET /metrics"}
-    assert brain.models[where.id] == [(ServedModel("qwen", {"id": "qwen", "object": "model"}),)]
-
-
-async def test_models_are_asked_by_their_own_scheme(tmp_path: Path) -> None:
-    engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
-    async with engine.listening(context=certified(tmp_path)) as where, exporter.listening() as metrics:
-        source = Access(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_secure=Secure())
-        watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
-        watched.replace_pools(pools(where))
-        async with scraping(watched):
-            await until(lambda: where.id in brain.models)
-    assert counts.faults == []
-
-
-async def test_a_certificate_nobody_vouches_for_lists_no_models_where_it_is_verified(tmp_path: Path) -> None:
-    engine, exporter, brain = ModelServer(), ModelServer(), Brain()
-    with structlog.testing.capture_logs() as lines:
-        async with engine.listening(context=certified(tmp_path)) as where, exporter.listening() as metrics:
-            source = Access(
-                lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01,
-                models_secure=Secure(verifies=True),
-            )  # fmt: skip
-            watched = Scraper(brain, Counts(), time.monotonic, source, random.Random(1))
-            watched.replace_pools(pools(where))
-            async with scraping(watched):
-                await until(lambda: bool(lines) and len(brain.seen[where.id]) >= 20)
-    assert brain.models == {}
-    assert [line["event"] for line in lines] == ["models cannot be listed"]
-
-
-async def test_a_certificate_of_the_authorities_that_are_named_is_trusted_and_ones_own_is_presented(
-    tmp_path: Path,
-) -> None:
-    engine, brain, counts = ModelServer(), Brain(), Counts()
-    context = certified(tmp_path, "127.0.0.1")
-    context.load_verify_locations(tmp_path / "tls.crt")
-    context.verify_mode = ssl.CERT_REQUIRED
-    files = (str(tmp_path / "tls.crt"), str(tmp_path / "tls.crt"), str(tmp_path / "tls.key"))
-    async with engine.listening(context=context) as where:
-        source = Access(lambda _: BUILT_IN["vllm"], secure=Secure(True, *files), models_secure=Secure(True, *files))
-        watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
-        watched.replace_pools(pools(where))
-        async with scraping(watched):
-            await until(lambda: where.id in brain.models)
-    assert counts.faults == []
-
-
-def test_certificates_that_cannot_be_read_are_reported() -> None:
-    with structlog.testing.capture_logs() as lines:
-        assert tls(Secure(verifies=True, ca="/does/not/exist")) is not None
-    assert "certificates for scrapes cannot be read" in lines[0]["event"]
-
-
-async def test_models_that_are_never_listed_hold_up_no_scrape() -> None:
-    engine, exporter, brain, counts = ModelServer(), ModelServer(), Brain(), Counts()
-    engine.answer = silent
-    async with engine.listening() as where, exporter.listening() as metrics:
-        source = Access(lambda _: BUILT_IN["vllm"], metrics_port=metrics.port, models_seconds=0.01)
-        watched = Scraper(brain, counts, time.monotonic, source, random.Random(1))
-        watched.replace_pools(pools(where))
-        async with scraping(watched):
-            await until(lambda: engine.connections == 1 and len(brain.seen[where.id]) >= 20)
-            assert engine.connections == 1  # still waited for
-        engine.stopped.set()
-    assert counts.faults == []
-
-
-async def test_models_are_asked_of_a_server_that_closes_after_each_answer() -> None:
-    server, brain = ModelServer(), Brain()
-
-    async def once(request: bytes, writer: asyncio.StreamWriter) -> None:
-        await good(request, writer)
-        await writer.drain()
-        writer.close()
-
-    server.answer = once
-    watched = scraper(brain, Counts())
-    async with server.listening() as where:
-        watched.replace_pools(pools(where))
-        async with scraping(watched):
-            await until(lambda: where.id in brain.models)
-
-
 async def test_another_port_counts_from_the_next_scrape_on() -> None:
     engine, exporter, brain = ModelServer(), ModelServer(), Brain()
     watched = scraper(brain, Counts())
@@ -500,15 +257,3 @@ async def test_an_endpoint_that_left_is_not_asked_again_and_one_that_joined_is()
             seen = len(brain.seen[a.id])
             await until(lambda: len(brain.seen.get(b.id, [])) >= 5)
     assert len(brain.seen[a.id]) == seen
-
-
-def test_model_lists_are_read_and_anything_else_is_none() -> None:
-    assert read_models(MODELS) == (ServedModel("qwen", {"id": "qwen", "object": "model"}),)
-    assert [read_models(body) for body in (b"", b"[]", b'{"data":5}', b"<html>")] == [None] * 4
-
-
-def test_a_model_too_deep_to_be_listed_again_is_left_out_and_the_others_stay() -> None:
-    deep = b"[" * 300 + b"]" * 300
-    assert read_models(b'{"data":[{"id":"deep","x":' + deep + b'},{"id":"qwen"}]}') == (
-        ServedModel("qwen", {"id": "qwen"}),
-    )

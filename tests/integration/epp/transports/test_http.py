@@ -2,143 +2,19 @@
 
 import asyncio
 import socket
-import struct
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import orjson
 import pytest
-import uvloop
 
-from epp.domain import EndpointId, Outcome, Pick, PickId, PoolId, Reply, Request, Ticket, Verdict, Waiter
 from epp.transports.http.limits import Limits
 from epp.transports.servers.http import HttpTransport
 from epp.transports.servers.http_connection import Shared
-from epp.transports.servers.turns import TURNS
 from gateway.service import clock
-from gateway.wire.errors import ErrorCode, Rejection
+from tests.integration.epp.transports.http_peer import FakePicker, Peer, peer, question, transport, until
 
 pytestmark = pytest.mark.timeout(30)
-
-
-class FakePicker:
-    """Picks one endpoint; paths say what else to do. Counts what is reserved."""
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.reserved: set[PickId] = set()
-        self.unused: list[PickId] = []
-        self.statuses: list[int] = []
-        self.waiting: dict[Ticket, Waiter] = {}
-        self.cancelled: list[Ticket] = []
-
-    def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict | Ticket:
-        self.requests.append(request)
-        if request.path == "/waits":
-            ticket = Ticket(len(self.requests))
-            self.waiting[ticket] = waiter
-            return ticket
-        return self.pick(request)
-
-    def cancel(self, ticket: Ticket, now: float) -> None:
-        del self.waiting[ticket]
-        self.cancelled.append(ticket)
-
-    def decide(self, verdict: Verdict) -> None:
-        """The oldest request that waits has its verdict."""
-        ticket = next(iter(self.waiting))
-        if isinstance(verdict, Pick):
-            self.reserved.add(verdict.id)
-        self.waiting.pop(ticket).decide(verdict, clock.monotonic())
-
-    def pick(self, request: Request) -> Verdict:
-        if request.path == "/v1/models":
-            return Reply(b'{"object":"list"}')
-        if request.path == "/large":
-            return Reply(b"a" * 20_000_000)
-        if request.path == "/full":
-            return Rejection(429, ErrorCode.POOL_SATURATED, "full", retry_after=2)
-        if request.path == "/empty":
-            return Rejection(503, ErrorCode.NO_READY_ENDPOINT, "nobody is there")
-        id_ = PickId(f"epp-{len(self.requests)}")
-        self.reserved.add(id_)
-        body, served = (b"{}", "other") if request.path == "/rewritten" else (None, None)
-        return Pick(id_, PoolId("a/b"), (EndpointId("10.0.0.1:8000"),), body=body, model="m", served_model=served)
-
-    def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> None:
-        if pick_id in self.reserved:
-            assert outcome is Outcome.UNUSED
-            self.reserved.remove(pick_id)
-            self.unused.append(pick_id)
-
-    def answered(self, status: int) -> None:
-        self.statuses.append(status)
-
-
-@asynccontextmanager
-async def transport(picker: FakePicker, limits: Limits | None = None, *, is_ready: bool = True) -> AsyncIterator[int]:
-    shared = Shared(
-        picker,
-        clock.monotonic,
-        picker,
-        base_models=lambda: {"m": "base"},
-        is_ready=lambda: is_ready,
-        limits=limits or Limits(),
-    )
-    async with HttpTransport(shared).serving("127.0.0.1", 0) as port:
-        assert port is not None
-        yield port
-
-
-def question(path: str = "/v1/completions", body: bytes = b"{}", *lines: str) -> bytes:
-    head = (f"POST {path} HTTP/1.1", "host: epp", f"content-length: {len(body)}", *lines, "", "")
-    return "\r\n".join(head).encode() + body
-
-
-class Peer:
-    """A raw connection to the door."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        start, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
-        headers = dict(line.split(": ", 1) for line in lines)
-        return int(start.split()[1]), headers, await self.reader.readexactly(int(headers.get("content-length", 0)))
-
-    async def is_closed(self) -> bool:
-        async with asyncio.timeout(10):
-            try:
-                return await self.reader.read() == b""
-            except ConnectionResetError:
-                return True
-
-    def reset(self) -> None:
-        """Close with a reset, as a process does that dies with bytes unread."""
-        raw = self.writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-
-@asynccontextmanager
-async def peer(port: int) -> AsyncIterator[Peer]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield Peer(reader, writer)
-    finally:
-        writer.close()
-
-
-async def until(claim: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not claim():
-            await asyncio.sleep(0.005)
 
 
 async def test_one_connection_carries_many_questions() -> None:
@@ -257,22 +133,6 @@ async def test_a_half_sent_request_is_answered_408_and_an_idle_connection_closed
     assert not picker.requests
 
 
-async def test_a_question_whose_asker_is_gone_reserves_nothing() -> None:
-    picker = FakePicker()
-    async with transport(picker) as port:
-        async with peer(port) as envoy:
-            await envoy.send(question())
-        await until(lambda: len(picker.unused) == 1)
-        async with peer(port) as envoy:
-            await envoy.send(question())
-            envoy.reset()
-        await asyncio.sleep(0.05)
-        async with peer(port) as envoy:
-            await envoy.send(question()[:-1])
-        await asyncio.sleep(0.05)
-    assert not picker.reserved
-
-
 async def test_an_answer_that_was_taken_stays_reserved() -> None:
     picker = FakePicker()
     async with transport(picker) as port:
@@ -298,78 +158,6 @@ async def test_a_peer_that_does_not_read_is_not_waited_for() -> None:
             await until(lambda: not picker.reserved)
         finally:
             raw.close()
-
-
-async def test_a_verdict_that_comes_later_answers_in_the_requests_turn() -> None:
-    picker = FakePicker()
-    async with transport(picker) as port, peer(port) as envoy:
-        await envoy.send(question("/waits") + question("/full") + question("/waits"))
-        await until(lambda: len(picker.waiting) == 1)
-        await asyncio.sleep(0.05)
-        assert [request.path for request in picker.requests] == ["/waits"]
-        picker.decide(Pick(PickId("epp-late"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),)))
-        status, headers, _ = await envoy.answer()
-        assert (status, headers["x-pointsman-pick-id"]) == (200, "epp-late")
-        assert (await envoy.answer())[0] == 429
-        await until(lambda: len(picker.waiting) == 1)
-        picker.decide(Rejection(429, ErrorCode.POOL_SATURATED, "full", retry_after=1.2))
-        status, headers, _ = await envoy.answer()
-        assert (status, headers["retry-after"]) == (429, "2")
-    assert picker.statuses == [200, 429, 429]
-
-
-@pytest.mark.parametrize("leave", ["close", "reset"])
-async def test_a_request_that_waits_is_cancelled_when_its_connection_is_lost(leave: str) -> None:
-    picker = FakePicker()
-    async with transport(picker) as port, peer(port) as envoy:
-        await envoy.send(question("/waits"))
-        await until(lambda: len(picker.waiting) == 1)
-        envoy.reset() if leave == "reset" else envoy.writer.close()
-        await until(lambda: picker.cancelled == [Ticket(1)])
-
-
-async def test_a_late_pick_whose_connection_is_lost_in_the_same_moment_is_unused() -> None:
-    picker = FakePicker()
-    async with transport(picker) as port, peer(port) as envoy:
-        await envoy.send(question("/waits"))
-        await until(lambda: len(picker.waiting) == 1)
-        connection = next(iter(picker.waiting.values()))
-        picker.decide(Pick(PickId("epp-late"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),)))
-        connection.abort()  # type: ignore[attr-defined]
-        await until(lambda: picker.unused == ["epp-late"])
-    assert not picker.cancelled
-
-
-async def test_a_late_pick_that_the_transport_cannot_carry_is_unused_without_calling_the_picker_back() -> None:
-    picker = FakePicker()
-    async with transport(picker) as port, peer(port) as envoy:
-        await envoy.send(question("/waits"))
-        await until(lambda: len(picker.waiting) == 1)
-        picker.decide(Pick(PickId("epp-late"), PoolId("a/b"), (EndpointId("10.0.0.1:8000"),), served_model="other"))
-        assert not picker.unused
-        assert (await envoy.answer())[1]["x-gateway-picker-verdict"] == "internal_error"
-        assert picker.unused == ["epp-late"]
-
-
-async def test_a_request_may_wait_longer_than_any_request_may_take_to_come() -> None:
-    picker = FakePicker()
-    async with transport(picker, Limits(request_seconds=0.5, idle_seconds=1.0)) as port, peer(port) as envoy:
-        await envoy.send(question("/waits"))
-        await asyncio.sleep(2.5)
-        picker.decide(Rejection(429, ErrorCode.POOL_SATURATED, "full"))
-        assert (await envoy.answer())[0] == 429
-
-
-async def test_a_peer_that_sends_on_and_on_behind_a_request_that_waits_is_cut() -> None:
-    picker = FakePicker()
-    async with transport(picker, Limits(held_bytes=100_000)) as port, peer(port) as envoy:
-        await envoy.send(question("/waits") + b"x" * 50_000)
-        await until(lambda: len(picker.waiting) == 1)
-        await asyncio.sleep(0.05)
-        assert not picker.cancelled
-        await envoy.send(b"x" * 60_000)
-        assert await envoy.is_closed()
-    assert picker.cancelled == [Ticket(1)]
 
 
 async def test_a_health_check_follows_readiness_and_asks_nobody() -> None:
@@ -437,74 +225,3 @@ async def test_a_unix_socket_serves_too_and_replaces_a_leftover(tmp_path: Path) 
         assert (await envoy.answer())[0] == 200
         writer.close()
     assert not path.exists()
-
-
-async def crowd(port: int, stack: AsyncExitStack, size: int) -> list[Peer]:
-    """Connections that have all been used once."""
-    peers = [await stack.enter_async_context(peer(port)) for _ in range(size)]
-    for each in peers:
-        await each.send(question("/full"))
-        await each.answer()
-    return peers
-
-
-async def test_a_crowd_of_questions_leaves_turns_to_whatever_else_lives_on_the_loop() -> None:
-    picker, rounds, picked_in = FakePicker(), 0, Counter[int]()
-    loop = asyncio.get_running_loop()
-
-    def count() -> None:
-        nonlocal rounds
-        rounds += 1
-        loop.call_soon(count)
-
-    async with transport(picker) as port, AsyncExitStack() as stack:
-        peers = await crowd(port, stack, 100)
-        pick = picker.pick
-        picker.pick = lambda request: (picked_in.update([rounds]), pick(request))[1]  # type: ignore[method-assign]
-        loop.call_soon(count)
-        for each in peers:
-            each.writer.write(question())
-        for each in peers:
-            assert (await each.answer())[0] == 200
-        count = lambda: None  # noqa: E731 - the counting ends
-    assert sum(picked_in.values()) == 100
-    assert max(picked_in.values()) <= 2 * TURNS
-
-
-async def test_whoever_leaves_while_waiting_for_a_turn_is_not_asked_about() -> None:
-    picker = FakePicker()
-    async with transport(picker) as port, AsyncExitStack() as stack:
-        raws = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(64)]
-        await asyncio.sleep(0.1)  # until the door has accepted them all, which takes no turn
-        for raw in raws:
-            raw.sendall(question())
-            raw.shutdown(socket.SHUT_RDWR)
-        await until(lambda: len(picker.requests) >= TURNS)
-        await asyncio.sleep(0.1)
-        assert len(picker.requests) < 64
-        assert not picker.reserved
-
-
-@pytest.mark.parametrize(
-    "scenario",
-    [
-        test_one_connection_carries_many_questions,
-        test_pipelined_questions_are_answered_in_order_and_a_bad_one_ends_it,
-        test_a_refusal_reaches_a_peer_that_goes_on_sending,
-        test_a_large_body_arrives_whole,
-        test_a_half_sent_request_is_answered_408_and_an_idle_connection_closed,
-        test_a_question_whose_asker_is_gone_reserves_nothing,
-        test_an_answer_that_was_taken_stays_reserved,
-        test_a_peer_that_does_not_read_is_not_waited_for,
-        test_a_closing_door_answers_what_has_begun_and_lets_the_rest_go,
-        test_more_connections_than_allowed_are_turned_away,
-        test_a_crowd_of_questions_leaves_turns_to_whatever_else_lives_on_the_loop,
-        test_whoever_leaves_while_waiting_for_a_turn_is_not_asked_about,
-        test_a_verdict_that_comes_later_answers_in_the_requests_turn,
-        test_a_late_pick_whose_connection_is_lost_in_the_same_moment_is_unused,
-        test_a_peer_that_sends_on_and_on_behind_a_request_that_waits_is_cut,
-    ],
-)
-def test_the_loop_of_production_is_no_exception(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(scenario())

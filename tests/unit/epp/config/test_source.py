@@ -137,13 +137,13 @@ def test_a_profile_handler_that_cannot_be_asked_makes_a_change_wrong_and_the_one
         source.load()
 
 
-def readme() -> str:
-    text = (Path(__file__).resolve().parents[4] / "README.md").read_text()
+def page() -> str:
+    text = (Path(__file__).resolve().parents[4] / "docs" / "plugins.md").read_text()
     return text.split("`my_plugins.py`:")[1].split("```python\n")[1].split("```")[0]
 
 
 def test_an_installed_package_brings_its_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, "zone-scorer = readme_plugins:ZoneScorer", readme())
+    install(tmp_path, "zone-scorer = page_plugins:ZoneScorer", page())
     monkeypatch.syspath_prepend(tmp_path)
     source = ConfigSource(None, HEAD + "plugins: [{type: zone-scorer, parameters: {zone: b}}]\n")
     assert [scorer.name for scorer in source.load().profiles["default"].scorers] == ["zone-scorer"]

@@ -1,33 +1,13 @@
 """The engine's timing and order, checked by hand arithmetic."""
 
 from random import Random
-from typing import Any
 
 import pytest
 
 from model_sim.engine.engine import Engine, next_event
 from model_sim.engine.profile import EngineConfig, LatencyProfile
-from model_sim.engine.request import Completion, FinishReason, NeverFitsError, Output, Request
-
-STEP = LatencyProfile(base=0.010, per_prefill_token=0.001, per_decode_sequence=0.002)
-FOREVER = 1e6
-
-
-def engine(profile: LatencyProfile = STEP, **sizes: Any) -> Engine:
-    config = EngineConfig(**{"max_num_seqs": 8, "max_num_batched_tokens": 100, **sizes})
-    return Engine(config, profile, Random(0), every_token=True)
-
-
-def request(name: str, prompt: int = 10, output: int = 3, **more: Any) -> Request:
-    return Request(id=name, prompt_tokens=prompt, output_tokens=output, **more)
-
-
-def times(outputs: list[Output], name: str) -> list[float]:
-    return [output.time for output in outputs if output.request_id == name]
-
-
-def ends(outputs: list[Output]) -> dict[str, Completion]:
-    return {output.request_id: output.completion for output in outputs if output.completion}
+from model_sim.engine.request import FinishReason, NeverFitsError
+from tests.unit.model_sim.engine.steps import FOREVER, ends, engine, request, times
 
 
 def test_one_request_takes_a_prefill_step_and_a_decode_step_per_token():
@@ -204,70 +184,6 @@ def test_kv_cache_usage_grows_while_decoding():
     assert usage == [1, 2, 2, 2, 2, 3]
 
 
-def test_a_repeated_prompt_hits_its_whole_blocks_but_never_its_last_token():
-    sim = engine(block_size=4)
-    hashes = (1, 2, 3)
-    sim.submit(request("first", prompt=8, output=1, block_hashes=hashes), 0.0)
-    sim.step(1.0)
-    sim.submit(request("again", prompt=8, output=1, block_hashes=hashes), 1.0)
-
-    completion = ends(sim.step(FOREVER))["again"]
-
-    assert completion.cached_tokens == 4
-    assert completion.first_token - 1.0 == pytest.approx(0.010 + 4 * 0.001)
-
-
-def test_an_answer_is_cached_for_the_next_turn():
-    sim = engine(block_size=4)
-    sim.submit(request("turn", prompt=4, output=9, block_hashes=(1, 2, 3)), 0.0)
-    sim.step(1.0)
-    sim.submit(request("next", prompt=14, output=1, block_hashes=(1, 2, 3)), 1.0)
-
-    assert ends(sim.step(FOREVER))["next"].cached_tokens == 12
-
-
-def test_only_the_contiguous_prefix_counts_as_a_hit():
-    sim = engine(block_size=4)
-    sim.submit(request("a", prompt=13, output=1, block_hashes=(1, 2, 3)), 0.0)
-    sim.step(1.0)
-    sim.submit(request("b", prompt=13, output=1, block_hashes=(1, 99, 3)), 1.0)
-
-    assert ends(sim.step(FOREVER))["b"].cached_tokens == 4
-
-
-def test_the_tail_of_a_chain_is_evicted_before_its_head():
-    sim = engine(num_gpu_blocks=4, block_size=4)
-    sim.submit(request("chain", prompt=16, output=1, block_hashes=(1, 2, 3, 4)), 0.0)
-    sim.step(1.0)
-    sim.submit(request("other", prompt=8, output=1, block_hashes=(11, 12)), 1.0)
-    sim.step(2.0)
-    sim.submit(request("chain again", prompt=16, output=1, block_hashes=(1, 2, 3, 4)), 2.0)
-
-    assert ends(sim.step(FOREVER))["chain again"].cached_tokens == 8
-
-
-def test_prefix_caching_can_be_switched_off():
-    sim = engine(block_size=4, enable_prefix_caching=False)
-    for start in (0.0, 1.0):
-        sim.submit(request(f"at {start}", prompt=8, output=1, block_hashes=(1, 2)), start)
-        outputs = sim.step(start + 0.9)
-
-    assert ends(outputs)["at 1.0"].cached_tokens == 0
-    assert sim.metrics.prefix_cache_queries == 0
-
-
-def test_resetting_the_prefix_cache_waits_for_nobody_and_is_refused_while_blocks_are_held():
-    sim = engine(block_size=4)
-    sim.submit(request("a", prompt=8, output=3, block_hashes=(1, 2)), 0.0)
-    sim.step(0.019)
-    refused = sim.reset_prefix_cache()
-    sim.step(1.0)
-
-    assert not refused
-    assert sim.reset_prefix_cache()
-    assert sim.snapshot().blocks_cached == 0
-
-
 def test_an_abort_frees_slot_and_blocks_when_the_step_ends():
     sim = engine()
     sim.submit(request("a", output=100), 0.0)
@@ -323,106 +239,6 @@ def test_a_transferred_prompt_waits_for_its_bytes_and_computes_one_token():
     assert (waiting.waiting, waiting.deferred) == (1, 1)
     assert completion.first_token == pytest.approx(0.050 + 0.010 + 0.001)
     assert sim.metrics.prompt_tokens_transferred == 49
-
-
-def test_a_sleeping_engine_starts_nothing_until_it_wakes():
-    sim = engine()
-    sim.sleep(0.0)
-    sim.submit(request("a", output=1), 1.0)
-    asleep = sim.step(50.0)
-    sim.wake(60.0)
-
-    assert asleep == []
-    assert sim.snapshot().waiting == 1
-    assert ends(sim.step(FOREVER))["a"].first_token == pytest.approx(60.02)
-
-
-def test_a_kv_cache_that_arrives_during_sleep_is_used_after_it():
-    sim = engine()
-    sim.sleep(0.0)
-    sim.submit(request("a", output=1, remote_prefill=True), 1.0)
-    sim.wake(60.0)
-
-    assert ends(sim.step(FOREVER))["a"].scheduled == pytest.approx(60.0)
-
-
-def test_waking_an_engine_that_is_awake_delays_nothing():
-    waken, left = engine(), engine()
-    for sim in (waken, left):
-        sim.submit(request("a"), 1.0)
-    waken.wake(1.025)
-
-    assert waken.step(FOREVER) == left.step(FOREVER)
-
-
-def test_a_frozen_engine_ends_no_step_and_moves_no_gauge():
-    sim = engine()
-    sim.submit(request("a", output=5), 0.0)
-    sim.step(0.025)
-    sim.freeze(0.025)
-    gauges, steps = sim.snapshot(), sim.metrics.iteration_tokens.count
-    sim.submit(request("b"), 1.0)
-
-    assert sim.step(50.0) == []
-    assert sim.next_event() is None
-    assert (sim.snapshot(), sim.metrics.iteration_tokens.count) == (gauges, steps)
-
-
-def test_a_thawed_engine_goes_on_where_it_was():
-    sim = engine()
-    sim.submit(request("a"), 0.0)
-    sim.step(0.025)
-    sim.freeze(0.025)
-    sim.submit(request("b", output=1), 1.0)
-    sim.thaw(10.025)
-
-    outputs = sim.step(FOREVER)
-
-    assert times(outputs, "a") == pytest.approx([10.032, 10.054])
-    assert ends(outputs)["b"].first_token == pytest.approx(10.054)
-
-
-def test_a_request_given_up_while_the_engine_is_frozen_leaves_after_the_thaw():
-    sim = engine()
-    sim.submit(request("a"), 0.0)
-    sim.step(0.025)
-    sim.freeze(0.025)
-    sim.abort("a", 1.0)
-    frozen = sim.step(5.0)
-    sim.thaw(5.0)
-
-    assert frozen == []
-    assert ends(sim.step(FOREVER))["a"].finish_reason is FinishReason.ABORT
-    assert sim.is_empty
-
-
-def test_thawing_an_engine_that_is_not_frozen_changes_nothing():
-    thawed, left = engine(), engine()
-    for sim in (thawed, left):
-        sim.submit(request("a"), 0.0)
-    thawed.thaw(0.025)
-
-    assert thawed.step(FOREVER) == left.step(FOREVER)
-
-
-@pytest.mark.parametrize("every_token", [True, False])
-def test_at_half_speed_everything_takes_twice_as_long(every_token):
-    profile = LatencyProfile(
-        base=0.01,
-        per_prefill_token=0.001,
-        per_decode_sequence=0.002,
-        per_context_token=1e-5,
-        adapter_load_from_disk=1.0,
-    )
-    full, half = (Engine(EngineConfig(), profile, Random(0), every_token=every_token) for _ in range(2))
-    half.set_speed(0.5)
-    for sim in (full, half):
-        sim.submit(request("a", output=50, adapter="x"), 0.0)
-
-    whole, slow = ends(full.step(FOREVER))["a"], ends(half.step(FOREVER))["a"]
-
-    assert slow.first_token == pytest.approx(2 * whole.first_token)
-    assert slow.finished == pytest.approx(2 * whole.finished)
 
 
 @pytest.mark.parametrize("bad", [{"prompt": 0}, {"output": 0}])

@@ -113,8 +113,7 @@ class SchedulingView:
 
     @property
     def missing(self) -> Sequence[int]:
-        """What is not known of each endpoint's load, as flags of `epp.datalayer.producers.missing`. The figures count
-        as the worst that any candidate has."""
+        """What is not known of each load, as flags of `epp.datalayer.producers.missing`: the worst figure counts."""
         return self._columns["missing"](self._placing, self._slots)
 
     @property
