@@ -21,7 +21,7 @@ from gateway.extproc.protocol.messages import (
 from gateway.router.kept import KeptBodies
 from gateway.wire.errors import ErrorCode, Rejection
 from gateway.wire.protocol import KEPT_BODY, LB_NAMESPACE
-from tests.unit.epp.transports.extproc.test_conversation import HEADERS, PICK, Picker
+from tests.unit.epp.transports.extproc.talking import HEADERS, PICK, Picker
 
 REQUEST = Direction.REQUEST
 BODY, DOCUMENT = b'{"model": "m"}', {"model": "m"}
