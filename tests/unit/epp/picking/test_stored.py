@@ -137,3 +137,30 @@ def test_the_least_recently_used_are_forgotten() -> None:
 
     assert len(send(made, "GET", f"/v1/responses/{ID}").targets) == 3
     assert send(made, "GET", f"/v1/responses/resp_{STORED_LIMIT - 1}").targets == (IDS[0],)
+
+
+def test_a_chain_of_responses_that_name_each_other_is_one_session() -> None:
+    made = picker()
+    create(made)
+    sessions = [_session(made)]
+    for number in range(1, 4):
+        body = {"model": "m", "input": "go on", "previous_response_id": ID if number == 1 else f"resp_{number - 1}"}
+        pick = send(made, "POST", "/v1/responses", body)
+        made.observe(final(pick, served=IDS[2], stored_id=f"resp_{number}"), 3.0 + number)
+        sessions.append(_session(made))
+
+    assert len({id_ for _, id_ in sessions}) == 1
+    assert [source for source, _ in sessions] == ["opening", *3 * ["previous_response_id"]]
+
+
+def test_a_response_that_nobody_knows_is_a_session_of_its_own() -> None:
+    made = picker()
+    send(made, "POST", "/v1/responses", {"model": "m", "input": "go on", "previous_response_id": "resp_unknown"})
+    assert _session(made) == ("previous_response_id", "resp_unknown")
+
+
+def _session(made: Picker) -> tuple[object, object]:
+    (latest,) = made.decisions.latest(1)
+    shown = latest["session"]
+    assert isinstance(shown, dict)
+    return shown["source"], shown["id"]

@@ -1,6 +1,6 @@
 """The canonical prompt is what the engine's chat template makes of a request, whichever API brought it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -63,20 +63,62 @@ def test_the_same_conversation_is_the_same_prompt_in_every_api() -> None:
     assert read("responses", RESPONSES).canonical == chat
 
 
+MODELS = ("m", "Qwen/Qwen3-32B", "Qwen/Qwen2.5-7B-Instruct", "openai/gpt-oss-20b", "zai-org/GLM-5", "zai-org/GLM-4.5",
+          "mistralai/Mistral-Small-3.1", "moonshotai/Kimi-K2", "google/gemma-4", "meta-llama/Llama-4",
+          "deepseek-ai/DeepSeek-V3.1", "ibm-granite/granite-3.3", "CohereLabs/c4ai-command-r")  # fmt: skip
+NO_TOKENS: Mapping[str, Sequence[object]] = {
+    "tool_choice": ["none", "required", {"type": "function", "function": {"name": "read"}}, {"type": "any"}],
+    "response_format": [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}],
+    "text": [{"format": {"type": "json_object"}, "verbosity": "low"}],
+    "output_config": [{"format": {"type": "json_schema"}}],
+    "structured_outputs": [{"json": {}}],
+    "parallel_tool_calls": [True, False],
+    "temperature": [0.1],
+    "top_p": [0.5],
+    "top_k": [3],
+    "seed": [7],
+    "stop": [["x"]],
+    "n": [2],
+    "max_tokens": [5],
+    "stream": [True],
+    "stream_options": [{"include_usage": True}],
+    "logprobs": [True],
+    "metadata": [{"user_id": "u"}],
+    "user": ["u"],
+    "safety_identifier": ["u"],
+    "store": [False],
+    "include": [["reasoning.encrypted_content"]],
+    "truncation": ["auto"],
+    "thinking": [{"type": "enabled", "budget_tokens": 1000}],
+    "reasoning": [{"summary": "auto"}],
+    "service_tier": ["auto"],
+    "prompt_cache_key": ["k"],
+    "cache_control": [{"type": "ephemeral"}],
+    "context_management": [{"edits": []}],
+    "priority": [3],
+}
+
+
 @pytest.mark.parametrize("api", BODIES)
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"tool_choice": "required"},
-        {"response_format": {"type": "json_object"}},
-        {"parallel_tool_calls": False},
-        {"temperature": 0.3, "top_p": 1, "seed": 7, "stop": ["x"], "max_tokens": 5, "stream": True},
-        {"metadata": {"user_id": "u"}, "user": "u", "store": False},
-    ],
-)
-def test_what_makes_no_tokens_is_no_part_of_the_prompt(api: str, more: Mapping[str, object]) -> None:
-    body = BODIES[api]
-    assert read(api, {**body, **more}).canonical == read(api, body).canonical
+@pytest.mark.parametrize("model", MODELS)
+def test_what_makes_no_tokens_is_no_part_of_the_prompt(api: str, model: str) -> None:
+    body = {**BODIES[api], "model": model}
+    expected = read(api, body).canonical
+    differing = [
+        (name, value)
+        for name, values in NO_TOKENS.items()
+        for value in values
+        if read(api, {**body, name: value}).canonical != expected
+    ]
+    assert differing == []
+
+
+@pytest.mark.parametrize("api", BODIES)
+@pytest.mark.parametrize("model", MODELS)
+def test_documents_are_part_of_the_prompt_where_the_familys_template_takes_them(api: str, model: str) -> None:
+    body = {**BODIES[api], "model": model}
+    plain, other = (read(api, {**body, **more}).canonical for more in ({}, {"documents": [{"text": "x"}]}))
+    assert (plain != other) is ("granite" in model or "command" in model)
 
 
 def test_text_of_tool_results_and_calls_is_part_of_the_prompt() -> None:

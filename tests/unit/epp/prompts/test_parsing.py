@@ -231,7 +231,7 @@ def test_a_later_turn_continues_the_bytes_of_an_earlier_one() -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"tools": [{"name": "t"}]}, {"chat_template_kwargs": {"enable_thinking": False}}, {"documents": [{"text": "x"}]}],
+    [{"tools": [{"name": "t"}]}, {"chat_template_kwargs": {"enable_thinking": False}}, {"chat_template": "{{ x }}"}],
 )
 def test_what_the_template_sees_is_part_of_the_prompt(more: dict[str, object]) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

@@ -6,7 +6,7 @@ them; a request that names an id it does not know goes where any other would.
 """
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from epp.datalayer.events import RequestAlive, RequestReported
 from epp.datalayer.placement import Placement
@@ -17,11 +17,18 @@ from epp.domain import AnswerStored, EndpointId, Feedback
 STORED_LIMIT: Final = 50_000
 
 
+class Stored(NamedTuple):
+    """Where an answer is kept, and the session of the request that it answered, where this picker placed it."""
+
+    endpoint: EndpointId
+    session: str | None = None
+
+
 class StoredAnswers:
-    """Id → endpoint, least recently used first."""
+    """By id, least recently used first."""
 
     def __init__(self) -> None:
-        self._homes: OrderedDict[str, EndpointId] = OrderedDict()
+        self._homes: OrderedDict[str, Stored] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._homes)
@@ -33,9 +40,15 @@ class StoredAnswers:
     def home(self, stored_id: str) -> EndpointId | None:
         """The endpoint that holds it, as far as is known."""
         found = self._homes.get(stored_id)
-        if found is not None:
-            self._homes.move_to_end(stored_id)
-        return found
+        if found is None:
+            return None
+        self._homes.move_to_end(stored_id)
+        return found.endpoint
+
+    def session(self, stored_id: str) -> str | None:
+        """The session that it belongs to: a chain of responses, each naming the one before, is one session."""
+        found = self._homes.get(stored_id)
+        return None if found is None else found.session
 
     def _alive(self, event: RequestAlive, now: float) -> None:
         del now
@@ -47,14 +60,14 @@ class StoredAnswers:
 
     def _learned(self, event: AnswerStored, now: float) -> None:
         del now
-        self._store(event.stored_id, event.endpoint)
+        self._store(event.stored_id, Stored(event.endpoint))
 
     def _learn(self, feedback: Feedback, placement: Placement) -> None:
         if feedback.stored_id is not None:
-            self._store(feedback.stored_id, feedback.served or placement.primary.id)
+            self._store(feedback.stored_id, Stored(feedback.served or placement.primary.id, placement.session))
 
-    def _store(self, stored_id: str, endpoint: EndpointId) -> None:
-        self._homes[stored_id] = endpoint
+    def _store(self, stored_id: str, stored: Stored) -> None:
+        self._homes[stored_id] = stored
         self._homes.move_to_end(stored_id)
         if len(self._homes) > STORED_LIMIT:
             self._homes.popitem(last=False)

@@ -106,7 +106,9 @@ class Picker:
         if isinstance(parsed, Rejection):
             return self.decisions.refuse(request, pool.spec.id, parsed, now)
         size = self.pools.block_tokens(pool.spec.id)
-        prepared = prepare(request, parsed, pool.spec, self._config, self._random, block_tokens=size)
+        prepared = prepare(
+            request, parsed, pool.spec, self._config, self._random, block_tokens=size, begun=pool.stored.session
+        )
         return self._admit(prepared, waiter, now)
 
     def cancel(self, ticket: Ticket, now: float) -> None:

@@ -4,6 +4,7 @@ A transport's request becomes a prompt with its pool, priority, objective, rewri
 The block size is a setting of the pool; no endpoint's state is read, so that a request may wait and lose nothing.
 """
 
+from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from epp.domain import PoolSpec, Request
 from epp.picking.objectives import priority_of, target_of
 from epp.prompts import parsing
 from epp.prompts.request import InferenceRequest
-from epp.prompts.sessions import CONFIGURED, Session
+from epp.prompts.sessions import CONFIGURED, PREVIOUS_RESPONSE, Session
 from epp.prompts.writer import BYTES_PER_TOKEN
 from gateway.wire import protocol
 from gateway.wire.errors import Rejection
@@ -62,14 +63,19 @@ def prepare(
     random: Random,
     *,
     block_tokens: int,
+    begun: Callable[[str], str | None],
 ) -> Prepared:
-    """Add what the pool's objects say about a request that was read; rewrites are drawn by weight."""
+    """Add what the pool's objects say about a request that was read; rewrites are drawn by weight. `begun` gives the
+    session that a stored response belongs to.
+    """
     priority = priority_of(request, parsed.model, spec)
     target, rewrite = target_of(request, parsed.model, spec, random)
     if priority != parsed.priority or target != parsed.target_model:
         parsed = parsed.routed(priority, target)
     blocks, binds = blocks_of(parsed, block_tokens, config), config.binds_sessions
     session = session_of(parsed, config) if binds else parsed.named_session
+    if session is not None and session.source == PREVIOUS_RESPONSE and (first := begun(parsed.stored_id or "")):
+        session = Session(PREVIOUS_RESPONSE, first)
     key = session.key if binds and session is not None else None
     return Prepared(request, parsed, spec, blocks, block_tokens, session, key, rewrite)
 

@@ -2,7 +2,7 @@
 
     effort, arguments   where the family begins with them
     tools               before or after the system prompt, or before the last user turn
-    system, documents
+    system, documents   where the family renders them
     turns
     arguments           that change only the end: how the next answer begins
 
@@ -69,7 +69,7 @@ def _write_before_turns(to: Writer, body: JsonObject, effort: object) -> None:
 def _write_after_system(to: Writer, body: JsonObject) -> None:
     if (tools := body.get("tools")) is not None and to.family.tools == "after system":
         to.tools(tools, ("tools",))
-    if (documents := body.get("documents")) is not None:
+    if to.family.has_documents and (documents := body.get("documents")) is not None:
         to.argument("documents", documents)
 
 

@@ -3,8 +3,8 @@
 A row says where the template puts what stands beside the messages, and how many tokens a picture takes. The order
 counts: two requests share tokens up to the first place at which their prompts differ. `Source` of each row: the
 template that it describes, in vLLM's `examples/` unless it says otherwise. The rows of gpt-oss, Qwen 2.5 and Hermes,
-Llama 4, GLM-4.5, Granite, SmolLM and InternVL, and the tokens of pictures and sound, were written without the template
-at hand. A model of no known family gets the commonest answer.
+Llama 4, GLM-4.5, Granite, SmolLM, Command and InternVL, and the tokens of pictures and sound, were written without the
+template at hand. A model of no known family gets the commonest answer.
 """
 
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ class Family:
     reasoning: Reasoning = "after last user"
     has_effort_first: bool = False  # the reasoning effort is rendered before everything else
     has_arguments_first: bool = False  # `chat_template_kwargs` change the beginning, not only the end
+    has_documents: bool = False  # `documents` are rendered, behind system prompt and tools
     has_call_ids: bool = False  # ids of tool calls are rendered
     pictures: Pictures = Pictures()
     audio_tokens_per_second: float = 25.0  # 30 s are 1500 frames of a Whisper encoder, pooled by two
@@ -73,7 +74,10 @@ _FAMILIES: Final = (
     # Source: tool_chat_template_gemma4.jinja: `enable_thinking` opens the system turn, tools end it; 256 soft tokens.
     (("gemma",), Family(has_arguments_first=True, pictures=Pictures(fixed=256), audio_tokens_per_second=6.25)),
     # Source: tool_chat_template_granite.jinja: `thinking` and documents choose the system prompt.
-    (("granite", "smollm"), Family(has_arguments_first=True)),
+    (("granite",), Family(has_arguments_first=True, has_documents=True)),
+    (("smollm",), Family(has_arguments_first=True)),
+    # Source: vLLM's documentation of `documents`, which names the templates of Granite and Command.
+    (("command-r", "command-a", "c4ai"), Family(reasoning="none", has_documents=True)),
     # Source: InternVL's processor: tiles of 448 pixels, 256 tokens each, 12 at most.
     (("internvl",), Family(pictures=Pictures(fixed=256, tile=448, most_tiles=12))),
 )  # fmt: skip

@@ -29,6 +29,7 @@ SESSION_HEADERS: Final = (
 )
 CLAUDE_CODE_HEADER: Final = "x-claude-code-session-id"
 OPENING: Final = "opening"
+PREVIOUS_RESPONSE: Final = "previous_response_id"
 CONFIGURED: Final = "configured"  # the header or cookie that the configuration names
 # A longer id is kept as its hash: ids of any length cost the maps that hold them the same.
 ID_LENGTH_LIMIT: Final = 128
@@ -116,6 +117,6 @@ _HEADERS: Final = (CLAUDE_CODE_HEADER, *SESSION_HEADERS)
 _MEMBERS: Final[tuple[tuple[str, Callable[[object], str]], ...]] = (
     ("prompt_cache_key", _usable),
     ("conversation", _of_conversation),
-    ("previous_response_id", _usable),
+    (PREVIOUS_RESPONSE, _usable),
 )
 _NAMING_MEMBERS: Final = ("metadata", *(name for name, _ in _MEMBERS))
