@@ -26,6 +26,7 @@ from tests.lab.fleet import Fleet, engine_config
 from tests.lab.measures import Measures, measure
 from tests.lab.policies import LeastRequest, Pointsman, Policy, RoundRobin
 from tests.lab.report import Row
+from tests.lab.wider import WIDER
 from tests.lab.workloads import WORKLOADS, Workload
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,42 @@ def policies() -> Mapping[str, PolicyMaker]:
     }
 
 
+GUIDE = """
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins: [{type: prefix-cache-scorer}, {type: queue-scorer}, {type: kv-cache-utilization-scorer},
+          {type: no-hit-lru-scorer}]
+schedulingProfiles:
+- name: default
+  plugins:
+  - {pluginRef: prefix-cache-scorer, weight: 3}
+  - {pluginRef: queue-scorer, weight: 2}
+  - {pluginRef: kv-cache-utilization-scorer, weight: 2}
+  - {pluginRef: no-hit-lru-scorer, weight: 2}
+"""
+"""What upstream's guide sets up."""
+SESSION = """
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins: [{type: session-affinity-scorer, parameters: {strategy: session_id}}, {type: queue-scorer},
+          {type: active-request-scorer}]
+schedulingProfiles:
+- name: default
+  plugins:
+  - {pluginRef: session-affinity-scorer, weight: 10}
+  - {pluginRef: queue-scorer, weight: 1}
+  - {pluginRef: active-request-scorer, weight: 1}
+"""
+"""A conversation stays where it was, by whatever names it; a new one goes where least is to do."""
+
+
+def contenders() -> Mapping[str, PolicyMaker]:
+    """The policies, and two more that `tests.bench.workloads` compares."""
+    *others, ours = policies().items()
+    more = {"guide": _pointsman(parse_config(GUIDE, "guide")), "session": _pointsman(parse_config(SESSION, "session"))}
+    return {**dict(others), **more, **dict([ours])}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One policy under one workload's load, named so that another process can make them."""
@@ -89,9 +126,9 @@ class Run:
 
     def measures(self) -> Measures:
         """Run it. For each seed all policies get the same conversations."""
-        profile, workload = profiles.load(self.profile), WORKLOADS[self.workload]
+        profile, workload = profiles.load(self.profile), WIDER[self.workload]
         until = self.window.warm + self.window.span
-        policy = policies()[self.policy](profile, workload, self.engines, self.seed)
+        policy = contenders()[self.policy](profile, workload, self.engines, self.seed)
         fleet = Fleet([profile.latency] * self.engines, engine_config(profile, workload), policy, self.seed)
         records = fleet.run(workload.conversations(self.rate, until, self.seed), until)
         return measure(records, self.window.warm, until, self.engines)

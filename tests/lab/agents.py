@@ -36,20 +36,21 @@ TOOL_SECONDS = 2.0
 
 
 def _claude(conversation: Conversation, turn: int) -> Rendered:
+    last = len(conversation.history(turn)) - 1
     stamp = Random(f"{conversation.id} {turn}").getrandbits(20)
     system = [
         {"type": "text", "text": f"x-anthropic-billing-header: cc_version=2.1.{stamp % 9}; cch={stamp:05x};"},
         {"type": "text", "text": _prompt(conversation).text, "cache_control": {"type": "ephemeral"}},
     ]
     messages: list[object] = []
-    for number, each in enumerate(conversation.turns[: turn + 1]):
+    for number, each in enumerate(conversation.history(turn)):
         block: dict[str, object] = {"type": "text", "text": each.question.text}
         if number:
             block = {"type": "tool_result", "tool_use_id": f"toolu_{number}", "content": each.question.text}
-        if number == turn:
+        if number == last:
             block["cache_control"] = {"type": "ephemeral"}
         messages.append({"role": "user", "content": [block]})
-        if number < turn:
+        if number < last:
             use = {"type": "tool_use", "id": f"toolu_{number + 1}", "name": "run", "input": {"c": each.answer.text}}
             messages.append({"role": "assistant", "content": [use]})
     user = f"user_{conversation.id % 7}_account__session_{conversation.id}"
@@ -58,15 +59,16 @@ def _claude(conversation: Conversation, turn: int) -> Rendered:
 
 
 def _codex(conversation: Conversation, turn: int) -> Rendered:
+    last = len(conversation.history(turn)) - 1
     fresh = Random(f"{conversation.id} {turn}")
     items: list[object] = []
-    for number, each in enumerate(conversation.turns[: turn + 1]):
+    for number, each in enumerate(conversation.history(turn)):
         call, mark = f"call_{number}", f"{fresh.getrandbits(64):x}"
         if number:
             items.append({"type": "function_call_output", "call_id": call, "output": each.question.text, "id": mark})
         else:
             items.append({"type": "message", "role": "user", "content": each.question.text, "id": mark})
-        if number < turn:
+        if number < last:
             use = {"call_id": f"call_{number + 1}", "name": "run", "arguments": _arguments(each.answer)}
             items.append({"type": "function_call", "id": f"fc_{mark}", "status": "completed", **use})
     body: dict[str, object] = {
@@ -78,13 +80,14 @@ def _codex(conversation: Conversation, turn: int) -> Rendered:
 
 
 def _opencode(conversation: Conversation, turn: int) -> Rendered:
+    last = len(conversation.history(turn)) - 1
     messages: list[object] = [{"role": "system", "content": _prompt(conversation).text}]
-    for number, each in enumerate(conversation.turns[: turn + 1]):
+    for number, each in enumerate(conversation.history(turn)):
         if number:
             messages.append({"role": "tool", "tool_call_id": f"call_{number}", "content": each.question.text})
         else:
             messages.append({"role": "user", "content": each.question.text})
-        if number < turn:
+        if number < last:
             function = {"name": "run", "arguments": _arguments(each.answer)}
             call = {"id": f"call_{number + 1}", "type": "function", "function": function}
             messages.append({"role": "assistant", "content": None, "tool_calls": [call]})

@@ -53,7 +53,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One user's requests. `start` is the arrival of turn `first`, which is not 0 where the run began in the middle."""
+    """One user's requests. `start` is the arrival of turn `first`, which is not 0 where the run began in the middle.
+    `begins` says for each turn with which one its history begins; without it all begin with the first.
+    """
 
     id: int
     start: float
@@ -62,6 +64,12 @@ class Conversation:
     turns: tuple[Turn, ...]
     first: int = 0
     render: "Callable[[Conversation, int], Rendered] | None" = None  # None: a chat without tools
+    begins: tuple[int, ...] = ()
+    session: str = ""
+
+    def history(self, turn: int) -> "tuple[Turn, ...]":
+        """The turns that a turn's request holds, its own the last."""
+        return self.turns[self.begins[turn] if self.begins else 0 : turn + 1]
 
 
 class Rendered(NamedTuple):
@@ -111,6 +119,14 @@ class Vocabulary:
         return Passage(array("I", tokens), "".join([words[token] for token in tokens]))
 
 
+def joined(passages: Sequence[Passage]) -> Passage:
+    """One after the other."""
+    tokens = array("I")
+    for each in passages:
+        tokens += each.tokens
+    return Passage(tokens, "".join([each.text for each in passages]))
+
+
 @cache
 def vocabulary() -> Vocabulary:
     """The one there is: made once, it never changes."""
@@ -123,9 +139,9 @@ _SYSTEM, _USER, _ASSISTANT, _END = (array("I", [VOCABULARY_SIZE + mark]) for mar
 def call_of(conversation: Conversation, turn: int, block_size: int) -> Call:
     """The request of one turn, with all that was said before."""
     tokens = _SYSTEM + conversation.system.tokens + _END
-    for before in conversation.turns[:turn]:
+    *earlier, now = conversation.history(turn)
+    for before in earlier:
         tokens += _USER + before.question.tokens + _END + _ASSISTANT + before.answer.tokens + _END
-    now = conversation.turns[turn]
     tokens += _USER + now.question.tokens + _END + _ASSISTANT
     prompt_tokens = len(tokens)
     tokens += now.answer.tokens + _END
@@ -145,12 +161,13 @@ def call_of(conversation: Conversation, turn: int, block_size: int) -> Call:
 
 def _chat(conversation: Conversation, turn: int) -> Rendered:
     messages: list[dict[str, str]] = [{"role": "system", "content": conversation.system.text}]
-    for before in conversation.turns[:turn]:
+    *earlier, now = conversation.history(turn)
+    for before in earlier:
         messages += (
             {"role": "user", "content": before.question.text},
             {"role": "assistant", "content": before.answer.text},
         )
-    messages.append({"role": "user", "content": conversation.turns[turn].question.text})
+    messages.append({"role": "user", "content": now.question.text})
     body = {
         "model": conversation.adapter or BASE_MODEL,
         "messages": messages,
@@ -183,9 +200,9 @@ def shared_conversations(rate: float, until: float, seed: int) -> Iterator[Conve
     words, texts = vocabulary(), Random(f"assistants {seed}")
     systems = [words.passage(length(texts, 4000, 0.5, 1000, 12000), texts) for _ in range(ASSISTANTS)]
     popularity = _zipf(ASSISTANTS, ASSISTANT_ZIPF)
-    for id_, start, random in _arrivals(rate, until, f"shared {seed}"):
+    for id_, start, random in arrivals(rate, until, f"shared {seed}"):
         system = random.choices(systems, cum_weights=popularity)[0]
-        turn = _turn(words, random, 0.0, question=300, answer=150)
+        turn = turn_of(random, 0.0, question=300, answer=150)
         yield Conversation(id_, start, None, system, (turn,))
 
 
@@ -194,7 +211,7 @@ def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Convers
     words = vocabulary()
     system = words.passage(600, Random(f"assistant {seed}"))
     ahead: list[tuple[float, int, Conversation]] = []  # begun before the run, their next turn is yet to come
-    for id_, shifted, random in _arrivals(rate / CHAT_TURNS_MEAN, until + CHAT_PAST_SECONDS, f"chat {seed}"):
+    for id_, shifted, random in arrivals(rate / CHAT_TURNS_MEAN, until + CHAT_PAST_SECONDS, f"chat {seed}"):
         pauses = [0.0]
         while len(pauses) < CHAT_TURNS_MOST and random.random() > 1 / CHAT_TURNS_MEAN:
             pauses.append(random.expovariate(1 / CHAT_PAUSE_MEAN))
@@ -205,7 +222,7 @@ def chat_conversations(rate: float, until: float, seed: int) -> Iterator[Convers
             first += 1
             start += CHAT_ANSWER_SECONDS + pauses[first]
         if start >= 0:
-            turns = [_turn(words, random, pause, question=120 if pause else 800, answer=200) for pause in pauses]
+            turns = [turn_of(random, pause, question=120 if pause else 800, answer=200) for pause in pauses]
             heapq.heappush(ahead, (start, id_, Conversation(id_, start, None, system, tuple(turns), first)))
     for _, _, conversation in sorted(ahead):
         yield conversation
@@ -218,9 +235,9 @@ def adapters(count: int) -> Callable[[float, float, int], Iterator[Conversation]
         words, texts = vocabulary(), Random(f"adapters {seed}")
         systems = [words.passage(length(texts, 500, 0.4, 100, 2000), texts) for _ in range(count)]
         popularity = _zipf(count, ADAPTER_ZIPF)
-        for id_, start, random in _arrivals(rate, until, f"adapters {seed}"):
+        for id_, start, random in arrivals(rate, until, f"adapters {seed}"):
             adapter = random.choices(range(count), cum_weights=popularity)[0]
-            turn = _turn(words, random, 0.0, question=400, answer=150)
+            turn = turn_of(random, 0.0, question=400, answer=150)
             yield Conversation(id_, start, f"adapter-{adapter}", systems[adapter], (turn,))
 
     return conversations
@@ -232,8 +249,8 @@ def one_prompt(length: int) -> Callable[[float, float, int], Iterator[Conversati
     def conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
         words = vocabulary()
         system = words.passage(length, Random(f"prompt {seed}"))
-        for id_, start, random in _arrivals(rate, until, f"one prompt {seed}"):
-            yield Conversation(id_, start, None, system, (_turn(words, random, 0.0, question=300, answer=200),))
+        for id_, start, random in arrivals(rate, until, f"one prompt {seed}"):
+            yield Conversation(id_, start, None, system, (turn_of(random, 0.0, question=300, answer=200),))
 
     return conversations
 
@@ -252,7 +269,7 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType({
 })  # fmt: skip
 
 
-def _arrivals(rate: float, until: float, seed: str) -> Iterator[tuple[int, float, Random]]:
+def arrivals(rate: float, until: float, seed: str) -> Iterator[tuple[int, float, Random]]:
     """Poisson arrivals, each with a generator of its own: what one says does not depend on how many came before."""
     random = Random(seed)
     at, id_ = random.expovariate(rate), 0
@@ -261,7 +278,9 @@ def _arrivals(rate: float, until: float, seed: str) -> Iterator[tuple[int, float
         at, id_ = at + random.expovariate(rate), id_ + 1
 
 
-def _turn(words: Vocabulary, random: Random, pause: float, *, question: int, answer: int) -> Turn:
+def turn_of(random: Random, pause: float, *, question: int, answer: int) -> Turn:
+    """A question and its answer, of about so many tokens."""
+    words = vocabulary()
     prompt = words.passage(length(random, question, 0.7, 8, 8 * question), random)
     answered = words.passage(length(random, answer, 0.7, 8, MAX_TOKENS - 1), random)
     return Turn(pause, prompt, answered)
