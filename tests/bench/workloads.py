@@ -1,8 +1,8 @@
 """`make bench-workloads`: every policy under every workload of the lab at 60, 90 and 120 % load, five seeds each.
 
 8 simulated H100s in virtual time, 15 s measured after 15 s. 100 % is about the rate at which least-request has its
-greatest goodput, as `--saturate` finds it. Prints a table of p90 TTFT for docs/performance-policies.md: mean ± the half width of a 95 %
-confidence interval; the last column sets the default against the best of the others, seed by seed.
+greatest goodput, as `--saturate` finds it. Prints a table of p90 TTFT for docs/performance-policies.md: mean ± half the
+width of a 95 % confidence interval; the last column sets the default against the best of the others, seed by seed.
 """
 
 import argparse

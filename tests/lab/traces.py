@@ -78,7 +78,7 @@ def _render(conversation: Conversation, turn: int) -> Rendered:
     return Rendered("/v1/chat/completions", {"x-session-id": conversation.session}, body)
 
 
-def made_up_session(id_: int, random: Random) -> dict[str, object]:
+def made_up_session(id_: int, random: Random) -> dict[str, Any]:
     """A session in this format: tools that all share, a repository that a tenth shares, a history that grows."""
     hashes = [*range(90), *range(1000 + 100 * (id_ % 10), 1040 + 100 * (id_ % 10))]
     fresh = 1_000_000 * (id_ + 1)
