@@ -66,6 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description="Compare policies under all workloads in virtual time.")
     parser.add_argument("--saturate", action="store_true", help="find the rates of 100 % load")
     parser.add_argument("--workloads", nargs="+", choices=tuple(WIDER), default=tuple(FULL_RATES))
+    parser.add_argument("--loads", nargs="+", type=float, default=LOADS, metavar="SHARE", help="of the rate of 100 %%")
     options = parser.parse_args(arguments)
     with ProcessPoolExecutor() as executor:
         if options.saturate:
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"| workload, load | {' | '.join(contenders())} | hits | default against the best other |")
         print("|---|" + "---:|" * (len(contenders()) + 1) + "---|")
         for name in options.workloads:
-            for load in LOADS:
+            for load in options.loads:
                 found = compare(name, load, executor)
                 times = {policy: [each.ttft_p90 for each in runs] for policy, runs in found.items()}
                 hits = fmean(each.hit_ratio for each in found[OURS])
