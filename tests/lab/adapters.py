@@ -1,7 +1,7 @@
 """What LoRA adapters cost under a policy: loads onto the servers for each request. Pure.
 
-Beside the default: `lora-affinity-scorer` alone, which sees the adapters that run, and what upstream's guide sets up with
-that scorer added.
+Beside the default: `lora-affinity-scorer` alone, which sees the adapters that run, and the guide of upstream with that
+scorer added.
 """
 
 from collections.abc import Mapping
