@@ -11,7 +11,8 @@ from epp.datalayer.placement import Placement, Share
 from epp.datalayer.placing import Placing
 from epp.datalayer.pool import PoolState
 from epp.datalayer.producers.adapters import HOME_REQUESTS, RANKINGS_LIMIT
-from epp.domain import EndpointId, EngineMetrics, Outcome, PickId, ServedModel
+from epp.datalayer.report import Report
+from epp.domain import EndpointId, EngineMetrics, Feedback, Outcome, PickId, ServedModel
 from epp.prompts.request import InferenceRequest
 from epp.scheduling.adapters import LoraPlacementScorer
 from epp.scheduling.view import SchedulingView
@@ -130,6 +131,17 @@ def test_a_base_model_has_no_home_once_a_server_lists_it(listed: bool) -> None:
     assert bool(homes(pool, "base")) is not listed
     pool.models_listed(EndpointId("a"), (ServedModel("lora", {"id": "lora", "parent": "base"}),), 1.0)
     assert homes(pool, "lora")
+
+
+def test_a_name_that_the_server_refuses_takes_no_slot() -> None:
+    pool, known = fleet(("a",))
+    end(pool, send(pool, "mine", "a"))
+    placed = send(pool, "no such adapter", "a")
+    end(pool, placed)
+    member = pool.roster.members[EndpointId("a")]
+    refused = Feedback(PickId("r-1"), POOL, True, member.id, 404)
+    pool.reported(Report(placed.placement, refused, member), 2.0)
+    assert known.adapters.loaded(0) == ("mine",)
 
 
 def test_a_pool_without_adapters_has_no_homes_and_no_opinion() -> None:

@@ -15,7 +15,15 @@ from typing import Final
 
 from xxhash import xxh3_64_intdigest
 
-from epp.datalayer.events import EndpointJoined, EndpointLeft, ModelsListed, RequestPlaced, RequestSettled, Scraped
+from epp.datalayer.events import (
+    EndpointJoined,
+    EndpointLeft,
+    ModelsListed,
+    RequestPlaced,
+    RequestReported,
+    RequestSettled,
+    Scraped,
+)
 from epp.datalayer.member import Member
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
@@ -65,6 +73,11 @@ class EndpointAdapters:
         else:
             self.running.pop(adapter, None)
 
+    def drop(self, adapter: str) -> None:
+        """It is not there after all."""
+        if adapter not in self.running:
+            self.loaded.pop(adapter, None)
+
     def scraped(self, metrics: EngineMetrics) -> None:
         """Take a scrape: what runs is loaded, whoever asked for it."""
         if self.metrics is not None and has_restarted(self.metrics, metrics):
@@ -107,6 +120,7 @@ class AdapterProducer:
             ModelsListed: self._listed,
             RequestPlaced: self._placed,
             RequestSettled: self._settled,
+            RequestReported: self._reported,
         }
 
     def columns(self) -> Mapping[str, Column]:
@@ -223,3 +237,11 @@ class AdapterProducer:
         primary = event.placement.primary
         if self._members.get(primary.slot) is primary:
             self._endpoints[primary.slot].end(adapter)
+
+    def _reported(self, event: RequestReported, now: float) -> None:
+        """A request that was refused has loaded nothing: clients may name what no server has."""
+        del now
+        report = event.report
+        endpoint = None if report.served is None else self._endpoints.get(report.served.slot)
+        if endpoint is not None and report.computed_nothing:
+            endpoint.drop(report.placement.target_model)
