@@ -13,7 +13,7 @@ SOAK_SECONDS ?= 600
 TESTS ?= tests
 TEST_JOBS ?= 2
 
-.PHONY: help setup up down check test faults attack soak lock format wheels images clean
+.PHONY: help setup up down check test faults attack soak pictures lock format wheels images clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -70,6 +70,9 @@ attack: setup ## what hostile clients cost others, one kind after the other
 soak: setup ## ten minutes of mixed load with disconnects: memory, what stays behind, errors; SOAK_SECONDS=600
 	@mkdir -p build/bench
 	.venv/bin/python -m tests.bench.gateway_soak --seconds $(SOAK_SECONDS) --rate 50
+
+pictures: setup ## take the pictures of docs/images anew, with Chromium
+	.venv/bin/python -m tests.pictures
 
 lock: .tools/.ready ## write the hash-pinned locks anew
 	requirements/lock

@@ -19,6 +19,7 @@ from epp.admission.configured import ConfiguredGate
 from epp.app import debug as debug
 from epp.app.config_file import ConfigSource
 from epp.app.guarded import GuardedPicker, Judge
+from epp.app.page import Page
 from epp.app.timing import TimedGate, TimedPicker
 from epp.config import SchedulerConfig
 from epp.config.engines import MetricsDataSource, ModelsDataSource
@@ -214,7 +215,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     operators = admin.application(
         Generations(metrics.registry, options.metric_names),
         is_ready,
-        debug.routes(picker, clock.monotonic, clock.wall),
+        [*debug.routes(picker, clock.monotonic, clock.wall), *Page(picker, clock.monotonic, clock.wall).routes()],
         options.listeners.facts,
     )
     async with (
