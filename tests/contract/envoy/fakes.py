@@ -47,6 +47,12 @@ HOST = "127.0.0.1"
 BODY_LIMIT = 128 * 1024 * 1024
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class ModelServer:
     """Answers with what it saw. `status` other than 200 is what it answers instead, with `message` and `headers`.
@@ -65,6 +71,7 @@ class ModelServer:
     content_type: str = "application/json"
     padding: int = 0  # extra bytes in a JSON answer
     gap: float = 0.1  # seconds between the events of a stream
+    goes_on: asyncio.Event = field(default_factory=_set)  # while it is clear, streams stop after their first event
     first: float = 0.0  # seconds from the head of a stream to its first event
     tls: ssl.SSLContext | None = None
     requests: list[web.Request] = field(default_factory=list)
@@ -116,8 +123,8 @@ class ModelServer:
         await asyncio.sleep(self.first)
         for index in range(10):
             await response.write(b"data: " + json.dumps({"server": self.name, "index": index}).encode() + b"\n\n")
+            await self.goes_on.wait()
             if self.fault == "cut":
-                await asyncio.sleep(self.gap)
                 _break_off(request)
                 return response
             await asyncio.sleep(self.gap)

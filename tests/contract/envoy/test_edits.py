@@ -144,12 +144,14 @@ async def test_every_edit_of_one_kind_writes_only_its_files(bed: Bed) -> None:
 @BY_EXT_PROC
 async def test_an_endpoint_that_leaves_finishes_its_stream(bed: Bed) -> None:
     bed.pick(bed.one)
+    bed.one.goes_on.clear()
     body = b'{"model": "closed", "stream": true}'
     sent = {"content-type": "application/json"}
     async with bed.gateway.session.post(f"{bed.gateway.url}/v1/completions", data=body, headers=sent) as answer:
         first = await answer.content.readuntil(b"\n\n")
         endpoints = bed.gateway.files["endpoints"]
         await bed.gateway.apply(endpoints=endpoints.replace(f"port: {bed.one.port}", f"port: {bed.two.port}"))
+        bed.one.goes_on.set()
         rest = await answer.content.read()
 
     assert b'"server": "one"' in first

@@ -55,12 +55,14 @@ async def test_a_hanging_picker_opens_or_closes_its_pool(make_bed: MakeBed) -> N
 
 async def test_a_dying_picker_cuts_no_answer_in_flight(bed: Bed) -> None:
     bed.pick(bed.one)
+    bed.one.goes_on.clear()
     body = b'{"model": "closed", "stream": true}'
     async with bed.gateway.session.post(
         f"{bed.gateway.url}/v1/completions", data=body, headers={"content-type": "application/json"}
     ) as answer:
         first = await answer.content.readuntil(b"\n\n")
         await bed.picker.stop()
+        bed.one.goes_on.set()
         rest = await answer.content.read()
 
     assert b'"index": 0' in first

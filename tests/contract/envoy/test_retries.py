@@ -52,10 +52,12 @@ async def test_a_connection_that_breaks_before_the_answer_is_followed_by_the_nex
 
 async def test_an_answer_that_has_begun_is_never_repeated(bed: Bed) -> None:
     bed.one.fault = "cut"
+    bed.one.goes_on.clear()
     bed.pick(bed.one, bed.two)
     sent = {"content-type": "application/json"}
     async with bed.gateway.session.post(f"{bed.gateway.url}/v1/completions", data=STREAM, headers=sent) as answer:
         assert b'"index": 0' in await answer.content.readuntil(b"\n\n")
+        bed.one.goes_on.set()
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.content.read()
 
