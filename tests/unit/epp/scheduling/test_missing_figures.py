@@ -3,10 +3,10 @@
 import pytest
 
 from epp.config import default_config, parse_config
-from epp.domain import EngineMetrics
+from epp.domain import EndpointId, EngineMetrics
 from epp.prompts.request import InferenceRequest
 from epp.scheduling.gate import AffinityGate
-from epp.scheduling.saturation import UtilizationDetector
+from epp.scheduling.saturation import UNREPORTED_CONCURRENCY, UtilizationDetector
 from epp.testing import Candidate, candidate, decide
 from tests.unit.epp.views import pool_of, scraped, spec_of, view_of
 
@@ -71,12 +71,35 @@ def test_a_filter_with_a_bound_takes_a_missing_figure_for_the_worst() -> None:
     assert not beside_idle.removed.get("utilization-filter")
 
 
-def test_saturation_counts_an_endpoint_of_which_neither_queue_nor_cache_is_known_as_full() -> None:
+@pytest.mark.parametrize("counts_unseen", [False, True])
+def test_an_endpoint_of_which_neither_queue_nor_cache_is_known_is_as_full_as_the_others(*, counts_unseen: bool) -> None:
     pool, _ = pool_of(spec_of("a", "b"))
-    scraped(pool, "a", EngineMetrics(0, 1, 0.0), 1.0)
+    scraped(pool, "a", EngineMetrics(2, 1, 0.0), 1.0)
     scraped(pool, "b", EngineMetrics(None, 1, None), 1.0)
+    detector = UtilizationDetector(counts_unseen=counts_unseen)
 
-    assert UtilizationDetector().saturation(view_of(pool, InferenceRequest("m"), 1.0)) == 0.5
+    assert detector.saturation(view_of(pool, InferenceRequest("m"), 1.0)) == pytest.approx(0.4)
+
+
+def test_a_pool_that_reports_neither_queue_nor_cache_fills_with_its_requests() -> None:
+    pool, known = pool_of(spec_of("a"))
+    scraped(pool, "a", EngineMetrics(None, 1, None), 1.0)
+    detector, member = UtilizationDetector(), pool.member(EndpointId("a"))
+    assert member is not None
+    seen = []
+    for _ in range(UNREPORTED_CONCURRENCY):
+        seen.append(detector.saturation(view_of(pool, InferenceRequest("m"), 1.0)))
+        known.load.of(member.slot, 1.0).in_flight += 1
+
+    assert seen[0] == 0.0
+    assert seen[50] == pytest.approx(0.5)
+    assert detector.saturation(view_of(pool, InferenceRequest("m"), 1.0)) == 1.0
+
+
+def test_a_pool_that_answers_no_scrape_is_full() -> None:
+    pool, _ = pool_of(spec_of("a"))
+
+    assert UtilizationDetector().saturation(view_of(pool, InferenceRequest("m"), 1.0)) == 1.0
 
 
 def test_saturation_goes_by_the_queue_where_only_the_cache_is_unknown() -> None:

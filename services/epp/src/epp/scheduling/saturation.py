@@ -17,12 +17,21 @@ from epp.scheduling.units import Seconds
 from epp.scheduling.view import SchedulingView
 
 NO_ROOM = 1.0
+# Requests in flight for which an endpoint has room whose queue and cache are not known: as of `concurrency-detector`.
+UNREPORTED_CONCURRENCY = 100
 
 
 def _is_known(view: SchedulingView) -> Sequence[bool]:
-    """Whether queue or cache of an endpoint is known. One that reports neither counts as full."""
+    """Whether queue or cache of an endpoint is known."""
     both = WAITING | KV_USAGE
     return [missing & both != both for missing in view.missing]
+
+
+def _unreported_fill(view: SchedulingView) -> Sequence[float]:
+    """How full an endpoint is by what is in flight there: an engine that reports neither queue nor cache is neither the
+    emptiest nor full for ever."""
+    most = UNREPORTED_CONCURRENCY
+    return [(own + others) / most for own, others in zip(view.in_flight, view.others_in_flight, strict=True)]
 
 
 def _warning(headroom: float) -> str | None:
@@ -52,10 +61,13 @@ class UtilizationDetector:
         return _warning(self.headroom)
 
     def saturation(self, view: SchedulingView) -> float:
-        """Mean over the endpoints of the fuller of queue and cache; 1 where both are missing, or stale."""
+        """Mean over the endpoints of the fuller of queue and cache; 1 where they are stale."""
         if not len(view):
             return NO_ROOM
-        return sum(self._fill(view)) / len(view)
+        fill = self._fill(view)
+        if any(view.missing):
+            fill = self._with_unreported(view, fill)
+        return sum(fill) / len(view)
 
     def keep(self, view: SchedulingView) -> Sequence[bool]:
         """Those below both thresholds with fresh metrics; all where none is."""
@@ -94,6 +106,15 @@ class UtilizationDetector:
                 fresh, view.surplus, view.unseen, view.kv_usage, self._backlogs(view), strict=True
             )
         ]
+
+    def _with_unreported(self, view: SchedulingView, fill: Sequence[float]) -> Sequence[float]:
+        """An endpoint that reports nothing is as full as the others are, and by its requests in flight at least."""
+        fresh = view.is_fresh(self.metrics_staleness_threshold, STALE_AFTER_INTERVALS)
+        is_known = _is_known(view)
+        reported = [each for each, counts in zip(fill, map(and_, fresh, is_known), strict=True) if counts]
+        least = sum(reported) / len(reported) if reported else 0.0
+        judged = zip(fresh, is_known, fill, _unreported_fill(view), strict=True)
+        return [max(least, ours) if answers and not knows else each for answers, knows, each, ours in judged]
 
     def _backlogs(self, view: SchedulingView) -> Sequence[float]:
         threshold = self.prefill_backlog_threshold
