@@ -101,6 +101,11 @@ def test_what_computes_no_prompt_has_none_to_remember(path: str, body: object) -
     assert (found.model, found.canonical) == ("m", b"")
 
 
+@pytest.mark.parametrize("body", [{}, {"metadata": {"topic": "demo"}}, {"items": [{"role": "user", "content": "hi"}]}])
+def test_a_conversation_is_stored_without_naming_a_model(body: object) -> None:
+    assert accepted(body, "/v1/conversations").model is None
+
+
 @pytest.mark.parametrize("path", ["/tokenize", "/v1/rerank", "/v1/score", "/pooling", "/classify"])
 def test_a_server_of_one_model_is_asked_without_naming_it(path: str) -> None:
     assert accepted({"query": "one", "documents": ["two"]}, path).model is None

@@ -50,7 +50,9 @@ _WRITERS: Mapping[Api, Callable[[Writer, JsonObject], None]] = {
     Api.POOLING: write_pooling,
 }
 # Servers of one model take these without naming it.
-_MODEL_OPTIONAL = frozenset((Api.OTHER, Api.GENERATE, Api.RERANK, Api.SCORE, Api.POOLING, Api.TOKENS))
+_MODEL_OPTIONAL = frozenset(
+    (Api.OTHER, Api.CONVERSATIONS, Api.GENERATE, Api.RERANK, Api.SCORE, Api.POOLING, Api.TOKENS)
+)
 
 
 def write_prompt(writer: Writer, api: Api, body: JsonObject) -> None:

@@ -29,8 +29,9 @@ def write_responses(to: Writer, body: JsonObject) -> None:
 
 
 def write_items(to: Writer, body: JsonObject) -> None:
-    """Items of a stored conversation."""
-    _write_items(to, body, "items", None)
+    """Items of a stored conversation, which may begin without any."""
+    if body.get("items") is not None:
+        _write_items(to, body, "items", None)
 
 
 def _write_items(to: Writer, body: JsonObject, param: str, effort: object) -> None:
