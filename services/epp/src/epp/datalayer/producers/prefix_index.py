@@ -12,6 +12,7 @@ capacities (measured by the bench; see docs/scheduling.md).
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from struct import iter_unpack
 
 import xxhash
 
@@ -25,11 +26,12 @@ Touches = tuple[tuple[int, Stamp | None], ...]
 
 
 def chain(canonical: bytes, seed: bytes, block_bytes: int, max_blocks: int) -> tuple[int, ...]:
-    """Hash a prompt's full blocks, each seeded by its predecessor; slices are the only copies."""
+    """Hash a prompt's full blocks, each seeded by its predecessor; they are cut without a slice object for each."""
     digest = xxhash.xxh3_64_intdigest
     value = digest(seed, block_bytes)
     end = min(len(canonical) // block_bytes, max_blocks) * block_bytes
-    return tuple([value := digest(canonical[at : at + block_bytes], value) for at in range(0, end, block_bytes)])
+    blocks = iter_unpack(f"{block_bytes}s", memoryview(canonical)[:end])
+    return tuple([value := digest(block, value) for (block,) in blocks])
 
 
 def seed_of(target_model: str, cache_salt: str) -> bytes:
