@@ -90,6 +90,18 @@ def test_a_pool_that_closes_refuses_with_a_hung_picker(client: httpx.Client) -> 
     assert error(response)["code"] in {"picker_unavailable", "upstream_timeout"}
 
 
+def test_without_the_router_a_request_is_refused_or_does_not_need_it(client: httpx.Client, processes: Stack) -> None:
+    router = processes.running["bbr"]
+    router.terminate()
+    try:
+        status = client.post("/v1/chat/completions", json=chat(OPEN, max_tokens=1)).status_code
+    finally:
+        processes.start(router.process)
+        wait_until(lambda: completes(processes), 60)
+
+    assert status == (200 if processes.settings.picker == "http" else 503)
+
+
 @pytest.mark.parametrize("name", ["epp", "bbr"])
 def test_after_a_stall_of_three_seconds_every_request_is_served(
     client: httpx.Client, processes: Stack, name: str

@@ -1,5 +1,15 @@
-"""The stack through both doors, for what public reports tell of servers, clients and proxies in the field."""
+"""The stack through both doors, and gateways with fakes around them, for what public reports tell of the field."""
 
+from tests.contract.envoy.conftest import bed, delivery, grpc_transport, make_bed, transport
 from tests.e2e.conftest import ext_proc_stack, http_stack, processes
 
-__all__ = ["ext_proc_stack", "http_stack", "processes"]
+__all__ = [
+    "bed",
+    "delivery",
+    "ext_proc_stack",
+    "grpc_transport",
+    "http_stack",
+    "make_bed",
+    "processes",
+    "transport",
+]

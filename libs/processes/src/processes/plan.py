@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 HOST = "127.0.0.1"
+PICKER_SECONDS = 30.0  # that Envoy waits for a picker at its start; one is ready in two on an idle host
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,8 @@ def _grpc_transport(settings: Settings) -> tuple[str, ...]:
 
 
 def envoy(settings: Settings) -> Process:
-    """Stock Envoy on the same bootstrap as the container, with this run's folder and admin port laid over it."""
+    """Stock Envoy on the same bootstrap as the container, with this run's folder and admin port laid over it. It starts
+    once the picker is ready, or after a bound."""
     overlay = (
         f"{{admin: {{address: {{socket_address: {{address: {HOST}, port_value: {settings.ports.envoy_admin}}}}}}}, "
         f"dynamic_resources: {{{_path('lds', settings)}, {_path('cds', settings)}}}}}"
@@ -240,6 +242,11 @@ def envoy(settings: Settings) -> Process:
     return Process(
         name="envoy",
         arguments=(
+            str(settings.layout.binaries / "python"),
+            "-m",
+            "processes.start_after",
+            f"{PICKER_SECONDS:g}",
+            epp(settings).ready,
             str(settings.layout.envoy),
             "-c",
             str(settings.layout.root / "envoy" / "bootstrap.yaml"),

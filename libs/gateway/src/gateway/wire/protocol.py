@@ -84,7 +84,7 @@ EXPLAIN: Final = "x-pointsman-explain"
 EXPLAIN_ENDPOINT: Final = "x-pointsman-endpoint"
 EXPLAIN_MARGIN: Final = "x-pointsman-margin"
 # Envoy writes an access-log entry for each live request this often; a picker counts the beats that it misses.
-HEARTBEAT_SECONDS: Final = 10.0
+HEARTBEAT_SECONDS: Final = 5.0
 # In the HTTP transport a refusal of 500 and above travels as headers, since ext_authz treats 5xx as a failed picker.
 VERDICT: Final = "x-gateway-picker-verdict"
 VERDICT_MESSAGE: Final = "x-gateway-picker-message"

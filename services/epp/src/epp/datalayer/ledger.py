@@ -15,7 +15,7 @@ from gateway.wire.protocol import HEARTBEAT_SECONDS
 
 # So many heartbeats of the access log missed end a reservation. One that comes so much after its time is late, not
 # missed: entries travel in batches, by way of another replica too.
-MISSED_HEARTBEATS: Final = 3
+MISSED_HEARTBEATS: Final = 6
 LATE_SECONDS: Final = 2.0
 SILENT_SECONDS: Final = MISSED_HEARTBEATS * HEARTBEAT_SECONDS + LATE_SECONDS
 # Where no heartbeat ever came, only the transport knows; this ends what a lost transport left behind.

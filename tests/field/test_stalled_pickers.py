@@ -1,4 +1,8 @@
-"""A picker's stall is not its death, and one of two that dies or stalls costs as little as it can, on a real Envoy."""
+"""A picker's stall is not its death, and one of two that dies or stalls costs as little as it can, on a real Envoy.
+
+https://github.com/agentgateway/agentgateway/issues/2623
+https://github.com/kubernetes-sigs/gateway-api-inference-extension/issues/548
+"""
 
 import asyncio
 import json

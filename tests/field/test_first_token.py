@@ -1,4 +1,7 @@
-"""A streamed answer that does not begin in time moves on, although its head has come, on a real Envoy."""
+"""A streamed answer that does not begin in time moves on, although its head has come, on a real Envoy.
+
+https://github.com/failoverbench/failoverbench (S07 of methodology 0.1)
+"""
 
 import asyncio
 import time

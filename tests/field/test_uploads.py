@@ -1,4 +1,7 @@
-"""Uploads that never end cost the others nothing, and Envoy no more memory than it may have, on a real Envoy."""
+"""Uploads that never end cost the others nothing, and Envoy no more memory than it may have, on a real Envoy.
+
+https://github.com/envoyproxy/envoy/issues/39514
+"""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,8 @@
-"""When a request moves on to another endpoint, and when it does not, on a real Envoy through either door."""
+"""When a request moves on to another endpoint, and when it does not, on a real Envoy through either door.
+
+The faults of https://github.com/failoverbench/failoverbench (methodology 0.1), one by one; `make faults` scores them.
+https://github.com/Portkey-AI/gateway/issues/855 https://github.com/BerriAI/litellm/issues/27967
+"""
 
 import asyncio
 import time
@@ -97,6 +101,16 @@ async def test_an_error_of_every_server_is_the_last_ones_own(bed: Bed) -> None:
             True,
             "7",
         )
+
+
+async def test_a_refusal_is_lost_where_the_next_server_gives_no_answer(bed: Bed) -> None:
+    bed.one.status, bed.one.headers = 503, {"retry-after": "7"}
+    for model in POOLS:
+        bed.pick(bed.one, bed.dead)
+        bed.orders.legs = {"x-gateway-retries": "1"}
+        answer = await bed.ask(model)
+
+        assert (answer.status, answer.error["code"]) == (503, "upstream_unavailable")
 
 
 async def test_a_pool_of_one_endpoint_asks_it_once_and_its_answer_counts(make_bed: MakeBed) -> None:
