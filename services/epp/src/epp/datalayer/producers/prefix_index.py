@@ -87,7 +87,10 @@ class PrefixIndex:
                 if not still:
                     return lengths
                 alive = still
-            at += _common(runs[name], blocks, at)
+            run = runs[name]
+            following = at + len(run)
+            is_whole = following <= end and run[-1] == blocks[following - 1]
+            at = following if is_whole else at + _common(run, blocks, at)
         _note(lengths, alive, end)
         return lengths
 
@@ -167,9 +170,11 @@ class PrefixIndex:
             name = blocks[at]
             run = runs.get(name)
             if run is not None:
-                count = _common(run, blocks, at)
-                can_grow = count == len(run) and masks[name] == bit
-                self._split(name, count)
+                count = size = len(run)
+                if at + size > end or run[-1] != blocks[at + size - 1]:
+                    count = _common(run, blocks, at)
+                    self._split(name, count)
+                can_grow = count == size and masks[name] == bit
                 names.append(name)
                 touches.append((count, stamps.get(name)))
             else:
