@@ -26,7 +26,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 PORTS = range(12_000, 32_000)
 
 
-def _ports_of_this_process() -> range:
+def ports_of_this_process() -> range:
     """Each process of a parallel run has a share of its own: no port is given to two of them."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     share = len(PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -38,7 +38,7 @@ def _cycle(ports: range) -> Iterator[int]:
     return itertools.cycle([*ports[start:], *ports[:start]])
 
 
-_next_port = _cycle(_ports_of_this_process())
+_next_port = _cycle(ports_of_this_process())
 
 
 def free_ports(count: int) -> tuple[int, ...]:

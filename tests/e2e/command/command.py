@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from processes.plan import HOST, Ports
-from tests.conftest import free_ports
+from tests.conftest import free_ports, ports_of_this_process
 from tests.e2e.stack import wait_until
 
 
@@ -42,11 +42,12 @@ def listens(port: int) -> bool:
 
 
 def free_offset() -> int:
-    """A port offset with which every port of a stack is free."""
+    """A port offset with which every port of a stack is free, and no other process of the tests' own."""
+    own, stack = ports_of_this_process(), sorted(Ports().named().values())
     draw = random.Random()
     while True:
-        offset = draw.randrange(10_000, 50_000)
-        if not any(listens(port) for port in Ports().moved(offset).named().values()):
+        offset = draw.randrange(own.start - stack[0], own.stop - stack[-1])
+        if not any(listens(port + offset) for port in stack):
             return offset
 
 
