@@ -1,5 +1,6 @@
 """Reading token usage never costs a stream: its bytes are the same, wherever they are cut."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -118,3 +119,28 @@ async def test_a_stream_that_ends_without_its_last_event_is_marked(line: Line, e
 
         assert (await line.ask())[0] == 200
         assert await line.usage() == expected
+
+
+async def test_an_answer_that_ends_in_the_middle_gets_an_error_as_its_last_event(line: Line) -> None:
+    for event, name, place in ((CHUNK, b"", ("error",)), (DELTA, b"error", ("error",)), (TEXT, b"error", ())):
+        line.server.answer_in_turn([event * 3, event])
+        status, received = await line.ask()
+        last = received.removeprefix(event * 4).strip()
+
+        assert (status, received.startswith(event * 4)) == (200, True)
+        assert last.startswith(b"event: error\ndata: " if name else b"data: ")
+        error = json.loads(last.rpartition(b"data: ")[2])
+        for key in place:
+            error = error[key]
+        assert error["message"] == "The model server ended the answer before it was whole."
+
+
+async def test_an_answer_that_is_over_and_one_with_a_length_get_no_error(line: Line) -> None:
+    over = CHUNK + b'data: {"object": "chat.completion.chunk", "choices": [{"finish_reason": "stop"}]}\n\n'
+    stopped = DELTA + b'event: message_delta\ndata: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}\n\n'
+    for stream in (over, stopped):
+        line.server.answer_in_turn([stream])
+        assert await line.ask() == (200, stream)
+        assert await line.usage() == {"lacks_end": 1}
+    line.server.answer(CHUNK, STREAM)
+    assert await line.ask() == (200, CHUNK)

@@ -22,7 +22,6 @@ from tests.contract.envoy.answering import (
     line_through,
 )
 from tests.contract.envoy.conftest import Bed, MakeBed
-from tests.contract.envoy.test_streamed_usage import CHUNK, DELTA, TEXT
 
 pytestmark = pytest.mark.envoy
 
@@ -211,28 +210,3 @@ spec:
             assert await line.ask(path="/shared") == (200, body)
             assert await line.usage() == read
     assert set(bed.orders.pools) == {"default/open", "default/closed"}
-
-
-async def test_an_answer_that_ends_in_the_middle_gets_an_error_as_its_last_event(line: Line) -> None:
-    for event, name, place in ((CHUNK, b"", ("error",)), (DELTA, b"error", ("error",)), (TEXT, b"error", ())):
-        line.server.answer_in_turn([event * 3, event])
-        status, received = await line.ask()
-        last = received.removeprefix(event * 4).strip()
-
-        assert (status, received.startswith(event * 4)) == (200, True)
-        assert last.startswith(b"event: error\ndata: " if name else b"data: ")
-        error = json.loads(last.rpartition(b"data: ")[2])
-        for key in place:
-            error = error[key]
-        assert error["message"] == "The model server ended the answer before it was whole."
-
-
-async def test_an_answer_that_is_over_and_one_with_a_length_get_no_error(line: Line) -> None:
-    over = CHUNK + b'data: {"object": "chat.completion.chunk", "choices": [{"finish_reason": "stop"}]}\n\n'
-    stopped = DELTA + b'event: message_delta\ndata: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}\n\n'
-    for stream in (over, stopped):
-        line.server.answer_in_turn([stream])
-        assert await line.ask() == (200, stream)
-        assert await line.usage() == {"lacks_end": 1}
-    line.server.answer(CHUNK, STREAM)
-    assert await line.ask() == (200, CHUNK)
