@@ -86,8 +86,10 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
 
     processor = ExternalProcessor(conversation, Codec(), clock.monotonic, metrics)
 
+    opened = asyncio.Event()
+
     def is_ready() -> bool:
-        return mapped.current is not None and not stopping.is_set()
+        return mapped.current is not None and opened.is_set() and not stopping.is_set()
 
     operators = admin.application(metrics.registry, is_ready, facts=options.listeners.facts)
     async with (
@@ -95,4 +97,4 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         admin.serving(operators, options.listeners.host, options.metrics_port),
     ):
         lifecycle.tune_collector()
-        await serve(stopping, options.listeners, Health(is_ready), [processor])
+        await serve(stopping, options.listeners, Health(is_ready), [processor], opened)

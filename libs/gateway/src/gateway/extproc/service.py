@@ -45,8 +45,10 @@ class Listeners:
         return {"grpc_transport": self.transport.value, "tls": self.tls is not None}
 
 
-async def serve(stopping: asyncio.Event, listeners: Listeners, health: Health, services: Sequence[Drainable]) -> None:
-    """Serve until `stopping` is set, then drain."""
+async def serve(
+    stopping: asyncio.Event, listeners: Listeners, health: Health, services: Sequence[Drainable], opened: asyncio.Event
+) -> None:
+    """Serve until `stopping` is set, then drain. `opened` is set once every listener takes connections."""
     clear = Serving(None, listeners.transport, listeners.settings)
     secured = replace(clear, credentials=credentials(listeners.tls, datetime.datetime.now(datetime.UTC)))
     async with contextlib.AsyncExitStack() as stack:
@@ -55,6 +57,7 @@ async def serve(stopping: asyncio.Event, listeners: Listeners, health: Health, s
         await enter(serving((health,), address(listeners.host, listeners.health_port), clear))
         if listeners.grpc_socket is not None:
             await enter(serving((*services, health), f"unix:{listeners.grpc_socket}", clear))
+        opened.set()
         log.info(
             "serving ext_proc", port=port, tls=secured.credentials is not None, transport=listeners.transport.value
         )

@@ -201,9 +201,10 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     source = ConfigSource(options.config_file, options.config_text, options.scrape_flags)
     stack = Stack(options, source.load())
     picker, metrics = stack.picker, stack.metrics
+    opened = asyncio.Event()
 
     def is_ready() -> bool:
-        return picker.is_ready() and not stopping.is_set()
+        return picker.is_ready() and opened.is_set() and not stopping.is_set()
 
     shared = Shared(
         stack.traced(sees_end=False),  # the answer does not pass the HTTP transport
@@ -224,7 +225,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         open_http(HttpTransport(shared), options),
     ):
         lifecycle.tune_collector()
-        await serve(stopping, options.listeners, Health(is_ready), [stack.processor, stack.log_receiver])
+        await serve(stopping, options.listeners, Health(is_ready), (stack.processor, stack.log_receiver), opened)
     if stack.provider is not None:
         await asyncio.to_thread(stack.provider.shutdown)  # sends what is left
 
