@@ -6,10 +6,7 @@ import pytest
 
 from gateway.kube.objects import (
     BackendTLSPolicy,
-    Balancer,
     CertificateRef,
-    DestinationRule,
-    Ejection,
     EndpointSlice,
     FailureMode,
     Gateway,
@@ -20,7 +17,6 @@ from gateway.kube.objects import (
     PathType,
     PolicyTarget,
     Redirect,
-    TlsMode,
     Validation,
 )
 from gateway.kube.reading.contents import entries
@@ -276,30 +272,6 @@ def test_a_slice_holds_addresses_of_its_type(kind: str, address: str, good: bool
 
     assert isinstance(found, EndpointSlice)
     assert (problems == []) is good
-
-
-def test_a_destination_rule_is_read_as_far_as_it_counts() -> None:
-    found, problems, notes = read_one(
-        head("DestinationRule", "networking.istio.io/v1")
-        + "spec:\n  host: epp\n  subsets: [{name: v1}]\n  trafficPolicy:\n    loadBalancer: {simple: RANDOM}\n"
-        "    tls: {mode: SIMPLE, insecureSkipVerify: true}\n"
-        "    connectionPool: {tcp: {connectTimeout: 2s}, http: {http1MaxPendingRequests: 3}}\n"
-        "    outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 5s}\n"
-        "    portLevelSettings: [{port: {number: 9}, tls: {mode: DISABLE}}]\n"
-    )
-
-    assert problems == []
-    assert len(notes) == 1
-    assert "spec.subsets: without effect here" in notes[0]
-    assert isinstance(found, DestinationRule)
-    tls = found.at(1).tls
-    assert tls is not None
-    assert (tls.mode, tls.insecure_skip_verify) == (TlsMode.SIMPLE, True)
-    assert (found.at(1).connect_timeout, found.at(1).max_pending, found.at(1).balancer) == (2.0, 3, Balancer.RANDOM)
-    assert found.at(1).ejection == Ejection(consecutive_5xx=2, base_time=5.0)
-    plaintext = found.at(9).tls
-    assert plaintext is not None
-    assert (plaintext.mode, found.at(9).connect_timeout) == (TlsMode.DISABLE, None)
 
 
 def test_a_backend_tls_policy_is_read() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.options import Options, PickerTransport
+from controlplane.plan.backend_tls import rule_for
 from controlplane.plan.pickers import Picker, picker
 from controlplane.render import render
 from controlplane.status.conditions import Condition
@@ -194,3 +195,26 @@ def test_tls_to_the_picker_is_a_rules_or_an_options_choice(
 
     assert found.status.pools[0].picker_security == security
     assert (b"UpstreamTlsContext" in contents(found.snapshot)["cds.json"]) == is_tls
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [
+        (("epp",), "d0"),
+        (("epp.default",), "d0"),
+        (("epp.default.svc.cluster.local",), "d0"),
+        (("other",), ""),
+        (("*.default.svc.cluster.local",), "d0"),
+        (("*", "*.default.svc.cluster.local"), "d1"),
+        (("*.default.svc.cluster.local", "epp"), "d1"),
+        (("*.o.svc.cluster.local",), ""),
+    ],
+)
+def test_the_rule_with_the_most_specific_host_counts(tmp_path: Path, hosts: tuple[str, ...], expected: str) -> None:
+    texts = [
+        RULE.replace("name: d}", f"name: d{number}}}").replace("host: epp", f"host: '{host}'") % "SIMPLE"
+        for number, host in enumerate(hosts)
+    ]
+    found = rule_for(ObjectName("default", "epp"), manifests(tmp_path, *texts))
+
+    assert (found.meta.id.name if found else "") == expected

@@ -44,13 +44,17 @@ def unverified(server_name: str) -> BackendTls:
 
 
 def rule_for(service: ObjectName, manifests: Manifests) -> DestinationRule | None:
-    """The DestinationRule whose host is the Service, in any of the ways that Istio lets one write it."""
+    """The DestinationRule whose host is the Service, in any of the ways that Istio lets one write it; else the one with
+    the longest wildcard that covers it."""
     full = service_hostname(*service)
-    for name, rule in sorted(manifests.destination_rules.items()):
+    names = (f"{service.name}.{service.namespace}", full, f"{full}.cluster.local")
+    rules = sorted(manifests.destination_rules.items())
+    for name, rule in rules:
         local = rule.host == service.name and name.namespace == service.namespace
-        if local or rule.host in (f"{service.name}.{service.namespace}", full, f"{full}.cluster.local"):
+        if local or rule.host in names:
             return rule
-    return None
+    covering = [rule for _, rule in rules if rule.host.startswith("*") and names[-1].endswith(rule.host[1:])]
+    return max(covering, key=lambda rule: len(rule.host), default=None)
 
 
 def ordered_by_rule(

@@ -79,8 +79,10 @@ from gateway.kube.objects.inference import (
 )
 from gateway.kube.objects.istio import (
     Balancer,
+    ConsistentHash,
     DestinationRule,
     Ejection,
+    HashedBy,
     TlsMode,
     TlsSettings,
     TrafficPolicy,
@@ -150,6 +152,7 @@ __all__ = [
     "CertificateRef",
     "Changes",
     "ConfigMap",
+    "ConsistentHash",
     "ContainerPort",
     "Cors",
     "CostType",
@@ -163,6 +166,7 @@ __all__ = [
     "Gateway",
     "GatewayConfig",
     "HTTPRoute",
+    "HashedBy",
     "HeaderModifier",
     "InferenceModel",
     "InferenceModelRewrite",

@@ -36,6 +36,28 @@ class Balancer(StrEnum):
     RANDOM = "RANDOM"
 
 
+class HashedBy(StrEnum):
+    """What of a request decides which endpoint it goes to."""
+
+    HEADER = "header"
+    COOKIE = "cookie"
+    QUERY_PARAMETER = "query parameter"
+    SOURCE_IP = "source address"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsistentHash:
+    """`name` is that of the header, cookie or parameter. A cookie with a lifetime (seconds, 0 for the session) is set
+    where a client brings none. `table_size` 0: a ring of `least_ring_size`; else Maglev's table."""
+
+    by: HashedBy
+    name: str = ""
+    cookie_path: str = ""
+    cookie_lifetime: float | None = None
+    least_ring_size: int = 1024
+    table_size: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Ejection:
     """Outlier detection. Seconds and percent; None: not written, 0 errors: never."""
@@ -59,7 +81,7 @@ class TrafficPolicy:
     requests_per_connection: int | None = None
     idle_timeout: float | None = None
     ejection: Ejection | None = None
-    balancer: Balancer | None = None
+    balancer: Balancer | ConsistentHash | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.kube.objects import Balancer, DestinationRule, Ejection, Meta, TlsMode, TlsSettings, TrafficPolicy
+from gateway.kube.objects import (
+    Balancer,
+    ConsistentHash,
+    DestinationRule,
+    Ejection,
+    HashedBy,
+    Meta,
+    TlsMode,
+    TlsSettings,
+    TrafficPolicy,
+)
 from gateway.kube.reading.parts import INT32, MAX_PORT, spec_of
+from gateway.schema import spelling
 from gateway.schema.fields import Fields
+from gateway.schema.wording import what
 
 # Istio's names of balancers, and what is served for each. LEAST_CONN is its older name, PASSTHROUGH needs no list.
 _BALANCERS: Final[Mapping[str, Balancer | None]] = {
@@ -23,24 +35,47 @@ _HTTP_IGNORED: Final = ("h2UpgradePolicy", "maxRetries", "useClientProtocol", "m
 _EJECTION_IGNORED: Final = (
     *("splitExternalLocalOriginErrors", "consecutiveLocalOriginFailures", "minHealthPercent", "consecutiveErrors"),
 )
-_BALANCER_IGNORED: Final = ("consistentHash", "localityLbSetting", "warmup", "warmupDurationSecs")
+_BALANCER_IGNORED: Final = ("localityLbSetting", "warmup", "warmupDurationSecs")
+_HASHED_BY: Final = ("httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName")
+_LARGEST_RING: Final = 8 * 1024 * 1024  # Envoy's bounds of both
+_LARGEST_TABLE: Final = 5_000_011
+_USUAL_TABLE: Final = 65_537
 
 
 def destination_rule(meta: Meta, top: Fields) -> DestinationRule:
     spec = spec_of(top)
-    for key in ("subsets", "exportTo", "workloadSelector"):
+    for key in ("exportTo", "workloadSelector"):
         spec.ignored(key, _NOT_SERVED)
+    for subset in spec.children("subsets", 4096):
+        _subset(subset)
     host = spec.text("host", required=True)
     written = spec.child("trafficPolicy")
     spec.done()
     if written is None:
         return DestinationRule(meta, host)
+    policy, ports = _policies(written)
+    return DestinationRule(meta, host, policy, ports)
+
+
+def _policies(written: Fields) -> tuple[TrafficPolicy, Mapping[int, TrafficPolicy]]:
+    """A `trafficPolicy`, and those of single ports."""
     for key in ("tunnel", "proxyProtocol", "retryBudget"):
         written.ignored(key, _NOT_SERVED)
     ports = dict(_port(item) for item in written.children("portLevelSettings", 4096))
     policy = _policy(written)
     written.done()
-    return DestinationRule(meta, host, policy, ports)
+    return policy, ports
+
+
+def _subset(item: Fields) -> None:
+    """What an HTTPRoute cannot refer to."""
+    item.at("").note("without effect here: no route of the Gateway API refers to a subset")
+    item.text("name", required=True)
+    item.labels("labels", 64)
+    policy = item.child("trafficPolicy")
+    if policy:
+        _policies(policy)
+    item.done()
 
 
 def _port(item: Fields) -> tuple[int, TrafficPolicy]:
@@ -90,10 +125,53 @@ def _ejection(item: Fields) -> Ejection:
     return found
 
 
-def _balancer(item: Fields) -> Balancer | None:
-    simple = item.choice("simple", tuple(_BALANCERS), "")
+def _balancer(item: Fields) -> Balancer | ConsistentHash | None:
+    simple, hashed = item.choice("simple", tuple(_BALANCERS), ""), item.child("consistentHash")
+    if simple and hashed:
+        item.problem("consistentHash", "only one of simple and consistentHash may be written")
+    found = _consistent_hash(hashed) if hashed else _BALANCERS[simple]
     _finish(item, _BALANCER_IGNORED)
-    return _BALANCERS[simple]
+    return found
+
+
+def _consistent_hash(item: Fields) -> ConsistentHash:
+    written = [key for key in _HASHED_BY if item.has(key)]
+    if len(written) != 1:
+        item.problem(written[1] if written else "", f"expected one of {', '.join(_HASHED_BY)}")
+    ring, maglev = item.child("ringHash"), item.child("maglev")
+    if ring and maglev:
+        item.problem("maglev", "only one of ringHash and maglev may be written")
+    least = (ring or item).integer("minimumRingSize", 0, _LARGEST_RING, 1024) or 1024
+    table = (maglev.integer("tableSize", 2, _LARGEST_TABLE, _USUAL_TABLE) or _USUAL_TABLE) if maglev else 0
+    if not _is_prime(table):
+        item.problem("maglev.tableSize", f"expected a prime number, got {table}")
+    by, name, path, lifetime = _hashed_by(item)
+    for each in (ring, maglev, item):
+        if each:
+            each.done()
+    return ConsistentHash(by, name, path, lifetime, least, table)
+
+
+def _is_prime(table: int) -> bool:
+    return all(table % divisor for divisor in range(2, int(table**0.5) + 1))
+
+
+def _hashed_by(item: Fields) -> tuple[HashedBy, str, str, float | None]:
+    header, parameter = item.text("httpHeaderName"), item.text("httpQueryParameterName")
+    cookie, is_by_source = item.child("httpCookie"), item.boolean("useSourceIp", default=False)
+    if cookie:
+        found = cookie.text("name", required=True), cookie.one_line("path"), cookie.duration("ttl")
+        cookie.done()
+        return HashedBy.COOKIE, *found
+    if header:
+        if not spelling.is_header_name(header):
+            item.problem("httpHeaderName", f"not a header name: {what(header)}")
+        return HashedBy.HEADER, header, "", None
+    if parameter:
+        return HashedBy.QUERY_PARAMETER, parameter, "", None
+    if not is_by_source and item.has("useSourceIp"):
+        item.problem("useSourceIp", "expected true")
+    return HashedBy.SOURCE_IP, "", "", None
 
 
 def _tls(tls: Fields) -> TlsSettings:

@@ -5,7 +5,7 @@ from typing import Final
 from controlplane.xds.resources.balancing import LEAST_REQUEST
 from controlplane.xds.resources.names import Tree, seconds, typed
 from controlplane.xds.resources.upstream import NO_PANIC, RAISED_LIMIT
-from gateway.kube.objects import Balancer, Ejection, TrafficPolicy
+from gateway.kube.objects import Balancer, ConsistentHash, Ejection, HashedBy, TrafficPolicy
 
 USUAL: Final = TrafficPolicy()
 CONNECT_TIMEOUT: Final = 1.0  # seconds
@@ -62,8 +62,10 @@ def _ejection(wanted: Ejection) -> Tree:
     }
 
 
-def balancing(balancer: Balancer | None) -> Tree:
+def balancing(balancer: Balancer | ConsistentHash | None) -> Tree:
     """The policy that chooses among endpoints."""
+    if isinstance(balancer, ConsistentHash):
+        return _hashing(balancer)
     written = _BALANCERS.get(balancer) if balancer is not None else None
     if written is None:
         return LEAST_REQUEST
@@ -74,3 +76,37 @@ def balancing(balancer: Balancer | None) -> Tree:
             "typed_config": typed(f"envoy.extensions.load_balancing_policies.{written}"),
         }
     }
+
+
+def _hashing(wanted: ConsistentHash) -> Tree:
+    """A ring or a table with its hash policy, so that no route depends on it."""
+    common: Tree = {"hash_policy": [_hash_policy(wanted)]}
+    if wanted.table_size:
+        kind, size = "maglev.v3.Maglev", {"table_size": wanted.table_size}
+    else:
+        kind, size = "ring_hash.v3.RingHash", {"minimum_ring_size": wanted.least_ring_size}
+    return {
+        "typed_extension_config": {
+            "name": f"envoy.load_balancing_policies.{kind.partition('.')[0]}",
+            "typed_config": typed(
+                f"envoy.extensions.load_balancing_policies.{kind}", consistent_hashing_lb_config=common, **size
+            ),
+        }
+    }
+
+
+def _hash_policy(wanted: ConsistentHash) -> Tree:
+    match wanted.by:
+        case HashedBy.HEADER:
+            return {"header": {"header_name": wanted.name}}
+        case HashedBy.QUERY_PARAMETER:
+            return {"query_parameter": {"name": wanted.name}}
+        case HashedBy.SOURCE_IP:
+            return {"connection_properties": {"source_ip": True}}
+        case HashedBy.COOKIE:
+            cookie: Tree = {"name": wanted.name}
+            if wanted.cookie_path:
+                cookie["path"] = wanted.cookie_path
+            if wanted.cookie_lifetime is not None:
+                cookie["ttl"] = seconds(wanted.cookie_lifetime)
+            return {"cookie": cookie}
