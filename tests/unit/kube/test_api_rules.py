@@ -102,6 +102,8 @@ RULES = [
     ("HTTPRoute", RULE, "{backendRefs: [{group: '', kind: Service, name: s}]}", "must have port for Service reference"),
     ("BackendTLSPolicy", VALIDATION, ("wellKnownCACertificates: System, "
      "caCertificateRefs: [{group: '', kind: ConfigMap, name: c}]"), "may not be written beside caCertificateRefs"),
+    ("BackendTLSPolicy", VALIDATION, "caCertificateRefs: [{group: '', kind: ConfigMap, name: c, namespace: other}]",
+     "unknown field"),
     ("BackendTLSPolicy", VALIDATION, "subjectAltNames: []", "one of caCertificateRefs and wellKnownCACertificates"),
     ("BackendTLSPolicy", VALIDATION, "wellKnownCACertificates: System, subjectAltNames: [{type: URI}]",
      "required"),

@@ -114,3 +114,13 @@ stringData: {{apiKey: sk}}
 
     assert "no ReferenceGrant lets it refer to Secret other/key" in resolved(planned(tmp_path, *texts)).message
     assert resolved(planned(tmp_path, *texts, grant("BackendSecurityPolicy", "", "Secret"))).is_true
+
+
+def test_a_backend_of_another_namespace_must_be_granted_to_the_ai_backend(tmp_path: Path) -> None:
+    backend, endpoint = OBJECTS.split("---")
+    objects = backend.replace("name: e}", "name: e, namespace: other}") % "default" + "---" + endpoint % "other"
+    texts = (route("AIGatewayRoute", BACKEND % ""), objects)
+
+    refused = resolved(planned(tmp_path, *texts))
+    assert (refused.reason, "ReferenceGrant" in refused.message) == ("RefNotPermitted", True)
+    assert resolved(planned(tmp_path, *texts, grant("AIServiceBackend", "gateway.envoyproxy.io", "Backend"))).is_true

@@ -10,6 +10,7 @@ from typing import Final
 
 from controlplane.plan.backend_tls import BackendTls, ordered_by_rule, policy_for, rule_for, validated
 from controlplane.plan.credentials import NOBODY, Authentication, authentication, by_key, refused
+from controlplane.plan.grants import Referred, Referring, permitted
 from controlplane.status.conditions import Condition, unmet
 from gateway.kube.objects import (
     INFERENCE_GROUP,
@@ -165,6 +166,10 @@ def _ai_connection(name: ObjectName, manifests: Manifests) -> Connection | Condi
         message = f"AIServiceBackend {name}: schema {backend.schema} is not supported; {SERVED_SCHEMA} is"
         return unmet("ResolvedRefs", "UnsupportedProtocol", message)
     ref = backend.backend
+    referring = Referring(AI_GATEWAY_GROUP, "AIServiceBackend", name.namespace)
+    if not permitted(manifests, referring, Referred(ref.group, ref.kind, ref.id)):
+        message = f"AIServiceBackend {name}: no ReferenceGrant lets it refer to {ref.kind} {ref.id}"
+        return unmet("ResolvedRefs", "RefNotPermitted", message)
     if ref.kind == "Backend" and ref.id not in manifests.backends:
         return unmet("ResolvedRefs", "BackendNotFound", f"AIServiceBackend {name}: no Backend {ref.id}")
     if ref.kind not in ("Backend", "Service"):

@@ -61,7 +61,7 @@ def _authority(meta: Meta, item: Fields) -> CertificateRef:
     ref = CertificateRef(
         item.text("group"),
         item.text("kind", required=True),
-        ObjectName(item.name("namespace", meta.id.namespace), item.name("name", required=True)),
+        ObjectName(meta.id.namespace, item.name("name", required=True)),
     )
     item.done()
     return ref
