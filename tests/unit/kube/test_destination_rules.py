@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.kube.objects import Balancer, ConsistentHash, DestinationRule, Ejection, HashedBy, TlsMode
-from tests.unit.kube.test_reading import head, read_one
+from tests.unit.kube.documents import head, read_one
 
 
 def test_a_destination_rule_is_read_as_far_as_it_counts() -> None:
