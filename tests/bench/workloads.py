@@ -50,7 +50,8 @@ def verdict(ours: Sequence[float], others: Mapping[str, Sequence[float]]) -> str
         return f"best, against {name}" if fmean(ours) < fmean(best) else f"behind {name}"
     mean, half = interval([(one - other) / other for one, other in zip(ours, best, strict=True)])
     word = "ties with" if abs(mean) <= half else "beats" if mean < 0 else "behind"
-    return f"{100 * mean:+.0f} ± {100 * half:.0f} %, {word} {name}".replace("-", "−", 1)
+    difference = f"{100 * mean:+.0f}".replace("-", "−")
+    return f"{difference} ± {100 * half:.0f} %, {word} {name}"
 
 
 def compare(workload: str, load: float, executor: Executor) -> Mapping[str, Sequence[Measures]]:
