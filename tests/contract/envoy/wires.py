@@ -14,6 +14,7 @@ class Wire:
 
     address: str
     ports: Sequence[int]
+    breaks_off: bool = False  # each new connection, as soon as something comes over it
     _flows: asyncio.Event = field(default_factory=asyncio.Event)
     _servers: list[asyncio.Server] = field(default_factory=list)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -42,6 +43,10 @@ class Wire:
             writer.transport.abort()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
+        if self.breaks_off:
+            await reader.read(1)
+            writer.transport.abort()
+            return
         there = await asyncio.open_connection(HOST, target)
         self._writers |= {writer, there[1]}
         try:
