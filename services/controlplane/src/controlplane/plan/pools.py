@@ -1,7 +1,7 @@
 """Every pool with its picker and its endpoints, and the Gateways through which it is reached. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controlplane.options import Options
 from controlplane.plan.backends import Backends
@@ -46,7 +46,12 @@ class PlannedPool:
 
 def planned_pools(manifests: Manifests, addresses: Addresses, options: Options) -> tuple[PlannedPool, ...]:
     """All pools by namespace and name, whether a route leads to them or not."""
-    return tuple(_planned(pool, manifests, addresses, options) for _, pool in sorted(manifests.pools.items()))
+    limited = _first_token_limits(manifests)
+    planned = (_planned(pool, manifests, addresses, options) for _, pool in sorted(manifests.pools.items()))
+    return tuple(
+        replace(item, limits_first_token=item.picker is not None and (limited is None or item.pool.meta.id in limited))
+        for item in planned
+    )
 
 
 def _planned(pool: InferencePool, manifests: Manifests, addresses: Addresses, options: Options) -> PlannedPool:
@@ -56,21 +61,15 @@ def _planned(pool: InferencePool, manifests: Manifests, addresses: Addresses, op
     found = picker(pool, manifests, addresses, options)
     if isinstance(found, Condition):
         return PlannedPool(pool, groups, fault=found, unreached=unreached, hostnames=names)
-    return PlannedPool(
-        pool=pool,
-        groups=groups,
-        picker=found,
-        unreached=unreached,
-        hostnames=names,
-        limits_first_token=_limits_first_token(pool, manifests),
-    )
+    return PlannedPool(pool, groups, picker=found, unreached=unreached, hostnames=names)
 
 
-def _limits_first_token(pool: InferencePool, manifests: Manifests) -> bool:
-    """Whether any route does, whatever it leads to, or an objective of the pool."""
-    objectives = (each.meta for each in manifests.objectives.values() if each.pool == pool.meta.id)
-    routes = (each.meta for each in manifests.routes.values())
-    return any(meta.first_token for meta in (*routes, *objectives))
+def _first_token_limits(manifests: Manifests) -> frozenset[ObjectName] | None:
+    """Pools for which an objective limits the time of a first token; None for all, where a route does, whatever it
+    leads to."""
+    if any(route.meta.first_token for route in manifests.routes.values()):
+        return None
+    return frozenset(each.pool for each in manifests.objectives.values() if each.meta.first_token)
 
 
 def parents(attachments: Sequence[Attachment], backends: Backends) -> Mapping[ObjectName, tuple[ObjectName, ...]]:
