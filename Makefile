@@ -53,7 +53,7 @@ check: setup ## lint, types, import rules, locks
 	requirements/lock --check
 
 test: setup ## every test, the end-to-end ones against the real Envoy included
-	.venv/bin/pytest --numprocesses $(TEST_JOBS) --dist loadgroup $(TESTS)
+	.venv/bin/pytest --numprocesses $(TEST_JOBS) --dist loadscope $(TESTS)
 
 bench-%: setup ## print one bench's table and write build/bench/NAME.json
 	@mkdir -p build/bench

@@ -10,9 +10,11 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,20 +59,16 @@ def free_ports(count: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+class SharedFixturesTogether(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps the tests of a file in one process, and those of all files that share the session's stacks."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "stacks" if path.startswith(("tests/e2e/test_", "tests/field/")) else path
 
 
-def _group(item: pytest.Item) -> str:
-    """The stack of the session that a test shares with other files, or its file."""
-    fixtures = getattr(item, "fixturenames", ())
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    for shared, stack in (("composed", "compose"), ("ext_proc_stack", "ext_proc"), ("gateway", ""), ("processes", "")):
-        if shared in fixtures:
-            return f"stack {parameters.get(shared, stack)}"
-    return str(item.path)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedFixturesTogether:
+    return SharedFixturesTogether(config, log)
 
 
 def required(tool: str, found: object, *, install: str) -> None:
