@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from controlplane.options import Options, PickerTransport
+from controlplane.options import Options
 from tests.conftest import ROOT
-from tests.contract.envoy.conftest import Bed, MakeBed, raw
+from tests.contract.envoy.conftest import ROUTE, Bed, MakeBed, raw
 from tests.contract.envoy.fakes import HOST
 
 pytestmark = pytest.mark.envoy
@@ -128,15 +128,32 @@ async def test_a_client_asks_for_explanations_only_where_the_operator_lets_it(ma
     assert ("x-pointsman-explain" in bed.orders.headers[0]) is is_open
 
 
-UNROUTED = b"POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9999999\r\n\r\n{"
+UNFINISHED = b"POST /%b HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9999999\r\n\r\n{"
+TURNED_AWAY = """---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: moved}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - matches: [{path: {value: /moved}}]
+    filters: [{type: RequestRedirect, requestRedirect: {hostname: b}}]
+"""
 
 
-@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
-async def test_envoy_reads_no_body_that_no_rule_serves(bed: Bed) -> None:
+async def test_nobody_waits_for_a_body_that_no_rule_serves(bed: Bed) -> None:
     async with asyncio.timeout(5):
-        status, body = await raw(bed, UNROUTED)
+        status, body = await raw(bed, UNFINISHED % b"nowhere")
 
     assert (status, b'"code":"route_not_found"' in body) == (404, True)
+
+
+async def test_nobody_waits_for_a_body_whose_model_changes_nothing(make_bed: MakeBed) -> None:
+    async with make_bed(route=ROUTE + TURNED_AWAY) as bed:
+        async with asyncio.timeout(5):
+            status, _ = await raw(bed, UNFINISHED % b"moved")
+
+    assert status == 302
 
 
 async def test_methods_other_than_post_are_routed_by_their_model_too(bed: Bed) -> None:

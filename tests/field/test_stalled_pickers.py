@@ -110,22 +110,19 @@ async def test_one_of_two_pickers_that_dies_costs_what_it_was_asked_at_most(make
         await asyncio.sleep(0.1)
         assert not asked.done()
         await first.cut()
+
         found = await asked
 
-        # By ext_proc a question that is on its way cannot be asked again; over HTTP Envoy asks the other picker.
+        # By ext_proc a question may meet the dead one twice, before it is ejected; over HTTP it never does.
         in_flight = CLIENTS if bed.transport is PickerTransport.EXT_PROC else 0
         assert found[503] <= in_flight
         assert found.total() == found[200] + found[503] == 500
         assert await statuses(bed, 100) == {200: 100}
 
 
-async def test_one_of_two_pickers_that_stalls_is_soon_passed_over(make_bed: MakeBed) -> None:
+async def test_one_of_two_pickers_that_stalls_costs_no_request(make_bed: MakeBed) -> None:
     async with behind_wires(make_bed, 2) as (bed, (first, _)):
         first.stall()
-        found = await statuses(bed, 100)
 
-        # A health check every second finds it after the timeout; till then each client waits as long for an answer.
-        rounds = 3 if bed.transport is PickerTransport.EXT_PROC else 0
-        assert found[503] <= rounds * CLIENTS
-        assert found.total() == found[200] + found[503] == 100
+        assert await statuses(bed, 100) == {200: 100}
         assert await statuses(bed, 100) == {200: 100}

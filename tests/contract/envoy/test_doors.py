@@ -27,12 +27,15 @@ async def test_the_model_list_is_asked_of_the_picker_for_all_pools(bed: Bed) -> 
     assert bed.orders.pools == ["default/closed,default/open"]
 
 
-async def test_the_model_list_without_a_picker_is_503(bed: Bed) -> None:
+async def test_without_a_picker_the_list_has_the_models_that_rules_name_for_pools_that_open(bed: Bed) -> None:
     await bed.picker.stop()
 
     answer = await bed.ask(path="/v1/models", method="GET")
+    one = await bed.ask(path="/v1/models/open", method="GET")
 
-    assert (answer.status, answer.error["code"]) == (503, "picker_unavailable")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json == {"object": "list", "data": [{"id": "open", "object": "model"}]}
+    assert (one.status, one.error["code"]) == (503, "picker_unavailable")
 
 
 async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed, grpc_transport: Transport) -> None:

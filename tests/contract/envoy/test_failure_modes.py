@@ -85,6 +85,7 @@ async def test_an_empty_pool_is_503_with_and_without_a_picker(make_bed: MakeBed)
 
     for answer in (with_picker, without):
         assert (answer.status, answer.error["code"]) == (503, "no_ready_endpoint")
+        assert answer.headers["retry-after"] == "5"
 
 
 async def test_a_connection_that_breaks_is_said_so(bed: Bed) -> None:

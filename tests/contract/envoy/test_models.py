@@ -124,6 +124,7 @@ MEGABYTE = 1_000_000
 SHAPES: dict[bytes, tuple[bytes, bytes]] = {
     b"[": (b'{"model": "nope", "a": ', b""),
     b'"': (b'{"model": "nope", ', b""),
+    b"[],": (b'{"model": "nope", "a": [', b"1]}"),
     b'[]{}"",': (b'{"model": "nope", "a": [', b"1]}"),
     b"\\": (b'{"model": "', b""),
     b'\\"': (b'{"model": "nope", "a": "', b'"}'),
@@ -144,7 +145,7 @@ async def test_no_shape_of_a_body_keeps_envoy_busy(bed: Bed) -> None:
         busy[unit[:20]] = _processor_seconds(bed) - before
         assert answer.status in (400, 404, 413), unit[:20]
 
-    assert {unit: spent for unit, spent in busy.items() if spent > 1} == {}
+    assert {unit: spent for unit, spent in busy.items() if spent > 0.5} == {}
 
 
 def _processor_seconds(bed: Bed) -> float:
@@ -153,7 +154,6 @@ def _processor_seconds(bed: Bed) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.parametrize("transport", [PickerTransport.HTTP], ids=["http"])
 async def test_a_request_for_a_tunnel_is_refused_before_it_ends(bed: Bed) -> None:
     """It has no end, so nobody may wait for its body."""
     reader, writer = await asyncio.open_connection(HOST, bed.gateway.port)

@@ -174,6 +174,7 @@ def test_options_change_what_they_say(tmp_path: Path) -> None:
     assert listener["address"]["socket_address"] == {"address": "::1", "port_value": 8080}
     assert [item["name"] for item in manager["http_filters"]] == [
         "envoy.filters.http.ext_proc/epp",
+        "envoy.filters.http.ext_proc/epp_retry",
         "envoy.filters.http.router",
     ]
     assert manager["stream_idle_timeout"] == "1.5s"

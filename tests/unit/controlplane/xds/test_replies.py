@@ -19,7 +19,7 @@ def test_envoys_replies_use_documented_codes_with_their_status(root: Path) -> No
     mappers = local_reply_config()["mappers"]
     assert isinstance(mappers, list)
 
-    for mapper in mappers:
+    for mapper in (each for each in mappers if each["status_code"] != 200):  # 200: the list of known models
         error = mapper["body_format_override"]["json_format"]["error"]
         if not error["code"].startswith("%REQ("):
             assert str(mapper["status_code"]) in documented[error["code"]]

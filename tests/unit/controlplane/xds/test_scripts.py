@@ -4,6 +4,7 @@ import re
 
 from controlplane.xds.resources.scripts import script
 from gateway.wire import protocol
+from gateway.wire.bodies import STRUCTURE_LIMIT
 
 _STRING = re.compile(r'^local ([A-Z_]+) = "([^"]*)"', re.MULTILINE)
 
@@ -17,6 +18,10 @@ def test_the_model_is_lifted_into_the_header_that_routes_match() -> None:
         "HEADER": protocol.MODEL_NAME,
         "OTHER_NAME": protocol.INFERENCE_MODEL,
     }
+
+
+def test_the_lift_reads_as_much_structure_as_a_picker_takes() -> None:
+    assert f"local MOST_STRUCTURE = {STRUCTURE_LIMIT} " in script("model_lift")
 
 
 def test_a_missing_end_is_written_where_the_picker_reads_it() -> None:

@@ -106,6 +106,17 @@ def test_lost_feedback_is_healed_by_expiry() -> None:
     assert loads
 
 
+def test_where_requests_give_heartbeats_one_without_any_has_ended() -> None:
+    """Its end went to another replica, and Redis is gone."""
+    made = picker()
+    heard, _ = ask(made), ask(made)
+    made.observe(Feedback(heard.id, POOL, False), 11.0)
+    made.pass_time(1.0 + SILENT_SECONDS - 0.1)
+    assert in_flight(made) == 2
+    made.pass_time(1.0 + SILENT_SECONDS + 0.1)
+    assert in_flight(made) == 1
+
+
 def test_a_pick_that_never_left_teaches_nothing() -> None:
     made = picker()
     pick = ask(made)

@@ -259,6 +259,27 @@ def test_the_model_list_is_vllms_shape_over_all_named_pools() -> None:
     assert [item["id"] for item in orjson.loads(one.body)["data"]] == ["phi"]
 
 
+def test_a_pool_at_zero_keeps_its_models_in_the_list() -> None:
+    made = picker(*PODS)
+    qwen = ServedModel("qwen", {"id": "qwen", "object": "model", "owned_by": "vllm"})
+    made.models_listed(POOL, address(0), (qwen,), 1.0)
+    made.replace_pools({POOL: PoolSpec(POOL, ())}, 2.0)
+
+    reply = made.submit(Request(POOL, "GET", "/v1/models", {}), NOBODY, 3.0)
+    assert isinstance(reply, Reply)
+    assert orjson.loads(reply.body) == {"object": "list", "data": [qwen.item], "incomplete": [POOL]}
+
+
+def test_after_a_restart_a_pool_at_zero_lists_the_models_that_objects_name() -> None:
+    rules = (RewriteRule(frozenset({"phi"}), (RewriteTarget("phi-4", 1),)),)
+    made = picker(rewrites=rules)
+    made.replace_pools({POOL: PoolSpec(POOL, (), rewrites=rules, model_priorities={"qwen": 1})}, 1.0)
+
+    reply = made.submit(Request(POOL, "GET", "/v1/models", {}), NOBODY, 3.0)
+    assert isinstance(reply, Reply)
+    assert [item["id"] for item in orjson.loads(reply.body)["data"]] == ["phi", "qwen"]
+
+
 def test_ipv6_endpoints_keep_their_brackets() -> None:
     made = picker()
     id_ = EndpointId("[2001:db8::1]:8000")

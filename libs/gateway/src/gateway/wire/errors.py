@@ -68,11 +68,16 @@ class Rejection:
     retry_after: float | None = None
     dropped: str | None = None
 
+    @property
+    def whole_seconds(self) -> int | None:
+        """When a client may come back: in whole seconds, at least one, and never too early."""
+        return None if self.retry_after is None else max(1, math.ceil(self.retry_after))
+
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The response headers. A client comes back in whole seconds, at least one, and never too early."""
+        """The response headers."""
         found = [("content-type", "application/json")]
-        if self.retry_after is not None:
-            found.append(("retry-after", str(max(1, math.ceil(self.retry_after)))))
+        if self.whole_seconds is not None:
+            found.append(("retry-after", str(self.whole_seconds)))
         if self.dropped is not None:
             found.append((DROPPED_REASON, self.dropped))
         return tuple(found)

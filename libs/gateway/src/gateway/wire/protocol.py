@@ -88,6 +88,7 @@ HEARTBEAT_SECONDS: Final = 5.0
 # In the HTTP transport a refusal of 500 and above travels as headers, since ext_authz treats 5xx as a failed picker.
 VERDICT: Final = "x-gateway-picker-verdict"
 VERDICT_MESSAGE: Final = "x-gateway-picker-message"
+VERDICT_RETRY_AFTER: Final = "x-gateway-picker-retry-after"
 # Marks on requests of Envoy to the HTTP transport, written by the control plane alone. The first also asks for the
 # body-based router's work; with the value `check` it asks for a judgement of the body instead of a pick. The second is
 # a health check, which needs a mark of its own since every path belongs to clients.

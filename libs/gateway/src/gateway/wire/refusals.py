@@ -13,6 +13,8 @@ from gateway.wire.models import MODEL_LIMIT
 from gateway.wire.protocol import CONTENT_ENCODING
 
 MODEL: Final = "model"
+# When it is worth another try where no server is ready: a restart takes longer, and a failed check less.
+RECOVERY_SECONDS: Final = 5.0
 _KINDS: Final[Mapping[type, str]] = MappingProxyType(
     {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 )
@@ -116,7 +118,9 @@ def breaks_servers(servers: int, seconds: float) -> Rejection:
 
 def no_ready_endpoint(message: str) -> Rejection:
     """No endpoint could serve the request."""
-    return Rejection(503, ErrorCode.NO_READY_ENDPOINT, message, dropped="rejected-no-endpoints")
+    return Rejection(
+        503, ErrorCode.NO_READY_ENDPOINT, message, retry_after=RECOVERY_SECONDS, dropped="rejected-no-endpoints"
+    )
 
 
 def saturated(message: str, retry_after: float = 1.0) -> Rejection:

@@ -18,7 +18,8 @@ from gateway.wire.protocol import HEARTBEAT_SECONDS
 MISSED_HEARTBEATS: Final = 6
 LATE_SECONDS: Final = 2.0
 SILENT_SECONDS: Final = MISSED_HEARTBEATS * HEARTBEAT_SECONDS + LATE_SECONDS
-# Where no heartbeat ever came, only the transport knows; this ends what a lost transport left behind.
+# Where no heartbeat came of any request, only the transport knows; this ends what a lost transport left behind. Where
+# some came within this time, a request that gives none has ended, and its end went to a replica that cannot pass it on.
 UNREPORTED_EXPIRY_SECONDS: Final = 300.0
 # Released placements kept for their access-log entry: ten seconds at 400 requests a second.
 SETTLED_LIMIT: Final = 4096
@@ -30,6 +31,7 @@ class Ledger:
     def __init__(self) -> None:
         self._live: dict[PickId, Placement] = {}
         self._heartbeats: dict[PickId, float] = {}  # the last of each live placement that ever gave one
+        self._last_heartbeat = float("-inf")  # of any placement
         self._settled: OrderedDict[PickId, Placement] = OrderedDict()
 
     def __len__(self) -> int:
@@ -62,7 +64,7 @@ class Ledger:
         """A request is alive; its placement, None if that was released."""
         placement = self._live.get(pick_id)
         if placement is not None:
-            self._heartbeats[pick_id] = now
+            self._heartbeats[pick_id] = self._last_heartbeat = now
         return placement
 
     def find(self, pick_id: PickId) -> Placement | None:
@@ -71,15 +73,15 @@ class Ledger:
 
     def overdue(self, now: float, held: Container[PickId]) -> list[PickId]:
         """Placements without a sign of life for too long, but for those whose transport holds them open."""
+        are_beating = now - self._last_heartbeat < UNREPORTED_EXPIRY_SECONDS
+        unreported = SILENT_SECONDS if are_beating else UNREPORTED_EXPIRY_SECONDS
         return [
             pick_id
             for pick_id, placement in self._live.items()
-            if now > self._ends_at(placement) and pick_id not in held
+            if now > self._ends_at(placement, unreported) and pick_id not in held
         ]
 
-    def _ends_at(self, placement: Placement) -> float:
-        """How long a placement lives without a further sign."""
+    def _ends_at(self, placement: Placement, unreported: float) -> float:
+        """How long a placement lives without a further sign; `unreported` seconds without any."""
         heartbeat = self._heartbeats.get(placement.id)
-        if heartbeat is None:
-            return placement.placed_at + UNREPORTED_EXPIRY_SECONDS
-        return heartbeat + SILENT_SECONDS
+        return placement.placed_at + unreported if heartbeat is None else heartbeat + SILENT_SECONDS

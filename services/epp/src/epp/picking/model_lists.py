@@ -3,7 +3,8 @@
     GET /v1/models        {"object": "list", "data": [each model once, base models before adapters, by name]}
     GET /v1/models/ID     that model's item, or 404; an id may hold slashes and be written as %XX
 
-A slash at the end changes nothing. `incomplete` stands beside `data` where pools have not given their models, and names
+A slash at the end changes nothing. A pool at zero keeps the models that a server listed last, after a restart those
+that objects name. `incomplete` stands beside `data` where pools have not given their models, and names
 them: none of their servers could be asked yet, each wants a key, or this picker does not know the pool.
 """
 
@@ -30,6 +31,11 @@ def requested(request: Request) -> str | None:
         return None
     found = _PATH.search(request.path.partition("?")[0])
     return None if found is None else unquote(found[1] or "").rstrip("/")
+
+
+def named(model: str) -> ServedModel:
+    """A model of which nothing but its name is known."""
+    return ServedModel(model, {"id": model, "object": "model"})
 
 
 def document(models: Iterable[ServedModel], silent: Iterable[str]) -> bytes:

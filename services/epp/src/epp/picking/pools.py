@@ -138,7 +138,8 @@ class Pools:
         names = sorted(self.states) if pools is None else [PoolId(name.strip()) for name in pools.split(",")]
         found = {name: self._served(name) for name in names}
         silent = (name for name, models in found.items() if not models)
-        return model_lists.document((model for models in found.values() for model in models), silent)
+        listed = (model for name, models in found.items() for model in models or self._remembered(name))
+        return model_lists.document(listed, silent)
 
     def names(self) -> tuple[AbstractSet[str], AbstractSet[str]]:
         """The models and the objectives that exist: a server lists them, or an object names them."""
@@ -164,6 +165,14 @@ class Pools:
     def _served(self, pool: PoolId) -> tuple[ServedModel, ...]:
         known = self.states.get(pool)
         return () if known is None else tuple(served_models((known, self._builtin[pool])))
+
+    def _remembered(self, pool: PoolId) -> tuple[ServedModel, ...]:
+        """Of a pool whose servers list nothing: what a server listed last, else what objects name."""
+        known = self.states.get(pool)
+        if known is None:
+            return ()
+        named = {model for rule in known.spec.rewrites for model in rule.models} | known.spec.model_priorities.keys()
+        return self._builtin[pool].engines.last_models or tuple(model_lists.named(model) for model in sorted(named))
 
     def _add(self, id_: PoolId, spec: PoolSpec, now: float) -> None:
         known = self._builtin[id_] = builtin()

@@ -5,6 +5,7 @@ import pytest
 
 from epp.domain import EndpointId, Pick, PickId, PoolId, Reply
 from epp.transports.http import answers as http_answers
+from gateway.wire import refusals
 from gateway.wire.errors import ErrorCode, Rejection
 
 TARGETS = (EndpointId("10.0.0.1:8000"), EndpointId("[::1]:8000"))
@@ -89,11 +90,17 @@ def test_a_refusal_of_4xx_is_an_answer_of_its_own() -> None:
     assert f"content-length: {len(body)}".encode() in head
 
 
+def test_a_verdict_says_when_to_come_back() -> None:
+    written = lines(http_answers.refused(refusals.no_ready_endpoint("none"), is_last=False, is_head=False))
+    assert "x-gateway-picker-retry-after: 5" in written
+
+
 def test_a_refusal_of_5xx_travels_as_a_verdict() -> None:
     rejection = Rejection(503, ErrorCode.NO_READY_ENDPOINT, "no pool is named 'ä\r\nx: y'")
     written = lines(http_answers.refused(rejection, is_last=False, is_head=False))
     assert written[0] == "HTTP/1.1 200 OK"
     assert "x-gateway-picker-verdict: no_ready_endpoint" in written
+    assert not any(line.startswith("x-gateway-picker-retry-after") for line in written)
     assert "x-gateway-picker-message: no pool is named '\\xe4  x: y'" in written
     assert not any(line.startswith("x-gateway-destination-endpoint") for line in written)
 

@@ -1,24 +1,26 @@
 """Routes that no object asked for: they explain a miss, list the models, or pass on a picker's verdict. Pure."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from controlplane.options import PickerTransport
-from controlplane.plan.entries import VirtualHost
-from controlplane.plan.lifting import Lift, by_model_header
+from controlplane.plan.entries import Entry, VirtualHost
+from controlplane.plan.lifting import MODEL_HEADERS, Lift, by_model_header
 from controlplane.plan.pickers import Picker
-from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters
+from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters, unread
 from controlplane.xds.resources.administration import closed
-from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.picker_filters import Question
 from controlplane.xds.resources.rules import absent, miss, pool_filters
 from controlplane.xds.resources.scope import Scope
-from gateway.kube.objects import Cors, InferencePool, ObjectName, PathMatch, PathType, RouteMatch
+from gateway.kube.objects import Cors, FailureMode, InferencePool, ObjectName, PathMatch, PathType, RouteMatch
 from gateway.wire import protocol
 from gateway.wire.errors import ErrorCode
 
 MODELS_PATH: Final = "/v1/models"
 MODELS_PATHS: Final = "/v1/models(/.*)?"  # also of one model, and with a slash at the end
+_READS: Final[Tree] = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
 
 
 def verdicts() -> list[Tree]:
@@ -65,9 +67,8 @@ def pools_by_picker(pools: Iterable[InferencePool], scope: Scope) -> list[tuple[
 
 
 def unrouted() -> Tree:
-    """What no rule serves is answered at once: the script that lifts models does not wait for its body."""
-    unread = typed("envoy.extensions.filters.http.lua.v3.LuaPerRoute", disabled=True)
-    return {**miss(names.ROUTE_NOT_FOUND, {"prefix": "/"}), "typed_per_filter_config": {names.LIFT_FILTER: unread}}
+    """What no rule serves is answered at once."""
+    return {**miss(names.ROUTE_NOT_FOUND, {"prefix": "/"}), "typed_per_filter_config": unread.settings()}
 
 
 def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
@@ -81,7 +82,32 @@ def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
         yield cors.preflight(names.MODELS, RouteMatch(PathMatch(PathType.REGEX, MODELS_PATHS)), allowed)
     yield cors.with_settings(_options(), allowed)
     pools = sorted(pool for _, found in shared for pool in found)
-    yield cors.with_settings(_models(shared[0][0], pools, scope), allowed)
+    route = _models(shared[0][0], pools, scope)
+    known = _known(host)
+    if known:
+        listed = {"filter_metadata": {names.CLUSTER_METADATA: {names.MODELS_METADATA: known}}}
+        whole = {**matches.path(PathMatch(PathType.REGEX, f"{MODELS_PATH}/?")), "headers": [_READS]}
+        yield cors.with_settings({**route, "name": names.KNOWN_MODELS, "match": whole, "metadata": listed}, allowed)
+    yield cors.with_settings(route, allowed)
+
+
+def _known(host: VirtualHost) -> str:
+    """The list of the models that rules name for pools that serve without a picker; empty where there is none."""
+    found = {
+        header.value
+        for entry in host.entries
+        if not (entry.is_restricted or entry.is_refused) and _opens(entry)
+        for header in entry.match.headers
+        if header.name in MODEL_HEADERS and not header.regex
+    }
+    data = [{"id": model, "object": "model"} for model in sorted(found)]
+    return json.dumps({"object": "list", "data": data}) if data else ""
+
+
+def _opens(entry: Entry) -> bool:
+    targets = (backend.target for backend in entry.backends)
+    pickers = (pool.picker for pool in targets if isinstance(pool, InferencePool))
+    return any(picker is not None and picker.failure_mode is FailureMode.OPEN for picker in pickers)
 
 
 def health(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
@@ -91,8 +117,7 @@ def health(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     if not shared or any(matches.serves(entry.match, protocol.GATEWAY_HEALTH_PATH) for entry in host.entries):
         return
     picker, pools = shared[0]
-    method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
-    found: Tree = {"name": names.HEALTH, "match": {"path": protocol.GATEWAY_HEALTH_PATH, "headers": [method]}}
+    found: Tree = {"name": names.HEALTH, "match": {"path": protocol.GATEWAY_HEALTH_PATH, "headers": [_READS]}}
     if picker.transport is PickerTransport.HTTP:  # the picker's own word, since ext_authz lets pass without one
         marked = modifiers.header(protocol.PICKER_HEALTH, "true", "OVERWRITE_IF_EXISTS_OR_ADD")
         route = {"cluster": names.picker_http_cluster(picker), "timeout": seconds(scope.options.picker_timeout)}
@@ -114,8 +139,7 @@ def _options() -> Tree:
 
 
 def _models(picker: Picker, pools: Sequence[ObjectName], scope: Scope) -> Tree:
-    method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
-    wanted: Tree = {**matches.path(PathMatch(PathType.REGEX, MODELS_PATHS)), "headers": [method]}
+    wanted: Tree = {**matches.path(PathMatch(PathType.REGEX, MODELS_PATHS)), "headers": [_READS]}
     if picker.transport is PickerTransport.HTTP:
         return _models_over_http(wanted, picker, pools, scope)
     route = absent(names.MODELS, wanted, "SERVICE_UNAVAILABLE")

@@ -47,6 +47,17 @@ def covers(path: PathMatch, exactly: str) -> bool:
             return re.fullmatch(value, exactly) is not None
 
 
+def overlap(one: PathMatch, other: PathMatch) -> bool:
+    """Whether some path may be among those of both; of two that say so by a regular expression it may."""
+    if one.type is PathType.EXACT:
+        return covers(other, one.value)
+    if other.type is PathType.EXACT:
+        return covers(one, other.value)
+    if PathType.REGEX in (one.type, other.type):
+        return True
+    return covers(one, other.value) or covers(other, one.value)
+
+
 def _value(wanted: ValueMatch) -> Tree:
     matcher = {"safe_regex": {"regex": wanted.value}} if wanted.regex else {"exact": wanted.value}
     return {"name": wanted.name, "string_match": matcher}

@@ -38,11 +38,13 @@ RESTRICTED: Final = "restricted"
 PICKER_REFUSED: Final = "picker-refused"
 PICKER_FAILED: Final = "picker-failed"
 MODELS: Final = "models"
+KNOWN_MODELS: Final = "known-models"
 STORED: Final = "stored"
 HEALTH: Final = "health"
 
 TTFT_FILTER: Final = "envoy.filters.http.ext_proc/first_token"
 EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
+EPP_RETRY_FILTER: Final = "envoy.filters.http.ext_proc/epp_retry"
 HTTP_FILTER: Final = protocol.EXT_AUTHZ_NAMESPACE  # the filter bears the same name
 SESSION_FILTER: Final = "envoy.filters.http.stateful_session"
 CORS_FILTER: Final = "envoy.filters.http.cors"
@@ -53,6 +55,7 @@ JSON_USAGE_FILTER: Final = "envoy.filters.http.json_to_metadata"
 STREAM_USAGE_FILTER: Final = "envoy.filters.http.lua"
 OUTGOING_FILTER: Final = "envoy.filters.http.lua/outgoing"  # a name of its own: settings of a route go by it
 CLUSTER_METADATA: Final = "pointsman"
+MODELS_METADATA: Final = "models"  # of a route, beside that of clusters
 
 
 def pool_cluster(pool: ObjectName) -> str:

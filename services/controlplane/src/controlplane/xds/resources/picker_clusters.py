@@ -28,14 +28,17 @@ def picker_http_cluster(picker: Picker, options: Options) -> Tree:
     """The picker's HTTP port. Every path of it belongs to clients, so a health check carries a mark."""
     marked = {"header": {"key": protocol.PICKER_HEALTH, "value": "true"}}
     request = {"path": "/", "host": picker.hostname, "request_headers_to_add": [marked]}
-    check = {"unhealthy_threshold": 2, "http_health_check": request}
+    # A check that fails ends the questions in the picker's queue, so it has as long as a question: one that is slow and
+    # answers in time is not dead.
+    timing = {"timeout": seconds(options.picker_timeout), "interval": "1s"}
+    check = {**timing, "unhealthy_threshold": 2, "http_health_check": request}
     return names.resource(
         names.CLUSTER_TYPE,
         **by_eds(names.picker_http_cluster(picker), options),
         # As long as a question has: a shorter one could be over as it begins, since Envoy's clock stands still while a
         # script reads a large body.
         connect_timeout=seconds(options.picker_timeout),
-        **processor(RAISED_LIMIT, options.picker_timeout, check, panic=0.0),
+        **processor(RAISED_LIMIT, check, panic=0.0),
         # A question may wait in a queue for longer than a health check takes. When its picker is found dead, it goes on
         # to another one at once, and to the pool's failure mode where there is none.
         close_connections_on_host_health_failure=True,

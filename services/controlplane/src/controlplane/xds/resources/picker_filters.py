@@ -69,6 +69,8 @@ def filters(pickers: Sequence[Picker], options: Options) -> list[Tree]:
         first = next((picker for picker in pickers if picker.transport is transport), None)
         if first is not None:
             found.append(make(first, options))
+            if transport is PickerTransport.EXT_PROC:
+                found.append(_retry(first, options))
     return found
 
 
@@ -96,7 +98,11 @@ def on_route(picker: Picker, question: Question, options: Options) -> Tree:
         } | sent
         settings = {"http_service": _http_service(picker, sent, options.picker_http_wait, options)}
         return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
-    return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=_overrides(picker, sent, options))}
+    asked = typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=_overrides(picker, sent, options))
+    # A picker that chooses nothing, so that another tier serves, is not asked again.
+    has_another = len(picker.endpoints) > 1 and not (question.lower or question.is_followed)
+    found: Tree = {names.EPP_FILTER: asked}
+    return {**found, names.EPP_RETRY_FILTER: asked} if has_another else found
 
 
 def on_probe(picker: Picker, pools: Sequence[ObjectName], options: Options) -> Tree:
@@ -136,26 +142,61 @@ def on_miss(picker: Picker, options: Options) -> Tree:
 
 
 def _ext_proc(picker: Picker, options: Options) -> Tree:
+    return {"name": names.EPP_FILTER, "typed_config": _processor(picker, "epp", options)}
+
+
+def _processor(picker: Picker, stat_prefix: str, options: Options) -> Tree:
     """It always fails open, or a dying picker would cut answers in flight. The cluster of a FailClose pool refuses."""
+    return typed(
+        f"{_EXT_PROC}.ExternalProcessor",
+        stat_prefix=stat_prefix,
+        grpc_service={"envoy_grpc": {"cluster_name": names.picker_cluster(picker)}},
+        failure_mode_allow=True,
+        message_timeout=seconds(options.picker_timeout),
+        max_message_timeout=seconds(options.picker_max_timeout),
+        status_on_error={"code": "ServiceUnavailable"},
+        route_cache_action="RETAIN",
+        # Envoy's own headers are no picker's to write, but for the time of an attempt.
+        mutation_rules={"allow_expression": {"regex": protocol.ATTEMPT_TIMEOUT}},
+        allow_mode_override=options.fused,  # a fused picker asks for a body that it does not know
+        processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
+        metadata_options={
+            "forwarding_namespaces": {"untyped": [protocol.LB_NAMESPACE, protocol.SUBSET_NAMESPACE]},
+            "receiving_namespaces": {"untyped": [protocol.LB_NAMESPACE]},
+        },
+    )
+
+
+def _retry(picker: Picker, options: Options) -> Tree:
+    """The same filter once more, for what the first one let pass without a pick: a question by ext_proc cannot move to
+    another picker by itself. By then a health check has taken a hung picker out, and a dead one is ejected."""
+    picked = {
+        "input": {
+            "name": "envoy.matching.inputs.dynamic_metadata",
+            "typed_config": typed(
+                "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput",
+                filter=protocol.LB_NAMESPACE,
+                path=[{"key": protocol.DESTINATION_ENDPOINT}],
+            ),
+        },
+        "custom_match": {
+            "name": "envoy.matching.matchers.metadata_matcher",
+            "typed_config": typed(
+                "envoy.extensions.matching.input_matchers.metadata.v3.Metadata", value={"present_match": True}
+            ),
+        },
+    }
+    skip = {"name": "skip", "typed_config": typed("envoy.extensions.filters.common.matcher.action.v3.SkipFilter")}
+    matcher = {"predicate": {"single_predicate": picked}, "on_match": {"action": skip}}
     return {
-        "name": names.EPP_FILTER,
+        "name": names.EPP_RETRY_FILTER,
         "typed_config": typed(
-            f"{_EXT_PROC}.ExternalProcessor",
-            stat_prefix="epp",
-            grpc_service={"envoy_grpc": {"cluster_name": names.picker_cluster(picker)}},
-            failure_mode_allow=True,
-            message_timeout=seconds(options.picker_timeout),
-            max_message_timeout=seconds(options.picker_max_timeout),
-            status_on_error={"code": "ServiceUnavailable"},
-            route_cache_action="RETAIN",
-            # Envoy's own headers are no picker's to write, but for the time of an attempt.
-            mutation_rules={"allow_expression": {"regex": protocol.ATTEMPT_TIMEOUT}},
-            allow_mode_override=options.fused,  # a fused picker asks for a body that it does not know
-            processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
-            metadata_options={
-                "forwarding_namespaces": {"untyped": [protocol.LB_NAMESPACE, protocol.SUBSET_NAMESPACE]},
-                "receiving_namespaces": {"untyped": [protocol.LB_NAMESPACE]},
+            "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+            extension_config={
+                "name": names.EPP_RETRY_FILTER,
+                "typed_config": _processor(picker, "epp_retry", options),
             },
+            xds_matcher={"matcher_list": {"matchers": [matcher]}},
         ),
     }
 

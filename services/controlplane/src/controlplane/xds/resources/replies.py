@@ -9,7 +9,7 @@ from typing import Final
 from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree, typed
 from gateway.kube.objects import FailureMode
-from gateway.wire import protocol
+from gateway.wire import protocol, refusals
 from gateway.wire.errors import ErrorCode, error_type
 
 _PICKED: Final = " || ".join(
@@ -20,6 +20,7 @@ _PICKED: Final = " || ".join(
 _FAIL_CLOSE: Final = (
     f"xds.cluster_metadata.filter_metadata['{names.CLUSTER_METADATA}']['failure_mode'] == '{FailureMode.CLOSE}'"
 )
+_RECOVERY: Final = f"{refusals.RECOVERY_SECONDS:.0f}"
 # Requests that Envoy refuses before they reach a filter, by its own word for why and with its own status.
 _INVALID: Final = (
     ("low_version", 426),
@@ -42,9 +43,15 @@ def _explained() -> list[Tree]:
     return [
         _mapper(_route(names.MODEL_NOT_FOUND), 404, ErrorCode.MODEL_NOT_FOUND, model, "model"),
         _mapper(_route(names.MODEL_MISSING), 400, ErrorCode.INVALID_REQUEST, missing, "model"),
-        _mapper(_models(), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker lists the models."),
+        *_known_models(),
+        _mapper(_models(names.MODELS), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker lists the models."),
         _mapper(_route(names.PICKER_FAILED), 500, f"%REQ({protocol.VERDICT})%", f"%REQ({protocol.VERDICT_MESSAGE})%"),
-        _mapper(_route(names.PICKER_REFUSED), 503, f"%REQ({protocol.VERDICT})%", f"%REQ({protocol.VERDICT_MESSAGE})%"),
+        _to_be_repeated(
+            _mapper(
+                _route(names.PICKER_REFUSED), 503, f"%REQ({protocol.VERDICT})%", f"%REQ({protocol.VERDICT_MESSAGE})%"
+            ),
+            f"%REQ({protocol.VERDICT_RETRY_AFTER})%",
+        ),
         _mapper(_route(names.INVALID_FILTER), 500, ErrorCode.INTERNAL, "The route has a filter that is not supported."),
         _mapper(_route(names.RESTRICTED), 500, ErrorCode.INTERNAL, "A policy that restricts access is not supported."),
         _mapper(_absent("500"), 500, ErrorCode.INTERNAL, "The route leads to no backend."),
@@ -68,6 +75,7 @@ def _refused() -> list[Tree]:
         _mapper(_details(".startsWith('http')"), 400, ErrorCode.INVALID_REQUEST, invalid),
         *(_mapper(_invalid(why, status), status, ErrorCode.INVALID_REQUEST, invalid) for why, status in _INVALID),
         _mapper(_details("== 'overload'"), 503, ErrorCode.GATEWAY_OVERLOADED, full),
+        _mapper(_details("== 'upgrade_failed'"), 404, ErrorCode.ROUTE_NOT_FOUND, "No route serves a tunnel."),
         _mapper(_details("== 'absolute_path_rejected'"), 404, ErrorCode.ROUTE_NOT_FOUND, "The path is none."),
     ]
 
@@ -79,10 +87,16 @@ def _upstream() -> list[Tree]:
         _mapper(
             _both(nobody, _cel(_PICKED)), 503, ErrorCode.UPSTREAM_UNAVAILABLE, "No picked endpoint could be reached."
         ),
-        _mapper(
-            _both(nobody, _cel(_FAIL_CLOSE)), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker chose an endpoint."
+        _to_be_repeated(
+            _mapper(
+                _both(nobody, _cel(_FAIL_CLOSE)),
+                503,
+                ErrorCode.PICKER_UNAVAILABLE,
+                "No endpoint picker chose an endpoint.",
+            ),
+            _RECOVERY,
         ),
-        _mapper(nobody, 503, ErrorCode.NO_READY_ENDPOINT, "No endpoint is ready."),
+        _to_be_repeated(_mapper(nobody, 503, ErrorCode.NO_READY_ENDPOINT, "No endpoint is ready."), _RECOVERY),
         _mapper(_flags("UT", "SI", "DT"), 504, ErrorCode.UPSTREAM_TIMEOUT, "The model server did not answer in time."),
         _mapper(
             _flags("UF", "UC", "UR", "LR", "UPE", "URX", "UO"),
@@ -104,6 +118,26 @@ def _mapper(condition: Tree, status: int, code: str, message: str, param: str | 
             "content_type": "application/json",
         },
     }
+
+
+def _to_be_repeated(mapper: Tree, seconds: str) -> Tree:
+    """The reply says after how long it is worth another try; nothing where `seconds` is empty."""
+    return {**mapper, "headers_to_add": [{"header": {"key": "retry-after", "value": seconds}}]}
+
+
+def _known_models() -> list[Tree]:
+    """The list that a route knows, for when no picker gives one. The route has it as metadata."""
+    known = f"%METADATA(ROUTE:{names.CLUSTER_METADATA}:{names.MODELS_METADATA})%"
+    return [
+        {
+            "filter": _models(names.KNOWN_MODELS),
+            "status_code": 200,
+            "body_format_override": {
+                "text_format_source": {"inline_string": known},
+                "content_type": "application/json",
+            },
+        }
+    ]
 
 
 def _flags(*flags: str) -> Tree:
@@ -136,9 +170,9 @@ def _route(name: str) -> Tree:
     return _both(_flags("NC"), _cel(f"xds.route_name == '{name}'"))
 
 
-def _models() -> Tree:
+def _models(route: str) -> Tree:
     """Without a cluster of its own, or with a picker's HTTP transport as its cluster that cannot be reached."""
-    return _both(_flags("NC", "UH", "UF", "UC", "UT", "URX"), _cel(f"xds.route_name == '{names.MODELS}'"))
+    return _both(_flags("NC", "UH", "UF", "UC", "UT", "URX"), _cel(f"xds.route_name == '{route}'"))
 
 
 def _absent(status: str) -> Tree:

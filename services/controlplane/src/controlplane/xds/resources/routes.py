@@ -1,10 +1,10 @@
 """Envoy's route configuration: the virtual hosts of a listener, each with its routes in the order of trial. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from controlplane.plan import hosts
-from controlplane.plan.entries import VirtualHost
-from controlplane.xds.resources import explaining, names, picker_filters, retries, rules, stored
+from controlplane.plan.entries import Entry, VirtualHost
+from controlplane.xds.resources import explaining, modifiers, names, picker_filters, retries, rules, stored, unread
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.scope import Scope
 
@@ -37,9 +37,17 @@ def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
             *(explaining.verdicts() if filters else []),
             *explaining.models(host, scope),
             *explaining.health(host, scope),
-            *(route for entry in host.entries for route in rules.routes(entry, scope)),
+            *(route for entry in host.entries for route in _served(entry, host, scope)),
             *stored.routes(host, scope),
             *explaining.misses(host, scope),
             explaining.unrouted(),
+            unread.tunnels(),
         ],
     }
+
+
+def _served(entry: Entry, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
+    routes = rules.routes(entry, scope)
+    if not unread.needs_no_model(entry, host):
+        return routes
+    return (modifiers.with_filters(route, unread.settings()) for route in routes)

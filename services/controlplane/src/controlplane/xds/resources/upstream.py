@@ -38,11 +38,17 @@ def grpc(limit: int, timeout: float) -> Tree:
     """What both ext_proc servers share: HTTP/2, one stream per request in flight. `timeout` is that of a message.
 
     When all of them look dead, the last known ones are asked all the same: a stall is not a death, and what is dead
-    refuses at once.
+    refuses at once. So a health check may be much faster than a question, and a hung one of several is passed over
+    before a question to it has timed out.
     """
-    check = {"unhealthy_threshold": 1, "grpc_health_check": {"service_name": protocol.EXT_PROC_SERVICE}}
+    check = {
+        "timeout": seconds(timeout / 4),
+        "interval": seconds(min(timeout / 4, 1.0)),
+        "unhealthy_threshold": 1,
+        "grpc_health_check": {"service_name": protocol.EXT_PROC_SERVICE},
+    }
     return {
-        **processor(limit, timeout, check, panic=1.0),
+        **processor(limit, check, panic=1.0),
         "typed_extension_protocol_options": protocol_options(
             {
                 "http2_protocol_options": {
@@ -56,17 +62,10 @@ def grpc(limit: int, timeout: float) -> Tree:
     }
 
 
-def processor(limit: int, timeout: float, check: Tree, panic: float) -> Tree:
-    """What all clusters of processors share. A health check has as long as a question: one that is slow and answers in
-    time is not dead. One that is back is asked within a quarter of a second. With less than `panic` percent of them
-    healthy all are asked."""
-    checked = {
-        "timeout": seconds(timeout),
-        "interval": "1s",
-        "unhealthy_interval": "0.25s",
-        "no_traffic_interval": "1s",
-        "healthy_threshold": 1,
-    }
+def processor(limit: int, check: Tree, panic: float) -> Tree:
+    """What all clusters of processors share. One that is back is asked within a quarter of a second. With less than
+    `panic` percent of them healthy all are asked."""
+    checked = {"unhealthy_interval": "0.25s", "no_traffic_interval": check["interval"], "healthy_threshold": 1}
     return {
         "load_balancing_policy": {"policies": [LEAST_REQUEST]},
         "circuit_breakers": {"thresholds": [{**dict.fromkeys(BREAKERS, limit), "max_retries": limit}]},

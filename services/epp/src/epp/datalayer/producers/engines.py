@@ -21,6 +21,7 @@ class EnginesProducer:
         self._scraped_at: dict[int, float] = {}
         self._models: dict[int, tuple[ServedModel, ...]] = {}
         self._names: Counter[str] = Counter()  # endpoints by the names of the models that they list
+        self.last_models: tuple[ServedModel, ...] = ()  # the last list that any endpoint gave
         self._with_adapters: set[int] = set()  # slots whose last scrape reports anything of adapters
 
     def handles(self) -> Handlers:
@@ -99,6 +100,7 @@ class EnginesProducer:
     def _listed(self, event: ModelsListed, now: float) -> None:
         del now
         self._list(event.member.slot, event.models)
+        self.last_models = event.models or self.last_models
 
     def _list(self, slot: int, models: tuple[ServedModel, ...]) -> None:
         before = {model.id for model in self._models.get(slot, ())}

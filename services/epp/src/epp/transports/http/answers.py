@@ -24,6 +24,7 @@ from gateway.wire.protocol import (
     PICK_ID,
     VERDICT,
     VERDICT_MESSAGE,
+    VERDICT_RETRY_AFTER,
 )
 
 Headers = tuple[tuple[str, str], ...]
@@ -99,7 +100,9 @@ def refused(rejection: Rejection, *, is_last: bool, is_head: bool, request: Mapp
     if rejection.status >= _SERVER_ERRORS:
         close = _CLOSE if is_last else ""
         text = _header_text(rejection.message)
-        return f"{_OK}{VERDICT}: {rejection.code}\r\n{VERDICT_MESSAGE}: {text}\r\n{close}\r\n".encode()
+        seconds = rejection.whole_seconds
+        wait = "" if seconds is None else f"{VERDICT_RETRY_AFTER}: {seconds}\r\n"
+        return f"{_OK}{VERDICT}: {rejection.code}\r\n{VERDICT_MESSAGE}: {text}\r\n{wait}{close}\r\n".encode()
     return _rejected(rejection, is_last=is_last, is_head=is_head, request=request)
 
 

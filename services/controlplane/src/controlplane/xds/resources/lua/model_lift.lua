@@ -7,6 +7,7 @@ local OTHER_NAME = "x-gateway-inference-model"
 local LONGEST_NAME = 12288 -- bytes between the quotes: 1024 characters, each escaped twice
 local LONGEST_KEY = 30 -- "model" with each letter escaped
 local MOST_FIELDS = 1000 -- parts of a form that are looked at
+local MOST_STRUCTURE = 600000 -- objects, lists and strings; a picker refuses a body with more
 local LARGE = 1048576 -- bytes of a body whose copy is given back at once
 local MARKS = { '"', "[", "]", "{", "}" }
 local QUOTE, OPENS, CLOSES = 1, { [2] = true, [4] = true }, { [3] = true, [5] = true }
@@ -97,6 +98,7 @@ local function model_of(text)
     return false
   end
   local ahead = { 0, 0, 0, 0, 0 } -- where the next of each mark is
+  local structure = 0
   repeat
     local mark, nearest = nil, stop
     for each = 1, 5 do
@@ -108,7 +110,10 @@ local function model_of(text)
       end
     end
     at = nearest + 1
-    if mark == QUOTE then
+    structure = CLOSES[mark] and structure or structure + 1
+    if structure > MOST_STRUCTURE then
+      return false
+    elseif mark == QUOTE then
       local last = closing_quote(text, nearest)
       if not last then
         return false
@@ -163,6 +168,10 @@ local function boundary_of(content_type)
   return content_type:match('[Bb]oundary="([^"]+)"') or content_type:match('[Bb]oundary=([^%s;"]+)')
 end
 
+local function name_in(text, boundary)
+  return boundary and model_of_form(text, boundary) or not boundary and model_of(text)
+end
+
 function envoy_on_request(handle)
   if handle:headers():get(":method") == "CONNECT" then
     return -- a tunnel's body has no end to wait for
@@ -170,8 +179,7 @@ function envoy_on_request(handle)
   local body = handle:body()
   local size = body and body:length() or 0
   local boundary = size > 0 and boundary_of(handle:headers():get("content-type"))
-  local text = size > 0 and body:getBytes(0, size)
-  local name = text and (boundary and model_of_form(text, boundary) or not boundary and model_of(text))
+  local name = size > 0 and name_in(body:getBytes(0, size), boundary)
   if name then
     handle:headers():replace(HEADER, name)
     handle:headers():replace(OTHER_NAME, name)
