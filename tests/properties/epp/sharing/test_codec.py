@@ -47,6 +47,7 @@ feedbacks = st.builds(
     cached_tokens=counts,
     response_bytes=counts,
     stored_id=st.none() | names,
+    failed_attempt=counts,
 ).map(FeedbackForwarded)
 legs = st.lists(st.tuples(names.map(EndpointId), st.integers(0, 2**32 - 1)), max_size=4).map(tuple)
 placements = st.builds(PickPlaced, names.map(PoolId), names.map(PickId), legs)
