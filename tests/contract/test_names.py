@@ -9,10 +9,13 @@ import yaml
 from gateway.wire import ports, protocol
 from processes.plan import Ports
 
-# Words that mean other things elsewhere, too.
-COMMON = {protocol.HEALTH_LIVENESS, protocol.HEALTH_READINESS, protocol.MODEL_HEADERS_CHECK, "", *(
-    protocol.PROMPT_TOKENS, protocol.COMPLETION_TOKENS, protocol.TOTAL_TOKENS, protocol.CACHED_TOKENS,
-)}  # fmt: skip
+# Words that mean other things elsewhere, too: members of answers, and plain words.
+COMMON = {
+    "", protocol.HEALTH_LIVENESS, protocol.HEALTH_READINESS, protocol.MODEL_HEADERS_CHECK, protocol.PROMPT_TOKENS,
+    protocol.COMPLETION_TOKENS, protocol.TOTAL_TOKENS, protocol.CACHED_TOKENS, protocol.REASONING_TOKENS,
+    protocol.STORED_ID, protocol.ATTEMPT_PICK_TAG, protocol.ATTEMPT_TAG, protocol.CONTENT_ENCODING,
+    protocol.GATEWAY_HEALTH_PATH,  # model servers have one of that name
+}  # fmt: skip
 NAMES = {value for name, value in vars(protocol).items() if name.isupper() and isinstance(value, str)} - COMMON
 
 

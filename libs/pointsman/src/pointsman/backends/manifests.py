@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import yaml
 
+from gateway.wire import protocol
 from pointsman.backends.pools import Pool
 from pointsman.backends.server import Server
 
@@ -110,7 +111,7 @@ def _route(pool: Pool, name: str, matches: Sequence[Document]) -> Document:
 def _adapters(pool: Pool) -> Document:
     """Which adapters belong to which base model, for the body-based router."""
     return _object(
-        "v1", "ConfigMap", f"{pool.name}-adapters", {"inference.networking.k8s.io/bbr-managed": "true"},
+        "v1", "ConfigMap", f"{pool.name}-adapters", {protocol.BBR_MANAGED_LABEL: "true"},
         data={"baseModel": pool.names[0], "adapters": "".join(f"- {adapter}\n" for adapter in pool.adapters)},
     )  # fmt: skip
 
