@@ -41,20 +41,30 @@ class Wire:
         self._servers.clear()
         for writer in tuple(self._writers):
             writer.transport.abort()
+        while self._writers:  # each is let go of by its own task
+            await asyncio.sleep(0)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
-        if self.breaks_off:
-            await reader.read(1)
+        self._writers.add(writer)
+        try:
+            if self.breaks_off:
+                with suppress(ConnectionError):
+                    await reader.read(1)
+            else:
+                await self._join(reader, writer, target)
+        finally:
+            self._writers.discard(writer)
             writer.transport.abort()
-            return
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
         there = await asyncio.open_connection(HOST, target)
-        self._writers |= {writer, there[1]}
+        self._writers.add(there[1])
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, there[1]))
                 group.create_task(self._pump(there[0], writer))
         finally:
-            self._writers -= {writer, there[1]}
+            self._writers.discard(there[1])
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):

@@ -1,7 +1,8 @@
 """Requests whose route needs no model: neither the body-based router nor Envoy's script waits for their body. Pure.
 
 Filters go by the route that matches before the model is known. So a path keeps its lift as soon as any rule by model
-could serve it, too. Requests for a pool keep it always: the model server gets the model as a header.
+could serve it, too. Requests for a pool keep it always: the model server gets the model as a header. So do those whose
+costs are counted: the access log names their model.
 """
 
 from controlplane.plan.entries import Entry, VirtualHost
@@ -20,8 +21,9 @@ def settings() -> Tree:
 
 
 def needs_no_model(entry: Entry, host: VirtualHost) -> bool:
-    """Whether an entry leads to no pool, and no model could lead its requests elsewhere."""
-    if by_model_header(entry) or any(isinstance(backend.target, InferencePool) for backend in entry.backends):
+    """Whether an entry leads to no pool, nobody counts its costs, and no model could lead its requests elsewhere."""
+    leads_to_pool = any(isinstance(backend.target, InferencePool) for backend in entry.backends)
+    if by_model_header(entry) or leads_to_pool or entry.costs:
         return False
     by_model = (other.match.path for other in host.entries if by_model_header(other))
     return not any(matches.overlap(entry.match.path, path) for path in by_model)
