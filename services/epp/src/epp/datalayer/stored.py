@@ -24,6 +24,11 @@ class Stored(NamedTuple):
     session: str | None = None
 
 
+def keeper_of(feedback: Feedback, placement: Placement) -> EndpointId:
+    """The endpoint that keeps what it answered: the one that served, or the first choice where none is named."""
+    return feedback.served or placement.primary.id
+
+
 class StoredAnswers:
     """By id, least recently used first."""
 
@@ -64,7 +69,7 @@ class StoredAnswers:
 
     def _learn(self, feedback: Feedback, placement: Placement) -> None:
         if feedback.stored_id is not None:
-            self._store(feedback.stored_id, Stored(feedback.served or placement.primary.id, placement.session))
+            self._store(feedback.stored_id, Stored(keeper_of(feedback, placement), placement.session))
 
     def _store(self, stored_id: str, stored: Stored) -> None:
         self._homes[stored_id] = stored

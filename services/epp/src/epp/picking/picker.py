@@ -232,7 +232,7 @@ class Picker:
         if found.probe is not None:
             decision = place.with_probe(decision, found.probe)
         placement = place.placement_of(self._next_id(), prepared, decision, pool, self._config)
-        if found.avoided and (resorts := place.last_resorts(decision, found, pool, self._config)):
+        if resorts := place.last_resorts(decision, found, pool, self._config):
             placement = placement._replace(targets=placement.targets + resorts)
         self._settlement.reserve(placement, found.placing, pool)
         placed = answer.Placed(

@@ -100,7 +100,7 @@ def last_resorts(
     """Endpoints that are avoided now, to walk to after the chosen ones where there are fewer of these than the proxy
     would try: a doubtful endpoint is better than an answer that none is left. Filters judge them like any other."""
     missing = 1 + found.view.fallbacks - len(decision.primary.chosen)
-    if missing <= 0 or not found.avoided:
+    if not found.avoided or missing <= 0:
         return ()
     members = [pool.roster.members[id_] for id_, _ in found.avoided]
     view = SchedulingView(

@@ -13,6 +13,7 @@ from epp.datalayer.placement import Placement
 from epp.datalayer.placing import Placing
 from epp.datalayer.pool import PoolState
 from epp.datalayer.report import Report
+from epp.datalayer.stored import keeper_of
 from epp.domain import (
     AnswerStored,
     Feedback,
@@ -139,8 +140,8 @@ class Settlement:
 
     def _share_stored(self, placement: Placement, feedback: Feedback) -> None:
         if feedback.stored_id is not None and self._journal is not None:
-            home = feedback.served or placement.primary.id
-            self._journal.record(AnswerStored(placement.pool, home, feedback.stored_id))
+            keeper = keeper_of(feedback, placement)
+            self._journal.record(AnswerStored(placement.pool, keeper, feedback.stored_id))
 
 
 def _share(placement: Placement, journal: Journal) -> None:

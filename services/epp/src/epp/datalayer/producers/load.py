@@ -199,13 +199,11 @@ class LoadProducer:
 
     def columns(self) -> Mapping[str, Column]:
         """Requests there, and what of them is this picker's."""
-        aligned, known = self._aligned_with, self._known
+        aligned = self._aligned_with
         return {
             "waiting": self._column(_WAITING, WAITING),
-            "queued": lambda placing, slots: known([each.queued() for each in aligned(placing, slots)], slots, WAITING),
-            "surplus": lambda placing, slots: known(
-                [each.surplus() for each in aligned(placing, slots)], slots, WAITING
-            ),
+            "queued": self._column(EndpointLoad.queued, WAITING),
+            "surplus": self._column(EndpointLoad.surplus, WAITING),
             "unseen": lambda placing, slots: [each.unseen() for each in aligned(placing, slots)],
             "running": self._column(_RUNNING, RUNNING),
             "total": self._column(_TOTAL, TOTAL),
@@ -230,7 +228,7 @@ class LoadProducer:
         return self._loads[slot].total
 
     def _column(self, figure: Callable[[EndpointLoad], float], flags: int) -> Column:
-        """One of the estimates that each decision reads."""
+        """One of the estimates that each decision reads. Nearly always all of them are known."""
         unknown, aligned, known = self._unknown, self._aligned.of, self._known
 
         def column(placing: Placing, slots: Sequence[int]) -> Sequence[float]:
@@ -242,9 +240,7 @@ class LoadProducer:
         return column
 
     def _known(self, values: Sequence[float], slots: Sequence[int], figure: int) -> Sequence[float]:
-        """The values of a figure, with the worst of them where it is not known. Nearly always all are."""
-        if not self._unknown:
-            return values
+        """The values of a figure, with the worst of them where it is not known."""
         loads = self._loads
         return worst_for_missing(values, [loads[slot].unknown & figure for slot in slots])
 

@@ -83,11 +83,7 @@ def _of_attempt(feedback: Feedback) -> Signal | None:
         return Signal.BROKEN
     if flags & {_UNANSWERED, _IDLE}:
         return Signal.SILENT
-    if flags or status is None:
-        return None
-    if status in _OVERLOADED:
-        return Signal.OVERLOADED
-    return Signal.BROKEN if status >= 500 and status not in _UNSUPPORTED else None
+    return None if flags or status is None else _failure(status)
 
 
 def _last(report: Report, first_byte_limit: float) -> Signal | None:
@@ -116,6 +112,11 @@ def _by_status(report: Report) -> Signal | None:
         return Signal.ANSWERED if report.has_begun else None
     if report.feedback.served is None:
         return Signal.BROKEN if status in _NOT_SERVED else None
+    return _failure(status) or Signal.ANSWERED
+
+
+def _failure(status: int) -> Signal | None:
+    """What a status of the model server's own says against it."""
     if status in _OVERLOADED:
         return Signal.OVERLOADED
-    return Signal.BROKEN if status >= 500 and status not in _UNSUPPORTED else Signal.ANSWERED
+    return Signal.BROKEN if status >= 500 and status not in _UNSUPPORTED else None
