@@ -17,6 +17,7 @@ from epp.domain import (
     SharedEvent,
     replica_of,
     stored_id_of,
+    whole_prompt,
 )
 from epp.transports.picker import FeedbackSink
 from gateway.accesslog.entries import LogEntry
@@ -141,11 +142,8 @@ class LogSight:
 
 
 def _prompt_tokens(usage: Mapping[str, object]) -> int | None:
-    """All of the prompt: the messages API counts the cached tokens and those that are cached now beside the others."""
     counted, read = _tokens(usage.get(PROMPT_TOKENS)), _tokens(usage.get(CACHE_READ_TOKENS))
-    if counted is None or read is None:
-        return counted
-    return counted + read + (_tokens(usage.get(CACHE_CREATION_TOKENS)) or 0)
+    return whole_prompt(counted, read, _tokens(usage.get(CACHE_CREATION_TOKENS)))
 
 
 def _text(entry: LogEntry, namespace: str) -> str:

@@ -7,7 +7,7 @@ import re
 
 import orjson
 
-from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, Pick, stored_id_of
+from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, Pick, stored_id_of, whole_prompt
 from gateway.extproc.protocol.messages import BodyReceived, Event, HeadersReceived
 from gateway.wire.protocol import DESTINATION_SERVED, LB_NAMESPACE
 
@@ -92,9 +92,8 @@ def usage(tail: bytes) -> tuple[int | None, int | None, int | None]:
     """Prompt, completion and cached tokens of the last `usage` object in the end of a body."""
     found = _last_object(tail)
     prompt, completion = _count(_named(found, *_PROMPT)), _count(_named(found, *_COMPLETION))
-    if (read := _count(found.get(_CACHE_READ))) is not None:  # counted beside the prompt's other tokens
-        beside = read + (_count(found.get(_CACHE_CREATION)) or 0)
-        return None if prompt is None else prompt + beside, completion, read
+    if (read := _count(found.get(_CACHE_READ))) is not None:
+        return whole_prompt(prompt, read, _count(found.get(_CACHE_CREATION))), completion, read
     details = _named(found, *_DETAILS)
     return prompt, completion, _count(details.get("cached_tokens") if isinstance(details, dict) else None)
 
