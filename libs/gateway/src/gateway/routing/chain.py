@@ -9,11 +9,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from gateway.routing.fields import BaseModelToHeader, BodyFieldToHeader
 from gateway.routing.plugin import Ask, Headers, Named, Note, Outcome, Vector
 from gateway.routing.request import RoutedRequest
 from gateway.wire.errors import Rejection
-from gateway.wire.forms import MODEL
 
 
 class Result(NamedTuple):
@@ -25,10 +23,6 @@ class Result(NamedTuple):
 
 
 Run = Generator[Ask, Vector | None, Result]
-
-
-def _reads_model_only(plugin: object) -> bool:
-    return isinstance(plugin, BodyFieldToHeader | BaseModelToHeader) and plugin.field == MODEL
 
 
 class Counts(Protocol):
@@ -48,7 +42,7 @@ class Chain:
         self._plugins = tuple(plugins)
         self._counts = counts
         self.needs_whole_body = any(getattr(each.plugin, "needs_whole_body", False) for each in plugins)
-        self.reads_model_only = all(_reads_model_only(each.plugin) for each in plugins)
+        self.reads_model_only = all(getattr(each.plugin, "reads_model_only", False) for each in plugins)
         self.sets = tuple(dict.fromkeys(name for each in plugins for name in each.plugin.sets))
 
     def run(self, request: RoutedRequest) -> Run:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.routing.plugin import NOTHING, Note, Outcome
 from gateway.routing.request import RoutedRequest
+from gateway.wire.forms import MODEL
 from gateway.wire.models import is_model_name
 from gateway.wire.protocol import BASE_MODEL_NAME, MODEL_NAME
 
@@ -20,6 +21,11 @@ class BodyFieldToHeader:
     def sets(self) -> tuple[str, ...]:
         """The header and its other names."""
         return (self.header, *self.aliases)
+
+    @property
+    def reads_model_only(self) -> bool:
+        """Nothing else of the body is needed."""
+        return self.field == MODEL
 
     def act(self, request: RoutedRequest) -> Outcome:
         """Texts as they are, numbers and truth values as JSON writes them."""
@@ -43,6 +49,11 @@ class BaseModelToHeader:
     def sets(self) -> tuple[str, ...]:
         """The one header."""
         return (self.header,)
+
+    @property
+    def reads_model_only(self) -> bool:
+        """Nothing else of the body is needed."""
+        return self.field == MODEL
 
     def act(self, request: RoutedRequest) -> Outcome:
         """By the labelled ConfigMaps of this moment."""
