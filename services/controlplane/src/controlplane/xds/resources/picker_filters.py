@@ -98,11 +98,11 @@ def on_route(picker: Picker, question: Question, options: Options) -> Tree:
         } | sent
         settings = {"http_service": _http_service(picker, sent, options.picker_http_wait, options)}
         return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
-    asked = typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=_overrides(picker, sent, options))
+    call = typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=_overrides(picker, sent, options))
     # A picker that chooses nothing, so that another tier serves, is not asked again.
     has_another = len(picker.endpoints) > 1 and not (question.lower or question.is_followed)
-    found: Tree = {names.EPP_FILTER: asked}
-    return {**found, names.EPP_RETRY_FILTER: asked} if has_another else found
+    found: Tree = {names.EPP_FILTER: call}
+    return {**found, names.EPP_RETRY_FILTER: call} if has_another else found
 
 
 def on_probe(picker: Picker, pools: Sequence[ObjectName], options: Options) -> Tree:

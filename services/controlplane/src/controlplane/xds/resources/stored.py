@@ -30,8 +30,8 @@ def routes(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     if allowed is not None:
         yield cors.preflight(names.STORED, RouteMatch(PathMatch(PathType.REGEX, PATHS)), allowed)
     route = _route(reached, scope)
-    asked = picker_filters.on_route(scope.pickers[reached[0]], picker_filters.Question(reached, 0), scope.options)
-    yield cors.with_settings({**route, "typed_per_filter_config": asked}, allowed)
+    settings = picker_filters.on_route(scope.pickers[reached[0]], picker_filters.Question(reached, 0), scope.options)
+    yield cors.with_settings({**route, "typed_per_filter_config": settings}, allowed)
 
 
 def need_cluster(hosts: Iterable[VirtualHost], scope: Scope) -> bool:
