@@ -13,6 +13,8 @@ from controlplane.plan.credentials import NOBODY, Authentication, authentication
 from controlplane.plan.grants import Referred, Referring, permitted
 from controlplane.status.conditions import Condition, unmet
 from gateway.kube.objects import (
+    AI_GATEWAY_GROUP,
+    ENVOY_GATEWAY_GROUP,
     INFERENCE_GROUP,
     NO_CHANGES,
     SERVED_SCHEMA,
@@ -29,8 +31,6 @@ from gateway.kube.objects import (
 from gateway.kube.resolution.ai_gateway import backend_name, plain_backend_name
 from gateway.kube.resolution.endpoints import PoolEndpoint, service_hostname
 
-AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
-ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
 KEY_ANNOTATION: Final = "pointsman.dev/api-key-secret"  # of a pool whose servers want a key
 
 

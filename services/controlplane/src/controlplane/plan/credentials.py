@@ -8,9 +8,8 @@ from typing import Final
 
 from controlplane.plan.grants import Referred, Referring, permitted
 from controlplane.status.conditions import Condition, unmet
-from gateway.kube.objects import BackendSecurityPolicy, CredentialOverride, Manifests, ObjectName
+from gateway.kube.objects import AI_GATEWAY_GROUP, BackendSecurityPolicy, CredentialOverride, Manifests, ObjectName
 
-AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 KEY_MEMBER: Final = "apiKey"  # of a Secret
 # The header of each type of key, and what stands before the key there.
 _HEADERS: Final = {

@@ -101,8 +101,10 @@ from gateway.kube.objects.manifests import (
     manifests_of,
 )
 from gateway.kube.objects.meta import (
+    AI_GATEWAY_GROUP,
     DEFAULT_NAMESPACE,
     DISCOVERY_GROUP,
+    ENVOY_GATEWAY_GROUP,
     GATEWAY_GROUP,
     INFERENCE_GROUP,
     INFERENCE_X_GROUP,
@@ -126,8 +128,10 @@ from gateway.kube.objects.workloads import (
 )
 
 __all__ = [
+    "AI_GATEWAY_GROUP",
     "DEFAULT_NAMESPACE",
     "DISCOVERY_GROUP",
+    "ENVOY_GATEWAY_GROUP",
     "GATEWAY_GROUP",
     "INFERENCE_GROUP",
     "INFERENCE_X_GROUP",

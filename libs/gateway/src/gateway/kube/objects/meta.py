@@ -14,6 +14,8 @@ LLM_D_GROUP: Final = "llm-d.ai"  # objectives and rewrites have moved there
 DISCOVERY_GROUP: Final = "discovery.k8s.io"
 KAITO_GROUP: Final = "kaito.sh"
 ISTIO_GROUP: Final = "networking.istio.io"
+AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
+ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
 DEFAULT_NAMESPACE: Final = "default"
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.kube.objects import (
+    AI_GATEWAY_GROUP,
     INFERENCE_GROUP,
     SERVED_SCHEMA,
     AIGatewayRoute,
@@ -37,8 +38,6 @@ RESERVED_RULE: Final = "route-not-found"
 _SCHEMAS: Final = (
     SERVED_SCHEMA, "Cohere", "AWSBedrock", "AzureOpenAI", "GCPVertexAI", "GCPAnthropic", "Anthropic", "AWSAnthropic",
 )  # fmt: skip
-AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
-ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
 
 
 def ai_route(meta: Meta, top: Fields) -> AIGatewayRoute:

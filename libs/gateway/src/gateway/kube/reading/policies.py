@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.kube.objects import AccessPolicy, LabelSelector, Meta, PolicyTarget
+from gateway.kube.objects import AI_GATEWAY_GROUP, ENVOY_GATEWAY_GROUP, AccessPolicy, LabelSelector, Meta, PolicyTarget
 from gateway.schema.fields import Fields
 
-ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
-AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 ISTIO_SECURITY_GROUP: Final = "security.istio.io"
 ISTIO_EXTENSIONS_GROUP: Final = "extensions.istio.io"
 KUADRANT_GROUP: Final = "kuadrant.io"

@@ -4,6 +4,7 @@ refused by its name."""
 from typing import Final
 
 from gateway.kube.objects import (
+    AI_GATEWAY_GROUP,
     INFERENCE_GROUP,
     INFERENCE_X_GROUP,
     BackendSecurityPolicy,
@@ -16,7 +17,6 @@ from gateway.kube.reading.filters import check_header
 from gateway.kube.reading.parts import spec_of
 from gateway.schema.fields import Fields
 
-AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
 # Each type with its field, and for those that hold a key the header in which a request brings one of its own.
 _FIELDS: Final = {
     "APIKey": "apiKey",

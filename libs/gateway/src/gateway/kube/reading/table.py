@@ -9,7 +9,9 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.kube.objects import (
+    AI_GATEWAY_GROUP,
     DISCOVERY_GROUP,
+    ENVOY_GATEWAY_GROUP,
     GATEWAY_GROUP,
     INFERENCE_GROUP,
     INFERENCE_X_GROUP,
@@ -60,11 +62,11 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     (ISTIO_GROUP, "DestinationRule"): destination_rule,
     (KAITO_GROUP, "InferenceSet"): inference_set,
     (KAITO_GROUP, "Workspace"): workspace,
-    (ai_gateway.AI_GATEWAY_GROUP, "AIGatewayRoute"): ai_gateway.ai_route,
-    (ai_gateway.AI_GATEWAY_GROUP, "AIServiceBackend"): ai_gateway.ai_backend,
-    (ai_gateway.AI_GATEWAY_GROUP, "BackendSecurityPolicy"): security_policy,
-    (ai_gateway.AI_GATEWAY_GROUP, "GatewayConfig"): gateway_config,
-    (ai_gateway.ENVOY_GATEWAY_GROUP, "Backend"): ai_gateway.backend,
+    (AI_GATEWAY_GROUP, "AIGatewayRoute"): ai_gateway.ai_route,
+    (AI_GATEWAY_GROUP, "AIServiceBackend"): ai_gateway.ai_backend,
+    (AI_GATEWAY_GROUP, "BackendSecurityPolicy"): security_policy,
+    (AI_GATEWAY_GROUP, "GatewayConfig"): gateway_config,
+    (ENVOY_GATEWAY_GROUP, "Backend"): ai_gateway.backend,
     (GATEWAY_GROUP, "BackendTLSPolicy"): backend_tls_policy,
     **policies.READERS,
     **workloads.READERS,

@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.kube.objects import (
+    AI_GATEWAY_GROUP,
+    ENVOY_GATEWAY_GROUP,
     GATEWAY_GROUP,
     SERVED_SCHEMA,
     SERVICE_NAME_LABEL,
@@ -37,8 +39,6 @@ from gateway.schema.spelling import ip_version
 CONFIG_ANNOTATION: Final = "aigateway.envoyproxy.io/gateway-config"
 _SUFFIX: Final = ".aiservicebackend"
 _BACKEND_SUFFIX: Final = ".backend"
-AI_GATEWAY_GROUP: Final = "aigateway.envoyproxy.io"
-ENVOY_GATEWAY_GROUP: Final = "gateway.envoyproxy.io"
 _LEADING_ON: Final = frozenset({(AI_GATEWAY_GROUP, "AIServiceBackend"), (ENVOY_GATEWAY_GROUP, "Backend")})
 PORT: Final = 80  # of the Service that stands for a backend; its endpoints have their own
 
