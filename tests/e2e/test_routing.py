@@ -86,8 +86,8 @@ def test_a_client_cannot_choose_the_pool_by_the_model_header(client: httpx.Clien
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_response_is_retrieved_cancelled_and_continued_where_it_lives(client: httpx.Client, *, stream: bool) -> None:
     """The simulator keeps nothing and answers 404, as vLLM does unless it is told to store; it says who it is."""
-    asked = {"model": QWEN, "input": f"Remember this: {stream}", "max_output_tokens": 2, "stream": stream}
-    created = client.post("/v1/responses", json=asked)
+    question = {"model": QWEN, "input": f"Remember this: {stream}", "max_output_tokens": 2, "stream": stream}
+    created = client.post("/v1/responses", json=question)
     home = created.headers["x-inference-pod"]
     found = re.search(r'"id": ?"(resp_[^"]+)"', created.text)
     assert found is not None
@@ -96,7 +96,7 @@ def test_a_response_is_retrieved_cancelled_and_continued_where_it_lives(client: 
         by_id = f"/v1/responses/{found[1]}"
         answers = [
             client.get(by_id), client.delete(by_id), client.post(f"{by_id}/cancel"), client.get(f"{by_id}/input_items"),
-            *(client.post("/v1/responses", json={**asked, "previous_response_id": found[1]}) for _ in range(3)),
+            *(client.post("/v1/responses", json={**question, "previous_response_id": found[1]}) for _ in range(3)),
         ]  # fmt: skip
         return {answer.headers.get("x-inference-pod") for answer in answers}
 

@@ -20,7 +20,7 @@ POOLS = ("open", "closed")
 STREAM = b'{"model": "open", "stream": true}'
 
 
-def asked(bed: Bed) -> tuple[int, int]:
+def new_requests(bed: Bed) -> tuple[int, int]:
     """How many requests either server got since the last call."""
     found = len(bed.one.requests), len(bed.two.requests)
     bed.one.requests.clear()
@@ -41,7 +41,7 @@ async def test_an_overloaded_or_broken_server_is_followed_by_the_next(bed: Bed) 
             bed.one.headers = {"retry-after": "30"}
             answer = await bed.ask(model)
 
-            assert (answer.status, answer.server, asked(bed)) == (200, "two", (1, 1)), status
+            assert (answer.status, answer.server, new_requests(bed)) == (200, "two", (1, 1)), status
             assert not any(name.startswith("x-pointsman") for name in answer.headers)
 
 
@@ -51,7 +51,7 @@ async def test_a_connection_that_breaks_before_the_answer_is_followed_by_the_nex
     for model in POOLS:
         for body in (None, STREAM.replace(b"open", model.encode())):
             assert (await bed.ask(model, body=body)).status == 200
-            assert asked(bed) == (1, 1)
+            assert new_requests(bed) == (1, 1)
 
 
 async def test_an_answer_that_has_begun_is_never_repeated(bed: Bed) -> None:
@@ -66,7 +66,7 @@ async def test_an_answer_that_has_begun_is_never_repeated(bed: Bed) -> None:
             await answer.content.read()
 
     assert answer.status == 200
-    assert asked(bed) == (1, 0)
+    assert new_requests(bed) == (1, 0)
 
 
 async def test_a_client_error_is_the_answer(bed: Bed) -> None:
@@ -74,7 +74,7 @@ async def test_a_client_error_is_the_answer(bed: Bed) -> None:
     for status in (400, 401, 404, 408, 413, 422, 501):
         bed.one.status = status
 
-        assert ((await bed.ask()).status, asked(bed)) == (status, (1, 0))
+        assert ((await bed.ask()).status, new_requests(bed)) == (status, (1, 0))
 
 
 async def test_an_error_500_is_tried_on_one_other_server_only(make_bed: MakeBed) -> None:
@@ -85,7 +85,7 @@ async def test_an_error_500_is_tried_on_one_other_server_only(make_bed: MakeBed)
         answer = await bed.ask()
 
         assert (answer.status, answer.server) == (500, "two")
-        assert (asked(bed), len(three.requests)) == ((1, 1), 0)
+        assert (new_requests(bed), len(three.requests)) == ((1, 1), 0)
 
 
 async def test_an_error_of_every_server_is_the_last_ones_own(bed: Bed) -> None:
@@ -141,11 +141,11 @@ async def test_a_list_is_all_that_a_closed_pool_has(bed: Bed) -> None:
         server.status, server.headers = 503, {"retry-after": "7"}
     bed.pick(bed.one)
     answer = await bed.ask("closed")
-    assert (answer.status, answer.server, asked(bed)) == (503, "one", (1, 0))
+    assert (answer.status, answer.server, new_requests(bed)) == (503, "one", (1, 0))
 
     bed.pick(bed.one, bed.two)
     answer = await bed.ask("closed")
-    assert (answer.status, answer.server, asked(bed)) == (503, "two", (1, 1))
+    assert (answer.status, answer.server, new_requests(bed)) == (503, "two", (1, 1))
 
 
 async def test_a_rule_says_which_codes_move_on_and_how_often(make_bed: MakeBed) -> None:
@@ -154,10 +154,10 @@ async def test_a_rule_says_which_codes_move_on_and_how_often(make_bed: MakeBed) 
             bed.one.status = status
             bed.pick(bed.one, bed.two)
             assert (await bed.ask()).status == expected
-        asked(bed)
+        new_requests(bed)
         bed.one.status, bed.two.status = 500, 500
         assert (await bed.ask()).status == 500
-        assert asked(bed) == (1, 1)
+        assert new_requests(bed) == (1, 1)
         assert bed.orders.headers
         bed.one.status = 200
         bed.pick(bed.dead, bed.one)
@@ -168,9 +168,9 @@ async def test_a_rule_without_attempts_never_moves_on(make_bed: MakeBed) -> None
     async with make_bed(route=ruled("retry: {attempts: 0}")) as bed:
         bed.one.status = 503
         bed.pick(bed.one, bed.two)
-        assert ((await bed.ask()).status, asked(bed)) == (503, (1, 0))
+        assert ((await bed.ask()).status, new_requests(bed)) == (503, (1, 0))
         bed.pick(bed.dead, bed.two)
-        assert ((await bed.ask()).status, asked(bed)) == (503, (0, 0))
+        assert ((await bed.ask()).status, new_requests(bed)) == (503, (0, 0))
 
 
 async def test_a_servers_retry_after_counts_where_it_is_shorter_than_the_backoff(make_bed: MakeBed) -> None:
@@ -190,7 +190,7 @@ async def test_a_server_without_headers_in_time_is_followed_by_the_next(make_bed
         bed.pick(bed.one, bed.two)
         answer = await bed.ask(body=STREAM)
 
-        assert (answer.status, asked(bed)) == (200, (1, 1))
+        assert (answer.status, new_requests(bed)) == (200, (1, 1))
         assert answer.body.endswith(b"data: [DONE]\n\n")
 
 
@@ -206,7 +206,7 @@ async def test_what_one_server_has_stored_is_asked_of_it_alone(make_bed: MakeBed
         ):
             for bed.one.status, bed.one.fault in ((503, ""), (200, "reset")):
                 assert (await bed.ask(path=path)).status == 503
-                assert asked(bed) == (1, 0), path
+                assert new_requests(bed) == (1, 0), path
         bed.one.status, bed.one.fault = 503, ""
         assert (await bed.ask(path="/v1/responses")).status == 200
 
@@ -215,7 +215,7 @@ async def test_the_picker_can_forbid_a_request_to_move_on(bed: Bed) -> None:
     bed.one.status = 503
     bed.pick(bed.one, bed.two)
     bed.orders.legs = {"x-gateway-retries": "0"}
-    assert ((await bed.ask()).status, asked(bed)) == (503, (1, 0))
+    assert ((await bed.ask()).status, new_requests(bed)) == (503, (1, 0))
 
     bed.one.status = 200
     seen = (await bed.ask(headers={"x-envoy-max-retries": "9"})).json["headers"]

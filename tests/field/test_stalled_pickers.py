@@ -106,12 +106,12 @@ async def test_a_picker_that_is_back_is_asked_by_the_next_request(make_bed: Make
 
 async def test_one_of_two_pickers_that_dies_costs_what_it_was_asked_at_most(make_bed: MakeBed) -> None:
     async with behind_wires(make_bed, 2) as (bed, (first, _)):
-        asked = asyncio.create_task(statuses(bed, 500))
+        load = asyncio.create_task(statuses(bed, 500))
         await asyncio.sleep(0.1)
-        assert not asked.done()
+        assert not load.done()
         await first.cut()
 
-        found = await asked
+        found = await load
 
         # By ext_proc a question may meet the dead one twice, before it is ejected; over HTTP it never does.
         in_flight = CLIENTS if bed.transport is PickerTransport.EXT_PROC else 0

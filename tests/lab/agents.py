@@ -118,9 +118,9 @@ AGENTS = Workload("agents", "coding agents", agent_conversations)
 
 def _turn(random: Random, number: int) -> Turn:
     words, median = vocabulary(), 300 if number else 800
-    asked = words.passage(length(random, median, 1.0, 8, 6000), random)
-    answered = words.passage(length(random, 120, 0.7, 8, MAX_TOKENS - 1), random)
-    return Turn(random.expovariate(1 / TOOL_SECONDS), asked, answered)
+    question = words.passage(length(random, median, 1.0, 8, 6000), random)
+    answer = words.passage(length(random, 120, 0.7, 8, MAX_TOKENS - 1), random)
+    return Turn(random.expovariate(1 / TOOL_SECONDS), question, answer)
 
 
 def _prompt(conversation: Conversation) -> Passage:

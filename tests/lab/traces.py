@@ -61,9 +61,9 @@ def _turns(requests: Sequence[Mapping[str, Any]], size: int) -> Iterator[Turn]:
         prompt = joined([_block(hash_id, size) for hash_id in each["hash_ids"]])
         count = min(int(each["in"]), len(prompt.tokens))
         words = prompt.text.split(" ")[:count]
-        asked = Passage(prompt.tokens[:count], " ".join(words) + " ")
-        answered = vocabulary().passage(max(1, min(int(each["out"]), MAX_TOKENS - 1)), Random(f"out {each['t']}"))
-        yield Turn(pause, asked, answered)
+        question = Passage(prompt.tokens[:count], " ".join(words) + " ")
+        answer = vocabulary().passage(max(1, min(int(each["out"]), MAX_TOKENS - 1)), Random(f"out {each['t']}"))
+        yield Turn(pause, question, answer)
         before = each
 
 

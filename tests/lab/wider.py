@@ -50,9 +50,9 @@ def rag_conversations(rate: float, until: float, seed: int) -> Iterator[Conversa
     choose = _popular(documents)
     for id_, start, random in arrivals(rate, until, f"rag {seed}"):
         found = [choose(random) for _ in range(DOCUMENTS_EACH)]
-        asked = turn_of(random, 0.0, question=60, answer=150)
-        question = joined([*found, asked.question])
-        yield Conversation(id_, start, None, system, (replace(asked, question=question),))
+        turn = turn_of(random, 0.0, question=60, answer=150)
+        question = joined([*found, turn.question])
+        yield Conversation(id_, start, None, system, (replace(turn, question=question),))
 
 
 def batch_conversations(rate: float, until: float, seed: int) -> Iterator[Conversation]:
@@ -73,9 +73,9 @@ def media_conversations(rate: float, until: float, seed: int) -> Iterator[Conver
     system = words.passage(300, texts)
     choose = _popular([picture(PICTURE_SIDE, texts) for _ in range(PICTURES)])
     for id_, start, random in arrivals(rate, until, f"media {seed}"):
-        asked, shown = turn_of(random, 0.0, question=60, answer=100), choose(random)
-        question = Passage(shown.tokens + asked.question.tokens, asked.question.text)
-        turn = replace(asked, question=question)
+        turn, shown = turn_of(random, 0.0, question=60, answer=100), choose(random)
+        question = Passage(shown.tokens + turn.question.tokens, turn.question.text)
+        turn = replace(turn, question=question)
         yield Conversation(id_, start, None, system, (turn,), render=partial(_ask_about, shown))
 
 
@@ -117,8 +117,8 @@ def _popular(choices: Sequence[_Choice]) -> Callable[[Random], _Choice]:
 
 
 def _ask_about(shown: Picture, conversation: Conversation, turn: int) -> Rendered:
-    asked = conversation.turns[turn].question.text
-    content = [{"type": "image_url", "image_url": {"url": shown.url}}, {"type": "text", "text": asked}]
+    text = conversation.turns[turn].question.text
+    content = [{"type": "image_url", "image_url": {"url": shown.url}}, {"type": "text", "text": text}]
     messages = [{"role": "system", "content": conversation.system.text}, {"role": "user", "content": content}]
     body: dict[str, object] = {"model": BASE_MODEL, "messages": messages, "max_tokens": MAX_TOKENS, "stream": True}
     return Rendered("/v1/chat/completions", {}, body)

@@ -87,12 +87,12 @@ async def test_costs_of_a_pool_reach_its_picker_and_those_of_a_gateway_stand_beh
         bed.pick(bed.one)
 
         assert await costs_of(bed, log, "ai") == [{**COUNTED, "all": 12}] * 2
-        (told,) = {
+        (costs,) = {
             tuple(sorted((key, value.number_value) for key, value in found.fields.items()))
             for entry in bed.picker.log.entries
             if (found := entry.common_properties.metadata.filter_metadata[protocol.COST_NAMESPACE]).fields
         }
-        assert dict(told) == {**COUNTED, "all": 12}
+        assert dict(costs) == {**COUNTED, "all": 12}
 
         assert (await bed.ask("open", headers={"host": COUNTED_HOST})).status == 200
         *_, plain = await lines(log, 3)

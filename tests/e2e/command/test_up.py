@@ -15,6 +15,7 @@ import pytest
 from processes.plan import HOST, Ports
 from processes.sweep import members
 from tests.conftest import free_ports
+from tests.e2e.command.command import url_in
 from tests.e2e.stack import wait_until
 from tests.e2e.test_requests import chat
 
@@ -57,13 +58,6 @@ def announced(process: "subprocess.Popen[str]") -> str:
             return "".join(printed)
     assert process.stderr is not None
     raise AssertionError("".join(printed) + process.stderr.read())
-
-
-def url_in(text: str) -> str:
-    """The gateway's address in the announcement."""
-    found = re.search(r"http://localhost:\d+", text)
-    assert found, text
-    return found.group()
 
 
 def test_it_announces_a_gateway_that_answers_and_stops_on_ctrl_c_leaving_nothing(

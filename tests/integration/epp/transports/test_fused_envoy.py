@@ -28,7 +28,7 @@ async def test_a_body_that_is_not_known_is_asked_for_and_may_change(envoy_binary
     streams = OpenStreams(picker, lambda: True)
     processor = ExternalProcessor(
         lambda _, push: FusedConversation(
-            lambda asked, late: PickConversation(Route(), asked, streams, late), picker, kept, push
+            lambda requests, late: PickConversation(Route(), requests, streams, late), picker, kept, push
         ),
         Codec(), clock.monotonic, Counts(),
     )  # fmt: skip

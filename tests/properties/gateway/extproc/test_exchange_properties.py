@@ -76,22 +76,22 @@ def test_a_body_that_is_watched_goes_on_whole_whenever_the_decision_comes(
     exchange = Exchange(Modes(BodyMode.FULL_DUPLEX_STREAMED, BodyMode.NONE), watch_for=lambda _: Enough())
     received = [BodyReceived(REQUEST, chunk, not trailers and at == len(chunks) - 1) for at, chunk in enumerate(chunks)]
     replies: list[Step] = []
-    asked: list[Decide] = []
+    questions: list[Decide] = []
     sent_first: list[Event] = [HeadersReceived(REQUEST, {}, False), *received]
     for event in [*sent_first, TrailersReceived(REQUEST)] if trailers else sent_first:
-        if asked and not exchange.is_decided:
+        if questions and not exchange.is_decided:
             late -= 1
             if late < 0:
                 replies += exchange.decided(Proceed(CHANGE))
         for step in exchange.receive(event):
             if isinstance(step, Decide):
-                asked.append(step)
+                questions.append(step)
             else:
                 replies.append(step)
     if not exchange.is_decided:
         replies += exchange.decided(Proceed(CHANGE))
 
-    (question,) = asked
+    (question,) = questions
     first, *rest = replies
     assert first == HeadersReply(REQUEST, CHANGE)
     assert b"".join(chunks).startswith(question.body)

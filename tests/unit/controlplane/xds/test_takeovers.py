@@ -42,8 +42,8 @@ THREE = (
 )
 
 
-def told(found: dict[str, Any], listener: str) -> dict[str, str]:
-    """What the picker is told about the requests of a listener within Envoy."""
+def metadata_of(found: dict[str, Any], listener: str) -> dict[str, str]:
+    """The metadata that goes to the picker with the requests of a listener within Envoy."""
     (config,) = (
         item for name, file in found.items() if name.startswith(f"rds/{listener}") for item in file["resources"]
     )
@@ -65,7 +65,7 @@ def test_each_lower_pool_has_a_listener_within_envoy(tmp_path: Path) -> None:
 def test_a_picker_waits_briefly_where_another_tier_follows(tmp_path: Path) -> None:
     found = files(tmp_path, *THREE)
 
-    middle, last = told(found, MIDDLE), told(found, LAST)
+    middle, last = metadata_of(found, MIDDLE), metadata_of(found, LAST)
     assert (middle[protocol.POOL_METADATA], middle[protocol.LONGEST_WAIT_METADATA]) == ("default/b", "1")
     assert (last[protocol.POOL_METADATA], last[protocol.LONGEST_WAIT_METADATA]) == ("default/c", "60")
     assert protocol.LOWER_TIERS_METADATA not in {*middle, *last}

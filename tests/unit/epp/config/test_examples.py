@@ -7,24 +7,8 @@ from epp.config.spellings import GIE, LLM_D
 from epp.flowcontrol.policies import TokenFairness
 from epp.scheduling.saturation import UtilizationDetector
 from tests.conftest import ROOT
+from tests.unit.epp.seed import SEED
 
-SEED = f"""\
-apiVersion: {GIE}
-kind: EndpointPickerConfig
-plugins:
-- type: queue-scorer
-- type: kv-cache-utilization-scorer
-- type: prefix-cache-scorer
-schedulingProfiles:
-- name: default
-  plugins:
-  - pluginRef: queue-scorer
-    weight: 2
-  - pluginRef: kv-cache-utilization-scorer
-    weight: 2
-  - pluginRef: prefix-cache-scorer
-    weight: 3
-"""
 FILE_DISCOVERY = f"""\
 apiVersion: {LLM_D}
 kind: EndpointPickerConfig

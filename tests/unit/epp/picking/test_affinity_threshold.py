@@ -10,25 +10,9 @@ from epp.domain import Endpoint, EndpointId, EngineMetrics, Outcome, Pick, PoolI
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.testing import NOBODY
+from tests.unit.epp.seed import SEED
 
 POOL = PoolId("default/pool")
-SEED = """\
-apiVersion: inference.networking.x-k8s.io/v1alpha1
-kind: EndpointPickerConfig
-plugins:
-- type: queue-scorer
-- type: kv-cache-utilization-scorer
-- type: prefix-cache-scorer
-schedulingProfiles:
-- name: default
-  plugins:
-  - pluginRef: queue-scorer
-    weight: 2
-  - pluginRef: kv-cache-utilization-scorer
-    weight: 2
-  - pluginRef: prefix-cache-scorer
-    weight: 3
-"""
 IDS = [EndpointId(f"10.0.0.{n}:8000") for n in range(1, 4)]
 
 

@@ -109,8 +109,8 @@ def test_lost_feedback_is_healed_by_expiry() -> None:
 def test_where_requests_give_heartbeats_one_without_any_has_ended() -> None:
     """Its end went to another replica, and Redis is gone."""
     made = picker()
-    heard, _ = ask(made), ask(made)
-    made.observe(Feedback(heard.id, POOL, False), 11.0)
+    alive, _ = ask(made), ask(made)
+    made.observe(Feedback(alive.id, POOL, False), 11.0)
     made.pass_time(1.0 + SILENT_SECONDS - 0.1)
     assert in_flight(made) == 2
     made.pass_time(1.0 + SILENT_SECONDS + 0.1)

@@ -158,11 +158,11 @@ def test_more_time_is_a_reply_of_its_own(seconds: float, whole: int, nanos: int)
 
 @pytest.mark.parametrize("mutation", [NO_MUTATION, Mutation((("x-a", "b"),))])
 def test_a_proxy_is_asked_for_no_body_of_the_answer_by_an_empty_processing_mode(mutation: Mutation) -> None:
-    asked = encoded(HeadersReply(Direction.RESPONSE, mutation, BodyMode.NONE))
+    reply = encoded(HeadersReply(Direction.RESPONSE, mutation, BodyMode.NONE))
     usual = encoded(HeadersReply(Direction.RESPONSE, mutation))
 
-    assert asked.HasField("mode_override")
-    assert asked.mode_override.response_body_mode == 0
+    assert reply.HasField("mode_override")
+    assert reply.mode_override.response_body_mode == 0
     assert not usual.HasField("mode_override")
 
 
@@ -182,7 +182,7 @@ def test_a_reply_larger_than_is_kept_is_written_all_the_same() -> None:
 
 
 def test_a_proxy_is_asked_for_the_body_of_a_request() -> None:
-    asked = encoded(HeadersReply(Direction.REQUEST, body_mode=BodyMode.BUFFERED)).mode_override
+    reply = encoded(HeadersReply(Direction.REQUEST, body_mode=BodyMode.BUFFERED)).mode_override
 
-    assert (asked.request_body_mode, asked.response_body_mode) == (BodyMode.BUFFERED.value, 0)
-    assert asked.response_header_mode == 1
+    assert (reply.request_body_mode, reply.response_body_mode) == (BodyMode.BUFFERED.value, 0)
+    assert reply.response_header_mode == 1

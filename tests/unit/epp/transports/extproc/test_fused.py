@@ -30,7 +30,7 @@ BODY, DOCUMENT = b'{"model": "m"}', {"model": "m"}
 def fused(picker: Picker, kept: KeptBodies) -> FusedConversation:
     streams = OpenStreams(picker, lambda: True)
     return FusedConversation(
-        lambda asked, push: PickConversation(Route(), asked, streams, push), picker, kept, picker.pushed.extend
+        lambda requests, push: PickConversation(Route(), requests, streams, push), picker, kept, picker.pushed.extend
     )
 
 
