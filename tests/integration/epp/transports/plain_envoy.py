@@ -10,6 +10,7 @@ from aiohttp import web
 
 Tree = dict[str, object]
 
+LARGEST_BODY = 64 * 2**20
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
@@ -33,7 +34,7 @@ def echo_server() -> web.Application:
     return app
 
 
-def listener(port: int, http_filter: Tree) -> Tree:
+def listener(port: int, http_filter: Tree, connection_buffer: int) -> Tree:
     router = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
     manager = {
         "@type": f"type.googleapis.com/{MANAGER}",
@@ -43,7 +44,7 @@ def listener(port: int, http_filter: Tree) -> Tree:
         "route_config": {
             "virtual_hosts": [
                 {
-                    "name": "all", "domains": ["*"], "request_body_buffer_limit": 64 * 2**20,
+                    "name": "all", "domains": ["*"], "request_body_buffer_limit": LARGEST_BODY,
                     "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}}],
                 }
             ]
@@ -51,7 +52,7 @@ def listener(port: int, http_filter: Tree) -> Tree:
     }  # fmt: skip
     return {
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "per_connection_buffer_limit_bytes": 64 * 2**20,
+        "per_connection_buffer_limit_bytes": connection_buffer,
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
     }
 
@@ -74,12 +75,19 @@ def cluster(name: str, port: int, *, http2: bool = False) -> Tree:
 
 @asynccontextmanager
 async def envoy(
-    binary: Path, folder: Path, filters: Mapping[int, Tree], clusters: Sequence[Tree], admin: int | None = None
+    binary: Path,
+    folder: Path,
+    filters: Mapping[int, Tree],
+    clusters: Sequence[Tree],
+    *,
+    admin: int | None = None,
+    connection_buffer: int = LARGEST_BODY,
 ) -> AsyncIterator[None]:
-    """One Envoy with one listener for each port."""
+    """One Envoy with one listener for each port. It reads about `connection_buffer` bytes of a connection at a time,
+    and sends a body on in messages of that size."""
     bootstrap: Tree = {
         "static_resources": {
-            "listeners": [listener(port, http_filter) for port, http_filter in filters.items()],
+            "listeners": [listener(port, http_filter, connection_buffer) for port, http_filter in filters.items()],
             "clusters": clusters,
         }
     }

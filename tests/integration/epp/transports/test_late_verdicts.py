@@ -151,7 +151,7 @@ async def started(binary: Path, folder: Path, grpc: Transport) -> AsyncIterator[
                 cluster("picker-http", http_port or 0),
                 cluster("upstream", upstream),
             ],
-            admin_port,
+            admin=admin_port,
         ),
         aiohttp.ClientSession() as client,
     ):
