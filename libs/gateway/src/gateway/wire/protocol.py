@@ -44,6 +44,11 @@ CLIENT_HEADER_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+# Who asks, after authentication: the name of a key, a user or a token's subject, and the tenant that it belongs to.
+# Both are written within the gateway, never by a client. Without them nobody is known, or no tenant has the client.
+CLIENT_ID: Final = "x-gateway-client-id"
+TENANT: Final = "x-gateway-tenant"
+
 # The pool of a route: gRPC initial metadata of the ext_proc stream, a request header of the HTTP transport.
 # The value is `namespace/name`; on the gateway's own routes, for models and its health, it is a comma list of them.
 POOL_METADATA: Final = "x-gateway-inference-pool"
