@@ -1,5 +1,6 @@
 """`pointsman up --backend`: the model servers that a person has, served without a manifest."""
 
+import json
 import os
 import subprocess
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -30,6 +31,7 @@ def test_servers_are_served_by_their_models_and_one_that_was_down_joins(
     with simulators(binaries, "Qwen/Qwen3-32B", "microsoft/phi-4-mini-instruct") as (qwen, phi):
         backends = [word for port in (qwen, phi, late) for word in ("--backend", f"http://{HOST}:{port}")]
         command = [pointsman, "up", "--port-offset", str(free_offset()), "--dir", str(tmp_path / "run"), *backends]
+        command += ["--record", str(tmp_path / "traffic.jsonl")]
         with running(command, tmp_path) as up:
             text = up.announced()
             url = url_in(text)
@@ -46,6 +48,11 @@ def test_servers_are_served_by_their_models_and_one_that_was_down_joins(
                 slices = (tmp_path / "run" / "manifests" / "pool-qwen3-32b.yaml").read_text()
                 assert f"port: {late}" in slices
     assert members(tmp_path / "run") == frozenset()
+    recorded = [json.loads(line) for line in (tmp_path / "traffic.jsonl").read_text().splitlines()]
+    assert {line["model"]: line["endpoint"] for line in recorded} == {
+        "Qwen/Qwen3-32B": f"{HOST}:{qwen}", "microsoft/phi-4-mini-instruct": f"{HOST}:{phi}",
+    }  # fmt: skip
+    assert all(line["output_length"] > 0 and line["duration_ms"] > 0 for line in recorded)
 
 
 class _Page(BaseHTTPRequestHandler):

@@ -64,6 +64,12 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     add("--config-dir", type=Path, action="append", help="manifest folders instead of the demo's; repeat it")
     add("--epp-config", type=Path, help="EndpointPickerConfig instead of the demo's")
     add("--redis-url", help="share prefix knowledge between endpoint pickers")
+    add(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="write what is served to this file, without text (docs/recording.md)",
+    )
     add("--picker", choices=("ext_proc", "http", "auto"), default="ext_proc", help="how Envoy asks the picker")
     add("--log-level", default="info")
     add("--stop-hint", help=argparse.SUPPRESS)

@@ -87,6 +87,7 @@ def _settings(given: Namespace, layout: Layout, ports: Ports, folders: tuple[Pat
         ports=ports, layout=layout, config_dirs=folders,
         epp_config=given.epp_config or layout.root / "config" / "demo" / "epp.yaml",
         redis_url=given.redis_url, picker=given.picker, log_level=given.log_level,
+        picker_options=("--record", str(given.record.resolve())) if given.record else (),
     )  # fmt: skip
 
 

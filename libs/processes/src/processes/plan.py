@@ -124,6 +124,7 @@ class Settings:
     probe: Probe = COMPLETION
     simulator_profile: str = "demo"
     simulator_options: tuple[str, ...] = ()
+    picker_options: tuple[str, ...] = ()
 
 
 def processes(settings: Settings) -> tuple[Process, ...]:
@@ -197,6 +198,7 @@ def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) ->
             *_grpc_transport(settings),
             *redis,
             *(("--fused",) if settings.is_fused else ()),
+            *settings.picker_options,
         ),
         ready=f"http://{HOST}:{own.epp_metrics}/readyz",
     )

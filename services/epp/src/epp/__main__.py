@@ -1,6 +1,7 @@
 """`epp [run] …`: the endpoint picker; `epp --check-config FILE`, `epp plugins`, `epp explain REQUEST_ID --url …`."""
 
 import argparse
+import hashlib
 import http.client
 import json
 import os
@@ -20,6 +21,7 @@ from epp.config import ConfigError
 from epp.config.flags import METRIC_FLAGS, SOURCE_FLAGS, ScrapeFlags
 from epp.discovery import PriorityOrder
 from epp.domain import PoolId
+from epp.recording.recorder import Recording
 from epp.telemetry.generations import Names
 from gateway.extproc import options as flags
 from gateway.router import options as routing
@@ -46,6 +48,9 @@ IGNORED = {
     "--destination-endpoint-hint-metadata-namespace": "the protocol's namespace is written",
 }
 COMMANDS = ("run", "plugins", "explain")
+DEFAULT_RECORD_MEBIBYTES = "256"
+# A mebibyte holds some 500 requests of 8000 tokens.
+MOST_RECORD_MEBIBYTES = 1 << 20
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -90,6 +95,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag("--guard", metavar="JSON", help="refuse requests as the router's plugin of that name does (docs/routing.md)")
     flag("--metric-names", choices=[names.value for names in Names], default=Names.INFERENCE.value,
          help="generation of the reference's metric names, or each figure under both (default: inference)")  # fmt: skip
+    flag("--record", type=Path, metavar="FILE", help="write what was served to this file, for `pointsman lab`: block "
+         "hashes, lengths, times; no text (docs/recording.md)")  # fmt: skip
+    flag("--record-size-limit", type=mebibytes, default=DEFAULT_RECORD_MEBIBYTES, metavar="MIB",
+         help="size of that file, of which FILE.1 keeps the one before (default: 256)")  # fmt: skip
+    flag("--record-key-file", type=Path, help="the key of the hashes: the first line of this file; recordings of "
+         "replicas with the same one fit together (default: a new one at each start)")  # fmt: skip
     flag("--fused", action="store_true", help="also be the body-based router, on the same port (docs/routing.md)")
     routing.add(parser)
     flags.add_ignored(parser, IGNORED)
@@ -117,12 +128,32 @@ def _add_scraping(parser: argparse.ArgumentParser) -> None:
                        nargs="?", const=True, help="default: true")  # fmt: skip
 
 
-def first_line(file: Path) -> str:
-    """What stands in a file that holds a secret, without the end of its line."""
+def first_line(flag: str, file: Path | None) -> str | None:
+    """What stands in a file that holds a secret, without the end of its line; None where there is no such file."""
+    if file is None:
+        return None
     try:
         return file.read_text().partition("\n")[0].strip()
-    except OSError as error:
-        sys.exit(f"epp: --redis-password-file: {error}")
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"epp: {flag}: {error}")
+
+
+def mebibytes(text: str) -> int:
+    """A whole number of them, in bytes."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MOST_RECORD_MEBIBYTES:
+        raise argparse.ArgumentTypeError(f"expected 1 to {MOST_RECORD_MEBIBYTES} MiB, got {text!r}")
+    return int(text) << 20
+
+
+def recording(given: argparse.Namespace) -> Recording | None:
+    """Where to record to, if anywhere."""
+    if given.record is None:
+        return None
+    words = first_line("--record-key-file", given.record_key_file)
+    if words == "":
+        sys.exit(f"epp: --record-key-file: the first line of {given.record_key_file} is empty")
+    key = secrets.token_bytes(32) if words is None else hashlib.sha256(words.encode()).digest()
+    return Recording(given.record, given.record_size_limit, key)
 
 
 def unquoted(text: str) -> str:
@@ -175,7 +206,9 @@ def options(given: argparse.Namespace) -> app.Options:
         scrape_flags=scrape_flags(given),
         default_pool=PoolId(f"{given.pool_namespace}/{given.pool_name}") if given.pool_name else None,
         redis_url=given.redis_url,
-        redis_password=first_line(given.redis_password_file) if given.redis_password_file else None,
+        redis_password=first_line("--redis-password-file", given.redis_password_file)
+        if given.redis_password_file
+        else None,
         http_host=given.http_host,
         http_port=given.http_port,
         http_socket=given.http_socket,
@@ -186,6 +219,7 @@ def options(given: argparse.Namespace) -> app.Options:
         honours_subset=not given.disable_endpoint_subset_filter,
         priority_order=given.priority_order,
         router=router(given),
+        recording=recording(given),
     )
 
 

@@ -9,7 +9,7 @@ sharing ───┘        │             └─ access log (gRPC)
 import asyncio
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from random import Random
@@ -27,6 +27,7 @@ from epp.config.flags import ScrapeFlags
 from epp.discovery import Discovery, Pools, PriorityOrder
 from epp.domain import PickId, PoolId, SharedEvent
 from epp.picking.picker import Picker
+from epp.recording.recorder import Recorder, Recording
 from epp.scraping.endpoints import Access, Secure
 from epp.scraping.keyed_models import KeyedModels
 from epp.scraping.scraper import Scraper
@@ -82,6 +83,7 @@ class Options:
     honours_subset: bool = True
     priority_order: PriorityOrder = PriorityOrder.HIGHER_FIRST
     router: Choice | None = None  # the body-based router in the same process
+    recording: Recording | None = None
 
 
 class Stack:
@@ -93,11 +95,15 @@ class Stack:
         self.metrics.warned(config.warnings)
         self.stream = shared_stream(options, self._apply, self.metrics)
         gate = TimedGate(ConfiguredGate(config, self.metrics.queues), clock.monotonic, self.metrics.queues)
+        self.recorder: Recorder | None = None
+        if options.recording is not None:
+            started_at = clock.wall() - clock.monotonic()
+            self.recorder = Recorder(options.recording, self.metrics, self.metrics.registry, started_at)
         self.picker = Picker(
-            config,
+            self._recorded(config),
             random=Random(),
             replica=options.replica,
-            observer=self.metrics,
+            observer=self.metrics if self.recorder is None else self.recorder.served,
             journal=self.stream,
             default_pool=options.default_pool,
             explains=options.explains,
@@ -153,6 +159,8 @@ class Stack:
             yield self.stream.run()
         if self.router is not None:
             yield from self.router.jobs()
+        if self.recorder is not None:
+            yield self.recorder.run()
 
     def _router(self, choice: Choice, kept: KeptBodies) -> Router:
         metrics = RouterMetrics(metadata.version("pointsman-epp"))
@@ -181,6 +189,10 @@ class Stack:
         """Cut the answer."""
         self.streams.end(pick_id, rejection, now)
 
+    def _recorded(self, config: SchedulerConfig) -> SchedulerConfig:
+        """A recording has the blocks of prompts, whether or not a plugin looks at them."""
+        return config if self.recorder is None else replace(config, uses_prefix=True)
+
     def _apply(self, event: SharedEvent) -> None:
         now = clock.monotonic()
         self.log_sight.shared(event, now)
@@ -192,7 +204,7 @@ class Stack:
 
     def _reconfigure(self, config: SchedulerConfig) -> None:
         self.metrics.warned(config.warnings)
-        self.picker.reconfigure(config, clock.monotonic())
+        self.picker.reconfigure(self._recorded(config), clock.monotonic())
         self.scraper.reconfigure(scrape_source(config))
 
 

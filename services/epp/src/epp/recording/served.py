@@ -1,0 +1,54 @@
+"""Requests that were served and wait to be written, bounded. Pure.
+
+An observer of the picker, in front of another: what it takes is references, and nothing is written or hashed here.
+"""
+
+from collections import OrderedDict, deque
+
+from epp.datalayer.placement import Placement
+from epp.domain import Feedback, PickId
+from epp.picking.observer import PickObserver
+
+# Some seconds of a picker under full load, while the disk is slow.
+SERVED_LIMIT = 10_000
+# Blocks of requests in flight: a placement that is settled keeps the first 512 blocks only. 40 MB; beyond it the oldest
+# are recorded with those.
+PENDING_BLOCKS_LIMIT = 1_000_000
+
+
+class ServedRequests:
+    """Takes placements and their ends from the picker."""
+
+    def __init__(self, observer: PickObserver) -> None:
+        self._observer = observer
+        self._pending: OrderedDict[PickId, tuple[int, ...]] = OrderedDict()
+        self._pending_blocks = 0
+        self._served: deque[tuple[Placement, Feedback]] = deque()
+        self.dropped = 0
+        self.rejected, self.settled = observer.rejected, observer.settled
+        self.rewritten, self.ejected, self.returned = observer.rewritten, observer.ejected, observer.returned
+        self.failed, self.inert, self.warned = observer.failed, observer.inert, observer.warned
+
+    def placed(self, placement: Placement, request_bytes: int) -> None:
+        """Keep its whole chain of blocks until it ends."""
+        self._observer.placed(placement, request_bytes)
+        self._pending[placement.id] = placement.blocks
+        self._pending_blocks += len(placement.blocks)
+        while self._pending_blocks > PENDING_BLOCKS_LIMIT or len(self._pending) > SERVED_LIMIT:
+            self._pending_blocks -= len(self._pending.popitem(last=False)[1])
+
+    def reported(self, feedback: Feedback, placement: Placement) -> None:
+        """It ended."""
+        self._observer.reported(feedback, placement)
+        blocks = self._pending.pop(placement.id, None)
+        if blocks is not None:
+            self._pending_blocks -= len(blocks)
+            placement = placement._replace(blocks=blocks)
+        if len(self._served) >= SERVED_LIMIT:
+            self.dropped += 1
+        else:
+            self._served.append((placement, feedback))
+
+    def take(self, most: int) -> list[tuple[Placement, Feedback]]:
+        """The next to write, oldest first."""
+        return [self._served.popleft() for _ in range(min(most, len(self._served)))]
