@@ -74,6 +74,14 @@ def test_a_server_that_served_thousands_and_hangs_now_is_out_after_five_failures
     assert serve(standing, 20.0, sick=Signal.SILENT) == ["requests get no first byte"]
 
 
+def test_a_server_that_fails_each_of_its_few_requests_is_out_after_five() -> None:
+    """One with a lowered share gets few; each failure has faded before the next."""
+    standing = pool()
+    reasons = [serve(standing, minute * 60.0, sick=Signal.BROKEN) for minute in range(5)]
+
+    assert reasons == [[], [], [], [], ["requests fail"]]
+
+
 def test_a_burst_of_failing_requests_at_all_servers_ejects_nobody_however_much_they_served_before() -> None:
     standing = pool()
     for step in range(2000):

@@ -19,7 +19,8 @@ FAILURES_TO_EJECT: Final = 2.5
 # How much more of its requests must fail than in the better half of the pool before an endpoint is taken out.
 EXCESS_TO_EJECT: Final = 0.4
 # So many failures without a success between them weigh more than all successes before, where most others have less than
-# a third of them: a server that served a thousand requests until a moment ago hangs now.
+# a third of them: a server that served a thousand requests until a moment ago hangs now. They do not fade: one that
+# gets few requests, since it fails them, is found out all the same.
 IN_A_ROW_TO_EJECT: Final = 5
 IN_A_ROW_EXCESS: Final = 3
 # A connection is refused by nobody else's fault.
@@ -140,17 +141,17 @@ class PoolStanding:
         if state.is_on_trial(now):
             needed, in_a_row = FAILURES_ON_TRIAL, IN_A_ROW_ON_TRIAL
         evidence = state.evidence
-        if signal not in REQUEST_FAILURES or evidence.bad < needed:
+        if signal not in REQUEST_FAILURES:
             return False
         if signal is Signal.UNREACHABLE:
             in_a_row = min(in_a_row, UNREACHABLE_IN_A_ROW)
-            if evidence.good < evidence.bad:
+            if evidence.bad >= max(needed, evidence.good):
                 return True
         if len(self._endpoints) < 2:
             return False
         if evidence.in_a_row >= in_a_row and self._is_alone_in_failing(state):
             return True
-        return _failing(evidence) - self._baseline(now) >= EXCESS_TO_EJECT
+        return evidence.bad >= needed and _failing(evidence) - self._baseline(now) >= EXCESS_TO_EJECT
 
     def _is_alone_in_failing(self, state: EndpointStanding) -> bool:
         others = sorted(each.evidence.in_a_row for each in self._endpoints.values() if each is not state)
