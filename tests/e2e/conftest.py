@@ -9,7 +9,16 @@ import pytest
 
 from tests.conftest import free_ports
 from tests.e2e.compose import compose_stack
-from tests.e2e.stack import GRPCIO, PORT_COUNT, Stack, free_stack_ports, process_stack
+from tests.e2e.stack import (
+    GRPCIO,
+    PORT_COUNT,
+    READY_SECONDS,
+    Stack,
+    all_are_well,
+    free_stack_ports,
+    process_stack,
+    wait_until,
+)  # fmt: skip
 
 # A prompt of 20 MB is five million tokens for the built-in tokenizer; the context must not be what refuses it.
 ROOMY = ("--max-model-len", "16000000", "--num-gpu-blocks", "2000000")
@@ -61,6 +70,14 @@ def processes(request: pytest.FixtureRequest) -> Stack:
     stack = request.getfixturevalue(f"{request.param}_stack")
     assert isinstance(stack, Stack)
     return stack
+
+
+@pytest.fixture
+def client(processes: Stack) -> Iterator[httpx.Client]:
+    """A client of the stack, whose servers are all well: what an earlier test did to one has passed."""
+    wait_until(lambda: all_are_well(processes), READY_SECONDS)
+    with httpx.Client(base_url=processes.url, timeout=60) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -111,9 +111,21 @@ def held_answers(stack: Stack, after_tokens: int) -> Iterator[None]:
 
 def standing(stack: Stack, port: int) -> str:
     """What the picker thinks of a model server."""
-    pools = httpx.get(f"http://{HOST}:{stack.settings.ports.epp_metrics}/debug/pools").json()["pools"]
-    endpoints = [each for pool in pools for each in pool["endpoints"]]
-    return next(str(each["standing"]) for each in endpoints if each["endpoint"].endswith(f":{port}"))
+    return next(str(each["standing"]) for each in known_endpoints(stack) if each["endpoint"].endswith(f":{port}"))
+
+
+def all_are_well(stack: Stack) -> bool:
+    """Whether each model server takes part in every decision, after a request for each pool: by answers they return."""
+    for model in ("Qwen/Qwen3-32B", "phi-4-mini-instruct"):
+        httpx.post(f"{stack.url}/v1/completions", json={"model": model, "prompt": "well?", "max_tokens": 1}, timeout=10)
+    found = [(each["standing"], each["share"], each["is_fresh"]) for each in known_endpoints(stack)]
+    return len(found) == len(stack.settings.ports.simulators) and set(found) == {("good", 1.0, True)}
+
+
+def known_endpoints(stack: Stack) -> list[dict[str, Any]]:
+    """What the picker knows of the endpoints of all pools."""
+    answer = httpx.get(f"http://{HOST}:{stack.settings.ports.epp_metrics}/debug/pools").raise_for_status()
+    return [endpoint for pool in answer.json()["pools"] for endpoint in pool["endpoints"]]
 
 
 def wait_until(claim: Any, seconds: float, describe: Any = lambda: "it never became true") -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 import httpx2 as httpx
 import pytest
 
-from tests.e2e.stack import Stack, completes, held_answers, standing, wait_until
+from tests.e2e.stack import READY_SECONDS, Stack, completes, held_answers, standing, wait_until
 from tests.e2e.test_requests import MEGABYTE, chat, error
 
 OPEN, CLOSED = "Qwen/Qwen3-32B", "phi-4-mini-instruct"
@@ -19,31 +19,24 @@ BODIES = {"small": "Hello", "8 MB": "word " * (8 * MEGABYTE // 5)}
 
 
 @pytest.fixture
-def client(processes: Stack) -> Iterator[httpx.Client]:
-    """A client of the stack."""
-    with httpx.Client(base_url=processes.url, timeout=60) as client:
-        yield client
-
-
-@pytest.fixture
-def dead_picker(processes: Stack) -> Iterator[None]:
+def dead_picker(processes: Stack, client: httpx.Client) -> Iterator[None]:
     """The picker is killed; afterwards it is back, and Envoy uses it."""
     running = processes.running["epp"]
     running.popen.kill()
     running.popen.wait()
     yield
     processes.start(running.process)
-    wait_until(lambda: completes(processes), 20)
+    wait_until(lambda: completes(processes), READY_SECONDS)
 
 
 @pytest.fixture
-def hung_picker(processes: Stack) -> Iterator[None]:
+def hung_picker(processes: Stack, client: httpx.Client) -> Iterator[None]:
     """The picker accepts connections and says nothing."""
     running = processes.running["epp"]
     running.popen.send_signal(signal.SIGSTOP)
     yield
     running.popen.send_signal(signal.SIGCONT)
-    wait_until(lambda: completes(processes), 20)
+    wait_until(lambda: completes(processes), READY_SECONDS)
 
 
 @pytest.mark.usefixtures("dead_picker")
@@ -97,7 +90,7 @@ def test_without_the_router_a_request_is_refused_or_does_not_need_it(client: htt
         status = client.post("/v1/chat/completions", json=chat(OPEN, max_tokens=1)).status_code
     finally:
         processes.start(router.process)
-        wait_until(lambda: completes(processes), 60)
+        wait_until(lambda: completes(processes), READY_SECONDS)
 
     assert status == (200 if processes.settings.picker == "http" else 503)
 
@@ -141,7 +134,7 @@ def test_a_stream_survives_the_death_of_its_picker(client: httpx.Client, process
             release.close()
             rest = list(lines)
     processes.start(running.process)
-    wait_until(lambda: completes(processes), 20)
+    wait_until(lambda: completes(processes), READY_SECONDS)
 
     assert "data: [DONE]" in rest
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,13 +16,6 @@ from tests.e2e.test_requests import MEGABYTE, chat
 QWEN = "Qwen/Qwen3-32B"
 PHI = "phi-4-mini-instruct"
 LONGER_THAN_EXPIRY = SILENT_SECONDS + 6
-
-
-@pytest.fixture
-def client(processes: Stack) -> Iterator[httpx.Client]:
-    """A client of the stack."""
-    with httpx.Client(base_url=processes.url, timeout=60) as client:
-        yield client
 
 
 def picker(stack: Stack, path: str) -> Any:
@@ -138,16 +130,21 @@ def test_an_endpoint_that_breaks_connections_off_is_avoided_though_its_metrics_a
     url = f"http://{HOST}:{broken}/admin/faults"
     httpx.post(url, json={"reset": {}}).raise_for_status()
     try:
-        wait_until(lambda: standing_after_a_request(client, processes, broken) == "ejected", 20)
+        wait_until(lambda: standing_after_requests(client, processes, broken) == "ejected", 30)
         answers = [client.post("/v1/chat/completions", json=chat(PHI, f"Who else? {n}")) for n in range(10)]
-        assert {answer.status_code for answer in answers} == {200}
+        assert [answer.status_code for answer in answers].count(200) >= 9, "one probe at most in so short a time"
     finally:
         httpx.delete(url).raise_for_status()
 
 
-def standing_after_a_request(client: httpx.Client, stack: Stack, port: int) -> str:
-    """What the picker thinks of an endpoint, after one request more."""
-    client.post("/v1/chat/completions", json=chat(PHI, f"Anybody? {time.time_ns()}"))
+def standing_after_requests(client: httpx.Client, stack: Stack, port: int) -> str:
+    """What the picker thinks of an endpoint, after eight requests more at once: one that fails gets few of them."""
+
+    def ask(number: int) -> None:
+        client.post("/v1/chat/completions", json=chat(PHI, f"Anybody? {time.time_ns()} {number}"))
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(ask, range(8)))
     return standing(stack, port)
 
 

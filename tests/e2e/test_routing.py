@@ -8,17 +8,10 @@ import pytest
 import yaml
 
 from processes.plan import HOST
-from tests.e2e.stack import Stack, wait_until
+from tests.e2e.stack import Stack, known_endpoints, wait_until
 from tests.e2e.test_requests import chat, error
 
 QWEN = "Qwen/Qwen3-32B"
-
-
-@pytest.fixture
-def client(processes: Stack) -> Iterator[httpx.Client]:
-    """A client of the process stack."""
-    with httpx.Client(base_url=processes.url, timeout=30) as client:
-        yield client
 
 
 def override_metrics(stack: Stack, port: int, **metrics: float) -> None:
@@ -32,14 +25,12 @@ def honest_metrics(processes: Stack) -> Iterator[None]:
     yield
     for port in processes.settings.ports.simulators:
         httpx.delete(f"http://{HOST}:{port}/admin/faults").raise_for_status()
-    wait_until(lambda: all(endpoint["kv_usage"] < 0.3 for endpoint in endpoints(processes)), 10)
+    wait_until(lambda: max(kv_usages(processes)) < 0.3, 20)
 
 
-def endpoints(stack: Stack) -> list[dict[str, float]]:
-    """What the picker knows of the endpoints of all pools."""
-    pools = httpx.get(f"http://{HOST}:{stack.settings.ports.epp_metrics}/debug/pools").raise_for_status().json()
-    found = [endpoint for pool in pools["pools"] for endpoint in pool["endpoints"]]
-    return [endpoint | {"kv_usage": endpoint["metrics"]["kv_usage"] or 0.0} for endpoint in found]
+def kv_usages(stack: Stack) -> list[float]:
+    """What the picker scraped of each endpoint."""
+    return [each["metrics"]["kv_usage"] or 0.0 for each in known_endpoints(stack)]
 
 
 def port_of(pod: str, stack: Stack) -> int:
@@ -58,7 +49,7 @@ def test_a_prefix_holds_its_server_until_waiting_there_costs_more_than_the_cache
     assert client.post("/v1/chat/completions", json=chat(QWEN, prefix + "Two?")).headers["x-inference-pod"] == first
 
     override_metrics(processes, port_of(first, processes), num_requests_waiting=waiting, kv_cache_usage_perc=0.4)
-    wait_until(lambda: any(abs(endpoint["kv_usage"] - 0.4) < 0.01 for endpoint in endpoints(processes)), 10)
+    wait_until(lambda: any(abs(usage - 0.4) < 0.01 for usage in kv_usages(processes)), 20)
     then = client.post("/v1/chat/completions", json=chat(QWEN, prefix + "Three?")).headers["x-inference-pod"]
 
     assert (then == first) is stays
