@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import httpx2 as httpx
@@ -106,6 +107,41 @@ async def test_a_killed_picker_cuts_no_answer_in_flight(slow: Stack) -> None:
         wait_until(lambda: completes(slow), 20)
 
     assert await streams_while(slow, kill) == [TOKENS] * STREAMS
+
+
+async def test_a_model_server_that_drains_before_it_stops_cuts_none(slow: Stack) -> None:
+    """What the preStop hook of a Pod does; the process is killed the moment the picker answers."""
+    port = slow.settings.ports.simulators[0]
+    running = next(each for each in slow.running.values() if f":{port}/" in each.process.ready)
+    stopping: list[asyncio.Future[int]] = []
+    loop = asyncio.get_running_loop()
+
+    def stop() -> int:
+        drain = f"http://{HOST}:{slow.settings.ports.epp_metrics}/drain/{HOST}:{port}"
+        answer = httpx.get(drain, params={"wait": "2m"}, timeout=150)
+        running.popen.kill()
+        running.popen.wait()
+        return answer.status_code
+
+    def begin_to_stop() -> None:
+        assert shown(slow, port)["in_flight"] > 0
+        stopping.append(loop.run_in_executor(None, stop))
+        wait_until(lambda: shown(slow, port).get("standing") == "draining", 20)
+
+    deltas = await streams_while(slow, begin_to_stop)
+    status = await stopping[0]
+    slow.start(running.process)
+    wait_until(lambda: shown(slow, port).get("standing") == "good", 30)
+
+    assert status == 200
+    assert deltas == [TOKENS] * STREAMS
+
+
+def shown(stack: Stack, port: int) -> dict[str, Any]:
+    """What the picker shows of a model server; nothing where it does not."""
+    pools = httpx.get(f"http://{HOST}:{stack.settings.ports.epp_metrics}/debug/pools").json()["pools"]
+    found = [each for pool in pools for each in pool["endpoints"] if each["endpoint"].endswith(f":{port}")]
+    return found[0] if found else {}
 
 
 def test_the_first_answer_after_a_pickers_start_is_counted_with_its_tokens(slow: Stack) -> None:

@@ -272,4 +272,13 @@ class AnswerStored:
     stored_id: str
 
 
-SharedEvent = PrefixLearned | FeedbackForwarded | PickPlaced | PickSettled | AnswerStored
+@dataclass(frozen=True, slots=True)
+class ServerDrained:
+    """A model server is about to stop: none of its endpoints gets a request for so many seconds. `server` is
+    `address:port`, or an address with every port of it."""
+
+    server: str
+    seconds: float
+
+
+SharedEvent = PrefixLearned | FeedbackForwarded | PickPlaced | PickSettled | AnswerStored | ServerDrained

@@ -18,6 +18,7 @@ from epp.domain import (
     PickSettled,
     PoolId,
     PrefixLearned,
+    ServerDrained,
 )
 from epp.sharing import codec
 from epp.sharing.outbox import Outbox
@@ -53,7 +54,8 @@ legs = st.lists(st.tuples(names.map(EndpointId), st.integers(0, 2**32 - 1)), max
 placements = st.builds(PickPlaced, names.map(PoolId), names.map(PickId), legs)
 settlements = st.builds(PickSettled, names.map(PoolId), names.map(PickId))
 stored = st.builds(AnswerStored, names.map(PoolId), names.map(EndpointId), names)
-events = st.lists(prefixes | feedbacks | placements | settlements | stored, max_size=8)
+drains = st.builds(ServerDrained, names, st.floats(0, 1e6))
+events = st.lists(prefixes | feedbacks | placements | settlements | stored | drains, max_size=8)
 
 
 @given(events)

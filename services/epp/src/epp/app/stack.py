@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from epp.admission.configured import ConfiguredGate
 from epp.app import debug as debug
+from epp.app import drain
 from epp.app.config_file import ConfigSource
 from epp.app.guarded import GuardedPicker, Judge
 from epp.app.page import Page
@@ -228,7 +229,11 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     operators = admin.application(
         Generations(metrics.registry, options.metric_names),
         is_ready,
-        [*debug.routes(picker, clock.monotonic, clock.wall), *Page(picker, clock.monotonic, clock.wall).routes()],
+        [
+            *debug.routes(picker, clock.monotonic, clock.wall),
+            *Page(picker, clock.monotonic, clock.wall).routes(),
+            *drain.routes(picker.draining, clock.monotonic, asyncio.sleep, is_shared=stack.stream is not None),
+        ],
         options.listeners.facts,
     )
     async with (

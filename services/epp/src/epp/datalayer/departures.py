@@ -7,10 +7,11 @@ is listed again within seconds was never away: it comes back with its requests a
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from epp.datalayer.events import RequestPlaced, RequestSettled
+from epp.datalayer.events import AttemptFailed, RequestPlaced, RequestSettled
 from epp.datalayer.member import Member
+from epp.datalayer.placement import Placement
 from epp.datalayer.producer import Handlers
-from epp.domain import Endpoint, EndpointId
+from epp.domain import Endpoint, EndpointId, PickId
 
 # A readiness probe that fails once, or a rollout that is taken back, is over by then.
 LINGER_SECONDS: Final = 30.0
@@ -26,10 +27,11 @@ class Departures:
     def __init__(self) -> None:
         self._left: dict[EndpointId, tuple[Member, float]] = {}
         self._requests: dict[int, int] = {}  # by slot
+        self._moved: dict[PickId, Placement] = {}  # in flight, and no longer where they were placed
 
     def handles(self) -> Handlers:
         """Which requests are where."""
-        return {RequestPlaced: self._placed, RequestSettled: self._settled}
+        return {RequestPlaced: self._placed, AttemptFailed: self._attempt_failed, RequestSettled: self._settled}
 
     def __iter__(self) -> Iterator[Member]:
         return (member for member, _ in self._left.values())
@@ -37,6 +39,14 @@ class Departures:
     def draining(self) -> Sequence[Member]:
         """Those that still have requests, by their address."""
         return sorted((each for each in self if self._requests.get(each.slot)), key=lambda member: member.id)
+
+    def in_flight(self, member: Member) -> int:
+        """Requests that a member, listed or not, has or may have: the proxy may have walked there."""
+        walked = sum(
+            member.id in placement.targets and all(share.member is not member for share in placement.shares)
+            for placement in self._moved.values()
+        )
+        return self._requests.get(member.slot, 0) + walked
 
     def get(self, endpoint: EndpointId) -> Member | None:
         """The departed member of that id."""
@@ -85,8 +95,14 @@ class Departures:
             slot = share.member.slot
             requests[slot] = requests.get(slot, 0) + 1
 
+    def _attempt_failed(self, event: AttemptFailed, now: float) -> None:
+        del now
+        if event.is_in_flight:
+            self._moved[event.placement.id] = event.placement
+
     def _settled(self, event: RequestSettled, now: float) -> None:
         del now
+        self._moved.pop(event.placement.id, None)
         for share in event.placement.shares:
             if share.member.is_known:
                 self._requests[share.member.slot] -= 1

@@ -83,10 +83,12 @@ class RequestReported:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """One attempt of a request failed; the report of the request is still to come."""
+    """One attempt of a request failed; the report of the request is still to come. One that is in flight goes on
+    elsewhere."""
 
     placement: Placement
     feedback: Feedback
+    is_in_flight: bool
 
 
 @dataclass(frozen=True, slots=True)

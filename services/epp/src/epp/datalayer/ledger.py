@@ -37,6 +37,9 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._live)
 
+    def __contains__(self, pick_id: PickId) -> bool:
+        return pick_id in self._live
+
     def live(self) -> Iterator[Placement]:
         """What is in flight, oldest first."""
         return iter(self._live.values())

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from epp.datalayer.departures import Departures
+from epp.datalayer.drains import Drains
 from epp.datalayer.events import (
     EndpointJoined,
     EndpointLeft,
@@ -34,6 +35,7 @@ class PoolState:
         self.spec = spec
         self.roster = Roster(observer)
         self.departures = Departures()
+        self.drains = Drains()
         self.stored = StoredAnswers()
         observe = self.roster.observe
         for watch in (self.roster, self.departures, self.stored, RequestWatch(observe), ProgressWatch(observe)):
@@ -59,8 +61,26 @@ class PoolState:
     def replace(self, spec: PoolSpec, now: float) -> None:
         """Take the endpoints as discovery sees them now; what stays keeps its state."""
         self.spec = spec
+        self._take_listed(now)
+
+    def drain(self, server: str, until: float, now: float) -> Sequence[Endpoint]:
+        """Pick the endpoints of a server no more, until then; which they are, those that have left included."""
+        known = (*self.spec.endpoints, *(member.endpoint for member in self.departures))
+        endpoints = [endpoint for endpoint in known if server in (endpoint.id, endpoint.address)]
+        for endpoint in endpoints:
+            self.drains.begin(endpoint, until)
+        self._take_listed(now)
+        return endpoints
+
+    def at(self, server: str) -> Sequence[Member]:
+        """The members of a server, `address:port`, or an address with every port of it; those that have left, too."""
+        known = (*self.roster.members.values(), *self.departures)
+        return [member for member in known if server in (member.id, member.endpoint.address)]
+
+    def _take_listed(self, now: float) -> None:
+        """Take what discovery lists and what does not drain."""
         members = self.roster.members
-        present = {endpoint.id: endpoint for endpoint in spec.endpoints}
+        present = {endpoint.id: endpoint for endpoint in self.spec.endpoints if endpoint not in self.drains}
         for gone in [member for id_, member in members.items() if id_ not in present]:
             self.roster.leave(gone)
             self.departures.left(gone, now)
@@ -74,6 +94,8 @@ class PoolState:
 
     def scraped(self, endpoint: EndpointId, metrics: EngineMetrics, now: float) -> None:
         """Take a scrape."""
+        if self.drains.answered(endpoint):
+            self._take_listed(now)
         member = self.member(endpoint)
         if member is not None:
             self.roster.scraped(member, now)
@@ -81,6 +103,8 @@ class PoolState:
 
     def scrape_failed(self, endpoint: EndpointId, fault: ScrapeFault, now: float) -> None:
         """A scrape gave nothing."""
+        if fault is ScrapeFault.REFUSED:
+            self.drains.refused(endpoint)
         member = self.member(endpoint)
         if member is not None:
             self.roster.scrape_failed(member, fault, now)
@@ -98,6 +122,8 @@ class PoolState:
     def pass_time(self, now: float) -> None:
         """About a second went by."""
         self.roster.advance(now)
+        if self.drains.lapse(now):
+            self._take_listed(now)
         self._forget(self.departures.due(now), now)
         self.handle(TimePassed(), now)
 

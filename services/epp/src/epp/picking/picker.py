@@ -30,6 +30,7 @@ from epp.domain import (
     Request,
     ScrapeFault,
     ServedModel,
+    ServerDrained,
     SharedEvent,
     Ticket,
     Verdict,
@@ -38,6 +39,7 @@ from epp.domain import (
 from epp.picking import answer, model_lists, place
 from epp.picking.admitting import Admitting, Shell, Steps
 from epp.picking.decisions import DecisionLog
+from epp.picking.draining import Draining
 from epp.picking.explain import Notes
 from epp.picking.objectives import with_known_names
 from epp.picking.observer import Journal, PickObserver
@@ -73,6 +75,7 @@ class Picker:
     ) -> None:
         self.decisions = DecisionLog(observer)
         self.pools = Pools(config, observer, self.decisions.plugin_failed, default_pool)
+        self.draining = Draining(self.pools, journal)
         self._config = config
         self._random = random
         self._replica = replica
@@ -133,6 +136,8 @@ class Picker:
             case FeedbackForwarded(feedback):
                 if self._settlement.observe_own(feedback, now):
                     self._admitting.release(now)
+            case ServerDrained(server, seconds):
+                self.draining.learned_elsewhere(server, seconds, now)
             case _:
                 self.pools.learned_elsewhere(event, now)
                 if isinstance(event, PickSettled):

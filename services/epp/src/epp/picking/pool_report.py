@@ -11,7 +11,8 @@ from epp.datalayer.standing.endpoint import Condition, Standing
 from epp.domain import PoolId, ServedModel
 from epp.picking import capacity
 
-_DRAINING: Final = Condition(Standing.DRAINING, 0.0, "left the pool")
+_LEFT: Final = Condition(Standing.DRAINING, 0.0, "left the pool")
+_DRAINED: Final = Condition(Standing.DRAINING, 0.0, "is about to stop")
 PoolParts = tuple[PoolState, Builtin]
 
 
@@ -23,10 +24,12 @@ def served_models(parts: PoolParts) -> Iterator[ServedModel]:
 
 
 def describe_pool(id_: PoolId, parts: PoolParts, config: SchedulerConfig, now: float) -> dict[str, object]:
-    """A pool as /debug/pools shows it. Endpoints that have left are there, draining, while they have requests."""
+    """A pool as /debug/pools shows it. Endpoints that have left or are about to stop are there, draining: those while
+    they have requests, these for as long as anything is known of them."""
     pool, known = parts
-    conditions = pool.roster.conditions(now)
-    shown = {member.id: member for member in pool.departures.draining()} | pool.roster.members
+    drained = [member for member in pool.departures if member.endpoint in pool.drains]
+    conditions = {**dict.fromkeys((each.id for each in drained), _DRAINED), **pool.roster.conditions(now)}
+    shown = {member.id: member for member in (*pool.departures.draining(), *drained)} | pool.roster.members
     return {
         "pool": id_,
         "block_tokens": known.prefixes.block_tokens,
@@ -38,8 +41,7 @@ def describe_pool(id_: PoolId, parts: PoolParts, config: SchedulerConfig, now: f
         "capacity": capacity.describe(config, known, [*pool.roster.members.values()], now),
         "sessions": len(known.sessions.sessions),
         "endpoints": [
-            _describe_endpoint(known, member, conditions.get(id_, _DRAINING), now)
-            for id_, member in sorted(shown.items())
+            _describe_endpoint(known, member, conditions.get(id_, _LEFT), now) for id_, member in sorted(shown.items())
         ],
     }
 

@@ -89,6 +89,10 @@ class Pools:
         if state is not None:
             state.handle(event, now)
 
+    def others_in_flight(self, pool: PoolId, slot: int) -> int:
+        """Requests that other replicas have at one endpoint, as far as they share it."""
+        return self._builtin[pool].others.in_flight(slot)
+
     def pass_time(self, now: float) -> None:
         """About a second went by."""
         for state in self.states.values():

@@ -118,7 +118,7 @@ class Settlement:
         pool = None if placement is None else self._pools.get(placement.pool)
         if placement is not None and pool is not None:
             self.poison.attempted(placement, feedback, now)
-            pool.handle(AttemptFailed(placement, feedback), now)
+            pool.handle(AttemptFailed(placement, feedback, feedback.pick_id in self.ledger), now)
 
     def _continue(self, feedback: Feedback, now: float) -> None:
         placement = self.ledger.heartbeat(feedback.pick_id, now)

@@ -5,6 +5,7 @@
     L       = text pool · text pick id · (text endpoint · tokens (u32))*
     E       = text pool · text pick id
     S       = text pool · text endpoint · text id
+    D       = seconds (f64) · text server
     F       = JSON of the feedback's fields
     text    = length (u16) · UTF-8
 
@@ -27,13 +28,15 @@ from epp.domain import (
     PickSettled,
     PoolId,
     PrefixLearned,
+    ServerDrained,
     SharedEvent,
 )
 
 _FRAME = struct.Struct("<cI")
 _LENGTH = struct.Struct("<H")
 _TOKENS = struct.Struct("<I")
-_PREFIX, _FEEDBACK, _PLACED, _SETTLED, _STORED = b"P", b"F", b"L", b"E", b"S"
+_SECONDS = struct.Struct("<d")
+_PREFIX, _FEEDBACK, _PLACED, _SETTLED, _STORED, _DRAINED = b"P", b"F", b"L", b"E", b"S", b"D"
 # More blocks than any prompt has: 64k blocks of 16 tokens are a million tokens.
 BLOCK_LIMIT = 65_536
 # More endpoints than any request has: its primary, a prefill leg, and encoders.
@@ -64,6 +67,9 @@ def encode(event: SharedEvent) -> bytes:
         case AnswerStored(pool, endpoint, stored_id):
             payload = _text(pool) + _text(endpoint) + _text(stored_id)
             return _FRAME.pack(_STORED, len(payload)) + payload
+        case ServerDrained(server, seconds):
+            payload = _SECONDS.pack(seconds) + _text(server)
+            return _FRAME.pack(_DRAINED, len(payload)) + payload
         case FeedbackForwarded(feedback):
             payload = orjson.dumps(feedback._asdict())
             return _FRAME.pack(_FEEDBACK, len(payload)) + payload
@@ -99,6 +105,8 @@ def _events(message: bytes) -> Iterator[SharedEvent]:
             yield _settled(payload)
         elif kind == _STORED:
             yield _stored(payload)
+        elif kind == _DRAINED:
+            yield _drained(payload)
         elif kind == _FEEDBACK:
             yield FeedbackForwarded(_feedback(orjson.loads(payload)))
 
@@ -141,6 +149,14 @@ def _stored(payload: bytes) -> AnswerStored:
     if at != len(payload):
         raise MalformedError("a stored answer has more than an id")
     return AnswerStored(PoolId(pool), EndpointId(endpoint), stored_id)
+
+
+def _drained(payload: bytes) -> ServerDrained:
+    (seconds,) = _SECONDS.unpack_from(payload, 0)
+    server, at = _read_text(payload, _SECONDS.size)
+    if at != len(payload) or not 0 <= seconds < float("inf"):
+        raise MalformedError("not a drain")
+    return ServerDrained(server, seconds)
 
 
 def _feedback(fields: dict[str, object]) -> Feedback:
