@@ -1,6 +1,6 @@
 """`make bench-agents`: coding agents on 8 simulated H100s in virtual time, by policy.
 
-Sessions of three clients (`tests/lab/agents.py`), at three rates, three seeds each. Hits are given as a share of what
+Sessions of three clients (`lab.workloads.agents`), at three rates, three seeds each. Hits are given as a share of what
 one server with an endless cache would find. Prints the table of docs/performance-policies.md.
 """
 
@@ -10,12 +10,12 @@ from itertools import product
 from statistics import fmean
 from typing import NamedTuple
 
+from lab.simulation.fleet import Fleet, engine_config
+from lab.simulation.measures import Measures, measure
+from lab.workloads.agents import AGENTS
 from model_sim import profiles
 from tests.bench.policies import ENGINES, PROFILE, policies
-from tests.lab.agents import AGENTS
 from tests.lab.endless import EndlessCache, watched
-from tests.lab.fleet import Fleet, engine_config
-from tests.lab.measures import Measures, measure
 
 RATES = (8.0, 14.0, 20.0)
 SEEDS = (61, 62, 63)

@@ -19,15 +19,15 @@ from statistics import fmean
 
 from epp.config import SchedulerConfig, parse_config
 from epp.config.defaults import default_config
+from lab.simulation.fleet import Fleet, engine_config
+from lab.simulation.measures import Measures, measure
+from lab.simulation.policies import LeastRequest, Pointsman, Policy, RoundRobin
+from lab.workloads.conversations import WORKLOADS, Workload
+from lab.workloads.wider import WIDER
 from model_sim import profiles
 from model_sim.profiles import Profile
 from tests.lab import figure, report
-from tests.lab.fleet import Fleet, engine_config
-from tests.lab.measures import Measures, measure
-from tests.lab.policies import LeastRequest, Pointsman, Policy, RoundRobin
 from tests.lab.report import Row
-from tests.lab.wider import WIDER
-from tests.lab.workloads import WORKLOADS, Workload
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "build" / "bench" / "policies.json"

@@ -23,12 +23,12 @@ import httpx2 as httpx
 import orjson
 
 from epp.config.defaults import DEFAULT_TEXT
+from lab.simulation.measures import Measures, Record, measure
+from lab.workloads.conversations import WORKLOADS, Conversation, call_of
 from tests.bench import policies
 from tests.bench.policies import PROFILE
 from tests.conftest import free_ports
 from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, process_stack
-from tests.lab.measures import Measures, Record, measure
-from tests.lab.workloads import WORKLOADS, Conversation, call_of
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "build" / "bench" / "policies_live.json"

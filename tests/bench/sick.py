@@ -14,12 +14,12 @@ from pathlib import Path
 from random import Random
 
 from epp.config.defaults import default_config
+from lab.simulation.fleet import Fleet, engine_config
+from lab.simulation.measures import Record
+from lab.simulation.policies import Pointsman
+from lab.simulation.sickness import HEALTHY, Sickness, sicknesses
+from lab.workloads.conversations import WORKLOADS
 from model_sim import profiles
-from tests.lab.fleet import Fleet, engine_config
-from tests.lab.measures import Record
-from tests.lab.policies import Pointsman
-from tests.lab.sickness import HEALTHY, Sickness, sicknesses
-from tests.lab.workloads import WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "build" / "bench" / "sick.json"

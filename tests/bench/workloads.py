@@ -13,10 +13,10 @@ from math import isfinite, sqrt
 from statistics import fmean, stdev
 from typing import Final
 
+from lab.simulation.measures import Measures
+from lab.workloads.wider import WIDER
 from tests.bench.policies import BASELINE, PROFILE, Run, Setting, Window, contenders, saturation
-from tests.lab.measures import Measures
 from tests.lab.report import OURS
-from tests.lab.wider import WIDER
 
 LOADS: Final = (0.6, 0.9, 1.2)
 SEEDS: Final = (91, 92, 93, 94, 95)

@@ -9,11 +9,11 @@ from random import Random
 from typing import Final, NamedTuple
 
 from epp.config import SchedulerConfig, default_config, parse_config
+from lab.simulation.fleet import Fleet, engine_config
+from lab.simulation.measures import Measures, measure
+from lab.simulation.policies import Pointsman
+from lab.workloads.conversations import WORKLOADS
 from model_sim import profiles
-from tests.lab.fleet import Fleet, engine_config
-from tests.lab.measures import Measures, measure
-from tests.lab.policies import Pointsman
-from tests.lab.workloads import WORKLOADS
 
 ENGINES: Final = 8
 WORKLOAD: Final = WORKLOADS["adapters-200"]

@@ -1,7 +1,7 @@
 """What one server with an endless cache would find of each prompt: the bound of every hit ratio. Pure."""
 
-from tests.lab.policies import Policy
-from tests.lab.workloads import Call
+from lab.simulation.policies import Policy, Waits
+from lab.workloads.conversations import Call
 
 
 class EndlessCache:
@@ -32,7 +32,7 @@ def watched(policy: Policy, cache: EndlessCache) -> Policy:
     """The policy, whose calls the cache counts, too."""
     choose = policy.choose
 
-    def both(call: Call, now: float) -> int | None:
+    def both(call: Call, now: float) -> int | Waits | None:
         cache.take(call, now)
         return choose(call, now)
 

@@ -7,7 +7,7 @@ from math import isfinite
 from statistics import fmean
 from typing import Any
 
-from tests.lab.measures import Measures, Spread, over_seeds
+from lab.simulation.measures import Measures, Spread, over_seeds
 
 HEADING = "load policy         TTFT p50 ms    p90 ms        p99 ms        hit ratio       goodput/s       offered/s"
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"

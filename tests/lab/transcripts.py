@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
 
-from tests.lab.agents import CLIENTS
-from tests.lab.workloads import Conversation, Passage, Rendered, Turn, length, vocabulary
+from lab.workloads.agents import CLIENTS
+from lab.workloads.conversations import Conversation, Passage, Rendered, Turn, length, vocabulary
 
 TRANSCRIPTS = 20
 TURNS = 5

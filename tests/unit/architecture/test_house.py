@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-DISTRIBUTIONS = ("gateway", "processes", "bbr", "controlplane", "epp", "model_sim")
+DISTRIBUTIONS = ("gateway", "processes", "bbr", "controlplane", "epp", "model_sim", "lab")
 STOREYED = ("gateway", "epp")  # drawn package by package; the others are one box each
 UNDRAWN = {"epp.__main__", "epp.testing"}  # the command line, and what plugin authors test with
 

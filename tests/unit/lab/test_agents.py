@@ -7,13 +7,13 @@ import orjson
 import pytest
 
 from epp.config import default_config
+from lab.simulation.fleet import Fleet, engine_config
+from lab.simulation.measures import measure
+from lab.simulation.policies import Pointsman
+from lab.workloads.agents import AGENTS, CLIENTS, agent_conversations
+from lab.workloads.conversations import Conversation, call_of
 from model_sim import profiles
-from tests.lab.agents import AGENTS, CLIENTS, agent_conversations
 from tests.lab.endless import EndlessCache, watched
-from tests.lab.fleet import Fleet, engine_config
-from tests.lab.measures import measure
-from tests.lab.policies import Pointsman
-from tests.lab.workloads import Conversation, call_of
 
 ENGINES, RATE, WARM, UNTIL = 4, 4.0, 10.0, 22.0
 BLOCK = 16

@@ -13,7 +13,7 @@ from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.scheduling.gate import AffinityGate
 from epp.testing import NOBODY
-from tests.lab.workloads import vocabulary
+from lab.workloads.conversations import vocabulary
 
 POOL = PoolId("lab/burst")
 ENDPOINTS = 8

@@ -6,11 +6,11 @@ from random import Random
 import pytest
 
 from epp.config import default_config
+from lab.simulation.fleet import Change, Fleet, engine_config
+from lab.simulation.measures import Record, measure
+from lab.simulation.policies import Pointsman
+from lab.workloads.conversations import WORKLOADS
 from model_sim import profiles
-from tests.lab.fleet import Change, Fleet, engine_config
-from tests.lab.measures import Record, measure
-from tests.lab.policies import Pointsman
-from tests.lab.workloads import WORKLOADS
 
 ENGINES, ALL = 4, frozenset(range(4))
 CHANGED_AT, UNTIL = 40.0, 105.0

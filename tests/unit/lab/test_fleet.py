@@ -6,14 +6,14 @@ from random import Random
 import pytest
 
 from epp.config import default_config
+from lab.simulation.fleet import Change, Fleet, engine_config
+from lab.simulation.measures import Record, measure
+from lab.simulation.policies import Failure, LeastRequest, Pointsman, Policy, RoundRobin
+from lab.workloads.conversations import WORKLOADS, Call, Conversation, Passage, Turn, vocabulary
 from model_sim.engine.engine import Snapshot
 from model_sim.engine.profile import LatencyProfile
 from model_sim.engine.request import Completion
 from model_sim.profiles import Profile
-from tests.lab.fleet import Change, Fleet, engine_config
-from tests.lab.measures import Record, measure
-from tests.lab.policies import Failure, LeastRequest, Pointsman, Policy, RoundRobin
-from tests.lab.workloads import WORKLOADS, Call, Conversation, Passage, Turn, vocabulary
 
 STEP = 0.01
 PER_TOKEN = 0.0001
@@ -32,6 +32,9 @@ class Scripted:
     def choose(self, call: Call, now: float) -> int | None:
         self.calls.append(("choose", now))
         return self.engine
+
+    def decided(self) -> list[tuple[str, int | None]]:
+        return []
 
     def ended(self, call_id: str, engine: int, now: float) -> None:
         self.calls.append(("ended", now))

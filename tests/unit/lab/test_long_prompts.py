@@ -5,11 +5,11 @@ from random import Random
 import pytest
 
 from epp.config import default_config
+from lab.simulation.fleet import Fleet, engine_config
+from lab.simulation.measures import Measures, measure
+from lab.simulation.policies import LeastRequest, Pointsman, Policy
+from lab.workloads.conversations import WORKLOADS
 from model_sim import profiles
-from tests.lab.fleet import Fleet, engine_config
-from tests.lab.measures import Measures, measure
-from tests.lab.policies import LeastRequest, Pointsman, Policy
-from tests.lab.workloads import WORKLOADS
 
 ENGINES, RATE = 4, 8.0
 WARM, UNTIL = 15.0, 35.0

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from tests.lab.measures import Record, measure, over_seeds, percentile, spread
+from lab.simulation.measures import Record, measure, over_seeds, percentile, spread
 
 
 def record(

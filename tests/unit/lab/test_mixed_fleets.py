@@ -6,12 +6,12 @@ from random import Random
 import pytest
 
 from epp.config import default_config
+from lab.simulation.fleet import Fleet, engine_config
+from lab.simulation.measures import Measures, measure
+from lab.simulation.policies import LeastRequest, Pointsman, Policy
+from lab.workloads.conversations import WORKLOADS
 from model_sim import profiles
 from model_sim.engine.profile import LatencyProfile
-from tests.lab.fleet import Fleet, engine_config
-from tests.lab.measures import Measures, measure
-from tests.lab.policies import LeastRequest, Pointsman, Policy
-from tests.lab.workloads import WORKLOADS
 
 FAST, SLOW = 4, 4
 WEIGHTS = [1.0] * FAST + [0.5] * SLOW

@@ -2,8 +2,8 @@
 
 from math import inf
 
+from lab.simulation.measures import Measures, Record, measure
 from tests.lab import report
-from tests.lab.measures import Measures, Record, measure
 from tests.lab.report import Row
 
 

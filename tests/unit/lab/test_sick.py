@@ -6,12 +6,12 @@ from random import Random
 import pytest
 
 from epp.config import default_config
+from lab.simulation.fleet import Fleet, engine_config
+from lab.simulation.policies import Pointsman
+from lab.simulation.sickness import sicknesses
+from lab.workloads.conversations import WORKLOADS, Conversation, Turn, vocabulary
 from model_sim.engine.profile import LatencyProfile
 from model_sim.profiles import Profile
-from tests.lab.fleet import Fleet, engine_config
-from tests.lab.policies import Pointsman
-from tests.lab.sickness import sicknesses
-from tests.lab.workloads import WORKLOADS, Conversation, Turn, vocabulary
 
 ENGINES = 8
 RATE = 16.0

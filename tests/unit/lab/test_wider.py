@@ -9,9 +9,9 @@ import pytest
 from epp.domain import Request
 from epp.prompts.parsing import parse
 from epp.prompts.request import InferenceRequest
-from tests.lab.traces import BLOCK_TOKENS, conversations_of, made_up_session
-from tests.lab.wider import COMPACTED_AFTER, ITEMS, WIDER
-from tests.lab.workloads import WORKLOADS, Call, Conversation, call_of
+from lab.workloads.conversations import WORKLOADS, Call, Conversation, call_of
+from lab.workloads.sessions import BLOCK_TOKENS, conversations_of, made_up_session
+from lab.workloads.wider import COMPACTED_AFTER, ITEMS, WIDER
 
 BLOCK = 16
 NAMES = sorted(WIDER.keys() - WORKLOADS.keys())

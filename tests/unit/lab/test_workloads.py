@@ -5,7 +5,7 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from tests.lab.workloads import (
+from lab.workloads.conversations import (
     ADAPTER_SLOTS,
     ADAPTERS,
     WORKLOADS,

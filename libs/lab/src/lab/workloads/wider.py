@@ -15,10 +15,8 @@ from random import Random
 from types import MappingProxyType
 from typing import TypeVar
 
-from tests.lab.agents import AGENTS, TURNS, agent_conversations
-from tests.lab.pictures import Picture, picture
-from tests.lab.traces import trace_conversations
-from tests.lab.workloads import (
+from lab.workloads.agents import AGENTS, TURNS, agent_conversations
+from lab.workloads.conversations import (
     BASE_MODEL,
     MAX_TOKENS,
     WORKLOADS,
@@ -32,6 +30,8 @@ from tests.lab.workloads import (
     turn_of,
     vocabulary,
 )
+from lab.workloads.pictures import Picture, picture
+from lab.workloads.sessions import trace_conversations
 
 DOCUMENTS, DOCUMENTS_EACH = 400, 3
 ITEMS = 40

@@ -12,7 +12,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from tests.lab.workloads import (
+from lab.workloads.conversations import (
     BASE_MODEL,
     MAX_TOKENS,
     Conversation,

@@ -13,7 +13,7 @@ from random import Random
 
 import orjson
 
-from tests.lab.workloads import (
+from lab.workloads.conversations import (
     BASE_MODEL,
     MAX_TOKENS,
     Conversation,

@@ -4,21 +4,34 @@ Round-robin takes turns. Least-request takes the endpoint with the fewest reques
 lot: stronger than Envoy's default of comparing two random ones. Neither sees a prompt or a metric.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import count
 from random import Random
 from typing import Any, Protocol
 
 from epp.config import SchedulerConfig
-from epp.domain import Endpoint, EndpointId, EngineMetrics, Feedback, Outcome, Pick, PickId, PoolId, PoolSpec, Request
+from epp.domain import (
+    Endpoint,
+    EndpointId,
+    EngineMetrics,
+    Feedback,
+    Outcome,
+    Pick,
+    PickId,
+    PoolId,
+    PoolSpec,
+    Request,
+    Ticket,
+    Verdict,
+)
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
-from epp.testing import NOBODY
+from lab.workloads.conversations import Call
 from model_sim.engine.engine import Snapshot
 from model_sim.engine.profile import EngineConfig
 from model_sim.engine.request import Completion
-from tests.lab.workloads import Call
 
 POOL = PoolId("lab/pool")
 BYTES_PER_EVENT = 250
@@ -35,11 +48,20 @@ class Failure:
     seconds: float
 
 
+class Waits(Enum):
+    """There is no verdict on a request yet."""
+
+    WAITS = "waits"
+
+
 class Policy(Protocol):
     """Chooses, and is told what a gateway would be told. All times are virtual seconds."""
 
-    def choose(self, call: Call, now: float) -> int | None:
+    def choose(self, call: Call, now: float) -> int | Waits | None:
         """The engine for this request; None refuses it."""
+
+    def decided(self) -> Sequence[tuple[str, int | None]]:
+        """The verdicts since the last call on requests that waited, by their ids."""
 
     def ended(self, call_id: str, engine: int, now: float) -> None:
         """The answer is complete: what the proxy knows at once."""
@@ -76,6 +98,10 @@ class RoundRobin:
     def choose(self, call: Call, now: float) -> int | None:
         """The next one."""
         return self._present[next(self._turns) % len(self._present)]
+
+    def decided(self) -> Sequence[tuple[str, int | None]]:
+        """Nobody waits."""
+        return ()
 
     def present(self, engines: frozenset[int], now: float) -> None:
         """Turns go round these."""
@@ -121,6 +147,10 @@ class LeastRequest:
         self._in_flight[engine] += 1
         return engine
 
+    def decided(self) -> Sequence[tuple[str, int | None]]:
+        """Nobody waits."""
+        return ()
+
     def present(self, engines: frozenset[int], now: float) -> None:
         """Counts go on."""
         self._present = sorted(engines)
@@ -150,6 +180,18 @@ class LeastRequest:
         """Does not matter."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    """A request that flow control lets wait."""
+
+    call_id: str
+    take: Callable[[str, Verdict], None]
+
+    def decide(self, verdict: Verdict, now: float) -> None:
+        """Take the verdict."""
+        self.take(self.call_id, verdict)
+
+
 class Pointsman:
     """The endpoint picker as a gateway drives it: picks, exact ends, access log entries and scrapes."""
 
@@ -159,18 +201,33 @@ class Pointsman:
         self._ids = [EndpointId(f"10.0.0.{number + 1}:8000") for number in range(engines)]
         self._numbers = {id_: number for number, id_ in enumerate(self._ids)}
         self._picks: dict[str, PickId] = {}
+        self._decided: list[tuple[str, int | None]] = []
         self._endpoints = [
             Endpoint(id_, id_.partition(":")[0], 8000, f"engine-{at}") for at, id_ in enumerate(self._ids)
         ]
         self.picker.replace_pools({POOL: PoolSpec(POOL, tuple(self._endpoints))}, 0.0)
 
-    def choose(self, call: Call, now: float) -> int | None:
+    def choose(self, call: Call, now: float) -> int | Waits | None:
         """The first target of the pick."""
         headers = {**_HEADERS, **call.headers, "x-request-id": call.id}
-        verdict = self.picker.submit(Request(POOL, "POST", call.path, headers, call.body), NOBODY, now)
+        waiter = _Waiter(call.id, self._take)
+        verdict = self.picker.submit(Request(POOL, "POST", call.path, headers, call.body), waiter, now)
+        return Waits.WAITS if isinstance(verdict, Ticket) else self._chosen(call.id, verdict)
+
+    def decided(self) -> Sequence[tuple[str, int | None]]:
+        """What flow control let go, or refused."""
+        if not self._decided:
+            return ()
+        found, self._decided = self._decided, []
+        return found
+
+    def _take(self, call_id: str, verdict: Verdict) -> None:
+        self._decided.append((call_id, self._chosen(call_id, verdict)))
+
+    def _chosen(self, call_id: str, verdict: Verdict) -> int | None:
         if not isinstance(verdict, Pick):
             return None
-        self._picks[call.id] = verdict.id
+        self._picks[call_id] = verdict.id
         return self._numbers[verdict.targets[0]]
 
     def ended(self, call_id: str, engine: int, now: float) -> None:

@@ -11,14 +11,14 @@ from itertools import count
 from math import inf
 from random import Random
 
+from lab.simulation.measures import Record
+from lab.simulation.policies import Failure, Policy, Waits
+from lab.simulation.sickness import DRIP_SECONDS, HEALTHY, Sickness
+from lab.workloads.conversations import Call, Conversation, Workload, call_of
 from model_sim.engine.engine import Engine
 from model_sim.engine.profile import EngineConfig, LatencyProfile
 from model_sim.engine.request import Completion
 from model_sim.profiles import Profile
-from tests.lab.measures import Record
-from tests.lab.policies import Failure, Policy
-from tests.lab.sickness import DRIP_SECONDS, HEALTHY, Sickness
-from tests.lab.workloads import Call, Conversation, Workload, call_of
 
 REPORT_DELAY = 0.01
 """Envoy's access log is flushed this often."""
@@ -124,7 +124,7 @@ class Fleet:
         seed: int,
         *,
         sickness: Sickness = HEALTHY,
-        each_second: Callable[[float], None] = lambda now: None,
+        each_second: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._latencies = latencies
         self._each_second = each_second
@@ -135,9 +135,11 @@ class Fleet:
         self._engines = [self._engine(at) for at in range(len(latencies))]
         self._present = frozenset(range(len(latencies)))
         self._due = [inf] * len(latencies)
+        self._steps: list[tuple[float, int]] = []  # a heap of when engines are due; what `_due` does not say is void
         self._events: list[tuple[float, int, Event]] = []
         self._order = count()
         self._flights: dict[str, _Flight] = {}
+        self._waiting: dict[str, _Flight] = {}  # for a verdict
         self._records: list[Record] = []
         self._pending = 0
         self._until = 0.0
@@ -154,14 +156,16 @@ class Fleet:
         self._arrive(conversations)
         while self._pending:
             at = self._events[0][0]
-            step_at = min(self._due)
+            step_at, number = self._next_step()
             if min(at, step_at) > until + PATIENCE:
                 break
             if step_at <= at:
-                self._step(self._due.index(step_at), step_at)
-                continue
-            _, _, event = heapq.heappop(self._events)
-            self._dispatch(event, at, conversations)
+                heapq.heappop(self._steps)
+                self._step(number, step_at)
+            else:
+                _, _, event = heapq.heappop(self._events)
+                self._dispatch(event, at, conversations)
+            self._start_decided(min(at, step_at))
         self._give_up()
         return self._records
 
@@ -169,6 +173,20 @@ class Fleet:
         """Loads of adapters onto the GPUs of the engines that are there, and those of them that came from disk."""
         slots = [engine.adapters for engine in self._engines]
         return sum(each.loads for each in slots), sum(each.disk_loads for each in slots)
+
+    def _next_step(self) -> tuple[float, int]:
+        """When which engine is due next."""
+        steps, due = self._steps, self._due
+        while steps and due[steps[0][1]] != steps[0][0]:
+            heapq.heappop(steps)
+        return steps[0] if steps else (inf, -1)
+
+    def _expect_step(self, number: int) -> None:
+        at = _next(self._engines[number])
+        if at != self._due[number]:
+            self._due[number] = at
+            if at < inf:
+                heapq.heappush(self._steps, (at, number))
 
     def _engine(self, number: int) -> Engine:
         return Engine(self._config, self._latencies[number], Random(f"engine {self._seed} {number}"))
@@ -234,11 +252,22 @@ class Fleet:
     def _send(self, conversation: Conversation, turn: int, now: float) -> None:
         call = call_of(conversation, turn, self._config.block_size)
         chosen = self._policy.choose(call, now)
+        if isinstance(chosen, Waits):
+            self._waiting[call.id] = _Flight(conversation, turn, call, -1, now)
+        else:
+            self._start(_Flight(conversation, turn, call, -1, now), chosen, now)
+
+    def _start_decided(self, now: float) -> None:
+        for call_id, chosen in self._policy.decided():
+            self._start(self._waiting.pop(call_id), chosen, now)
+
+    def _start(self, waited: _Flight, chosen: int | None, now: float) -> None:
+        call = waited.call
         if chosen is None:
             self._pending -= 1
-            self._records.append(_lost(call, now, None))
+            self._records.append(_lost(call, waited.arrival, None))
             return
-        self._flights[call.id] = _Flight(conversation, turn, call, chosen, now)
+        self._flights[call.id] = replace(waited, engine=chosen)
         if self._sickness.is_on(chosen, now):
             self._meet(call, chosen, now)
         else:
@@ -261,7 +290,7 @@ class Fleet:
         if not self._sickness.is_on(number, now):
             self._engines[number].set_speed(1.0)
         self._engines[number].submit(call.request, now)
-        self._due[number] = _next(self._engines[number])
+        self._expect_step(number)
 
     def _scrape(self, number: int, now: float) -> None:
         engine = self._engines[number]
@@ -283,15 +312,15 @@ class Fleet:
         self._records.append(_lost(flight.call, flight.arrival, flight.engine))
 
     def _step(self, number: int, now: float) -> None:
-        engine = self._engines[number]
-        for output in engine.step(now):
+        for output in self._engines[number].step(now):
             if output.completion is None:
                 continue
             if self._sickness.drips and self._sickness.is_on(number, now):
                 self._drip(output.request_id, output.completion)
             else:
                 self._finish(output.request_id, output.completion, now)
-        self._due[number] = _next(engine)
+        self._due[number] = inf
+        self._expect_step(number)
 
     def _drip(self, call_id: str, done: Completion) -> None:
         """The engine is done; the tokens come one by one."""
@@ -322,7 +351,8 @@ class Fleet:
             self._expect(flight.conversation, turn, now + turns[turn].pause)
 
     def _give_up(self) -> None:
-        self._records += [_lost(flight.call, flight.arrival, None) for flight in self._flights.values()]
+        unfinished = (*self._flights.values(), *self._waiting.values())
+        self._records += [_lost(flight.call, flight.arrival, None) for flight in unfinished]
 
 
 def _lost(call: Call, arrival: float, endpoint: int | None) -> Record:

@@ -1,0 +1,1 @@
+"""What clients send: conversations, made up and seeded."""
