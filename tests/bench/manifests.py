@@ -114,8 +114,8 @@ async def measure(slices: int, folder: Path) -> dict[str, float]:
     """First load, then edits of one file."""
     taken: asyncio.Queue[Pools] = asyncio.Queue()
     heart, before, began = Heart(), resident_megabytes(), perf_counter()
-    discovery = Discovery(FolderSource([folder]), taken.put_nowait)
-    async with lifecycle.background(discovery.follow(), heart.beat()):
+    discovery = Discovery(taken.put_nowait)
+    async with lifecycle.background(discovery.follow(FolderSource([folder])), heart.beat()):
         lifecycle.tune_collector()
         first = await taken.get()
         load_seconds, load_block = perf_counter() - began, heart.reset()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bbr import app
 from gateway.extproc import options as flags
+from gateway.kube.sources.cluster.credentials import CredentialsError
 from gateway.router import options as routing
 from gateway.router.packages import PackageError
 from gateway.router.routers import Choice
@@ -46,14 +47,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = app.Options(
         listeners=flags.listeners(given),
         metrics_port=given.metrics_port,
-        config_dirs=flags.config_dirs(given),
+        objects=flags.objects(given),
         namespace=os.environ.get("NAMESPACE") or None,
         is_streaming=given.streaming,
         choice=chosen,
     )
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, options))
-    except* (AddressError, CertificateError, OSError) as errors:
+    except* (AddressError, CertificateError, CredentialsError, OSError) as errors:
         sys.exit("\n".join(f"bbr: {error}" for error in errors.exceptions))
 
 

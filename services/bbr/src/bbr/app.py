@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 
 from gateway.extproc.codec import Codec
 from gateway.extproc.conversation import Push
@@ -12,8 +11,10 @@ from gateway.extproc.processor import ExternalProcessor
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES
 from gateway.extproc.protocol.messages import BodyMode, Modes
 from gateway.extproc.service import Listeners, serve
+from gateway.kube.objects import Manifests
 from gateway.kube.resolution.base_models import BaseModels, base_models
-from gateway.kube.sources.folders import FolderSource
+from gateway.kube.sources import opening
+from gateway.kube.sources.cluster.resources import CONFIG_MAP, Selection
 from gateway.kube.sources.source import Source
 from gateway.router.conversation import RouterConversation
 from gateway.router.metrics import Metrics
@@ -21,6 +22,7 @@ from gateway.router.routers import Choice, Router
 from gateway.rpc.health import Health
 from gateway.schema.problems import Problem
 from gateway.service import admin, clock, lifecycle, logs
+from gateway.wire.protocol import BBR_MANAGED_LABEL
 
 log = logs.get(__name__)
 
@@ -29,7 +31,7 @@ log = logs.get(__name__)
 class Options:
     listeners: Listeners
     metrics_port: int
-    config_dirs: tuple[Path, ...]
+    objects: opening.Origin | None = None
     namespace: str | None = None
     # What a proxy that does not describe its body mode is taken to use.
     is_streaming: bool = False
@@ -38,6 +40,10 @@ class Options:
     @property
     def modes(self) -> Modes:
         return PROTOCOL_MODES if self.is_streaming else Modes(BodyMode.BUFFERED, BodyMode.BUFFERED)
+
+    def needs(self, _known: Manifests) -> tuple[Selection, ...]:
+        """What is followed of a cluster."""
+        return (Selection(CONFIG_MAP, self.namespace or "", labels=((BBR_MANAGED_LABEL, "true"),)),)
 
 
 class Mapped:
@@ -78,7 +84,6 @@ def report(problems: tuple[Problem, ...]) -> None:
 async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     """Build, serve, drain."""
     metrics, mapped = Metrics(metadata.version("pointsman-bbr")), Mapped()
-    source = FolderSource(options.config_dirs) if options.config_dirs else None
     router = Router(options.choice, metrics, mapped.names)
 
     def conversation(_metadata: Mapping[str, str], push: Push) -> RouterConversation:
@@ -93,6 +98,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
 
     operators = admin.application(metrics.registry, is_ready, facts=options.listeners.facts)
     async with (
+        opening.opened(options.objects, options.needs, metrics.registry) as source,
         lifecycle.background(mapped.follow(source, options.namespace), *router.jobs()),
         admin.serving(operators, options.listeners.host, options.metrics_port),
     ):

@@ -18,7 +18,7 @@ from controlplane.status.conditions import Status
 from controlplane.status.times import stamped
 from controlplane.status.uptake import Uptake, not_taken, not_whole, programmed
 from controlplane.xds.snapshot import Snapshot as Resources
-from gateway.kube.sources.source import Snapshot, Source
+from gateway.kube.sources.source import Snapshot, StatusSource
 from gateway.schema.problems import Problem
 from gateway.service import lifecycle, logs
 
@@ -52,7 +52,7 @@ class Server(Protocol):
 class ControlPlane:
     """Run `follow`, `watch` and `report` beside each other."""
 
-    def __init__(self, source: Source, server: Server, metrics: Metrics, options: Options, stamp: Stamp) -> None:
+    def __init__(self, source: StatusSource, server: Server, metrics: Metrics, options: Options, stamp: Stamp) -> None:
         self._source = source
         self._server = server
         self._metrics = metrics

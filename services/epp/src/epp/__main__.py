@@ -19,11 +19,13 @@ from epp.app import stack as app
 from epp.app.guarded import Judge
 from epp.config import ConfigError
 from epp.config.flags import METRIC_FLAGS, SOURCE_FLAGS, ScrapeFlags
-from epp.discovery import PriorityOrder
+from epp.discovery import PriorityOrder, Scope
 from epp.domain import PoolId
 from epp.recording.recorder import Recording
 from epp.telemetry.generations import Names
 from gateway.extproc import options as flags
+from gateway.kube.objects import DEFAULT_NAMESPACE
+from gateway.kube.sources.cluster.credentials import CredentialsError
 from gateway.router import options as routing
 from gateway.router.packages import PackageError
 from gateway.router.routers import Choice
@@ -37,8 +39,8 @@ IGNORED = {
     **{name: why for name, why in flags.BASE_IGNORED.items() if name != "--tracing"},
     "--ha-enable-leader-election": "every replica serves; share state with --redis-url",
     "--pool-group": "pools of every group are read",
-    "--endpoint-selector": "endpoints come from EndpointSlices in --config-dir",
-    "--endpoint-target-ports": "endpoints come from EndpointSlices in --config-dir",
+    "--endpoint-selector": "endpoints come from the pool's selector",
+    "--endpoint-target-ports": "endpoints come from the pool's ports",
     "--refresh-metrics-interval": "the interval adapts: 50 ms busy, 1 s idle",
     "--refresh-prometheus-metrics-interval": "pool gauges are computed when asked for",
     "--metrics-staleness-threshold": "staleness follows each endpoint's own interval",
@@ -62,8 +64,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag("--url", default=f"http://127.0.0.1:{ports.METRICS}", help="for explain: the picker's metrics port")
     flag("--check-config", type=Path, metavar="FILE", help="validate an EndpointPickerConfig and exit")
     flags.add_serving(parser, grpc_port=ports.EPP_GRPC, health_port=ports.EPP_HEALTH)
-    flag("--pool-name", help="the pool of requests whose route names none")
-    flag("--pool-namespace", default=os.environ.get("NAMESPACE") or "default", help="its namespace (default: default)")
+    flag("--pool-name", help="the pool of requests whose route names none; of a cluster, the only one followed")
+    flag("--pool-namespace", default=os.environ.get("NAMESPACE"),
+         help="its namespace (default: default); without --pool-name that of a cluster's pools (all)")  # fmt: skip
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--config-file", type=Path, help="EndpointPickerConfig; followed while running")
     chosen.add_argument("--config-text", help="EndpointPickerConfig as text")
@@ -194,17 +197,26 @@ def router(given: argparse.Namespace) -> Choice | None:
         sys.exit(f"epp: {error}")
 
 
+def scope(given: argparse.Namespace) -> Scope:
+    """What is followed of a cluster."""
+    namespace = given.pool_namespace or (DEFAULT_NAMESPACE if given.pool_name else "")
+    return Scope(namespace, given.pool_name or "", given.fused)
+
+
 def options(given: argparse.Namespace) -> app.Options:
     """The command line as a value."""
     return app.Options(
         listeners=flags.listeners(given),
         metrics_port=given.metrics_port,
-        config_dirs=flags.config_dirs(given),
         replica=given.replica_id or os.environ.get("POD_NAME") or f"{socket.gethostname()}-{secrets.token_hex(3)}",
+        objects=flags.objects(given),
+        scope=scope(given),
         config_file=given.config_file,
         config_text=given.config_text,
         scrape_flags=scrape_flags(given),
-        default_pool=PoolId(f"{given.pool_namespace}/{given.pool_name}") if given.pool_name else None,
+        default_pool=PoolId(f"{given.pool_namespace or DEFAULT_NAMESPACE}/{given.pool_name}")
+        if given.pool_name
+        else None,
         redis_url=given.redis_url,
         redis_password=first_line("--redis-password-file", given.redis_password_file)
         if given.redis_password_file
@@ -275,7 +287,9 @@ def serve(given: argparse.Namespace) -> None:
     flags.configure_logs("epp", given)
     flags.note_ignored(given, IGNORED)
     chosen = options(given)
-    expected = (AddressError, CertificateError, ConfigError, configuration.UnreadableError, OSError)
+    expected = (
+        AddressError, CertificateError, ConfigError, configuration.UnreadableError, CredentialsError, OSError,
+    )  # fmt: skip
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, chosen))
     except* expected as errors:

@@ -6,7 +6,7 @@ from pathlib import Path
 from epp.discovery import Discovery, Pools
 from epp.domain import PoolId
 from gateway.kube.sources.files import load
-from gateway.kube.sources.source import Snapshot, Source, Statuses
+from gateway.kube.sources.source import Snapshot, Source
 from gateway.schema.problems import Place, Problem
 
 POOL = """
@@ -36,9 +36,6 @@ class Listed:
         for snapshot in self._snapshots:
             yield snapshot
 
-    async def report(self, statuses: Statuses, /) -> None:
-        raise AssertionError("the picker has no status to report")
-
 
 def snapshot(folder: Path, text: str, problems: tuple[Problem, ...] = ()) -> Snapshot:
     (folder / "a.yaml").write_text(text)
@@ -48,7 +45,7 @@ def snapshot(folder: Path, text: str, problems: tuple[Problem, ...] = ()) -> Sna
 async def followed(source: Source) -> list[list[str]]:
     """The endpoints of the pool at each change."""
     taken: list[Pools] = []
-    await Discovery(source, taken.append).follow()
+    await Discovery(taken.append).follow(source)
     return [[endpoint.id for endpoint in pools[PoolId("default/a")].endpoints] for pools in taken]
 
 

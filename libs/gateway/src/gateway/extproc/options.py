@@ -16,6 +16,7 @@ from typing import Final
 
 from gateway.extproc.certificates import Tls
 from gateway.extproc.service import Listeners
+from gateway.kube.sources.opening import Origin, add_source, origin
 from gateway.rpc.limits import MESSAGE_LIMIT_BYTES, Settings
 from gateway.rpc.server import Transport, default_transport
 from gateway.schema import units
@@ -102,6 +103,7 @@ def add_serving(parser: argparse.ArgumentParser, *, grpc_port: int, health_port:
     flag("--config-dir", type=Path, action="append", default=[], metavar="DIR",
          help="folder of manifests; repeat it, a later folder replaces objects of an earlier one "
          f"(default: those in {CONFIG_DIRS}, separated by colons)")  # fmt: skip
+    add_source(parser)
     flag("--host", default="0.0.0.0", help="address to listen on (default: all)")
     flag("--grpc-port", type=int, default=grpc_port, help=f"ext_proc (default: {grpc_port})")
     flag("--grpc-health-port", type=int, default=health_port, help=f"gRPC health (default: {health_port})")
@@ -141,9 +143,15 @@ def _add_tls(parser: argparse.ArgumentParser) -> None:
 def config_dirs(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
     """Folders of the command line, else of the environment: so that the reference's arguments can stay as they are."""
     found = arguments.config_dir or [Path(part) for part in environment.get(CONFIG_DIRS, "").split(os.pathsep) if part]
-    if not found:
-        logs.get(__name__).warning("no manifests: give --config-dir", environment=CONFIG_DIRS)
     return tuple(found)
+
+
+def objects(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Origin | None:
+    """Where objects come from; it is logged where they come from nowhere."""
+    found = origin(arguments, config_dirs(arguments, environment), environment)
+    if found is None:
+        logs.get(__name__).warning("no manifests: give --config-dir or --source cluster", environment=CONFIG_DIRS)
+    return found
 
 
 def add_ignored(parser: argparse.ArgumentParser, flags: Mapping[str, str]) -> None:

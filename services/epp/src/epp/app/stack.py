@@ -25,7 +25,7 @@ from epp.app.timing import TimedGate, TimedPicker
 from epp.config import SchedulerConfig
 from epp.config.engines import MetricsDataSource, ModelsDataSource
 from epp.config.flags import ScrapeFlags
-from epp.discovery import Discovery, Pools, PriorityOrder
+from epp.discovery import Discovery, Pools, PriorityOrder, Scope
 from epp.domain import PickId, PoolId, SharedEvent
 from epp.picking.picker import Picker
 from epp.recording.recorder import Recorder, Recording
@@ -46,7 +46,8 @@ from epp.transports.servers.http_connection import Shared
 from gateway.accesslog import codec as accesslog
 from gateway.accesslog.receiver import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
-from gateway.kube.sources.folders import FolderSource
+from gateway.kube.sources import opening
+from gateway.kube.sources.source import Source
 from gateway.router.kept import KeptBodies
 from gateway.router.metrics import Metrics as RouterMetrics
 from gateway.router.routers import Choice, Router
@@ -66,8 +67,9 @@ RENEW_LABELS_SECONDS = 60.0
 class Options:
     listeners: Listeners
     metrics_port: int
-    config_dirs: tuple[Path, ...]
     replica: str
+    objects: opening.Origin | None = None
+    scope: Scope = field(default_factory=Scope)
     config_file: Path | None = None
     config_text: str | None = None
     scrape_flags: ScrapeFlags = field(default_factory=ScrapeFlags)
@@ -117,8 +119,7 @@ class Stack:
         self.metrics.registry.add(AdapterMetrics(self.picker.pools.adapter_requests))
         self.metrics.describe_running(lambda: self.picker.running())
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
-        source = FolderSource(options.config_dirs) if options.config_dirs else None
-        self.discovery = Discovery(source, self._replace_pools, options.priority_order)
+        self.discovery = Discovery(self._replace_pools, options.priority_order)
         intake = FeedbackIntake(self.picker, self.metrics)
         self.log_receiver = AccessLogReceiver(
             accesslog.Codec(METADATA, TAGS), lambda entries: intake.receive(entries, clock.monotonic())
@@ -148,9 +149,9 @@ class Stack:
 
         return TracedPicker(self.guarded, self.provider, sees_end=sees_end)
 
-    def jobs(self, source: ConfigSource) -> Iterator[Coroutine[Any, Any, None]]:
+    def jobs(self, source: ConfigSource, objects: Source | None) -> Iterator[Coroutine[Any, Any, None]]:
         """What runs beside the transports."""
-        yield self.discovery.follow()
+        yield self.discovery.follow(objects)
         yield self.scraper.run()
         yield self.keyed_models.run()
         yield source.follow(self._reconfigure)
@@ -217,7 +218,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     opened = asyncio.Event()
 
     def is_ready() -> bool:
-        return picker.is_ready() and opened.is_set() and not stopping.is_set()
+        return stack.discovery.had_pools and opened.is_set() and not stopping.is_set()
 
     shared = Shared(
         stack.traced(sees_end=False),  # the answer does not pass the HTTP transport
@@ -237,7 +238,8 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         options.listeners.facts,
     )
     async with (
-        lifecycle.background(*stack.jobs(source)),
+        opening.opened(options.objects, options.scope.needs, metrics.registry) as objects,
+        lifecycle.background(*stack.jobs(source, objects)),
         admin.serving(operators, options.listeners.host, options.metrics_port),
         open_http(HttpTransport(shared), options),
     ):

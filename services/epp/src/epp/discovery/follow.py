@@ -17,27 +17,22 @@ log = logs.get(__name__)
 
 
 class Discovery:
-    """`pools` is the last good state, None before the first."""
+    """`pools` is the last good state, None before the first; `had_pools` whether there ever were any."""
 
-    def __init__(
-        self,
-        source: Source | None,
-        replace: Callable[[Pools], None],
-        order: PriorityOrder = PriorityOrder.HIGHER_FIRST,
-    ) -> None:
-        self._source = source
+    def __init__(self, replace: Callable[[Pools], None], order: PriorityOrder = PriorityOrder.HIGHER_FIRST) -> None:
         self._replace = replace
         self._reported: tuple[Problem, ...] = ()
         self._resolved = Resolved(order=order)
         self.pools: Pools | None = None
+        self.had_pools = False
         self.base_models: Mapping[str, str] = {}  # for a transport that also does the body-based router's work
 
-    async def follow(self) -> None:
+    async def follow(self, source: Source | None) -> None:
         """Run until cancelled. Without a source there is nothing to follow."""
-        if self._source is None:
+        if source is None:
             await asyncio.Event().wait()
             return
-        async for snapshot in self._source.snapshots():
+        async for snapshot in source.snapshots():
             self._report(snapshot.problems)
             if snapshot.is_usable:
                 await self._take(snapshot)
@@ -47,6 +42,7 @@ class Discovery:
         self._resolved = await asyncio.to_thread(self._resolved.following, manifests, addresses)
         self.base_models = (await asyncio.to_thread(base_models, manifests)).names
         before, self.pools = self.pools, self._resolved.pools
+        self.had_pools |= bool(self.pools)
         if before is None or self.pools != before:
             self._describe(before or {}, self.pools)
             self._replace(self.pools)

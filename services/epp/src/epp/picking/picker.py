@@ -186,10 +186,6 @@ class Picker:
         """What waits before each pool, for people and metrics."""
         return self._admitting.describe(self._look_at_all, now)
 
-    def is_ready(self) -> bool:
-        """Whether there is a pool to pick from."""
-        return len(self.pools) > 0
-
     def running(self) -> Mapping[str, int]:
         """How many picks of each model have not ended."""
         return Counter(placement.model for placement in self._settlement.ledger.live())

@@ -1,13 +1,13 @@
-"""The text of one file becomes entries: objects, each with what is wrong with it. Pure.
+"""A text, or an object of an API server, becomes entries: objects, each with what is wrong with it. Pure.
 
 An entry depends on its own document only, so a shell may keep the entries of a file for as long as it stays the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.kube.objects import Parsed
-from gateway.kube.reading.documents import Document, Identity, documents
+from gateway.kube.reading.documents import Document, Identity, cluster_document, documents
 from gateway.kube.reading.table import read
 from gateway.schema.problems import Findings, Place, Problem
 from gateway.schema.yamltext import Pause, no_pause, parse
@@ -46,6 +46,12 @@ def entries(text: str, file: str, problems: list[Problem], pause: Pause = no_pau
         for document in documents(located, file, findings):
             yield _entry(document)
             pause()
+
+
+def cluster_entry(data: Mapping[str, object]) -> Entry | None:
+    """An object as an API server gave it; None for what is no object."""
+    document = cluster_document(data)
+    return None if document is None else _entry(document)
 
 
 def _entry(document: Document) -> Entry:

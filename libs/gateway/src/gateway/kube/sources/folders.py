@@ -9,8 +9,6 @@ the interpreter back within milliseconds however much there is to read.
 """
 
 import asyncio
-import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -25,14 +23,13 @@ from gateway.kube.resolution.kaito import with_workspaces
 from gateway.kube.resolution.merging import Loaded, changed, held
 from gateway.kube.sources.files import FolderReader
 from gateway.kube.sources.resolve import Lookup, Resolver, system_lookup
+from gateway.kube.sources.rest import Rest
 from gateway.kube.sources.source import Snapshot, Statuses
 from gateway.schema.problems import Problem
 from gateway.service import clock
 
 DEBOUNCE_MILLISECONDS: Final = 50  # an editor or a ConfigMap swap touches several files at once
 TICK_SECONDS: Final = 1.0
-WORK_SECONDS: Final = 0.001  # of a worker thread between two rests; a fifth of the interpreter's own switch interval
-REST_SECONDS: Final = 0.00005  # long enough for a waiting thread to wake
 LOOKING_SHARE: Final = 0.02  # of the time, at most, goes into looks that nothing caused
 
 
@@ -60,7 +57,7 @@ class FolderSource:
 
     async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
         """A snapshot now, then one after every change of a file or of a name's addresses. Ends only by cancellation."""
-        resolver, rest = Resolver(self._lookup), _Rest()
+        resolver, rest = Resolver(self._lookup), Rest()
         reader = FolderReader(self._dirs, rest)
         found: _Reading | None = None
         addresses: Mapping[str, tuple[str, ...]] | None = None
@@ -151,23 +148,3 @@ def _each_by_itself(before: Manifests, loaded: Loaded) -> Manifests:
 
 def _all_or_nothing(before: Manifests, loaded: Loaded) -> Manifests:
     return before if loaded.problems else loaded.manifests
-
-
-class _Rest:
-    """Called between pieces of work of a thread: gives the interpreter away now and then, and ends the thread."""
-
-    def __init__(self) -> None:
-        self._since = clock.monotonic()
-        self._ended = threading.Event()
-
-    def __call__(self) -> None:
-        if clock.monotonic() - self._since < WORK_SECONDS:
-            return
-        if self._ended.is_set():
-            raise asyncio.CancelledError
-        time.sleep(REST_SECONDS)
-        self._since = clock.monotonic()
-
-    def end(self) -> None:
-        """Nobody waits for the work any more."""
-        self._ended.set()

@@ -1,6 +1,6 @@
-"""What a source of objects is: a stream of snapshots, which takes status back. A Protocol and its values.
+"""What a source of objects is: a stream of snapshots; one may take status back. Protocols and their values.
 
-`folders` is one source; an API server can be another, by list and watch, with `report` patching status.
+Folders of files are one source (`folders`), an API server is another (`cluster`).
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -36,6 +36,10 @@ class Source(Protocol):
 
     def snapshots(self) -> AsyncGenerator[Snapshot, None]:
         """A snapshot now, then one after every change of an object or of a name's addresses. Ends by cancellation."""
+
+
+class StatusSource(Source, Protocol):
+    """A source for whoever gives objects a status."""
 
     async def report(self, statuses: Statuses, /) -> None:
         """Take the status of objects back to where they are kept, as far as they are kept with one."""

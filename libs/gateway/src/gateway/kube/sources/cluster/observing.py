@@ -1,0 +1,74 @@
+"""What operators are shown of an API server: one line and one figure for each change of state.
+
+A shell around two states: whether the server is reached, and how it stands with each resource.
+"""
+
+from typing import Final
+
+from gateway.kube.sources.cluster.reflector import Phase, Verb
+from gateway.kube.sources.cluster.resources import Selection
+from gateway.service import logs
+from gateway.service.metrics import Registry
+
+log = logs.get(__name__)
+
+LOST_AFTER: Final = 3  # attempts in a row, of all resources: one may meet a server that is about to stop
+
+
+class Observer:
+    """Of one process. `is_reached` is None until the first answer or loss."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._reached = registry.gauge("pointsman_api_server_reached", "Whether the API server answers: 1 or 0.")
+        self._changes = registry.counter(
+            "pointsman_api_server_changes_total", "How often the API server was reached or lost.", ("state",)
+        )
+        self._watches = registry.gauge(
+            "pointsman_api_server_watches", "Resources that are followed, by how it stands.", ("resource", "phase")
+        )
+        self._counts: dict[tuple[str, str], int] = {}
+        self._failures = 0
+        self.is_reached: bool | None = None
+
+    def answered(self) -> None:
+        """The server gave an answer, be it an error."""
+        self._failures = 0
+        if not self.is_reached:
+            self._change("reached", is_reached=True)
+            log.info("the API server answers")
+
+    def failed(self, error: BaseException) -> None:
+        """An attempt met no server."""
+        self._failures += 1
+        if self.is_reached is not False and self._failures >= LOST_AFTER:
+            self._change("lost", is_reached=False)
+            log.error("the API server is not reached; what was read stays in force", error=str(error) or repr(error))
+
+    def phase(self, selection: Selection, before: Phase | None, now: Phase | None) -> None:
+        """It stands otherwise with a resource; None is one that is not followed."""
+        for phase, step in ((before, -1), (now, 1)):
+            if phase is not None:
+                labels = (str(selection.resource), phase.value)
+                self._counts[labels] = self._counts.get(labels, 0) + step
+                self._watches.set(self._counts[labels], labels)
+
+    def refused(self, selection: Selection, phase: Phase, verb: Verb, reason: str) -> None:
+        """A resource is not given, and why. One that is not installed is no fault."""
+        write = log.info if phase is Phase.MISSING else log.warning
+        write(
+            "the API server does not give a resource; the others are served",
+            phase=phase.value,
+            verb=verb.value,
+            resource=str(selection.resource),
+            namespace=selection.namespace or "all",
+            reason=reason,
+        )
+
+    def followed(self, selection: Selection) -> None:
+        """A resource is given after all."""
+        log.info("a resource is followed", resource=str(selection.resource), namespace=selection.namespace or "all")
+
+    def _change(self, state: str, *, is_reached: bool) -> None:
+        self.is_reached = is_reached
+        self._reached.set(float(is_reached))
+        self._changes.add((state,))

@@ -1,0 +1,98 @@
+"""The API server over HTTP: pages, watches, and the status of objects.
+
+Shell on aiohttp. It retries nothing; who asks decides what an error means.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+import orjson
+
+from gateway.kube.sources.cluster.credentials import Credentials
+from gateway.kube.sources.cluster.decoding import message
+from gateway.schema import units
+
+ANSWER_SECONDS: Final = 60.0  # for a whole page, or a write; the server's own limit is the same
+CONNECT_SECONDS: Final = 10.0
+SILENCE_SECONDS: Final = 150.0  # of a watch; bookmarks come every minute
+MOST_CONNECTIONS: Final = 0  # no limit: a watch keeps its own, and their number is that of the resources followed
+
+
+class RefusedError(Exception):
+    """The server answered with an error; `retry_after` is in seconds."""
+
+    def __init__(self, status: int, reason: str, retry_after: float = 0.0) -> None:
+        self.status, self.reason, self.retry_after = status, reason, retry_after
+        super().__init__(f"{status} {reason}")
+
+
+LOST: Final = (aiohttp.ClientError, OSError, TimeoutError)  # no answer, or one that broke off
+
+
+class ApiServer:
+    """Made by `connected`."""
+
+    def __init__(self, session: aiohttp.ClientSession, credentials: Credentials) -> None:
+        self._session = session
+        self._credentials = credentials
+
+    async def get(self, path: str, query: Mapping[str, str]) -> bytes:
+        """The whole answer. Raises RefusedError, or one of LOST."""
+        async with self._asked("GET", path, query, timeout=_whole()) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The answer as it comes, in chunks. Raises as `get` does, also while it is read."""
+        silence = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+        async with self._asked("GET", path, {**query, "watch": "true"}, timeout=silence) as response:
+            yield response.content.iter_any()
+
+    async def apply(self, path: str, manager: str, body: Mapping[str, object]) -> bytes:
+        """Apply fields of an object on the server's side, as this field manager. Raises as `get` does."""
+        query = {"fieldManager": manager, "force": "true"}
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        async with self._asked("PATCH", path, query, orjson.dumps(body), headers, timeout=_whole()) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the library's own
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        request = self._session.request(
+            method,
+            f"{self._credentials.server}{path}",
+            params=query,
+            data=body,
+            headers={**(headers or {}), **self._credentials.headers()},
+            timeout=timeout,
+            allow_redirects=False,
+            server_hostname=self._credentials.server_name,
+        )
+        async with request as response:
+            if response.status != 200:
+                after = units.duration(f"{response.headers.get('Retry-After', '')}s") or 0.0
+                raise RefusedError(response.status, message(await response.read()), after)
+            yield response
+
+
+@asynccontextmanager
+async def connected(credentials: Credentials) -> AsyncIterator[ApiServer]:
+    """Raises OSError for certificates that cannot be read. No connection is opened yet."""
+    connector = aiohttp.TCPConnector(ssl=credentials.tls(), limit=MOST_CONNECTIONS)
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}  # to unpack would take the loop's time
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+        yield ApiServer(session, credentials)
+
+
+def _whole() -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)

@@ -1,0 +1,151 @@
+"""The objects of an API server as snapshots: one cache for each process.
+
+Shell. `run` is the only writer: it keeps one follower for each selection that is needed, which may depend on objects,
+and puts their objects together in a worker thread. Nothing is shown before every selection was read or refused.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from gateway.kube.objects import Manifests, ObjectKey, ObjectName
+from gateway.kube.reading.contents import Contents, Entry
+from gateway.kube.resolution.ai_gateway import with_ai_gateway
+from gateway.kube.resolution.endpoints import hostnames
+from gateway.kube.resolution.kaito import with_workspaces
+from gateway.kube.resolution.merging import changed, held, merged
+from gateway.kube.sources.cluster.follower import Follower
+from gateway.kube.sources.cluster.observing import Observer
+from gateway.kube.sources.cluster.resources import ENDPOINT_SLICE, Selection
+from gateway.kube.sources.cluster.server import ApiServer
+from gateway.kube.sources.resolve import Lookup, Resolver, system_lookup
+from gateway.kube.sources.source import Snapshot
+from gateway.schema.problems import Problem
+
+DEBOUNCE_SECONDS: Final = 0.02  # a rollout changes several objects at once
+TICK_SECONDS: Final = 1.0  # how often names are resolved, where there are any
+
+Needs = Callable[[Manifests], Sequence[Selection]]  # what is followed, by what is known; in order: the last counts
+Names = Callable[[Manifests], frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that is known; replaced whole."""
+
+    manifests: Manifests
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    names: frozenset[str] = frozenset()
+
+
+class ClusterSource:
+    """`services` are some whose addresses are wanted although no object names them."""
+
+    def __init__(
+        self,
+        server: ApiServer,
+        needs: Needs,
+        observer: Observer,
+        *,
+        services: Iterable[ObjectName] = (),
+        lookup: Lookup = system_lookup,
+        random: Random,
+    ) -> None:
+        self._server = server
+        self._needs = needs
+        self._observer = observer
+        self._services = tuple(services)
+        self._lookup = lookup
+        self._random = random
+        self._followers: dict[Selection, Follower] = {}
+        self._tasks: dict[Selection, asyncio.Task[None]] = {}
+        self._stirred = asyncio.Event()
+        self._manifests = Manifests()  # as far as they are known, also before the first reading
+        self._reading: Reading | None = None
+        self._news = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Follow what is needed, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._adjust(group)
+                await self._stirred.wait()
+                await asyncio.sleep(DEBOUNCE_SECONDS)
+                self._stirred.clear()
+                await self._read()
+
+    async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
+        """A snapshot once all is read, then one after every change of an object or of a name's addresses."""
+        resolver, shown = Resolver(self._lookup), Snapshot(Manifests(), {})
+        reading: Reading | None = None
+        try:
+            while True:
+                before, reading = reading, await self._newer(reading)
+                addresses = await resolver.resolve(reading.names)
+                objects: frozenset[ObjectKey] = frozenset()
+                if reading is not before:
+                    objects = await asyncio.to_thread(changed, shown.manifests, reading.manifests)
+                snapshot = Snapshot(reading.manifests, addresses, reading.problems, reading.notes, objects)
+                if before is None or objects or snapshot[1:4] != shown[1:4]:
+                    shown = snapshot
+                    yield snapshot
+        finally:
+            resolver.close()
+
+    async def _newer(self, known: Reading | None) -> Reading:
+        """The next reading; the same one after a while where it holds names."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK_SECONDS if known is not None and known.names else None), self._news:
+                await self._news.wait_for(lambda: self._reading is not known)
+        assert self._reading is not None  # it is another one than None, or was known
+        return self._reading
+
+    def _adjust(self, group: asyncio.TaskGroup) -> None:
+        """Follow what is needed by what is known, and let go what is not, once all that is needed was read."""
+        wanted = dict.fromkeys(self._needs(self._manifests))
+        for selection in wanted.keys() - self._followers.keys():
+            follower = Follower(selection, self._server, self._observer, self._stirred.set, self._random)
+            self._tasks[selection] = group.create_task(follower.run())
+            self._followers[selection] = follower
+        followers = {selection: self._followers[selection] for selection in wanted}
+        gone = self._followers.keys() - wanted.keys()
+        if gone and not all(self._is_settled(follower) for follower in followers.values()):
+            followers = {**{selection: self._followers[selection] for selection in gone}, **followers}
+        else:
+            for selection in gone:
+                self._tasks.pop(selection).cancel()
+        self._followers = followers
+
+    def _is_settled(self, follower: Follower) -> bool:
+        """Whether nobody needs to wait for it, also since the server gives all but this one."""
+        return follower.reflector.is_settled or (bool(self._observer.is_reached) and follower.reflector.is_stuck)
+
+    async def _read(self) -> None:
+        """Put together what is known now."""
+        found = [follower.reflector.items for follower in self._followers.values()]
+        reading = await asyncio.to_thread(_reading, found, self._manifests, self._names)
+        self._manifests = reading.manifests
+        is_whole = all(self._is_settled(follower) for follower in self._followers.values())
+        is_complete = set(self._needs(reading.manifests)) <= self._followers.keys()
+        if self._reading is None and not (is_whole and is_complete):
+            return
+        async with self._news:
+            self._reading = reading
+            self._news.notify_all()
+
+    def _names(self, manifests: Manifests) -> frozenset[str]:
+        """What is looked up. Who follows no slices connects to no Service."""
+        connects = any(selection.resource is ENDPOINT_SLICE for selection in self._followers)
+        return hostnames(manifests, self._services) if connects else frozenset()
+
+
+def _reading(found: Sequence[Sequence[Entry]], before: Manifests, names_of: Names) -> Reading:
+    """What a worker thread does after every change."""
+    loaded = merged([Contents(tuple(entries))] for entries in found)
+    amount = held(before, loaded) if loaded.problems else loaded.manifests
+    manifests = with_ai_gateway(with_workspaces(amount))
+    return Reading(manifests, loaded.problems, loaded.notes, names_of(manifests))
