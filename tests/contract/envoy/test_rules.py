@@ -87,7 +87,7 @@ kind: SecurityPolicy
 metadata: {name: keys}
 spec:
   targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gateway}]
-  apiKeyAuth: {credentialRefs: [{name: keys}], extractFrom: [{headers: [x-api-key]}]}
+  extAuth: {http: {backendRefs: [{name: keys, port: 80}]}}
 """
 
 

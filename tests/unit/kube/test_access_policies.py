@@ -16,7 +16,7 @@ ISTIO = "security.istio.io/v1"
 @pytest.mark.parametrize(
     "text",
     [
-        SECURITY + "spec: {targetRefs: [{group: g, kind: Gateway, name: a}], apiKeyAuth: {credentialRefs: []}}",
+        SECURITY + "spec: {targetRefs: [{group: g, kind: Gateway, name: a}], oidc: {}}",
         head("AuthorizationPolicy", ISTIO) + "spec: {targetRef: {group: g, kind: Gateway, name: a}, rules: []}",
         head("RequestAuthentication", ISTIO) + "spec: {jwtRules: [{issuer: i}], selector: {matchLabels: {a: b}}}",
         head("PeerAuthentication", ISTIO) + "spec: {mtls: {mode: STRICT}}",
@@ -37,7 +37,6 @@ def test_a_policy_that_restricts_access_is_read(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        SECURITY + "spec: {targetRefs: [{group: g, kind: Gateway, name: a}], cors: {}}",
         head("AuthorizationPolicy", ISTIO) + "spec: {action: AUDIT}",
         head("PeerAuthentication", ISTIO) + "spec: {mtls: {mode: PERMISSIVE}}",
     ],
@@ -51,7 +50,7 @@ def test_a_policy_that_lets_everything_pass_is_noted(text: str) -> None:
 
 def test_the_targets_of_a_policy_are_read() -> None:
     found, problems, _ = read_one(
-        SECURITY + "spec:\n  jwt: {}\n  targetRefs: [{group: g, kind: Gateway, name: a, sectionName: s}]\n"
+        SECURITY + "spec:\n  oidc: {}\n  targetRefs: [{group: g, kind: Gateway, name: a, sectionName: s}]\n"
         "  targetSelectors: [{group: g, kind: HTTPRoute, matchLabels: {a: b}}]\n"
     )
 

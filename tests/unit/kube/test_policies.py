@@ -24,7 +24,7 @@ AGENT = "agentgateway.dev/v1alpha1"
 @pytest.mark.parametrize(
     ("version", "kind", "spec"),
     [
-        (ENVOY, "SecurityPolicy", "cors: {}, jwt: {providers: []}"),
+        (ENVOY, "SecurityPolicy", "cors: {}, extAuth: {}"),
         pytest.param(ENVOY, "SecurityPolicy", "addressLists: {deny: []}", id="a-part-that-is-not-known"),
         (ENVOY, "EnvoyExtensionPolicy", "extProc: []"),
         (ENVOY, "BackendTrafficPolicy", "rateLimit: {type: Global}"),
@@ -43,7 +43,6 @@ def test_a_policy_restricts(tmp_path: Path, version: str, kind: str, spec: str) 
 @pytest.mark.parametrize(
     ("version", "kind", "spec"),
     [
-        (ENVOY, "SecurityPolicy", "cors: {allowOrigins: ['*']}"),
         (ENVOY, "BackendTrafficPolicy", "retry: {numRetries: 1}"),
         (KGATEWAY, "TrafficPolicy", "timeouts: {}"),
         (AGENT, "AgentgatewayPolicy", "traffic: {retry: {}}, frontend: {}"),

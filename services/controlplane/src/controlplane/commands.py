@@ -22,8 +22,8 @@ from controlplane.plane import View
 from controlplane.render import Rendered, render
 from controlplane.status.report import complaints, summary
 from controlplane.status.tables import manifests, table
+from controlplane.xds.concealing import concealed
 from controlplane.xds.files import FolderServer
-from controlplane.xds.resources import names
 from gateway.kube.resolution.base_models import base_models
 from gateway.kube.resolution.endpoints import hostnames
 from gateway.kube.resolution.merging import Loaded
@@ -79,7 +79,7 @@ def once(given: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
     if rendered.faults or (loaded.problems and given.strict):
         return WRONG
-    shown = rendered.snapshot if given.with_secrets else rendered.snapshot.without(names.SECRET_TYPE)
+    shown = rendered.snapshot if given.with_secrets else concealed(rendered.snapshot)
     asyncio.run(FolderServer(given.output_dir).serve(shown))
     return WRONG if loaded.problems else GOOD
 

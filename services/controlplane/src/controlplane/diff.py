@@ -1,4 +1,4 @@
-"""What Envoy would change between two snapshots, in lines for people. Pure. Private keys are not shown."""
+"""What Envoy would change between two snapshots, in lines for people. Pure. Credentials are not shown."""
 
 from collections.abc import Iterator
 from difflib import unified_diff
@@ -6,6 +6,7 @@ from typing import Final
 
 import orjson
 
+from controlplane.xds.concealing import without_credentials
 from controlplane.xds.resources import names
 from controlplane.xds.snapshot import Resource, Snapshot
 
@@ -38,4 +39,4 @@ def _title(type_name: str, name: str) -> str:
 
 
 def _lines(resource: Resource) -> list[str]:
-    return orjson.dumps(resource.body, option=orjson.OPT_INDENT_2).decode().splitlines()
+    return orjson.dumps(without_credentials(resource.body), option=orjson.OPT_INDENT_2).decode().splitlines()

@@ -21,7 +21,7 @@ LABELLED = (
 
 def policy(spec: str, kind: str = "SecurityPolicy", namespace: str = "default") -> str:
     group = {"SecurityPolicy": "gateway.envoyproxy.io/v1alpha1"}.get(kind, "security.istio.io/v1")
-    rules = {"SecurityPolicy": "apiKeyAuth: {}", "PeerAuthentication": "mtls: {mode: STRICT}"}.get(kind, "rules: []")
+    rules = {"SecurityPolicy": "extAuth: {}", "PeerAuthentication": "mtls: {mode: STRICT}"}.get(kind, "rules: []")
     return (
         f"apiVersion: {group}\nkind: {kind}\nmetadata: {{name: x, namespace: {namespace}}}\nspec: {{{rules}{spec}}}\n"
     )
@@ -84,9 +84,9 @@ def test_the_statuses_of_policy_and_route_say_why(tmp_path: Path) -> None:
 
     of_route, of_policy = [line for line in complaints(found.status) if "no endpoint" not in line]
     assert of_route.startswith("HTTPRoute default/r: PartiallyInvalid is true: UnsupportedValue: rule 0 answers 500: ")
-    assert of_route.endswith("SecurityPolicy default/x restricts access and is not supported")
+    assert of_route.endswith("SecurityPolicy default/x restricts access: extAuth of SecurityPolicy is not supported")
     assert of_policy.startswith(
-        "SecurityPolicy default/x: Accepted is false: Invalid: SecurityPolicy is not supported; "
+        "SecurityPolicy default/x: Accepted is false: Invalid: extAuth of SecurityPolicy is not supported; "
     )
     assert of_policy.endswith("requests for HTTPRoute default/r section one are answered with 500")
 

@@ -14,6 +14,9 @@ _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _HOSTNAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(\*\.)?{_LABEL}(\.{_LABEL})*")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_|~`]{1,256}")
 _ONE_LINE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_HTTP_URL: Final = re.compile(
+    r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?(/[\x21-\x7e]*)?"
+)
 _PATH: Final = re.compile(r"([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
 MOST_REPEATS: Final = 1000  # RE2's limit for one {n,m}
 # What Python's expressions have and RE2's have not; sets are stepped over, but for their escapes.
@@ -56,6 +59,12 @@ def is_one_line(text: str) -> bool:
 def is_path(text: str) -> bool:
     """Of a request, to be matched whole or by its beginning."""
     return _PATH.fullmatch(text) is not None
+
+
+def is_http_url(text: str) -> bool:
+    """Of a server that is asked for something: a scheme, a host with or without a port, and a path."""
+    found = _HTTP_URL.fullmatch(text)
+    return found is not None and int(found["port"] or 1) in range(1, 65536)
 
 
 def regex_fault(pattern: str) -> str | None:

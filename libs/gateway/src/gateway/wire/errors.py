@@ -21,6 +21,8 @@ class ErrorCode(StrEnum):
     INVALID_REQUEST = "invalid_request"
     REQUEST_REFUSED = "request_refused"
     CREDENTIAL_MISSING = "credential_missing"
+    INVALID_API_KEY = "invalid_api_key"
+    ACCESS_DENIED = "access_denied"
     STORED_NOT_FOUND = "stored_not_found"
     MODEL_NOT_FOUND = "model_not_found"
     ROUTE_NOT_FOUND = "route_not_found"
@@ -48,13 +50,18 @@ _ANTHROPIC_TYPES = {
     403: "permission_error", 404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error",
     503: "overloaded_error",
 }  # fmt: skip
-_ANTHROPIC_PATHS = ("/messages", "/messages/count_tokens", "/messages/batches")
+ANTHROPIC_PATHS = ("/messages", "/messages/count_tokens", "/messages/batches")
 REQUEST_ID = "x-request-id"
+
+
+def anthropic_type(status: int) -> str:
+    """The `type` that Anthropic's clients expect for a status."""
+    return _ANTHROPIC_TYPES.get(status, "api_error")
 
 
 def is_anthropic(request: Mapping[str, str]) -> bool:
     """Whether a request, by its `:path`, is of Anthropic's API, whose clients expect errors of another shape."""
-    return request.get(":path", "").partition("?")[0].rstrip("/").endswith(_ANTHROPIC_PATHS)
+    return request.get(":path", "").partition("?")[0].rstrip("/").endswith(ANTHROPIC_PATHS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class Rejection:
         """The body for a request with these headers, in the shape of its API."""
         if not is_anthropic(request):
             return self.body()
-        error = {"type": _ANTHROPIC_TYPES.get(self.status, "api_error"), "message": self.message}
+        error = {"type": anthropic_type(self.status), "message": self.message}
         return orjson.dumps({"type": "error", "error": error, "request_id": request.get(REQUEST_ID) or None})
 
     def body(self) -> bytes:

@@ -1,7 +1,8 @@
 """The values of a plan about requests: which hosts are served, by which rules in which order, and to whom. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from controlplane.plan.protections import Protection
 from controlplane.status.conditions import Condition
 from gateway.kube.objects import (
     NO_CHANGES,
@@ -80,9 +81,10 @@ class Entry:
     match: RouteMatch
     rule: RouteRule
     backends: tuple[Backend, ...]
-    is_restricted: bool  # by a policy that is not supported
+    is_restricted: bool  # by a policy that cannot be enforced
     mirrors: tuple[Mirrored, ...] = ()
     costs: tuple[RequestCost, ...] = ()
+    protection: Protection | None = None  # what is checked of a request before it passes
 
     @property
     def is_refused(self) -> bool:
@@ -100,10 +102,27 @@ class VirtualHost:
 
     hostname: str
     entries: tuple[Entry, ...]
+    protection: Protection | None = field(init=False, compare=False)
+    """What is checked of every request for the host, before its model is known: what all entries have alike."""
+
+    def __post_init__(self) -> None:
+        found = [entry.protection for entry in self.entries if not entry.is_restricted]
+        is_common = bool(found) and all(each is found[0] or each == found[0] for each in found)
+        object.__setattr__(self, "protection", found[0] if is_common else None)
+
+    @property
+    def shown(self) -> tuple[Entry, ...]:
+        """The entries that the gateway's own routes tell of: without restriction, and without a check of their own."""
+        common = self.protection
+        return tuple(
+            entry
+            for entry in self.entries
+            if not entry.is_restricted
+            and (common is not None or entry.protection is None or not entry.protection.rules.restricts)
+        )
 
     @property
     def pools(self) -> tuple[InferencePool, ...]:
-        """Every pool that an entry leads to without restriction, once, in order."""
-        entries = (entry for entry in self.entries if not entry.is_restricted)
-        found = (backend.target for entry in entries for backend in entry.backends)
+        """Every pool that such an entry leads to, once, in order."""
+        found = (backend.target for entry in self.shown for backend in entry.backends)
         return tuple({target.meta.id: target for target in found if isinstance(target, InferencePool)}.values())

@@ -55,9 +55,18 @@ def _virtual_hosts(listeners: list[Listener], attached: list[_Attached]) -> Iter
         found: dict[str, Entry] = {}
         for entry in entries:
             known = found.get(entry.name + entry.hostname)  # the same rule through another listener of the port
-            if hosts.covers(entry.hostname, host) and not (known is not None and known.is_restricted):
-                found[entry.name + entry.hostname] = entry
+            if hosts.covers(entry.hostname, host):
+                found[entry.name + entry.hostname] = entry if known is None else _stricter(known, entry)
         yield VirtualHost(host, tuple(sorted(found.values(), key=_precedence)))
+
+
+def _stricter(one: Entry, other: Entry) -> Entry:
+    """Of one rule behind two listeners that share a port, what keeps more out. Of two different checks neither is."""
+    if one.is_restricted or other.is_restricted:
+        return one if one.is_restricted else other
+    if one.protection is None or one.protection == other.protection:
+        return other
+    return one if other.protection is None else replace(one, is_restricted=True)
 
 
 def _entries(attachment: Attachment, backends: Backends, mirrors: Mirrors, kept: Restrictions) -> Iterator[Entry]:
@@ -80,6 +89,7 @@ def _entries(attachment: Attachment, backends: Backends, mirrors: Mirrors, kept:
                     is_restricted=bool(restriction),
                     mirrors=mirrors.get((route.meta.id, rule_index), ()),
                     costs=costs,
+                    protection=kept.protection(gateway, attachment.listener.name, route.meta.id, rule.name),
                 )
 
 

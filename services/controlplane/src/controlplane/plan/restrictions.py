@@ -1,149 +1,110 @@
-"""What policies that restrict access target. Their rules are not understood, so nothing they target may pass. Pure."""
+"""What policies that restrict access target, and what becomes of requests for it. Pure.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+The demands of a SecurityPolicy are checked by Envoy. Where they cannot be, and with all other policies, nothing that is
+targeted may pass.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from controlplane.plan.protections import FaultyCredentialError, Protection, protection
+from controlplane.plan.targets import SECTIONED, Target, is_here, targeted
 from controlplane.status.conditions import Condition, PolicyStatus, met, unmet
-from gateway.kube.objects import (
-    AccessPolicy,
-    Gateway,
-    HTTPRoute,
-    InferencePool,
-    Manifests,
-    ObjectName,
-    PolicyTarget,
-    Service,
-)
-from gateway.kube.resolution.ai_gateway import service_name
-from gateway.kube.resolution.endpoints import pool_pods, pool_slices
+from gateway.kube.objects import AccessPolicy, Manifests, ObjectName
 
-MESH_NAMESPACE: Final = "istio-system"  # a policy here that selects nothing is for every namespace
-GATEWAY_LABELS: Final = ("gateway.networking.k8s.io/gateway-name", "istio.io/gateway-name")
-
-TARGET_KINDS: Final = ("Gateway", "HTTPRoute", "InferencePool", "Service")
-_SECTIONED: Final = ("Gateway", "HTTPRoute")
-
-_Key = tuple[str, ObjectName, str]  # kind, object, and its section or nothing
+SECURITY_POLICY: Final = "SecurityPolicy"
 
 
 @dataclass(frozen=True, slots=True)
 class Restrictions:
-    """The policy that keeps requests from each object. An object without one may be reached."""
+    """Why each object may not be reached, and what is checked before it is. One without either may be reached."""
 
-    policies: Mapping[_Key, AccessPolicy] = field(default_factory=dict)
+    closed: Mapping[Target, str] = field(default_factory=dict)
+    protections: Mapping[Target, Protection] = field(default_factory=dict)
 
     def of(self, kind: str, name: ObjectName, section: str = "") -> str:
         """Why an object, or a section of it, may not be reached; empty where it may."""
-        policy = self.policies.get((kind, name, "")) or (self.policies.get((kind, name, section)) if section else None)
-        return f"{policy} restricts access and is not supported" if policy is not None else ""
+        return self.closed.get((kind, name, "")) or (self.closed.get((kind, name, section), "") if section else "")
+
+    def protection(self, gateway: ObjectName, listener: str, route: ObjectName, rule: str) -> Protection | None:
+        """What is checked of requests for a rule of a route: by the policy nearest to it, and by no other."""
+        near = (("HTTPRoute", route, rule), ("HTTPRoute", route, ""), ("Gateway", gateway, listener))
+        found = (self.protections.get(key) for key in (*near, ("Gateway", gateway, "")))
+        return next((each for each in found if each is not None), None)
 
 
 def restrictions(manifests: Manifests, handled: frozenset[str]) -> tuple[Restrictions, tuple[PolicyStatus, ...]]:
     """What is targeted, and the status of every policy. Kinds that are handled elsewhere restrict nothing here."""
-    found: dict[_Key, AccessPolicy] = {}
-    statuses = []
-    for _, policy in sorted(manifests.policies.items()):
+    closed: dict[Target, str] = {}
+    protections: dict[Target, Protection] = {}
+    first: dict[tuple[str, Target], AccessPolicy] = {}
+    statuses: dict[ObjectName, Condition] = {}
+    for policy in sorted(manifests.policies.values(), key=_age):
         if policy.kind in handled:
-            accepted = met("Accepted", "Accepted", f"{policy.kind} is handled elsewhere")
-            statuses.append(
-                PolicyStatus(policy.kind, policy.meta.id, accepted, policy.meta.generation, policy.meta.api_version)
-            )
+            statuses[policy.own_name] = met("Accepted", "Accepted", f"{policy.kind} is handled elsewhere")
             continue
-        keys = tuple(dict.fromkeys(_targeted(policy, manifests)))
-        found.update((key, policy) for key in keys)
-        statuses.append(
-            PolicyStatus(
-                policy.kind, policy.meta.id, _accepted(policy, keys), policy.meta.generation, policy.meta.api_version
-            )
-        )
-    return Restrictions(found), tuple(statuses)
+        keys = tuple(dict.fromkeys(targeted(policy, manifests)))
+        if policy.kind == SECURITY_POLICY:
+            own = tuple(key for key in keys if first.setdefault((policy.kind, key), policy) is policy)
+            lost = [(key, first[policy.kind, key]) for key in keys if key not in own]
+        else:
+            own, lost = keys, []
+        found = _enforced(policy, own, manifests) if own else f"{policy.kind} is not supported"
+        if isinstance(found, Protection):
+            protections.update(dict.fromkeys(own, found))
+        elif policy.rules is None or policy.rules.restricts:
+            closed.update(dict.fromkeys(own, f"{policy} restricts access: {found}"))
+        statuses[policy.own_name] = _accepted(found, [key for key in own if is_here(key, manifests)], lost)
+        for key, winner in lost:
+            statuses[winner.own_name] = _with_loser(statuses[winner.own_name], key, policy)
+    return Restrictions(closed, protections), tuple(
+        PolicyStatus(policy.kind, policy.meta.id, statuses[name], policy.meta.generation, policy.meta.api_version)
+        for name, policy in sorted(manifests.policies.items())
+    )
 
 
-def _accepted(policy: AccessPolicy, keys: tuple[_Key, ...]) -> Condition:
+def _age(policy: AccessPolicy) -> tuple[str, ObjectName]:
+    """The oldest first; without a time stamp it is younger than all that have one."""
+    return policy.meta.created or "~", policy.own_name
+
+
+def _enforced(policy: AccessPolicy, keys: Sequence[Target], manifests: Manifests) -> Protection | str:
+    """What Envoy checks for a policy, or why it cannot."""
+    if policy.kind != SECURITY_POLICY:
+        return f"{policy.kind} is not supported"
+    if policy.rules is None:
+        return "its specification has a problem"
+    if policy.rules.unsupported:
+        return f"{', '.join(policy.rules.unsupported)} of {policy.kind} is not supported"
+    backend = next((kind for kind, _, _ in keys if kind not in SECTIONED), "")
+    if backend:
+        return f"{policy.kind} is not supported on {backend}, only on {', '.join(SECTIONED)} and AIGatewayRoute"
+    try:
+        return protection(policy, policy.rules, manifests)
+    except FaultyCredentialError as fault:
+        return str(fault)
+
+
+def _accepted(
+    found: Protection | str, keys: Sequence[Target], lost: Sequence[tuple[Target, AccessPolicy]]
+) -> Condition:
+    conflicts = "; ".join(f"{_shown(key)} has the older {winner}, which counts" for key, winner in lost)
+    if not keys and lost:
+        return unmet("Accepted", "Conflicted", conflicts)
     if not keys:
         return unmet("Accepted", "TargetNotFound", "it targets nothing that is here")
-    named = ", ".join(f"{kind} {name}{section and f' section {section}'}" for kind, name, section in keys)
-    return unmet("Accepted", "Invalid", f"{policy.kind} is not supported; requests for {named} are answered with 500")
+    named = ", ".join(map(_shown, keys))
+    if isinstance(found, str):
+        return unmet("Accepted", "Invalid", f"{found}; requests for {named} are answered with 500")
+    return met("Accepted", "Accepted", "; ".join(filter(None, (f"enforced for {named}", conflicts))))
 
 
-def _targeted(policy: AccessPolicy, manifests: Manifests) -> Iterator[_Key]:
-    if not policy.targets:
-        yield from _workloads(policy, manifests)
-    for target in policy.targets:
-        yield from _resolved(policy, target, manifests)
+def _with_loser(condition: Condition, key: Target, loser: AccessPolicy) -> Condition:
+    message = f"{condition.message}; {_shown(key)} is also targeted by the younger {loser}, which does not count"
+    return replace(condition, message=message)
 
 
-def _resolved(policy: AccessPolicy, target: PolicyTarget, manifests: Manifests) -> Iterator[_Key]:
-    namespace = policy.meta.id.namespace
-    if target.kind == "AIServiceBackend" and target.labels is None:
-        yield from _ai_backend(ObjectName(namespace, target.name), manifests)
-        return
-    if target.kind == "AIGatewayRoute" and target.labels is None:
-        yield "HTTPRoute", ObjectName(namespace, target.name), ""
-        return
-    if target.kind == "GatewayClass":
-        for name, gateway in manifests.gateways.items():
-            if gateway.class_name == target.name or target.labels is not None:
-                yield "Gateway", name, ""
-        return
-    if target.labels is None:
-        if target.kind in TARGET_KINDS:
-            section = target.section if target.kind in _SECTIONED else ""  # of a backend, one port is as good as all
-            yield target.kind, ObjectName(namespace, target.name), section
-        return
-    for name, found in _of_kind(target.kind, manifests).items():
-        if name.namespace == namespace and target.labels.matches(found.meta.labels):
-            yield target.kind, name, ""
-
-
-def _ai_backend(name: ObjectName, manifests: Manifests) -> Iterator[_Key]:
-    """Whatever leads to a backend of Envoy AI Gateway."""
-    yield "Service", service_name(name), ""
-    found = manifests.ai_backends.get(name)
-    if found is None:
-        return
-    if found.backend.is_pool:
-        yield "InferencePool", found.backend.id, ""
-    for pool in manifests.pools.values():
-        if pool.meta.id.namespace == name.namespace and pool.selector.matches(found.meta.labels):
-            yield "InferencePool", pool.meta.id, ""
-
-
-def _of_kind(kind: str, manifests: Manifests) -> Mapping[ObjectName, Gateway | HTTPRoute | InferencePool | Service]:
-    match kind:
-        case "Gateway":
-            return manifests.gateways
-        case "HTTPRoute":
-            return manifests.routes
-        case "InferencePool":
-            return manifests.pools
-        case "Service":
-            return manifests.services
-    return {}
-
-
-def _workloads(policy: AccessPolicy, manifests: Manifests) -> Iterator[_Key]:
-    """Gateways and pools whose Pods the selector matches, and Services where it matches all. PeerAuthentication is for
-    servers within a mesh, which a Gateway's listeners are not."""
-    selected = policy.workloads.match_labels
-    namespace = policy.meta.id.namespace
-    everywhere = namespace == MESH_NAMESPACE and not selected
-    for name in manifests.gateways:
-        labels = dict.fromkeys(GATEWAY_LABELS, name.name)
-        is_meant = policy.kind != "PeerAuthentication" and policy.workloads.matches(labels)
-        if (everywhere or name.namespace == namespace) and is_meant:
-            yield "Gateway", name, ""
-    for name, pool in manifests.pools.items():
-        if (everywhere or name.namespace == namespace) and _selects(policy, pool, manifests):
-            yield "InferencePool", name, ""
-    for name in manifests.services:
-        if (everywhere or name.namespace == namespace) and not selected:
-            yield "Service", name, ""
-
-
-def _selects(policy: AccessPolicy, pool: InferencePool, manifests: Manifests) -> bool:
-    labels = [pool.selector.match_labels]
-    labels += [pod.meta.labels for pod in pool_pods(pool, manifests)]
-    labels += [piece.meta.labels for piece in pool_slices(pool, manifests)]
-    return any(policy.workloads.matches(each) for each in labels)
+def _shown(key: Target) -> str:
+    kind, name, section = key
+    return f"{kind} {name}{section and f' section {section}'}"

@@ -45,4 +45,6 @@ def _entry(entry: Entry, backend: Backend) -> Entry:
     alone = replace(
         backend, weight=1, filters=(), own="" if backend.changes == NO_CHANGES else f"{backend.own}_takeover"
     )
-    return replace(entry, hostname="", match=RouteMatch(), rule=rule, backends=(alone,), mirrors=(), costs=())
+    return replace(
+        entry, hostname="", match=RouteMatch(), rule=rule, backends=(alone,), mirrors=(), costs=(), protection=None
+    )

@@ -40,6 +40,7 @@ ASK_AGAIN_SECONDS: Final = 2.0
 
 # Private keys are for the owner and the group of the folder's files; whoever runs Envoy must be one of them.
 SECRETS: Final = f"{FOLDERS[names.SECRET_TYPE]}/"
+CREDENTIALS: Final = (b"ApiKeyAuthPerRoute", b"BasicAuthPerRoute")  # routes with these hold keys of clients
 SECRET_MODE: Final = 0o640
 FILE_MODE: Final = 0o644
 
@@ -83,7 +84,7 @@ class FolderServer:
         written: dict[str, None] = {}
         for step in steps(old, snapshot):
             for name, content in step.write.items():
-                _replace(self._folder / name, content, SECRET_MODE if name.startswith(SECRETS) else FILE_MODE)
+                _replace(self._folder / name, content, _mode(name, content))
                 written[name] = None
             if step.pause:
                 await self._sleep(step.pause)
@@ -119,6 +120,10 @@ class FolderServer:
                 yield found
             latest = found
             pause = ASK_SECONDS if found.waiting else ASK_AGAIN_SECONDS
+
+
+def _mode(name: str, content: bytes) -> int:
+    return SECRET_MODE if name.startswith(SECRETS) or any(kind in content for kind in CREDENTIALS) else FILE_MODE
 
 
 def contents(snapshot: Snapshot) -> dict[str, bytes]:

@@ -6,10 +6,11 @@ from typing import TypeVarTuple
 
 from controlplane.memo import Memo
 from controlplane.options import Options, PickerTransport
+from controlplane.plan.entries import VirtualHost
 from controlplane.plan.lifting import NOT_LIFTED, Lifting
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Plan
-from controlplane.xds.resources import clusters, names, picker_clusters, secrets, share_clusters, stored
+from controlplane.xds.resources import clusters, names, picker_clusters, protection, secrets, share_clusters, stored
 from controlplane.xds.resources.listeners import listener
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.routes import route_configuration
@@ -30,14 +31,16 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
     served = list(_clusters(plan, pickers.values(), options, made))
     plain = frozenset(item.pool.meta.id for item in plan.pools if item.is_plain)
     of_all = Scope("", pickers, NOT_LIFTED, options, plain)
-    scopes = [(port, _scope(names.listener(port.number), of_all, port.lifting)) for port in plan.ports]
-    takeovers = [(each, _scope(names.takeover(each.name), of_all, NOT_LIFTED)) for each in plan.takeovers]
+    scopes = [(port, _scope(names.listener(port.number), of_all, port.lifting, port.hosts)) for port in plan.ports]
+    takeovers = [(each, _scope(names.takeover(each.name), of_all, NOT_LIFTED, ())) for each in plan.takeovers]
     distinct = _distinct(pickers.values())
     found = [cluster for cluster, _ in served]
     if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
         found.append(made.of(names.BBR_CLUSTER, clusters.bbr_cluster, *options.bbr))
     if any(stored.need_cluster(port.hosts, scope) for port, scope in scopes):
         found.append(made.of(names.STORED_CLUSTER, stored.cluster))
+    key_sets = protection.remote_keys(host for port in plan.ports for host in port.hosts)
+    found += [made.of(name, clusters.key_set_cluster, keys.uri, options) for name, keys in sorted(key_sets.items())]
     if options.tracing_collector is not None:
         found.append(made.of(names.COLLECTOR_CLUSTER, clusters.collector_cluster, *options.tracing_collector))
     return collected({
@@ -92,10 +95,11 @@ def _plain(cluster: Resource, endpoints: Sequence[HostPort], made: _Resources) -
     return cluster, made.of(cluster.name, clusters.assignment, cluster.name, endpoints)
 
 
-def _scope(listener: str, of_all: Scope, lifting: Lifting) -> Scope:
+def _scope(listener: str, of_all: Scope, lifting: Lifting, hosts: Sequence[VirtualHost]) -> Scope:
     """That of one listener."""
+    stages = [stage for stage in protection.Stage if protection.filters(stage, hosts)]
     transports = sorted({picker.transport for picker in of_all.pickers.values()})
-    return replace(of_all, name=names.routes(listener, (lifting.lift, *transports)), lifting=lifting)
+    return replace(of_all, name=names.routes(listener, (lifting.lift, *transports, *stages)), lifting=lifting)
 
 
 def _distinct(pickers: Iterable[Picker]) -> list[Picker]:

@@ -1,7 +1,9 @@
-"""Policies that restrict access, of whatever API: what they target, and not what they demand. Pure values."""
+"""Policies that restrict access, of whatever API: what they target, and what those demand that are enforced here. Pure
+values."""
 
 from dataclasses import dataclass
 
+from gateway.kube.objects.access import AccessRules
 from gateway.kube.objects.meta import LabelSelector, Meta, ObjectName
 
 
@@ -19,12 +21,13 @@ class PolicyTarget:
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
     """A policy that lets some requests pass and not others. Without targets it is for the workloads of its namespace
-    that `workloads` selects, as Istio's are."""
+    that `workloads` selects, as Istio's are. Without `rules` nothing is known of what it demands."""
 
     meta: Meta
     kind: str
     targets: tuple[PolicyTarget, ...]
     workloads: LabelSelector
+    rules: AccessRules | None = None
 
     def __str__(self) -> str:
         return f"{self.kind} {self.meta.id}"

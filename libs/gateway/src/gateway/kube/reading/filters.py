@@ -17,11 +17,12 @@ from gateway.kube.objects import (
     RouteFilter,
     UnservedFilter,
 )
-from gateway.kube.reading.parts import MAX_PORT, backend_of, check_port
+from gateway.kube.reading.parts import INT32, MAX_PORT, backend_of, check_port
 from gateway.schema import spelling
 from gateway.schema.fields import Fields
 from gateway.schema.wording import what
 
+CORS_AGE_SECONDS: Final = 5  # the API's default
 METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 _NO_BACKEND: Final = BackendRef(
     group="", kind="Service", id=ObjectName("", ""), port=None, weight=1, filters=()
@@ -99,10 +100,11 @@ def _filter(meta: Meta, kind: FilterType, body: Fields) -> RouteFilter:
         case FilterType.MIRROR:
             return _mirror(meta, body)
         case FilterType.CORS:
-            return _cors(body)
+            return cors_of(body, body.integer("maxAge", 1, INT32, None))
 
 
-def _cors(body: Fields) -> Cors:
+def cors_of(body: Fields, max_age: int | None) -> Cors:
+    """Which origins may ask for what. `max_age` in seconds is written in one way here and in another one elsewhere."""
     origins = body.texts("allowOrigins", 64)
     for index, origin in enumerate(origins):
         if not _ORIGIN.fullmatch(origin):
@@ -118,9 +120,8 @@ def _cors(body: Fields) -> Cors:
     for index, method in enumerate(methods):
         if method not in (*METHODS[1:], "*"):
             body.problem(f"allowMethods[{index}]", f"expected one of {', '.join(METHODS[1:])}, *, got {what(method)}")
-    max_age = body.integer("maxAge", 1, 2**31 - 1, 5) or 5
     credentials = body.boolean("allowCredentials", default=False)
-    return Cors(origins, methods, headers, exposed, max_age=max_age, credentials=credentials)
+    return Cors(origins, methods, headers, exposed, max_age=max_age or CORS_AGE_SECONDS, credentials=credentials)
 
 
 def _mirror(meta: Meta, body: Fields) -> Mirror:

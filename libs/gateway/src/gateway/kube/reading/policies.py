@@ -1,6 +1,7 @@
 """Policies that restrict access are read for what they target. Pure.
 
-Their rules are not understood. A policy that would let every request pass is read as none.
+Of Envoy Gateway's SecurityPolicy the rules are read, too; those of other kinds are not understood. A policy that would
+let every request pass is read as none.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,6 +9,8 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.kube.objects import AI_GATEWAY_GROUP, ENVOY_GATEWAY_GROUP, AccessPolicy, LabelSelector, Meta, PolicyTarget
+from gateway.kube.reading.access import access_rules
+from gateway.kube.reading.parts import spec_of
 from gateway.schema.fields import Fields
 
 ISTIO_SECURITY_GROUP: Final = "security.istio.io"
@@ -22,7 +25,6 @@ Reader = Callable[[Meta, Fields], AccessPolicy | None]
 
 _TARGETING: Final = frozenset({"targetRef", "targetRefs", "targetSelectors"})
 # Parts of policies that keep nobody out. Whatever else a policy of these kinds holds, known or not, is a restriction.
-_OPEN_SECURITY: Final = _TARGETING | {"cors", "mergeType"}
 _OPEN_TRAFFIC: Final = _TARGETING | {
     "autoHostRewrite", "buffer", "compression", "cors", "entropy", "hashPolicies", "headerModifiers", "retry",
     "timeouts", "transformation", "urlRewrite",
@@ -31,10 +33,6 @@ _OPEN_AGENT_TRAFFIC: Final = frozenset({
     "cors", "directResponse", "headerModifiers", "hostRewrite", "phase", "retry", "timeouts", "transformation",
 })  # fmt: skip
 _RESTRICTING_PHASES: Final = ("AUTHN", "AUTHZ")
-
-
-def _security(spec: Fields) -> bool:
-    return not spec.keys() <= _OPEN_SECURITY
 
 
 def _traffic(spec: Fields) -> bool:
@@ -83,7 +81,6 @@ def _always(_spec: Fields) -> bool:
 
 
 _RESTRICTS: Final[Mapping[tuple[str, str], Callable[[Fields], bool]]] = MappingProxyType({
-    (ENVOY_GATEWAY_GROUP, "SecurityPolicy"): _security,
     (ENVOY_GATEWAY_GROUP, "ClientTrafficPolicy"): _client_traffic,
     (ENVOY_GATEWAY_GROUP, "BackendTrafficPolicy"): _backend_traffic,
     (ENVOY_GATEWAY_GROUP, "EnvoyExtensionPolicy"): _always,  # runs programs, which may refuse requests
@@ -113,7 +110,19 @@ def _reader(kind: str, restricts: Callable[[Fields], bool]) -> Reader:
     return policy
 
 
+def _security_policy(meta: Meta, top: Fields) -> AccessPolicy:
+    """One with a problem has no rules: nothing passes what it protects."""
+    spec = spec_of(top)
+    findings = spec.at("").findings
+    before = len(findings.problems)
+    targets, rules = _targets(spec), access_rules(meta, spec, _TARGETING)
+    is_sound = len(findings.problems) == before
+    return AccessPolicy(meta, "SecurityPolicy", targets, LabelSelector({}), rules if is_sound else None)
+
+
 READERS: Final[Mapping[tuple[str, str], Reader]] = MappingProxyType({
+    (ENVOY_GATEWAY_GROUP, "SecurityPolicy"): _security_policy,
+} | {
     (group, kind): _reader(kind, restricts) for (group, kind), restricts in _RESTRICTS.items()
 })  # fmt: skip
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from controlplane.options import Options
+from controlplane.plan.backend_tls import BackendTls
 from controlplane.plan.connections import Connection, Group
 from controlplane.plan.pools import PlannedPool
 from controlplane.plan.services import PlannedService
@@ -12,6 +13,7 @@ from controlplane.xds.resources import first_token, names, outgoing, retries, tr
 from controlplane.xds.resources.balancing import LEAST_REQUEST, NEVER, override_host
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.sources import config_source
+from controlplane.xds.resources.tls import tls
 from controlplane.xds.resources.upstream import (
     BBR_TIMEOUT_SECONDS,
     CODEC,
@@ -100,6 +102,22 @@ def speaking(
 def bbr_cluster(host: str, port: int) -> Tree:
     """The body-based router."""
     return _service_cluster(names.BBR_CLUSTER, host, port)
+
+
+def key_set_cluster(uri: str, options: Options) -> Tree:
+    """The server of a key set that verifies tokens."""
+    scheme, host, port = names.server_of(uri)
+    name = names.key_set_cluster(uri)
+    wanted = BackendTls(host, names=() if _is_ip(host) else (host,))
+    return names.resource(
+        names.CLUSTER_TYPE,
+        name=name,
+        **({"type": "STATIC"} if _is_ip(host) else _RESOLVED),
+        connect_timeout="2s",
+        **http1({}),
+        load_assignment=load_assignment(name, [(host, port)]),
+        **({"transport_socket": tls(wanted, ("http/1.1",), options)} if scheme == "https" else {}),
+    )
 
 
 def collector_cluster(host: str, port: int) -> Tree:

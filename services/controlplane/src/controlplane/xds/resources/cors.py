@@ -28,10 +28,11 @@ def filters(hosts: Iterable[VirtualHost]) -> list[Tree]:
 
 
 def rule(entry: Entry) -> Cors | None:
-    """The CORS filter of an entry's rule. One that may not be reached has none."""
+    """The CORS filter of an entry's rule, else that of its policy. One that may not be reached has none."""
     if entry.is_restricted or entry.is_refused:
         return None
-    return next((item for item in entry.rule.filters if isinstance(item, Cors)), None)
+    of_policy = entry.protection.rules.cors if entry.protection is not None else None
+    return next((item for item in entry.rule.filters if isinstance(item, Cors)), of_policy)
 
 
 def on_host(host: VirtualHost) -> Cors | None:
@@ -68,9 +69,10 @@ def with_settings(route: Tree, cors: Cors | None) -> Tree:
 
 
 def preflights(entry: Entry) -> Iterator[Tree]:
-    """The companion of an entry that a preflight would not match."""
+    """The companion of an entry that a preflight would not match, or that is checked for what no preflight brings."""
     found = rule(entry)
-    if found is not None and (entry.match.headers or entry.match.method):
+    is_checked = entry.protection is not None and entry.protection.rules.restricts
+    if found is not None and (entry.match.headers or entry.match.method or is_checked):
         yield preflight(entry.name, entry.match, found)
 
 

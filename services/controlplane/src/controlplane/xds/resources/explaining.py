@@ -8,7 +8,7 @@ from controlplane.options import PickerTransport
 from controlplane.plan.entries import Entry, VirtualHost
 from controlplane.plan.lifting import MODEL_HEADERS, Lift, by_model_header
 from controlplane.plan.pickers import Picker
-from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters, unread
+from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters, protection, unread
 from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.picker_filters import Question
@@ -45,8 +45,9 @@ def _misses_on(path: PathMatch, allowed: Cors | None, host: VirtualHost, scope: 
     model = {"name": protocol.MODEL_NAME, "string_match": {"safe_regex": {"regex": ".+"}}}
     post = {"name": ":method", "string_match": {"exact": "POST"}}
     checked = cors.settings(allowed)
-    if scope.lifting.lift is Lift.SCRIPT:  # Envoy does not say what is wrong with a body; the picker does
-        picker, _ = pools_by_picker(host.pools, scope)[0]
+    pickers = pools_by_picker(host.pools, scope)
+    if scope.lifting.lift is Lift.SCRIPT and pickers:  # Envoy does not say what is wrong with a body; the picker does
+        picker, _ = pickers[0]
         checked |= picker_filters.on_miss(picker, scope.options)
     settings = {"typed_per_filter_config": checked} if checked else {}
     for name, header in ((names.MODEL_NOT_FOUND, model), (names.MODEL_MISSING, post)):
@@ -79,7 +80,8 @@ def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
         return
     allowed = cors.on_host(host)
     if allowed is not None:
-        yield cors.preflight(names.MODELS, RouteMatch(PathMatch(PathType.REGEX, MODELS_PATHS)), allowed)
+        preflight = cors.preflight(names.MODELS, RouteMatch(PathMatch(PathType.REGEX, MODELS_PATHS)), allowed)
+        yield modifiers.with_filters(preflight, protection.on_preflight(host))
     yield cors.with_settings(_options(), allowed)
     pools = sorted(pool for _, found in shared for pool in found)
     route = _models(shared[0][0], pools, scope)
@@ -95,8 +97,8 @@ def _known(host: VirtualHost) -> str:
     """The list of the models that rules name for pools that serve without a picker; empty where there is none."""
     found = {
         header.value
-        for entry in host.entries
-        if not (entry.is_restricted or entry.is_refused) and _opens(entry)
+        for entry in host.shown
+        if not entry.is_refused and _opens(entry)
         for header in entry.match.headers
         if header.name in MODEL_HEADERS and not header.regex
     }

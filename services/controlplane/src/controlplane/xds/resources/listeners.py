@@ -7,9 +7,19 @@ from controlplane.options import Options
 from controlplane.plan.lifting import Lift
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Port
-from controlplane.xds.resources import client_headers, cors, names, persistence, picker_filters, secrets, usage
+from controlplane.xds.resources import (
+    client_headers,
+    cors,
+    names,
+    persistence,
+    picker_filters,
+    protection,
+    secrets,
+    usage,
+)
 from controlplane.xds.resources.access_logs import HEARTBEATS, attempt_logs, file_log, picker_logs
 from controlplane.xds.resources.names import Tree, seconds, typed
+from controlplane.xds.resources.protection import Stage
 from controlplane.xds.resources.replies import local_reply_config
 from controlplane.xds.resources.scripts import script
 from controlplane.xds.resources.sources import config_source
@@ -122,8 +132,10 @@ def _tracing(options: Options) -> Tree:
 def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> list[Tree]:
     lifts = {Lift.BBR: [_bbr_filter(options)], Lift.SCRIPT: [_script_filter()], Lift.NONE: []}
     return [
+        *protection.filters(Stage.EARLY, port.hosts),
         *lifts[port.lifting.lift],
         *cors.filters(port.hosts),
+        *protection.filters(Stage.LATE, port.hosts),
         *picker_filters.filters(pickers, options),
         *persistence.filters(port.hosts),
         *(usage.filters() if _reads_answers(port, pickers, options) else []),

@@ -5,6 +5,7 @@ Kubernetes names hold no underscore, so a name joined by underscores belongs to 
 
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 from controlplane.plan.credentials import Credential
 from controlplane.plan.pickers import Picker
@@ -12,6 +13,13 @@ from gateway.kube.objects import ObjectName
 from gateway.wire import protocol
 
 Tree = dict[str, object]
+
+
+class Concealed(str):
+    """A credential within a resource. What people are shown has something else in its place."""
+
+    __slots__ = ()
+
 
 _URL: Final = "type.googleapis.com/"
 # Type URLs of resources: what a snapshot is keyed by, and what Envoy subscribes to.
@@ -80,6 +88,18 @@ def secret(secret: ObjectName) -> str:
 
 def credential(credential: Credential) -> str:
     return f"key_{credential.secret.namespace}_{credential.secret.name}_{credential.header}"
+
+
+def key_set_cluster(uri: str) -> str:
+    """The server of a key set, whatever its path."""
+    scheme, host, port = server_of(uri)
+    return f"jwks_{scheme}_{host}_{port}"
+
+
+def server_of(uri: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a URI."""
+    found = urlsplit(uri)
+    return found.scheme, found.hostname or "", found.port or (443 if found.scheme == "https" else 80)
 
 
 def share_cluster(own: str) -> str:

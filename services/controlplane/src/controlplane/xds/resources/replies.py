@@ -4,13 +4,14 @@ Each mapper matches exactly the replies that it is for: an answer of a picker or
 passes here, too, and must stay as it is. A reply that no mapper matches stays as it is.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree, typed
 from gateway.kube.objects import FailureMode
 from gateway.wire import protocol, refusals
-from gateway.wire.errors import ErrorCode, error_type
+from gateway.wire.errors import ANTHROPIC_PATHS, REQUEST_ID, ErrorCode, anthropic_type, error_type
 
 _PICKED: Final = " || ".join(
     f"('{namespace}' in metadata.filter_metadata && "
@@ -20,6 +21,10 @@ _PICKED: Final = " || ".join(
 _FAIL_CLOSE: Final = (
     f"xds.cluster_metadata.filter_metadata['{names.CLUSTER_METADATA}']['failure_mode'] == '{FailureMode.CLOSE}'"
 )
+# Of Anthropic's API, whose errors have another shape.
+_ANTHROPIC: Final = " || ".join(f"request.url_path.endsWith('{path}')" for path in ANTHROPIC_PATHS)
+# Why the filter for keys refuses a request, in its own words.
+_NO_KEY: Final = ("missing_api_key", "unknown_api_key", "missing_credentials", "missing_key_sources")
 _RECOVERY: Final = f"{refusals.RECOVERY_SECONDS:.0f}"
 # Requests that Envoy refuses before they reach a filter, by its own word for why and with its own status.
 _INVALID: Final = (
@@ -33,7 +38,7 @@ _INVALID: Final = (
 
 def local_reply_config() -> Tree:
     """In order: the first mapper that matches shapes the reply."""
-    return {"mappers": [*_explained(), *_refused(), *_upstream()]}
+    return {"mappers": [*_explained(), *_unknown_clients(), *_refused(), *_upstream()]}
 
 
 def _explained() -> list[Tree]:
@@ -57,6 +62,36 @@ def _explained() -> list[Tree]:
         _mapper(_absent("500"), 500, ErrorCode.INTERNAL, "The route leads to no backend."),
         _mapper(_flags("NR", "NC"), 404, ErrorCode.ROUTE_NOT_FOUND, "No route serves %REQ(:METHOD)% %PATH(NQ)%."),
     ]
+
+
+def _unknown_clients() -> Iterator[Tree]:
+    """Requests without a credential that counts, and those that its owner may not send."""
+    no_key = "The request brings no key, user or password that is valid here."
+    refused = "The token is missing or not valid here: %LOCAL_REPLY_BODY%."
+    denied = "The client may not send this request."
+    keys = " || ".join(f"response.code_details == '{word}'" for word in _NO_KEY)
+    basic = "response.code_details.endsWith('_for_basic_auth')"
+    jwt = "response.code_details.startsWith('jwt_authn_access_denied')"
+    rules = "response.code_details.startsWith('rbac_access_denied')"
+    yield from _in_either_shape(keys, 401, ErrorCode.INVALID_API_KEY, no_key)
+    yield from _in_either_shape(basic, 401, ErrorCode.INVALID_API_KEY, no_key)
+    yield from _in_either_shape(f"{jwt} && response.code == 403", 403, ErrorCode.ACCESS_DENIED, refused)
+    yield from _in_either_shape(jwt, 401, ErrorCode.INVALID_API_KEY, refused)
+    yield from _in_either_shape(rules, 403, ErrorCode.ACCESS_DENIED, denied)
+
+
+def _in_either_shape(condition: str, status: int, code: str, message: str) -> Iterator[Tree]:
+    """The same reply in the shape of Anthropic's API, then in that of OpenAI's."""
+    error = {"type": anthropic_type(status), "message": message}
+    yield {
+        "filter": _cel(f"({condition}) && ({_ANTHROPIC})"),
+        "status_code": status,
+        "body_format_override": {
+            "json_format": {"type": "error", "error": error, "request_id": f"%REQ({REQUEST_ID})%"},
+            "content_type": "application/json",
+        },
+    }
+    yield _mapper(_cel(condition), status, code, message)
 
 
 def _refused() -> list[Tree]:

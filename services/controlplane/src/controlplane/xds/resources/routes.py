@@ -4,7 +4,17 @@ from collections.abc import Iterator, Sequence
 
 from controlplane.plan import hosts
 from controlplane.plan.entries import Entry, VirtualHost
-from controlplane.xds.resources import explaining, modifiers, names, picker_filters, retries, rules, stored, unread
+from controlplane.xds.resources import (
+    explaining,
+    modifiers,
+    names,
+    picker_filters,
+    protection,
+    retries,
+    rules,
+    stored,
+    unread,
+)
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.scope import Scope
 
@@ -27,12 +37,14 @@ def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
     filters = picker_filters.on_host(
         [scope.pickers[pool.meta.id] for pool in host.pools if pool.meta.id in scope.pickers]
     )
+    settings = filters | protection.on_host(host)
     return {
         "name": hosts.domain(host.hostname),
         "domains": [hosts.domain(host.hostname)],
         "request_body_buffer_limit": scope.options.body_limit,
         **retries.on_host(),
-        **({"typed_per_filter_config": filters} if filters else {}),
+        **({"typed_per_filter_config": settings} if settings else {}),
+        **protection.headers(host.protection),
         "routes": [
             *(explaining.verdicts() if filters else []),
             *explaining.models(host, scope),
@@ -47,7 +59,7 @@ def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
 
 
 def _served(entry: Entry, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
-    routes = rules.routes(entry, scope)
+    routes = rules.routes(entry, host, scope)
     if not unread.needs_no_model(entry, host):
         return routes
     return (modifiers.with_filters(route, unread.settings()) for route in routes)

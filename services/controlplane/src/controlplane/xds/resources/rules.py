@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from controlplane.plan.entries import Backend, Entry, ServicePortRef
+from controlplane.plan.entries import Backend, Entry, ServicePortRef, VirtualHost
 from controlplane.plan.pickers import Picker
 from controlplane.plan.shares import mirror_name
-from controlplane.xds.resources import cors, modifiers, names, persistence, picker_filters, retries, usage
+from controlplane.xds.resources import cors, modifiers, names, persistence, picker_filters, protection, retries, usage
 from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.matches import match
 from controlplane.xds.resources.names import Tree, seconds
@@ -16,13 +16,17 @@ from gateway.kube.objects import InferencePool, Mirror, Redirect, RouteMatch
 UPLOAD_IDLE_TIMEOUT: Final = "10s"  # how long an upload may be silent
 
 
-def routes(entry: Entry, scope: Scope) -> Iterator[Tree]:
+def routes(entry: Entry, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     """The route of an entry, behind the one for its preflights where it needs one; nothing where it could match
     nothing."""
     wanted = scope.lifting.match(entry.match)
     if wanted is not None:
-        yield from cors.preflights(entry)
-        route = modifiers.with_filters(_route(entry, wanted, scope), persistence.settings(entry))
+        for preflight in cors.preflights(entry):
+            yield modifiers.with_filters(preflight, protection.on_preflight(host))
+        checked = protection.on_route(entry, host)
+        route = modifiers.with_filters(_route(entry, wanted, scope), persistence.settings(entry) | checked)
+        if checked:
+            route = modifiers.merged_headers(protection.headers(entry.protection), route) | route
         yield cors.with_settings(route, cors.rule(entry))
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from controlplane.plan.entries import Entry, VirtualHost
 from controlplane.plan.lifting import by_model_header
-from controlplane.xds.resources import cors, matches, names, picker_filters, upstream
+from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters, protection, upstream
 from controlplane.xds.resources.explaining import pools_by_picker
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.scope import Scope
@@ -28,7 +28,8 @@ def routes(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
         return
     allowed = cors.on_host(host)
     if allowed is not None:
-        yield cors.preflight(names.STORED, RouteMatch(PathMatch(PathType.REGEX, PATHS)), allowed)
+        preflight = cors.preflight(names.STORED, RouteMatch(PathMatch(PathType.REGEX, PATHS)), allowed)
+        yield modifiers.with_filters(preflight, protection.on_preflight(host))
     route = _route(reached, scope)
     settings = picker_filters.on_route(scope.pickers[reached[0]], picker_filters.Question(reached, 0), scope.options)
     yield cors.with_settings({**route, "typed_per_filter_config": settings}, allowed)
@@ -56,7 +57,7 @@ def _reached(host: VirtualHost, scope: Scope) -> tuple[ObjectName, ...]:
     """The pools among which the picker looks: all of one picker. One of several must take requests as they are."""
     if any(matches.serves(entry.match, _SAMPLE) for entry in host.entries):
         return ()
-    pools = {pool.meta.id: pool for entry in host.entries if _exposes(entry) for pool in _pools(entry)}
+    pools = {pool.meta.id: pool for entry in host.shown if _exposes(entry) for pool in _pools(entry)}
     shared = pools_by_picker(pools.values(), scope)
     listed = shared[0][1] if shared else ()
     return listed if len(listed) == 1 else tuple(pool for pool in listed if pool in scope.plain)
@@ -67,7 +68,7 @@ def _exposes(entry: Entry) -> bool:
 
 
 def _pools(entry: Entry) -> Iterator[InferencePool]:
-    targets = () if entry.is_restricted or entry.is_refused else (each.target for each in entry.backends)
+    targets = () if entry.is_refused else (each.target for each in entry.backends)
     return (target for target in targets if isinstance(target, InferencePool))
 
 
