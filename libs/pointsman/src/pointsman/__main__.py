@@ -8,7 +8,8 @@ from typing import Final
 
 from pointsman import installation
 from pointsman.command_line import arguments
-from pointsman.up import run_folder, up
+from pointsman.run import folder_of
+from pointsman.up import up
 from processes import stopping
 from processes.plan import HOST, Ports
 from processes.preflight import StartError
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _down(given: Namespace) -> int:
-    print("stopped" if stopping.stop(run_folder(given)) else "nothing was running")
+    print("stopped" if stopping.stop(folder_of(given)) else "nothing was running")
     return 0
 
 

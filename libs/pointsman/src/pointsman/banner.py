@@ -1,12 +1,14 @@
 """What a person reads once the stack is up. Pure."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pointsman.backends.pools import Pool
 from pointsman.backends.server import Server
-from processes.plan import Ports
+from pointsman.cluster.first_request import FirstRequest
+from processes.plan import Ports, Settings
 
 
 def of_demo(ports: Ports, run: Path, stop: str) -> str:
@@ -34,6 +36,21 @@ def with_backends(ports: Ports, run: Path, stop: str, *, model: str | None, line
     return "\n".join(["", *_head(ports, model), *lines, *_tail(ports, run, stop), ""])
 
 
+def of_simulation(lines: Sequence[str], notes: Sequence[str]) -> list[str]:
+    """What runs in the place of a cluster's servers, before anything runs."""
+    head = ["simulated here, since the manifests say no address of a server:"] if lines else []
+    return [*head, *(f"  {line}" for line in lines), *(f"note: {note}" for note in notes)]
+
+
+def with_manifests(settings: Settings, stop: str, request: FirstRequest | None) -> str:
+    """The first request to what a cluster's YAML serves."""
+    ports, run = settings.ports, settings.layout.run
+    others = [f"  port {written} of the Gateways is served on {port}" for written, port in settings.listeners
+              if port != ports.gateway]  # fmt: skip
+    where = f"  manifests {', '.join(map(str, settings.config_dirs))}: edits of routes and pools take effect"
+    return "\n".join(["", *_first(ports, request), *others, where, *_tail(ports, run, stop), ""])
+
+
 def _head(ports: Ports, model: str | None) -> list[str]:
     url = f"http://localhost:{ports.gateway}"
     if model is None:
@@ -44,6 +61,17 @@ def _head(ports: Ports, model: str | None) -> list[str]:
         f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\",
         f"    -d '{json.dumps(body)}'", "",
     ]  # fmt: skip
+
+
+def _first(ports: Ports, request: FirstRequest | None) -> list[str]:
+    url = f"http://localhost:{ports.gateway}"
+    if request is None:
+        return _head(ports, None)
+    headers = "".join(f" -H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items())
+    body = {"model": request.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
+    data = ["    -H 'content-type: application/json' \\", f"    -d '{json.dumps(body)}'"] if request.model else []
+    line = f"  curl -i {url}{request.path}{headers}" + (" \\" if data else "")
+    return [f"Pointsman is up: {url}", "", line, *data, ""]
 
 
 def _tail(ports: Ports, run: Path, stop: str) -> list[str]:

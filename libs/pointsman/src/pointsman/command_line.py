@@ -12,6 +12,7 @@ examples:
   pointsman up --backend http://10.0.0.5:8000 --backend http://10.0.0.6:8000
                                                                   the model servers that you have
   pointsman up --backend https://models.example --api-key-env KEY servers that want a key
+  pointsman up manifests/ route.yaml                              a cluster's YAML, its servers simulated
   pointsman status                                                what became of the manifests
   pointsman explain REQUEST-ID                                    why a request went where it went
   pointsman check manifests/                                      what is wrong with manifests
@@ -55,6 +56,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_up(parser: argparse.ArgumentParser) -> None:
     _add_run(parser)
     add = parser.add_argument
+    add("manifests", nargs="*", type=Path, metavar="DIR_OR_FILE",
+        help="a cluster's YAML: what its workloads would run is simulated")  # fmt: skip
     add("--backend", action="append", default=[], metavar="URL",
         help="a model server that exists, such as http://10.0.0.5:8000; repeat it")  # fmt: skip
     add("--api-key-env", metavar="NAME", help="the environment variable with the key that the model servers want")

@@ -121,7 +121,10 @@ class Settings:
     grpc_transport: str | None = None  # the services' own default
     log_level: str = "info"
     simulators: tuple[Simulator, ...] = SIMULATORS
-    probe: Probe = COMPLETION
+    servers: tuple[Process, ...] = ()  # model servers that are started as they are
+    probe: Probe | None = COMPLETION  # None: Envoy has found the pickers and the router healthy
+    listeners: tuple[tuple[int, int], ...] = ()  # ports of Gateways, and those they are served on; empty: 80 alone
+    picker_tls: bool = False  # to the picker, with a certificate that it made itself
     simulator_profile: str = "demo"
     simulator_options: tuple[str, ...] = ()
     picker_options: tuple[str, ...] = ()
@@ -131,6 +134,7 @@ def processes(settings: Settings) -> tuple[Process, ...]:
     """The whole stack, in the order in which a person would start it."""
     return (
         *simulators(settings),
+        *settings.servers,
         epp(settings),
         *(() if settings.is_fused else (bbr(settings),)),
         controlplane(settings),
@@ -191,7 +195,7 @@ def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) ->
             str(own.epp_metrics),
             "--http-port",
             str(own.epp_http),
-            "--secure-serving=false",
+            f"--secure-serving={str(settings.picker_tls).lower()}",
             "--explain",
             "--log-level",
             settings.log_level,
@@ -313,8 +317,12 @@ def _rendering(settings: Settings) -> tuple[str, ...]:
         str(settings.layout.xds),
         "--listen-address",
         HOST,
-        "--port-map",
-        f"80={ports.gateway}",
+        *(
+            word
+            for pair in settings.listeners or ((80, ports.gateway),)
+            for word in ("--port-map", "{}={}".format(*pair))
+        ),
+        *(("--picker-tls", "tls") if settings.picker_tls else ()),
         "--bbr-address",
         f"{HOST}:{ports.epp_grpc if settings.is_fused else ports.bbr_grpc}",
         *(("--fused",) if settings.is_fused else ()),

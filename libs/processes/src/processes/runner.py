@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from processes.sweep import RUN_VARIABLE, sweep
 READY_SECONDS = 60.0  # a cold Envoy and ten Python processes on two busy cores need about ten
 STOP_SECONDS = 15.0  # honcho kills what has not ended five seconds after SIGTERM
 _TAIL_LINES = 12
+_OWN_SERVICES = r"^cluster\.(epp_.*|bbr)\.membership_healthy$"  # Envoy's figures of them
 
 
 def join(run: Path, command: Sequence[str]) -> None:
@@ -145,6 +147,8 @@ def _answers(url: str) -> bool:
 
 
 def _is_answered(settings: Settings) -> bool:
+    if settings.probe is None:
+        return _has_found_its_services(settings)
     request = urllib.request.Request(
         f"http://{HOST}:{settings.ports.gateway}{settings.probe.path}",
         data=settings.probe.body,
@@ -155,6 +159,17 @@ def _is_answered(settings: Settings) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
+
+
+def _has_found_its_services(settings: Settings) -> bool:
+    """Whether Envoy thinks every picker and the router healthy."""
+    query = urllib.parse.urlencode({"filter": _OWN_SERVICES})
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{settings.ports.envoy_admin}/stats?{query}", timeout=5) as response:
+            lines = str(response.read(), "utf-8").splitlines()
+    except OSError:
+        return False
+    return bool(lines) and not any(line.endswith(": 0") for line in lines)
 
 
 def _end(runner: "subprocess.Popen[bytes]") -> None:

@@ -1,4 +1,7 @@
-"""Entry point: `model-sim serve MODEL …`, `model-sim fleet …`. It parses, serves, and never does anything else."""
+"""Entry point: `model-sim serve MODEL …`, `model-sim fleet …`; `model-sim check MODEL …` reads the options of `serve`.
+
+It parses, serves, and never does anything else.
+"""
 
 import os
 import sys
@@ -15,6 +18,9 @@ from model_sim.server import runtime
 def main() -> None:
     """Parse and serve; an error at the start is one line and exit status 2."""
     try:
+        if sys.argv[1:2] == ["check"]:
+            parsing.parse(["serve", *sys.argv[2:]], os.environ)
+            return
         parsed = parsing.parse(sys.argv[1:], os.environ)
         all_settings = _all(parsed)
         logs.configure("model-sim", all_settings[0].log_level)

@@ -137,6 +137,8 @@ SIDECAR_HEADERS: Final = (
 CONTENT_ENCODING: Final = "content-encoding"
 # Set by a model server (the simulator does) so that a person sees who answered.
 INFERENCE_POD: Final = "x-inference-pod"
+# Of a Pod or backend that a command of this project put in the place of a real one, so that nobody takes it for one.
+SIMULATED_LABEL: Final = "pointsman.dev/simulated"
 
 # gRPC services, and the health service names that the reference answers to.
 EXT_PROC_SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"

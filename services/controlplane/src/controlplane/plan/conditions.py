@@ -69,6 +69,7 @@ def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName], workloads:
         picker_security=picker.security if picker else "",
         parents=tuple(ParentStatus(gateway, "", (accepted, resolved, *missing)) for gateway in gateways),
         generation=planned.pool.meta.generation,
+        simulated=planned.simulated,
     )
 
 

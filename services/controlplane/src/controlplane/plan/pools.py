@@ -11,12 +11,14 @@ from controlplane.plan.pickers import Picker, picker
 from controlplane.status.conditions import Condition
 from gateway.kube.objects import FailureMode, InferencePool, Manifests, ObjectName
 from gateway.kube.resolution.endpoints import Addresses, HostPort, pool_endpoints, pool_slices, slice_hostnames
+from gateway.wire import protocol
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPool:
     """A pool as it is served. `fault` is why a picker that it names is not asked, `unreached` why some endpoints are
-    not reached. `hostnames` are those of its endpoints that are names; they may resolve to nothing."""
+    not reached. `hostnames` are those of its endpoints that are names; they may resolve to nothing. `simulated` of the
+    endpoints stand in for real ones."""
 
     pool: InferencePool
     groups: tuple[Group, ...]
@@ -25,6 +27,7 @@ class PlannedPool:
     unreached: tuple[str, ...] = ()
     hostnames: tuple[str, ...] = ()
     limits_first_token: bool = False  # a route or an objective says when streamed answers must have begun
+    simulated: int = 0
 
     @property
     def endpoints(self) -> tuple[HostPort, ...]:
@@ -58,10 +61,10 @@ def _planned(pool: InferencePool, manifests: Manifests, addresses: Addresses, op
     endpoints = pool_endpoints(pool, manifests, addresses)
     groups, unreached = pool_groups(pool, endpoints, manifests)
     names = slice_hostnames(pool_slices(pool, manifests))
+    simulated = sum(protocol.SIMULATED_LABEL in endpoint.labels for endpoint in endpoints)
+    planned = PlannedPool(pool, groups, unreached=unreached, hostnames=names, simulated=simulated)
     found = picker(pool, manifests, addresses, options)
-    if isinstance(found, Condition):
-        return PlannedPool(pool, groups, fault=found, unreached=unreached, hostnames=names)
-    return PlannedPool(pool, groups, picker=found, unreached=unreached, hostnames=names)
+    return replace(planned, fault=found) if isinstance(found, Condition) else replace(planned, picker=found)
 
 
 def _first_token_limits(manifests: Manifests) -> frozenset[ObjectName] | None:

@@ -79,7 +79,7 @@ class RouteStatus:
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
     """`picker` is the transport taken and `picker_reason` why, `picker_security` whether by TLS and why; all are empty
-    for a pool without a picker."""
+    for a pool without a picker. `simulated` of the endpoints stand in for real ones."""
 
     id: ObjectName
     endpoints: int
@@ -88,6 +88,7 @@ class PoolStatus:
     picker_security: str
     parents: tuple[ParentStatus, ...]
     generation: int | None = None
+    simulated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

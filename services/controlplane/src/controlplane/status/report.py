@@ -74,6 +74,7 @@ def tree(status: Status) -> dict[str, object]:
             {
                 **_named(found.id),
                 "endpoints": found.endpoints,
+                "simulated": found.simulated,
                 "picker": found.picker,
                 "pickerReason": found.picker_reason,
                 "pickerSecurity": found.picker_security,

@@ -96,12 +96,17 @@ def _pool(each: Found) -> Sequence[str]:
     message = _message(conditions) or ("" if each["endpoints"] else "no endpoint is known")
     return (
         _name(each),
-        str(each["endpoints"]),
+        f"{each['endpoints']}{_simulated(each)}",
         each["picker"] or "none",
         _status(conditions, "Accepted") if conditions else "no route",
         _status(conditions, "ResolvedRefs"),
         message,
     )
+
+
+def _simulated(pool: Found) -> str:
+    count = pool.get("simulated", 0)  # an older control plane does not say
+    return f" ({count} simulated)" if count else ""
 
 
 def _ai_route(each: Found) -> Sequence[str]:
