@@ -12,7 +12,7 @@ SOAK_SECONDS ?= 600
 TESTS ?= tests
 TEST_JOBS ?= 2
 
-.PHONY: help setup up down check test faults attack soak pictures charts render-charts lock format wheels images clean
+.PHONY: help setup up down check test test-twice faults attack soak pictures charts render-charts lock format wheels images clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -60,6 +60,10 @@ check: setup ## lint, types, import rules, locks
 
 test: setup ## every test, the end-to-end ones against the real Envoy included
 	.venv/bin/pytest --numprocesses $(TEST_JOBS) --dist loadscope $(TESTS)
+
+test-twice: setup ## as test; what failed beside others (exit 1, no other) has to pass by itself, and both runs are printed
+	.venv/bin/pytest --numprocesses $(TEST_JOBS) --dist loadscope $(TESTS) || \
+	  { [ $$? -eq 1 ] && .venv/bin/pytest --last-failed --last-failed-no-failures none $(TESTS); }
 
 bench-%: setup ## print one bench's table and write build/bench/NAME.json
 	@mkdir -p build/bench
