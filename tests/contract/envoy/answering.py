@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from gateway.wire import quotas
 from tests.contract.envoy.conftest import Bed
 from tests.contract.envoy.fakes import HOST
 
@@ -121,11 +122,12 @@ class Line:
             return answer.status, b"".join(parts)
 
     async def usage(self) -> dict[str, object]:
-        """What Envoy's log said of the last answer."""
+        """What Envoy's log said of the last answer, beside whether it was a stream."""
         async with asyncio.timeout(10):
             while not (ended := [entry for entry in self.bed.picker.log.entries if entry.response.response_code.value]):
                 await asyncio.sleep(0.01)
-        return dict(ended[-1].common_properties.metadata.filter_metadata["llm"])
+        found = dict(ended[-1].common_properties.metadata.filter_metadata["llm"])
+        return {name: value for name, value in found.items() if name != quotas.STREAMED}
 
 
 @asynccontextmanager

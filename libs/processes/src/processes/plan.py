@@ -332,6 +332,8 @@ def _rendering(settings: Settings) -> tuple[str, ...]:
         "default/epp:9002",
         "--picker-http-port",
         str(ports.epp_http),
+        "--quota-address",
+        f"{HOST}:{ports.epp_grpc}",
         *(("--pickers-share-state",) if settings.redis_url else ()),
     )
 

@@ -123,6 +123,10 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
         help="for a request to arrive whole; then 408 (default 60)")  # fmt: skip
     add("--stream-idle-timeout", type=float, default=DEFAULT.stream_idle_timeout, metavar="SECONDS",
         help="without a byte either way (default 900)")  # fmt: skip
+    add("--quota-address", type=host_port, metavar="HOST:PORT",
+        help="of the service that counts quotas: a picker's gRPC port (default: quotas are not enforced)")  # fmt: skip
+    add("--quota-failure-mode", choices=("open", "closed"), default="open",
+        help="whether requests pass while quotas cannot be counted (default open)")  # fmt: skip
     add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
     add("--picker-tls", choices=("plaintext", "tls"), default="plaintext",
         help="to a picker without a DestinationRule; `tls` verifies no certificate (default plaintext)")  # fmt: skip
@@ -160,6 +164,8 @@ def options(given: argparse.Namespace) -> Options:
         picker_tls=given.picker_tls == "tls",
         default_picker=given.default_picker,
         handled_elsewhere=frozenset(given.handled_elsewhere),
+        quotas=given.quota_address,
+        quotas_fail_closed=given.quota_failure_mode == "closed",
         picker_http_port=given.picker_http_port,
         picker_timeout=given.picker_timeout,
         picker_http_wait=given.picker_http_wait,

@@ -97,6 +97,12 @@ class Options:
     tracing_sampling: float = 10.0
     """Percent of the requests without a parent that are traced."""
 
+    quotas: tuple[str, int] | None = None
+    """Host and port of the service that counts quotas; None: they are not enforced."""
+
+    quotas_fail_closed: bool = False
+    """Whether requests are refused while that service, or what it counts in, cannot be reached."""
+
     handled_elsewhere: frozenset[str] = frozenset()
     """Kinds of policies that something else in front of this gateway or behind it enforces."""
 

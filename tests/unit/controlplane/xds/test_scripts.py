@@ -3,7 +3,7 @@
 import re
 
 from controlplane.xds.resources.scripts import script
-from gateway.wire import protocol
+from gateway.wire import protocol, quotas
 from gateway.wire.bodies import STRUCTURE_LIMIT
 
 _STRING = re.compile(r'^local ([A-Z_]+) = "([^"]*)"', re.MULTILINE)
@@ -33,7 +33,8 @@ def test_usage_is_written_where_the_picker_reads_it() -> None:
     assert written is not None
     keys = re.findall(r"^  (\w+) = \{", written[1], re.MULTILINE)
 
-    assert constants("stream_usage") == {"NAMESPACE": protocol.USAGE_NAMESPACE, "STORED_ID": protocol.STORED_ID}
+    expected = {"NAMESPACE": protocol.USAGE_NAMESPACE, "STORED_ID": protocol.STORED_ID, "STREAMED": quotas.STREAMED}
+    assert constants("stream_usage") == expected
     assert keys == [
         protocol.PROMPT_TOKENS,
         protocol.COMPLETION_TOKENS,

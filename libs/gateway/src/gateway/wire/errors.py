@@ -28,6 +28,7 @@ class ErrorCode(StrEnum):
     ROUTE_NOT_FOUND = "route_not_found"
     REQUEST_TOO_LARGE = "request_too_large"
     RATE_LIMITED = "rate_limited"
+    QUOTA_UNAVAILABLE = "quota_unavailable"
     POOL_SATURATED = "pool_saturated"
     NO_READY_ENDPOINT = "no_ready_endpoint"
     PICKER_UNAVAILABLE = "picker_unavailable"

@@ -4,6 +4,7 @@ The body-based router and both transports of the endpoint picker use these, so t
 answer wherever it is found. A message may name what a client sent by its kind, never by its content.
 """
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -105,6 +106,13 @@ def not_decodable(reason: str) -> Rejection:
 def refused_by_guard(reason: str) -> Rejection:
     """The operator's guard found something; `reason` is the rule's name."""
     return Rejection(400, ErrorCode.REQUEST_REFUSED, f"the request was refused by the gateway's guard: {reason}")
+
+
+def quota_used_up(limit: int, measure: str, window: float | None, wait: float) -> Rejection:
+    """A quota has nothing left. `window` is in seconds, None for a month of the calendar."""
+    span = "month" if window is None else f"{window:g} s"
+    words = f"the quota of {limit} {measure} per {span} is used up; try again in {math.ceil(wait)} s"
+    return Rejection(429, ErrorCode.RATE_LIMITED, words, retry_after=wait)
 
 
 # Pools and endpoints

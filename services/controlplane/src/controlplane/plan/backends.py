@@ -95,7 +95,8 @@ def _backend(found: Target | Condition, ref: BackendRef, kept: Restrictions) -> 
     )
     if restriction:
         return Backend(ref.weight, ref.filters, None, unmet("ResolvedRefs", "RefNotPermitted", restriction))
-    return Backend(ref.weight, ref.filters, found, changes=ref.changes)
+    named = ref.written.id if ref.written is not None and ref.written.kind == "AIServiceBackend" else None
+    return Backend(ref.weight, ref.filters, found, changes=ref.changes, ai_backend=named)
 
 
 def _target(

@@ -44,7 +44,7 @@ class Backend:
     """Where a share of a rule's requests goes: a pool, a Service, or (with a fault) nowhere. `lower` are the tiers for
     requests that it could not serve, in order; `is_followed`: it is in such a tier itself, and not in the last one.
     `own` is the name of a cluster of its own, where its reference needs one: it has such tiers, is in one, or changes
-    its requests."""
+    its requests. `ai_backend` is the AIServiceBackend that it was named by."""
 
     weight: int
     filters: tuple[RouteFilter, ...]
@@ -54,6 +54,7 @@ class Backend:
     lower: "tuple[tuple[Backend, ...], ...]" = ()
     is_followed: bool = False
     own: str = ""
+    ai_backend: ObjectName | None = None
 
     @property
     def is_refused(self) -> bool:

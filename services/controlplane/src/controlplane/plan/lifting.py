@@ -59,16 +59,22 @@ def lifting(
     pickers: Mapping[ObjectName, Picker],
     base_models: Mapping[str, str],
     options: Options,
+    *,
+    is_counted: bool = False,
 ) -> Lifting:
-    """How one listener does it."""
+    """How one listener does it. `is_counted`: the model must be known before a picker is asked, for quotas."""
     pools = {pool.meta.id for host in hosts for pool in host.pools}
     by_http = bool(pools) and all(pool in pickers and pickers[pool].transport is PickerTransport.HTTP for pool in pools)
-    if not by_http and options.bbr is None:
+    if not by_http and options.bbr is None and not is_counted:
         return Lifting(Lift.NONE, "--no-bbr", base_models)
+    if not by_http and options.bbr is None:
+        return Lifting(Lift.SCRIPT, "--no-bbr, and quotas count by model", base_models)
     if not by_http:
         return Lifting(Lift.BBR, "not every pool is asked over HTTP", base_models)
     if any(by_model_header(entry) for host in hosts for entry in host.entries):
         return Lifting(Lift.SCRIPT, "every pool is asked over HTTP, and routes match on the model", base_models)
+    if is_counted:
+        return Lifting(Lift.SCRIPT, "every pool is asked over HTTP, and quotas count by model", base_models)
     return Lifting(Lift.NONE, "every pool is asked over HTTP, and the picker's answer names the model", base_models)
 
 

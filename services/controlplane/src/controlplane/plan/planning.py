@@ -22,6 +22,7 @@ from controlplane.plan.listeners import Listeners, TlsHost, planned_listeners, s
 from controlplane.plan.pickers import Picker
 from controlplane.plan.pools import PlannedPool, parents, planned_pools
 from controlplane.plan.precedence import hosts_by_port
+from controlplane.plan.quotas import PlannedQuotas, planned_quotas, quota_warnings
 from controlplane.plan.restrictions import Restrictions, restrictions
 from controlplane.plan.services import PlannedService, planned_services
 from controlplane.plan.shares import PlannedShare, planned_shares
@@ -41,6 +42,7 @@ class Port:
     hosts: tuple[VirtualHost, ...]
     lifting: Lifting
     tls: tuple[TlsHost, ...] = ()  # empty: plaintext
+    is_counted: bool = False  # by quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Plan:
     services: tuple[PlannedService, ...]
     shares: tuple[PlannedShare, ...]
     takeovers: tuple[Takeover, ...]
+    quotas: PlannedQuotas | None
     status: Status
 
     @property
@@ -84,7 +87,8 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
     """Work out everything at once. What follows from thousands of routes has its place in the memo."""
     memo = memo or Memo()
     listeners = planned_listeners(manifests, options)
-    kept, policies = restrictions(manifests, options.handled_elsewhere)
+    quotas = planned_quotas(manifests, options)
+    kept, policies = restrictions(manifests, options)
     endpointless = manifests.without("slices", "pods")
     reachable = reachable_services(manifests, addresses)
     backends = memo.result(all_backends, all_backends, endpointless, reachable, kept)
@@ -99,8 +103,9 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
             number=number,
             bound=options.bound_port(number),
             hosts=hosts,
-            lifting=lifting(hosts, pickers, bases, options),
+            lifting=lifting(hosts, pickers, bases, options, is_counted=quotas is not None),
             tls=tls_hosts(served(listeners)[number]),
+            is_counted=quotas is not None,
         )
         for number, hosts in memo.result(hosts_by_port, hosts_by_port, listeners, attachments, backends, mirrors, kept)
     )
@@ -115,6 +120,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
         services=services,
         shares=planned_shares((*_entries(ports), *taking_over), pools, services),
         takeovers=takeovers,
+        quotas=quotas,
         status=Status(
             gateways=tuple(
                 gateway_status(gateway, listeners, attachments, options.served_at)
@@ -128,6 +134,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
             warnings=(
                 *memo.result(warnings, warnings, backends, manifests.only("routes")),
                 *pool_warnings(pools, reached, workloads),
+                *quota_warnings(manifests, options),
             ),
         ),
     )

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from controlplane.options import Options
 from controlplane.plan.protections import FaultyCredentialError, Protection, protection
+from controlplane.plan.quotas import NO_SERVICE, is_enforced, quota_condition
 from controlplane.plan.targets import SECTIONED, Target, is_here, targeted
 from controlplane.status.conditions import Condition, PolicyStatus, met, unmet
 from gateway.kube.objects import AccessPolicy, Manifests, ObjectName
@@ -34,15 +36,19 @@ class Restrictions:
         return next((each for each in found if each is not None), None)
 
 
-def restrictions(manifests: Manifests, handled: frozenset[str]) -> tuple[Restrictions, tuple[PolicyStatus, ...]]:
-    """What is targeted, and the status of every policy. Kinds that are handled elsewhere restrict nothing here."""
+def restrictions(manifests: Manifests, options: Options) -> tuple[Restrictions, tuple[PolicyStatus, ...]]:
+    """What is targeted, and the status of every policy. Kinds that are handled elsewhere restrict nothing here, nor do
+    quotas that are enforced."""
     closed: dict[Target, str] = {}
     protections: dict[Target, Protection] = {}
     first: dict[tuple[str, Target], AccessPolicy] = {}
     statuses: dict[ObjectName, Condition] = {}
     for policy in sorted(manifests.policies.values(), key=_age):
-        if policy.kind in handled:
+        if policy.kind in options.handled_elsewhere:
             statuses[policy.own_name] = met("Accepted", "Accepted", f"{policy.kind} is handled elsewhere")
+            continue
+        if is_enforced(policy, options):
+            statuses[policy.own_name] = quota_condition(policy, manifests)
             continue
         keys = tuple(dict.fromkeys(targeted(policy, manifests)))
         if policy.kind == SECURITY_POLICY:
@@ -72,7 +78,7 @@ def _age(policy: AccessPolicy) -> tuple[str, ObjectName]:
 def _enforced(policy: AccessPolicy, keys: Sequence[Target], manifests: Manifests) -> Protection | str:
     """What Envoy checks for a policy, or why it cannot."""
     if policy.kind != SECURITY_POLICY:
-        return f"{policy.kind} is not supported"
+        return policy.unserved or (NO_SERVICE if policy.quotas else f"{policy.kind} is not supported")
     if policy.rules is None:
         return "its specification has a problem"
     if policy.rules.unsupported:

@@ -10,7 +10,16 @@ from controlplane.plan.entries import VirtualHost
 from controlplane.plan.lifting import NOT_LIFTED, Lifting
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Plan
-from controlplane.xds.resources import clusters, names, picker_clusters, protection, secrets, share_clusters, stored
+from controlplane.xds.resources import (
+    clusters,
+    names,
+    picker_clusters,
+    protection,
+    rate_limits,
+    secrets,
+    share_clusters,
+    stored,
+)
 from controlplane.xds.resources.listeners import listener
 from controlplane.xds.resources.names import Tree
 from controlplane.xds.resources.routes import route_configuration
@@ -30,8 +39,9 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
     pickers = plan.pickers
     served = list(_clusters(plan, pickers.values(), options, made))
     plain = frozenset(item.pool.meta.id for item in plan.pools if item.is_plain)
-    of_all = Scope("", pickers, NOT_LIFTED, options, plain)
-    scopes = [(port, _scope(names.listener(port.number), of_all, port.lifting, port.hosts)) for port in plan.ports]
+    of_all = Scope("", pickers, NOT_LIFTED, options, plain=plain)
+    counted = replace(of_all, quotas=plan.quotas)
+    scopes = [(port, _scope(names.listener(port.number), counted, port.lifting, port.hosts)) for port in plan.ports]
     takeovers = [(each, _scope(names.takeover(each.name), of_all, NOT_LIFTED, ())) for each in plan.takeovers]
     distinct = _distinct(pickers.values())
     found = [cluster for cluster, _ in served]
@@ -41,6 +51,8 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
         found.append(made.of(names.STORED_CLUSTER, stored.cluster))
     key_sets = protection.remote_keys(host for port in plan.ports for host in port.hosts)
     found += [made.of(name, clusters.key_set_cluster, keys.uri, options) for name, keys in sorted(key_sets.items())]
+    if plan.quotas is not None:
+        found.append(made.of(names.QUOTA_CLUSTER, rate_limits.cluster, options))
     if options.tracing_collector is not None:
         found.append(made.of(names.COLLECTOR_CLUSTER, clusters.collector_cluster, *options.tracing_collector))
     return collected({
@@ -99,7 +111,9 @@ def _scope(listener: str, of_all: Scope, lifting: Lifting, hosts: Sequence[Virtu
     """That of one listener."""
     stages = [stage for stage in protection.Stage if protection.filters(stage, hosts)]
     transports = sorted({picker.transport for picker in of_all.pickers.values()})
-    return replace(of_all, name=names.routes(listener, (lifting.lift, *transports, *stages)), lifting=lifting)
+    counted = () if of_all.quotas is None else ("quotas",)
+    parts = (lifting.lift, *counted, *transports, *stages)
+    return replace(of_all, name=names.routes(listener, parts), lifting=lifting)
 
 
 def _distinct(pickers: Iterable[Picker]) -> list[Picker]:

@@ -3,7 +3,7 @@
 discovery ─┐                      ┌─ ext_proc transport (gRPC)
 scraper ───┼──▶ Picker (pure) ◀───┼─ HTTP transport
 sharing ───┘        │             └─ access log (gRPC)
-                    └──▶ metrics, /debug/*
+                    └──▶ metrics, /debug/*      quotas (gRPC), beside it
 """
 
 import asyncio
@@ -32,11 +32,13 @@ from epp.recording.recorder import Recorder, Recording
 from epp.scraping.endpoints import Access, Secure
 from epp.scraping.keyed_models import KeyedModels
 from epp.scraping.scraper import Scraper
+from epp.sharing.quota_counters import RedisCounters
 from epp.sharing.stream import Apply, SharedStream
 from epp.telemetry.adapters import AdapterMetrics
 from epp.telemetry.caching import CacheMetrics
 from epp.telemetry.generations import Generations, Names
 from epp.telemetry.metrics import Metrics
+from epp.telemetry.quotas import QuotaMetrics
 from epp.transports.accesslog import METADATA, TAGS, FeedbackIntake, LogSight
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.picker import RequestPicker
@@ -48,6 +50,11 @@ from gateway.accesslog.receiver import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
 from gateway.kube.sources import opening
 from gateway.kube.sources.source import Source
+from gateway.quotas.counters import MemoryCounters
+from gateway.quotas.quotas import Quotas
+from gateway.ratelimit import codec as ratelimit
+from gateway.ratelimit.gate import QuotaGate
+from gateway.ratelimit.service import RateLimits
 from gateway.router.kept import KeptBodies
 from gateway.router.metrics import Metrics as RouterMetrics
 from gateway.router.routers import Choice, Router
@@ -119,7 +126,14 @@ class Stack:
         self.metrics.registry.add(AdapterMetrics(self.picker.pools.adapter_requests))
         self.metrics.describe_running(lambda: self.picker.running())
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
-        self.discovery = Discovery(self._replace_pools, options.priority_order)
+        self.quota_metrics = QuotaMetrics(self.metrics.registry)
+        self.shared_counters = shared_counters(options, self.quota_metrics)
+        self.quotas = Quotas(self.shared_counters or MemoryCounters(), self.quota_metrics)
+        gate_of_quotas = QuotaGate(self.quotas)
+        self.rate_limits = RateLimits(
+            ratelimit.Codec(), lambda asked, decided: gate_of_quotas.decide(asked, clock.wall(), decided)
+        )
+        self.discovery = Discovery(self._replace_pools, options.priority_order, replace_quotas=self.quotas.replace)
         intake = FeedbackIntake(self.picker, self.metrics)
         self.log_receiver = AccessLogReceiver(
             accesslog.Codec(METADATA, TAGS), lambda entries: intake.receive(entries, clock.monotonic())
@@ -159,6 +173,8 @@ class Stack:
         yield name_labels(self.picker, self.metrics)
         if self.stream is not None:
             yield self.stream.run()
+        if self.shared_counters is not None:
+            yield self.shared_counters.run()
         if self.router is not None:
             yield from self.router.jobs()
         if self.recorder is not None:
@@ -244,7 +260,8 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         open_http(HttpTransport(shared), options),
     ):
         lifecycle.tune_collector()
-        await serve(stopping, options.listeners, Health(is_ready), (stack.processor, stack.log_receiver), opened)
+        services = (stack.processor, stack.log_receiver, stack.rate_limits)
+        await serve(stopping, options.listeners, Health(is_ready), services, opened)
     if stack.provider is not None:
         await asyncio.to_thread(stack.provider.shutdown)  # sends what is left
 
@@ -268,6 +285,13 @@ def shared_stream(options: Options, apply: Apply, metrics: Metrics) -> SharedStr
     if options.redis_url is None:
         return None
     return SharedStream(options.redis_url, options.replica, apply, metrics, password=options.redis_password)
+
+
+def shared_counters(options: Options, metrics: QuotaMetrics) -> RedisCounters | None:
+    """Counters of quotas that the replicas share, when there is a Redis."""
+    if options.redis_url is None:
+        return None
+    return RedisCounters(options.redis_url, metrics, password=options.redis_password)
 
 
 def scrape_source(config: SchedulerConfig) -> Access:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 
 from epp.discovery.specs import Pools, PriorityOrder, Resolved
 from gateway.kube.resolution.base_models import base_models
+from gateway.kube.resolution.quotas import quota_rules
 from gateway.kube.sources.source import Snapshot, Source
+from gateway.quotas.rules import Rule, RuleSet
 from gateway.schema.problems import Problem
 from gateway.service import logs
 
@@ -19,8 +21,16 @@ log = logs.get(__name__)
 class Discovery:
     """`pools` is the last good state, None before the first; `had_pools` whether there ever were any."""
 
-    def __init__(self, replace: Callable[[Pools], None], order: PriorityOrder = PriorityOrder.HIGHER_FIRST) -> None:
+    def __init__(
+        self,
+        replace: Callable[[Pools], None],
+        order: PriorityOrder = PriorityOrder.HIGHER_FIRST,
+        *,
+        replace_quotas: Callable[[RuleSet], None] | None = None,
+    ) -> None:
         self._replace = replace
+        self._replace_quotas = replace_quotas
+        self._quotas: tuple[Rule, ...] = ()
         self._reported: tuple[Problem, ...] = ()
         self._resolved = Resolved(order=order)
         self.pools: Pools | None = None
@@ -41,6 +51,11 @@ class Discovery:
         manifests, addresses = snapshot.manifests, snapshot.addresses
         self._resolved = await asyncio.to_thread(self._resolved.following, manifests, addresses)
         self.base_models = (await asyncio.to_thread(base_models, manifests)).names
+        rules = await asyncio.to_thread(quota_rules, manifests)
+        if rules != self._quotas and self._replace_quotas is not None:
+            self._quotas = rules
+            self._replace_quotas(await asyncio.to_thread(RuleSet, rules))
+            log.info("quotas changed", rules=len(rules))
         before, self.pools = self.pools, self._resolved.pools
         self.had_pools |= bool(self.pools)
         if before is None or self.pools != before:

@@ -165,14 +165,14 @@ class SharedStream:
         self._metrics.shared("in", len(events))
 
 
-def connect(url: str, password: str | None = None) -> Redis:
-    """A client that fails fast; `_persist` is what tries again. A password in the URL comes first."""
+def connect(url: str, password: str | None = None, seconds: float = CALL_SECONDS) -> Redis:
+    """A client that fails fast; its user is what tries again. A password in the URL comes first."""
     client: Redis = Redis.from_url(
         url,
         password=password,
         protocol=2,
-        socket_timeout=CALL_SECONDS,
-        socket_connect_timeout=CALL_SECONDS,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
         retry=Retry(NoBackoff(), 0),
         single_connection_client=True,
     )

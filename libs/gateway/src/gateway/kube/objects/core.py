@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.kube.objects.meta import Meta
+from gateway.quotas.rules import Rule
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 
@@ -92,11 +93,12 @@ class ModelNames:
 
 @dataclass(frozen=True, slots=True)
 class ConfigMap:
-    """`models` is what one labelled for the body-based router says."""
+    """`models` is what one labelled for the body-based router says, `quotas` what one labelled for quotas does."""
 
     meta: Meta
     data: Mapping[str, str]
     models: ModelNames | None = None
+    quotas: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.kube.objects.access import AccessRules
 from gateway.kube.objects.meta import LabelSelector, Meta, ObjectName
+from gateway.quotas.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,16 @@ class PolicyTarget:
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
     """A policy that lets some requests pass and not others. Without targets it is for the workloads of its namespace
-    that `workloads` selects, as Istio's are. Without `rules` nothing is known of what it demands."""
+    that `workloads` selects, as Istio's are. Without `rules` nothing is known of what it demands. `quotas` are those of
+    a policy of quotas, None for any other; they are served unless `unserved` says why not."""
 
     meta: Meta
     kind: str
     targets: tuple[PolicyTarget, ...]
     workloads: LabelSelector
     rules: AccessRules | None = None
+    quotas: tuple[Rule, ...] | None = None
+    unserved: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.meta.id}"

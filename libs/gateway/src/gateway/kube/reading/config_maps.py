@@ -1,4 +1,5 @@
-"""A ConfigMap is read; one labelled for the body-based router also for the models that it names. Pure.
+"""A ConfigMap is read; one labelled for the body-based router also for the models that it names, one for quotas for its
+rules. Pure.
 
 `data.baseModel` names the base model; `data.adapters` is a YAML list of the names that it serves.
 """
@@ -6,17 +7,25 @@
 from collections.abc import Mapping
 
 from gateway.kube.objects import ConfigMap, Meta, ModelNames
+from gateway.kube.reading.quotas import quotas
 from gateway.schema.fields import Fields
 from gateway.schema.problems import Findings
 from gateway.schema.wording import what
 from gateway.schema.yamltext import parse
 from gateway.wire.protocol import BBR_MANAGED_LABEL
+from gateway.wire.quotas import QUOTAS_LABEL
 
 
 def config_map(meta: Meta, top: Fields) -> ConfigMap:
     data = top.strings("data")
     is_managed = meta.labels.get(BBR_MANAGED_LABEL) == "true"
-    return ConfigMap(meta, data, _model_names(data, top) if is_managed else None)
+    has_quotas = meta.labels.get(QUOTAS_LABEL) == "true"
+    return ConfigMap(
+        meta,
+        data,
+        models=_model_names(data, top) if is_managed else None,
+        quotas=quotas(meta, data, top) if has_quotas else (),
+    )
 
 
 def _model_names(data: Mapping[str, str], top: Fields) -> ModelNames | None:

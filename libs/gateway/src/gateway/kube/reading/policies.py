@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.kube.objects import AI_GATEWAY_GROUP, ENVOY_GATEWAY_GROUP, AccessPolicy, LabelSelector, Meta, PolicyTarget
+from gateway.kube.objects import ENVOY_GATEWAY_GROUP, AccessPolicy, LabelSelector, Meta, PolicyTarget
 from gateway.kube.reading.access import access_rules
 from gateway.kube.reading.parts import spec_of
 from gateway.schema.fields import Fields
@@ -84,7 +84,6 @@ _RESTRICTS: Final[Mapping[tuple[str, str], Callable[[Fields], bool]]] = MappingP
     (ENVOY_GATEWAY_GROUP, "ClientTrafficPolicy"): _client_traffic,
     (ENVOY_GATEWAY_GROUP, "BackendTrafficPolicy"): _backend_traffic,
     (ENVOY_GATEWAY_GROUP, "EnvoyExtensionPolicy"): _always,  # runs programs, which may refuse requests
-    (AI_GATEWAY_GROUP, "QuotaPolicy"): _always,
     (ISTIO_SECURITY_GROUP, "AuthorizationPolicy"): _authorization,
     (ISTIO_SECURITY_GROUP, "RequestAuthentication"): _authentication,
     (ISTIO_SECURITY_GROUP, "PeerAuthentication"): _peer,

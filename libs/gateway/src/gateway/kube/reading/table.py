@@ -34,6 +34,7 @@ from gateway.kube.reading.ignored import IGNORED_KINDS, NOTED_KINDS
 from gateway.kube.reading.objectives import legacy_model, model_rewrite, objective
 from gateway.kube.reading.pods import pod
 from gateway.kube.reading.pools import pool_v1, pool_v1alpha2
+from gateway.kube.reading.quota_policies import KIND, quota_policy
 from gateway.kube.reading.routes import http_route
 from gateway.kube.reading.secrets import secret
 from gateway.kube.reading.security_policies import security_policy
@@ -66,6 +67,7 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     (AI_GATEWAY_GROUP, "AIServiceBackend"): ai_gateway.ai_backend,
     (AI_GATEWAY_GROUP, "BackendSecurityPolicy"): security_policy,
     (AI_GATEWAY_GROUP, "GatewayConfig"): gateway_config,
+    (AI_GATEWAY_GROUP, KIND): quota_policy,
     (ENVOY_GATEWAY_GROUP, "Backend"): ai_gateway.backend,
     (GATEWAY_GROUP, "BackendTLSPolicy"): backend_tls_policy,
     **policies.READERS,

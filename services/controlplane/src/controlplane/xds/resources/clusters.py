@@ -101,7 +101,7 @@ def speaking(
 
 def bbr_cluster(host: str, port: int) -> Tree:
     """The body-based router."""
-    return _service_cluster(names.BBR_CLUSTER, host, port)
+    return service_cluster_of(names.BBR_CLUSTER, host, port)
 
 
 def key_set_cluster(uri: str, options: Options) -> Tree:
@@ -122,10 +122,10 @@ def key_set_cluster(uri: str, options: Options) -> Tree:
 
 def collector_cluster(host: str, port: int) -> Tree:
     """Where traces go."""
-    return _service_cluster(names.COLLECTOR_CLUSTER, host, port)
+    return service_cluster_of(names.COLLECTOR_CLUSTER, host, port)
 
 
-def _service_cluster(name: str, host: str, port: int) -> Tree:
+def service_cluster_of(name: str, host: str, port: int) -> Tree:
     """A gRPC service of an operator's choice. Envoy resolves it when it is a name."""
     return names.resource(
         names.CLUSTER_TYPE,

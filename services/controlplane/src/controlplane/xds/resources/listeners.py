@@ -14,6 +14,7 @@ from controlplane.xds.resources import (
     persistence,
     picker_filters,
     protection,
+    rate_limits,
     secrets,
     usage,
 )
@@ -136,6 +137,7 @@ def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> li
         *lifts[port.lifting.lift],
         *cors.filters(port.hosts),
         *protection.filters(Stage.LATE, port.hosts),
+        *(rate_limits.filters(options) if port.is_counted else []),
         *picker_filters.filters(pickers, options),
         *persistence.filters(port.hosts),
         *(usage.filters() if _reads_answers(port, pickers, options) else []),
@@ -145,7 +147,7 @@ def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> li
 
 def _reads_answers(port: Port, pickers: Sequence[Picker], options: Options) -> bool:
     counts = any(entry.costs for host in port.hosts for entry in host.entries)
-    return options.usage_extraction and (bool(pickers) or counts)
+    return options.usage_extraction and (bool(pickers) or counts or port.is_counted)
 
 
 def _script_filter() -> Tree:

@@ -31,6 +31,7 @@ SECRET_TYPE: Final = f"{_URL}envoy.extensions.transport_sockets.tls.v3.Secret"
 
 BBR_CLUSTER: Final = "bbr"
 STORED_CLUSTER: Final = "stored"
+QUOTA_CLUSTER: Final = "quotas"
 COLLECTOR_CLUSTER: Final = "tracing_collector"
 # Clusters that do not exist: a route to one is answered by Envoy itself, after the filters have run. A direct response
 # would do the same but cap request bodies before the body-based router has seen them.
@@ -55,6 +56,7 @@ EPP_FILTER: Final = "envoy.filters.http.ext_proc/epp"
 EPP_RETRY_FILTER: Final = "envoy.filters.http.ext_proc/epp_retry"
 HTTP_FILTER: Final = protocol.EXT_AUTHZ_NAMESPACE  # the filter bears the same name
 SESSION_FILTER: Final = "envoy.filters.http.stateful_session"
+RATE_LIMIT_FILTER: Final = "envoy.filters.http.ratelimit"
 CORS_FILTER: Final = "envoy.filters.http.cors"
 LIFT_FILTER: Final = "envoy.filters.http.lua/model"
 BBR_FILTER: Final = "envoy.filters.http.ext_proc/bbr"

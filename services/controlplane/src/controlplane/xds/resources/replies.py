@@ -104,6 +104,7 @@ def _refused() -> list[Tree]:
         _mapper(_details("== 'request_payload_too_large'"), 413, ErrorCode.REQUEST_TOO_LARGE, large),
         _mapper(_details("== 'response_payload_too_large'"), 500, ErrorCode.INTERNAL, answer),
         _mapper(_details(".startsWith('ext_proc_error')"), 503, ErrorCode.PICKER_UNAVAILABLE, "A processor failed."),
+        _mapper(_details("== 'rate_limiter_error'"), 503, ErrorCode.QUOTA_UNAVAILABLE, "Quotas cannot be counted."),
         _mapper(
             _details(".endsWith('headers_too_large')"), 431, ErrorCode.INVALID_REQUEST, "The headers are too large."
         ),

@@ -6,7 +6,17 @@ from typing import Final
 from controlplane.plan.entries import Backend, Entry, ServicePortRef, VirtualHost
 from controlplane.plan.pickers import Picker
 from controlplane.plan.shares import mirror_name
-from controlplane.xds.resources import cors, modifiers, names, persistence, picker_filters, protection, retries, usage
+from controlplane.xds.resources import (
+    cors,
+    modifiers,
+    names,
+    persistence,
+    picker_filters,
+    protection,
+    rate_limits,
+    retries,
+    usage,
+)
 from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.matches import match
 from controlplane.xds.resources.names import Tree, seconds
@@ -69,11 +79,15 @@ def _share(backend: Backend, entry: Entry, scope: Scope) -> Tree:
 
 
 def _settings(backend: Backend, entry: Entry, scope: Scope) -> Tree:
-    """What filters do for a backend: ask its picker, read its answers, and count what they cost."""
+    """What filters do for a backend: check quotas, ask its picker, read its answers, and count what they cost."""
     picker = scope.pickers.get(backend.target.meta.id) if isinstance(backend.target, InferencePool) else None
     costs = usage.costs_on_route(entry.costs) if scope.options.usage_extraction else {}
+    limits: Tree = {}
+    if scope.quotas is not None and _is_for_models(entry, backend):
+        limits = rate_limits.on_route(scope.quotas, backend)
     if picker is None or not isinstance(backend.target, InferencePool):
-        return costs | usage.on_route(scope.options) if costs else {}
+        reads = usage.on_route(scope.options) if costs or (limits and scope.options.usage_extraction) else {}
+        return limits | costs | reads
     question = picker_filters.Question(
         pools=(backend.target.meta.id,),
         further=retries.wanted(entry.rule.retry),
@@ -81,7 +95,13 @@ def _settings(backend: Backend, entry: Entry, scope: Scope) -> Tree:
         is_followed=backend.is_followed,
         first_token=_first_token(entry),
     )
-    return pool_filters(picker, question, scope) | costs
+    return limits | pool_filters(picker, question, scope) | costs
+
+
+def _is_for_models(entry: Entry, backend: Backend) -> bool:
+    """Whether requests ask for a model. A plain Service may be anything."""
+    is_named = entry.route.costs is not None or backend.ai_backend is not None
+    return is_named or isinstance(backend.target, InferencePool)
 
 
 def _first_token(entry: Entry) -> float | None:

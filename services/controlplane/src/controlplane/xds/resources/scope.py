@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from controlplane.options import Options
 from controlplane.plan.lifting import Lifting
 from controlplane.plan.pickers import Picker
+from controlplane.plan.quotas import PlannedQuotas
 from gateway.kube.objects import ObjectName
 
 
@@ -17,5 +18,7 @@ class Scope:
     pickers: Mapping[ObjectName, Picker]
     lifting: Lifting
     options: Options
+    quotas: PlannedQuotas | None = None
+    """What requests are counted by; None where they are not, or were before they came here."""
     plain: frozenset[ObjectName] = frozenset()
     """Pools that are spoken to in plain HTTP/1.1, with requests as they are."""

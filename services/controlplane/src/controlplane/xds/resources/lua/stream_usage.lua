@@ -30,6 +30,7 @@ local APIS = {
     broken = '\n\nevent: error\ndata: {"type":"error",' .. CODE .. ',' .. BROKEN .. ',"param":null}\n\n' },
 }
 local STORED_ID = "id"
+local STREAMED = "streamed"
 local BEGINNING = 1024 -- bytes in which the first event has its id
 local DIGITS = 15 -- a longer number is no count, and not exact either
 
@@ -110,8 +111,9 @@ function envoy_on_response(handle)
   if not content_type:lower():match("^%s*text/event%-stream") then
     return
   end
+  handle:streamInfo():dynamicMetadata():set(NAMESPACE, STREAMED, 1) -- also for a client that leaves before its end
   local text = last_bytes(handle)
-  local metadata = handle:streamInfo():dynamicMetadata()
+  local metadata = handle:streamInfo():dynamicMetadata() -- anew: what was got before the first chunk is void
   if lacks_end(text) then
     metadata:set(NAMESPACE, "lacks_end", 1)
   end
