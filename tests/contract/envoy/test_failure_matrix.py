@@ -6,7 +6,7 @@ in a row is asked at once, while streams of before go on.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -76,16 +76,17 @@ DISTURBANCES: Mapping[str, Callable[[Wire], Awaitable[None]]] = {
 }  # fmt: skip
 
 
-async def heal(wire: Wire) -> None:
-    wire.resume()
-    await wire.cut()
-    wire.breaks_off = False
-    await wire.mend()
+async def heal(*wires: Wire) -> None:
+    for wire in wires:
+        wire.resume()
+        await wire.cut()
+        wire.breaks_off = False
+        await wire.mend()
 
 
 @pytest.fixture
-async def behind(make_bed: MakeBed) -> AsyncIterator[tuple[Bed, Mapping[str, Wire]]]:
-    """A gateway that reaches picker and router over wires, and its wires."""
+async def behind(make_bed: MakeBed) -> AsyncIterator[tuple[Bed, Mapping[str, Sequence[Wire]]]]:
+    """A gateway that reaches picker and router over wires, and the wires of each."""
     route = ROUTE + "".join(RULE.format(name=name) for name in MODES.values())
     async with make_bed(OPTIONS, route=route) as bed, AsyncExitStack() as stack:
         options = bed.gateway.options
@@ -100,7 +101,8 @@ async def behind(make_bed: MakeBed) -> AsyncIterator[tuple[Bed, Mapping[str, Wir
         await bed.gateway.apply(endpoints="".join(f"---\n{part}" for part in parts) + over_wire)
         bed.pick(bed.one, bed.two)
         bed.one.gap = 0.25
-        yield bed, {"picker": picker, "router": router}
+        wires = {"picker": (picker,), "router": (router,)}
+        yield bed, wires if bed.transport is PickerTransport.HTTP else {**wires, "fused": (picker, router)}
 
 
 async def answered(bed: Bed, mode: str, column: str) -> str:
@@ -133,29 +135,32 @@ async def well(bed: Bed) -> None:
             await asyncio.sleep(0.05)
 
 
-async def outcome(bed: Bed, wire: Wire, how: str) -> dict[str, dict[str, str]]:
+async def outcome(bed: Bed, wires: Sequence[Wire], how: str) -> dict[str, dict[str, str]]:
     """One disturbance: of each pool all cells."""
     columns = ("GET", "POST", "POST 8 MB")
     await well(bed)
     async with AsyncExitStack() as stack:
         streams = {mode: await stack.enter_async_context(in_flight(bed, mode)) for mode in MODES}
-        await DISTURBANCES[how](wire)
+        await asyncio.gather(*(DISTURBANCES[how](wire) for wire in wires))
         if how == "back":
             await well(bed)
         found = await asyncio.gather(*(answered(bed, mode, column) for mode in MODES for column in columns))
         cells = iter(found)
         seen = {mode: {column: next(cells) for column in columns} for mode in MODES}
         ended = {mode: await stream for mode, stream in streams.items()}
-    await heal(wire)
+    await heal(*wires)
     return {mode: {**seen[mode], "stream in flight": ended[mode]} for mode in MODES}
 
 
-async def test_pickers_and_routers_fail_as_the_table_says(behind: tuple[Bed, Mapping[str, Wire]]) -> None:
+async def test_pickers_and_routers_fail_as_the_table_says(behind: tuple[Bed, Mapping[str, Sequence[Wire]]]) -> None:
     bed, wires = behind
     door = "HTTP" if bed.transport is PickerTransport.HTTP else "ext_proc"
     rows = [row for row in table("who") if row["asked over"] in ("either", door)]
     assert {(row["who"], row["how"]) for row in rows} == {(who, how) for who in wires for how in DISTURBANCES}
     for who, how in dict.fromkeys((row["who"], row["how"]) for row in rows):
+        if who == "fused" and not bed.gateway.options.fused:
+            bed.gateway.options = replace(bed.gateway.options, fused=True)
+            await bed.gateway.apply()
         found = await outcome(bed, wires[who], how)
         for row in rows:
             if (row["who"], row["how"]) == (who, how):
