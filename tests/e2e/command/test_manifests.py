@@ -107,7 +107,7 @@ def test_the_backends_of_ai_gateway_are_stood_in_for_and_marked(root: Path, envo
     [
         (None, [], "no such file or folder"),
         ("apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n", [], "no Gateway among these manifests"),
-        ("containers: []\n", [], "a fragment with containers"),
+        ("containers: []\n", ["--json"], "a fragment with containers"),
         ("article", ["--backend", "http://a:1"], "leave one of them away"),
         ("article", ["--more", UNKNOWN], "which is neither vLLM nor a simulator"),
         (
@@ -135,3 +135,4 @@ def test_manifests_that_cannot_be_run_are_one_line_and_status_two(
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 2), result.stderr
     assert words in result.stderr
     assert "simulated here" not in result.stdout
+    assert ("--json" in options) == result.stdout.startswith('{"problems": [')

@@ -1,82 +1,48 @@
-"""`pointsman up | down | status | explain | check | render | diff`. What cannot start ends with 2, leaving nothing."""
+"""`pointsman COMMAND …`. What cannot start ends with 2, leaving nothing."""
 
-import os
+import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from pointsman import installation
-from pointsman.command_line import arguments
-from pointsman.run import folder_of
+from pointsman.catalogue import PROGRAMS
+from pointsman.command_line import arguments, parser
+from pointsman.commands.command import UNABLE, become
+from pointsman.commands.completion import SHELLS, words_of
 from pointsman.up import up
-from processes import stopping
-from processes.plan import HOST, Ports
 from processes.preflight import StartError
 
-CANNOT_START: Final = 2
 INTERRUPTED: Final = 130  # as a shell has it
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Console script."""
     words = [*(sys.argv[1:] if argv is None else argv)]
+    program = next((each.program for each in PROGRAMS if words[:1] == [each.name]), None)
+    if program is not None:
+        become(program, *words[1:])
     given = arguments(words)
     try:
-        if given.command == "up":
-            sys.exit(up(given, (sys.executable, "-m", "pointsman", *words)))
-        sys.exit(_COMMANDS[given.command](given))
+        sys.exit(_status(given, words))
     except KeyboardInterrupt:  # before the stack runs; from then on the runner ends it in order
         sys.exit(INTERRUPTED)
     except StartError as reason:
+        if given.json:
+            print(json.dumps({"problems": str(reason).splitlines()}))
         print(f"cannot start:\n{reason}", file=sys.stderr)
-        sys.exit(CANNOT_START)
+        sys.exit(UNABLE)
 
 
-def _down(given: Namespace) -> int:
-    print("stopped" if stopping.stop(folder_of(given)) else "nothing was running")
-    return 0
-
-
-def _status(given: Namespace) -> int:
-    url = given.url or f"http://{HOST}:{_ports(given).controlplane_http}"
-    return _become("controlplane", "status", "--url", url, "-o", given.output)
-
-
-def _explain(given: Namespace) -> int:
-    url = given.url or f"http://{HOST}:{_ports(given).epp_metrics}"
-    return _become("epp", "explain", given.request_id, "--url", url)
-
-
-def _check(given: Namespace) -> int:
-    return _become("controlplane", "check", *_folders(given))
-
-
-def _render(given: Namespace) -> int:
-    return _become("controlplane", "render", *_folders(given), "--output-dir", str(given.output_dir))
-
-
-def _diff(given: Namespace) -> int:
-    return _become("controlplane", "diff", str(given.before), str(given.after))
-
-
-def _ports(given: Namespace) -> Ports:
-    return Ports().moved(given.port_offset)
-
-
-def _folders(given: Namespace) -> list[str]:
-    return [word for folder in given.folders for word in ("--config-dir", str(folder))]
-
-
-def _become(program: str, *words: str) -> int:
-    """Go on as one of the services' own commands."""
-    path = str(installation.binaries() / program)
-    os.execv(path, [path, *words])  # noqa: S606 - our own command
-
-
-_COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = {
-    "down": _down, "status": _status, "explain": _explain, "check": _check, "render": _render, "diff": _diff,
-}  # fmt: skip
+def _status(given: Namespace, words: Sequence[str]) -> int:
+    if given.command == "up":
+        return up(given, (sys.executable, "-m", "pointsman", *words))
+    if given.command == "completion":
+        script = SHELLS[given.shell](words_of(parser()))
+        sys.stdout.write(f"{json.dumps({'script': script})}\n" if given.json else script)
+        return 0
+    status: int = given.run(given)
+    return status
 
 
 if __name__ == "__main__":

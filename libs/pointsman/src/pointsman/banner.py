@@ -63,6 +63,20 @@ def _head(ports: Ports, model: str | None) -> list[str]:
     ]  # fmt: skip
 
 
+def as_json(settings: Settings, stop: str, simulated: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
+    """The same for programs, in one line."""
+    return json.dumps({
+        "gateway": f"http://localhost:{settings.ports.gateway}",
+        "ports": settings.ports.named(),
+        "listeners": {str(written): port for written, port in settings.listeners},
+        "manifests": [str(folder) for folder in settings.config_dirs],
+        "simulated": [*simulated],
+        "notes": [*notes],
+        "log": str(settings.layout.run / "log"),
+        "stop": stop,
+    })  # fmt: skip
+
+
 def _first(ports: Ports, request: FirstRequest | None) -> list[str]:
     url = f"http://localhost:{ports.gateway}"
     if request is None:

@@ -1,9 +1,13 @@
-"""The command line of `pointsman`: its commands and flags."""
+"""The command line of `pointsman`: `up`, and every command of the catalogue."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
+
+from pointsman.catalogue import COMMANDS, PROGRAMS
+from pointsman.commands.command import add_json, add_run
+from pointsman.commands.completion import SHELLS
 
 DESCRIPTION: Final = "An inference gateway for self-hosted models, on this host."
 EXAMPLES: Final = """\
@@ -14,47 +18,53 @@ examples:
   pointsman up --backend https://models.example --api-key-env KEY servers that want a key
   pointsman up manifests/ route.yaml                              a cluster's YAML, its servers simulated
   pointsman status                                                what became of the manifests
+  pointsman top                                                   pools and endpoints, live
   pointsman explain REQUEST-ID                                    why a request went where it went
   pointsman check manifests/                                      what is wrong with manifests
   pointsman down                                                  stop it, from any terminal
+  source <(pointsman completion bash)                             words completed with Tab
+"""
+_UP_EXAMPLES: Final = "".join(EXAMPLES.splitlines(keepends=True)[1:6])
+_COMPLETION_EXAMPLES: Final = """\
+  source <(pointsman completion bash)
+  pointsman completion fish > ~/.config/fish/completions/pointsman.fish
 """
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line; what is wrong with it ends the process with 2."""
-    parser = argparse.ArgumentParser(
-        "pointsman", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_up(commands.add_parser("up", help="start the gateway, and stop it with Ctrl-C"))
-    _add_run(commands.add_parser("down", help="stop it, from whichever terminal"))
-    status = commands.add_parser("status", help="what became of the manifests of a running gateway")
-    _add_run(status)
-    status.add_argument("--url", help="of its control plane; default: this host's")
-    status.add_argument("-o", "--output", choices=("table", "yaml", "json"), default="table")
-    explain = commands.add_parser("explain", help="why a request went where it went")
-    _add_run(explain)
-    explain.add_argument("--url", help="of the endpoint picker's operators' port; default: this host's")
-    explain.add_argument("request_id", help="the x-request-id of a request")
-    check = commands.add_parser("check", help="read manifests and say what is wrong; 1 if anything is")
-    check.add_argument("folders", type=Path, nargs="+", metavar="DIR")
-    render = commands.add_parser("render", help="write Envoy's files for manifests, and start nothing")
-    render.add_argument("folders", type=Path, nargs="+", metavar="DIR")
-    render.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
-    diff = commands.add_parser("diff", help="what Envoy would change between two folders; 1 if anything")
-    diff.add_argument("before", type=Path)
-    diff.add_argument("after", type=Path)
-    return parser.parse_args(argv)
+    return parser().parse_args(argv)
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    """Which of several stacks of this host."""
-    parser.add_argument("--dir", type=Path, help="folder of the run (default: .pointsman)")
-    parser.add_argument("--port-offset", type=int, default=0, metavar="N", help="all ports by so many")
+def parser() -> argparse.ArgumentParser:
+    """All of it, for reading and for completion."""
+    made = _parser(argparse.ArgumentParser, "pointsman", EXAMPLES, description=DESCRIPTION)
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_up(_parser(commands.add_parser, "up", f"examples:\n{_UP_EXAMPLES}", help="start the gateway; Ctrl-C stops it"))
+    for command in COMMANDS:
+        own = _parser(commands.add_parser, command.name, f"examples:\n{command.examples}", help=command.summary)
+        command.add(own)
+        own.set_defaults(run=command.run)
+    for program in PROGRAMS:
+        commands.add_parser(program.name, help=program.summary)
+    completion = _parser(
+        commands.add_parser, "completion", f"examples:\n{_COMPLETION_EXAMPLES}",
+        help="print a script that completes words in your shell",
+    )  # fmt: skip
+    completion.add_argument("shell", choices=tuple(SHELLS))
+    add_json(completion)
+    return made
+
+
+def _parser(
+    make: Callable[..., argparse.ArgumentParser], name: str, examples: str, **words: str
+) -> argparse.ArgumentParser:
+    return make(name, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter, **words)
 
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
-    _add_run(parser)
+    add_run(parser)
+    add_json(parser)
     add = parser.add_argument
     add("manifests", nargs="*", type=Path, metavar="DIR_OR_FILE",
         help="a cluster's YAML: what its workloads would run is simulated")  # fmt: skip

@@ -1,9 +1,13 @@
-"""One run: its folder, its ports and its settings, as the command line says. Pure."""
+"""One run: its folder, its ports and its settings, as the command line says; and the run itself."""
 
+import json
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+from pointsman import banner
+from pointsman.cluster.simulation import Simulation
+from processes import runner
 from processes.plan import Layout, Ports, Settings
 
 
@@ -39,3 +43,12 @@ def settings_of(given: Namespace, layout: Layout, ports: Ports, folders: tuple[P
         redis_url=given.redis_url, picker=given.picker, log_level=given.log_level,
         picker_options=("--record", str(given.record.resolve())) if given.record else (),
     )  # fmt: skip
+
+
+def serve(given: Namespace, settings: Settings, text: str, simulation: Simulation | None = None) -> int:
+    """Run the stack until it is stopped, and announce it to a person or a program."""
+    if not given.json:
+        return runner.serve(settings, text)
+    found = simulation or Simulation()
+    announced = banner.as_json(settings, stop_command(given), found.lines, found.notes)
+    return runner.serve(settings, announced, json.dumps({"stopped": True}))

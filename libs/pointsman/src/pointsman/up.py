@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pointsman import banner, demo, envoy, installation
-from pointsman.run import folder_of, ports_of, settings_of, stop_command
+from pointsman.run import folder_of, ports_of, serve, settings_of, stop_command
 from pointsman.up_backends import serve_backends
 from pointsman.up_manifests import serve_manifests
 from processes import runner
@@ -30,7 +30,7 @@ def up(given: Namespace, command: Sequence[str]) -> int:
     if given.manifests:
         return serve_manifests(given, layout)
     settings = _demo(given, layout)
-    return runner.serve(settings, banner.of_demo(settings.ports, run, stop_command(given)))
+    return serve(given, settings, banner.of_demo(settings.ports, run, stop_command(given)))
 
 
 def _check_source(given: Namespace) -> None:

@@ -14,8 +14,7 @@ from pointsman.backends.manifests import Picker, files_of
 from pointsman.backends.pools import Pool, pools_of
 from pointsman.backends.server import InvalidBackendError, Server, server_of
 from pointsman.backends.watch import INTERVAL_SECONDS, Watch
-from pointsman.run import ports_of, settings_of, stop_command
-from processes import runner
+from pointsman.run import ports_of, serve, settings_of, stop_command
 from processes.plan import HOST, MODEL_LIST, Layout, Settings
 from processes.preflight import StartError
 
@@ -51,7 +50,7 @@ def serve_backends(given: Namespace, layout: Layout) -> int:
     watch = Watch(found, backends.api_key, write)
     watch.start()
     try:
-        return runner.serve(settings, _banner(given, settings, pools, found))
+        return serve(given, settings, _banner(given, settings, pools, found))
     finally:
         watch.stop()
 

@@ -24,8 +24,8 @@ from pointsman.cluster.process import process_of
 from pointsman.cluster.reading import workloads_of
 from pointsman.cluster.servers import Server
 from pointsman.cluster.simulation import Cluster, Simulation, simulate
-from pointsman.run import ports_of, settings_of, stop_command
-from processes import plan, runner
+from pointsman.run import ports_of, serve, settings_of, stop_command
+from processes import plan
 from processes.plan import HOST, Layout, Process, Settings
 from processes.preflight import StartError
 
@@ -58,9 +58,10 @@ def serve_manifests(given: Namespace, layout: Layout) -> int:
     )  # fmt: skip
     settings = replace(settings, picker_tls=_wants_tls(_status(settings)))
     _check_arguments(settings)
-    for line in banner.of_simulation(found.lines, (*found.notes, *notes)):
+    found = replace(found, notes=(*found.notes, *notes))
+    for line in () if given.json else banner.of_simulation(found.lines, found.notes):
         print(line, flush=True)  # noqa: T201
-    return runner.serve(settings, _banner(given, settings, cluster, found))
+    return serve(given, settings, _banner(given, settings, cluster, found), found)
 
 
 def _cluster(read: files.Read) -> Cluster:

@@ -37,17 +37,18 @@ def join(run: Path, command: Sequence[str]) -> None:
         os.execve(command[0], [*command], os.environ | {RUN_VARIABLE: str(run)})  # noqa: S606 - our own command
 
 
-def serve(settings: Settings, banner: str) -> int:
+def serve(settings: Settings, banner: str, farewell: str = "stopped") -> int:
     """Run the stack until it is stopped. 0 after Ctrl-C or SIGTERM, 1 when a process broke.
 
-    `StartError` says why it cannot start; then nothing was started.
+    The banner is printed once it is up, the farewell when it was stopped. `StartError` says why it cannot start; then
+    nothing was started.
     """
     with _exclusive(settings.layout.run):
         check(settings)
-        return _serve(settings, banner)
+        return _serve(settings, banner, farewell)
 
 
-def _serve(settings: Settings, banner: str) -> int:
+def _serve(settings: Settings, banner: str, farewell: str) -> int:
     run = settings.layout.run
     log = run / "log"
     runner = _start(settings, log)
@@ -67,7 +68,7 @@ def _serve(settings: Settings, banner: str) -> int:
     if crashed:
         print(failure or _last_words(log), file=sys.stderr)  # noqa: T201
         return 1
-    print("stopped")  # noqa: T201
+    print(farewell)  # noqa: T201
     return 0
 
 

@@ -40,6 +40,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         _add_reading(command)
     for command in (status, diff, once, run):
         _add_rendering(command)
+    for command in (check, diff, once):
+        command.add_argument("--json", action="store_true", help="for programs: JSON on standard output")
     status.add_argument("--url", help="of a running control plane's operators' port, such as http://127.0.0.1:9090")
     status.add_argument("-o", "--output", choices=tuple(Form), default=Form.TABLE, help="default table")
     for side in ("before", "after"):

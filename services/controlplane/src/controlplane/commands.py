@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import urllib.request
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from controlplane.options import Options
 from controlplane.plane import View
 from controlplane.render import Rendered, render
 from controlplane.status.report import complaints, summary
-from controlplane.status.tables import manifests, table
+from controlplane.status.tables import coloured, manifests, table
 from controlplane.xds.concealing import concealed
 from controlplane.xds.files import FolderServer
 from gateway.kube.resolution.base_models import base_models
@@ -42,12 +43,25 @@ def check(given: argparse.Namespace) -> int:
         return UNABLE
     chosen = replace(DEFAULT, default_picker=given.default_picker, handled_elsewhere=frozenset(given.handled_elsewhere))
     loaded, rendered = _rendered(given.config_dir, chosen)
+    if given.json:
+        return _checked(loaded, rendered)
     for line in (*(problem.exact for problem in loaded.problems), *rendered.faults):
         print(line, file=sys.stderr)
     found = (*loaded.notes, *base_models(loaded.manifests).conflicts)
     for note in (*(each.exact for each in found), *complaints(rendered.status)):
         print(f"note: {note}", file=sys.stderr)
     print(summary(rendered.status))
+    return WRONG if loaded.problems or rendered.faults else GOOD
+
+
+def _checked(loaded: Loaded, rendered: Rendered) -> int:
+    """The same for programs."""
+    found = View(status=rendered.status, faults=rendered.faults, problems=loaded.problems, notes=loaded.notes)
+    shown = {key: value for key, value in tree(found).items() if key in ("problems", "notes", "faults", "warnings")}
+    shown["notes"] = [*map(str, (*loaded.notes, *base_models(loaded.manifests).conflicts))]
+    sys.stdout.write(
+        document({**shown, "complaints": [*complaints(rendered.status)], "summary": summary(rendered.status)})
+    )
     return WRONG if loaded.problems or rendered.faults else GOOD
 
 
@@ -65,18 +79,21 @@ def diff(given: argparse.Namespace) -> int:
             return UNABLE
         snapshots.append(rendered.snapshot)
     lines = list(differences(*snapshots))
-    for line in lines:
-        print(line)
+    if given.json:
+        sys.stdout.write(document({"differences": lines}))
+    else:
+        print(*lines, sep="\n", end="\n" if lines else "")
     return WRONG if lines else GOOD
 
 
 def once(given: argparse.Namespace) -> int:
     """Write Envoy's files."""
     loaded, rendered = _rendered(given.config_dir, options(given))
-    for note in loaded.notes:
-        print(f"note: {note}", file=sys.stderr)
-    for line in (*map(str, loaded.problems), *rendered.faults):
-        print(line, file=sys.stderr)
+    if given.json:
+        _checked(loaded, rendered)
+    else:
+        for line in (*(f"note: {note}" for note in loaded.notes), *map(str, loaded.problems), *rendered.faults):
+            print(line, file=sys.stderr)
     if rendered.faults or (loaded.problems and given.strict):
         return WRONG
     shown = rendered.snapshot if given.with_secrets else concealed(rendered.snapshot)
@@ -97,7 +114,9 @@ def status(given: argparse.Namespace) -> int:
         loaded, rendered = _rendered(given.config_dir, options(given))
         found = tree(View(status=rendered.status, faults=rendered.faults, problems=loaded.problems, notes=loaded.notes))
     shown = {Form.JSON: document, Form.YAML: manifests, Form.TABLE: table}[Form(given.output)]
-    sys.stdout.write(shown(found))
+    text = shown(found)
+    is_for_people = given.output == Form.TABLE and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    sys.stdout.write(coloured(text) if is_for_people else text)
     return WRONG if found["problems"] or found["faults"] else GOOD
 
 

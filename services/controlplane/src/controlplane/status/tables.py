@@ -1,5 +1,6 @@
 """The content of /status as people read it: tables as `kubectl get` prints, or objects with their `status`. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -35,6 +36,13 @@ def table(found: Found) -> str:
     lines += [f"fault: {fault}" for fault in found["faults"]]
     lines += [f"warning: {warning}" for warning in found["warnings"]]
     return "\n".join([*filter(None, tables), *(f"{line}\n" for line in lines)])
+
+
+def coloured(text: str) -> str:
+    """A table in the colours of a terminal: what is true, what is not, and what is no real server."""
+    for word, colour in (("True", 32), ("False", 31), (r"\d+ \(\d+ simulated\)", 33)):
+        text = re.sub(rf"(?<=\s)({word})(?=\s)", f"\x1b[{colour}m\\1\x1b[0m", text)
+    return text
 
 
 def manifests(found: Found) -> str:

@@ -10,6 +10,7 @@ from epp.datalayer.pool import PoolState
 from epp.datalayer.standing.endpoint import Condition, Standing
 from epp.domain import PoolId, ServedModel
 from epp.picking import capacity
+from gateway.wire import protocol
 
 _LEFT: Final = Condition(Standing.DRAINING, 0.0, "left the pool")
 _DRAINED: Final = Condition(Standing.DRAINING, 0.0, "is about to stop")
@@ -53,6 +54,7 @@ def _describe_endpoint(known: Builtin, member: Member, condition: Condition, now
     return {
         "endpoint": member.id,
         "name": member.endpoint.name,
+        "simulated": protocol.SIMULATED_LABEL in member.endpoint.labels,
         "standing": condition.standing.value,
         "share": round(condition.share, 3),
         "reason": condition.reason,

@@ -48,6 +48,14 @@ function standing(endpoint) {
   return badge;
 }
 
+function endpointName(endpoint) {
+  const cell = element("td", { title: endpoint.endpoint }, endpoint.name || endpoint.endpoint);
+  if (endpoint.simulated) {
+    cell.append(" ", element("span", { class: "badge", title: "stands in for a real server" }, "simulated"));
+  }
+  return cell;
+}
+
 function endpointRow(endpoint) {
   const adapters = (endpoint.metrics?.active_adapters ?? []).join(", ");
   const others = endpoint.others_in_flight ? ` + ${endpoint.others_in_flight}` : "";
@@ -55,7 +63,7 @@ function endpointRow(endpoint) {
   flight.title = "sent by this picker, and by others that share what they know";
   flight.append(sparkline(`${endpoint.endpoint} in_flight`, endpoint.in_flight));
   return element("tr", {},
-    element("td", { title: endpoint.endpoint }, endpoint.name || endpoint.endpoint),
+    endpointName(endpoint),
     element("td", {}, standing(endpoint)),
     measured(endpoint, "waiting"), measured(endpoint, "running"), measured(endpoint, "kv_usage", 2), flight,
     element("td", { class: "number" }, endpoint.index_blocks ?? 0),

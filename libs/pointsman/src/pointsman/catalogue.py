@@ -1,0 +1,11 @@
+"""Every command beside `up`, in the order in which `--help` lists them."""
+
+from typing import Final
+
+from pointsman.commands.command import Command, Program
+from pointsman.commands.manifests import MANIFESTS
+from pointsman.commands.running import RUNNING
+from pointsman.top.watch import TOP
+
+COMMANDS: Final[tuple[Command, ...]] = (*RUNNING, TOP, *MANIFESTS)
+PROGRAMS: Final[tuple[Program, ...]] = ()

@@ -1,0 +1,1 @@
+"""`pointsman top`: pools and endpoints of a running stack in a terminal."""
