@@ -10,9 +10,11 @@ UP_FLAGS ?=
 FAULTS_FLAGS ?=
 SOAK_SECONDS ?= 600
 TESTS ?= tests
+CLUSTER_UP ?= ../shared/k8s/cluster-up
+CLUSTER_TESTS ?= tests/cluster
 TEST_JOBS ?= 2
 
-.PHONY: help setup up down check test test-twice faults attack soak pictures charts render-charts lock format wheels images clean
+.PHONY: help setup up down check test test-twice test-cluster faults attack soak pictures charts render-charts lock format wheels images clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -64,6 +66,10 @@ test: setup ## every test, the end-to-end ones against the real Envoy included
 test-twice: setup ## as test; what failed beside others (exit 1, no other) has to pass by itself, and both runs are printed
 	.venv/bin/pytest --numprocesses $(TEST_JOBS) --dist loadscope $(TESTS) || \
 	  { [ $$? -eq 1 ] && .venv/bin/pytest --last-failed --last-failed-no-failures none $(TESTS); }
+
+test-cluster: setup ## tests on a real Kubernetes, which $(CLUSTER_UP) brings up; no part of `make test`
+	$(CLUSTER_UP)
+	POINTSMAN_CLUSTER=1 $(CLUSTER_UP) --exec .venv/bin/pytest -q $(CLUSTER_TESTS)
 
 bench-%: setup ## print one bench's table and write build/bench/NAME.json
 	@mkdir -p build/bench
