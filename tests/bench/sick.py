@@ -60,7 +60,7 @@ def run(sickness: Sickness, engines: int, seed: int) -> tuple[list[Record], floa
 
 def good(records: Sequence[Record], begin: float, end: float) -> int:
     """Requests that arrived in this time and kept both limits."""
-    return sum(record.is_good for record in records if begin <= record.arrival < end)
+    return sum(record.is_good() for record in records if begin <= record.arrival < end)
 
 
 def sent_there(records: Sequence[Record], begin: float, end: float) -> float:

@@ -112,13 +112,13 @@ def test_metrics_are_scraped_at_the_interval_the_policy_wants() -> None:
 def test_a_refused_request_is_recorded_as_lost() -> None:
     (record,) = run(Scripted(engine=None), conversation(0, 1.0))
     assert record.endpoint is None
-    assert not record.is_good
+    assert not record.is_good()
 
 
 def test_a_fleet_far_beyond_saturation_is_given_up_and_its_requests_are_lost() -> None:
     endless = [conversation(number, 0.001 * number, output=10_000) for number in range(3)]
     records = run(Scripted(), *endless, until=1.0)
-    assert [record.is_good for record in records] == [False, False, False]
+    assert [record.is_good() for record in records] == [False, False, False]
 
 
 @pytest.mark.parametrize("policy", [lambda: RoundRobin(4), lambda: LeastRequest(4, Random(1))])

@@ -47,7 +47,7 @@ def test_a_sick_engine_costs_little_after_ten_seconds_and_is_back_half_a_minute_
     records = fleet.run(conversations(1), UNTIL)
 
     inside = [record for record in records if BEGIN + SETTLING_SECONDS <= record.arrival < END]
-    lost = sum(not record.is_good for record in inside)
+    lost = sum(not record.is_good() for record in inside)
     assert lost / len(inside) <= MOST_LOST
     assert {share for at, share in shares if END + BACK_SECONDS <= at < UNTIL} == {1.0}
     assert {share for at, share in shares if 2.0 < at < BEGIN} == {1.0}

@@ -8,4 +8,6 @@ from pointsman.commands.running import RUNNING
 from pointsman.top.watch import TOP
 
 COMMANDS: Final[tuple[Command, ...]] = (*RUNNING, TOP, *MANIFESTS)
-PROGRAMS: Final[tuple[Program, ...]] = ()
+PROGRAMS: Final[tuple[Program, ...]] = (
+    Program("lab", "compare configurations with your own traffic, in virtual time", "pointsman-lab"),
+)

@@ -11,8 +11,16 @@ from dataclasses import dataclass, fields
 from math import ceil, inf
 from statistics import fmean, stdev
 
-TTFT_LIMIT_SECONDS = 1.0
-ITL_LIMIT_SECONDS = 0.05
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client expects, in seconds: of the first token, and of the mean gap between tokens."""
+
+    ttft: float = 1.0
+    itl: float = 0.05
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +34,9 @@ class Record:
     prompt_tokens: int
     cached_tokens: int
 
-    @property
-    def is_good(self) -> bool:
+    def is_good(self, limits: Limits = LIMITS) -> bool:
         """Whether it kept both limits."""
-        return self.ttft <= TTFT_LIMIT_SECONDS and self.itl <= ITL_LIMIT_SECONDS
+        return self.ttft <= limits.ttft and self.itl <= limits.itl
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,11 @@ class Measures:
     imbalance: float
     """Requests of the busiest endpoint over the mean."""
 
+    @property
+    def good_share(self) -> float:
+        """Of the requests, those that kept both limits."""
+        return self.goodput / self.offered if self.offered else 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -55,7 +67,7 @@ class Spread:
     deviation: float
 
 
-def measure(records: Sequence[Record], begin: float, end: float, endpoints: int) -> Measures:
+def measure(records: Sequence[Record], begin: float, end: float, endpoints: int, limits: Limits = LIMITS) -> Measures:
     """The figures of the requests that arrived within the window."""
     inside = [record for record in records if begin <= record.arrival < end]
     ttft = sorted(record.ttft for record in inside)
@@ -66,7 +78,7 @@ def measure(records: Sequence[Record], begin: float, end: float, endpoints: int)
         ttft_p90=percentile(ttft, 0.9),
         ttft_p99=percentile(ttft, 0.99),
         hit_ratio=sum(record.cached_tokens for record in inside) / max(1, prompt),
-        goodput=sum(record.is_good for record in inside) / (end - begin),
+        goodput=sum(record.is_good(limits) for record in inside) / (end - begin),
         offered=len(inside) / (end - begin),
         itl_p90=percentile(sorted(record.itl for record in inside), 0.9),
         imbalance=max(counts.values(), default=0) * endpoints / max(1, counts.total()),

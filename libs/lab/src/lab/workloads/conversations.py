@@ -61,13 +61,14 @@ class Conversation:
     start: float
     adapter: str | None
     system: Passage
-    turns: tuple[Turn, ...]
+    turns: Sequence[Turn]
     first: int = 0
     render: "Callable[[Conversation, int], Rendered] | None" = None  # None: a chat without tools
     begins: tuple[int, ...] = ()
     session: str = ""
+    is_verbatim: bool = False  # a turn's question is its whole prompt, marks of a template included
 
-    def history(self, turn: int) -> "tuple[Turn, ...]":
+    def history(self, turn: int) -> Sequence[Turn]:
         """The turns that a turn's request holds, its own the last."""
         return self.turns[self.begins[turn] if self.begins else 0 : turn + 1]
 
@@ -115,8 +116,13 @@ class Vocabulary:
 
     def passage(self, length: int, random: Random) -> Passage:
         """Random text of so many tokens."""
-        tokens, words = array("H", random.randbytes(2 * length)), self.words
-        return Passage(array("I", tokens), "".join([words[token] for token in tokens]))
+        tokens = array("I", array("H", random.randbytes(2 * length)))
+        return Passage(tokens, self.text(tokens))
+
+    def text(self, tokens: "array[int]") -> str:
+        """Their words."""
+        words = self.words
+        return "".join([words[token] for token in tokens])
 
 
 def joined(passages: Sequence[Passage]) -> Passage:
@@ -138,13 +144,9 @@ _SYSTEM, _USER, _ASSISTANT, _END = (array("I", [VOCABULARY_SIZE + mark]) for mar
 
 def call_of(conversation: Conversation, turn: int, block_size: int) -> Call:
     """The request of one turn, with all that was said before."""
-    tokens = _SYSTEM + conversation.system.tokens + _END
-    *earlier, now = conversation.history(turn)
-    for before in earlier:
-        tokens += _USER + before.question.tokens + _END + _ASSISTANT + before.answer.tokens + _END
-    tokens += _USER + now.question.tokens + _END + _ASSISTANT
+    tokens, answer = _tokens(conversation, turn)
     prompt_tokens = len(tokens)
-    tokens += now.answer.tokens + _END
+    tokens += answer
     id_ = f"{conversation.id}.{turn}"
     path, headers, body = (conversation.render or _chat)(conversation, turn)
     request = Request(
@@ -154,9 +156,20 @@ def call_of(conversation: Conversation, turn: int, block_size: int) -> Call:
         block_hashes=block_hashes(tokens.tobytes(), block_size, root=chain_root(conversation.adapter, "")),
         adapter=conversation.adapter,
         finish_reason=FinishReason.STOP,
-        max_tokens=MAX_TOKENS,
+        max_tokens=max(MAX_TOKENS, len(answer)),
     )
     return Call(id_, orjson.dumps(body), request, path, headers)
+
+
+def _tokens(conversation: Conversation, turn: int) -> tuple["array[int]", "array[int]"]:
+    """Of the prompt and of the answer."""
+    *earlier, now = conversation.history(turn)
+    if conversation.is_verbatim:
+        return now.question.tokens[:], now.answer.tokens
+    tokens = _SYSTEM + conversation.system.tokens + _END
+    for before in earlier:
+        tokens += _USER + before.question.tokens + _END + _ASSISTANT + before.answer.tokens + _END
+    return tokens + _USER + now.question.tokens + _END + _ASSISTANT, now.answer.tokens + _END
 
 
 def _chat(conversation: Conversation, turn: int) -> Rendered:

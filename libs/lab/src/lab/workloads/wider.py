@@ -95,7 +95,7 @@ def long_agent_conversations(rate: float, until: float, seed: int) -> Iterator[C
             start = each.start + random.uniform(0, until / 2)
             found.append(
                 replace(each, id=each.id + 1_000_000, start=start, first=0, system=helper,
-                        turns=each.turns[:1] + each.turns[-SUBAGENT_TURNS + 1 :])
+                        turns=(*each.turns[:1], *each.turns[-SUBAGENT_TURNS + 1 :]))
             )  # fmt: skip
     yield from sorted(found, key=lambda each: each.start)
 

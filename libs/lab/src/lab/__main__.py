@@ -1,0 +1,61 @@
+"""`pointsman lab SOURCE …`: a study, its table on the terminal, its report as a page. What cannot be done is 2."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import running
+from lab.command_line import Asked, UsageError, arguments, study_of
+from lab.report.document import document_of
+from lab.report.page import page_of
+from lab.report.report import Report
+from lab.report.table import text_of
+from lab.study.answer import rows_of
+
+CANNOT = 2
+INTERRUPTED = 130  # as a shell has it
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Console script."""
+    given = arguments(sys.argv[1:] if argv is None else argv)
+    try:
+        asked = study_of(given)
+        _check_outputs(asked)
+        report = _report(asked)
+        print(text_of(report))
+        _write(asked, report)
+    except UsageError as error:
+        print(f"pointsman lab: {error}", file=sys.stderr)
+        sys.exit(CANNOT)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _report(asked: Asked) -> Report:
+    results = running.run(asked.study, asked.jobs, sys.stderr)
+    return Report(asked.title, asked.notes, asked.study, rows_of(asked.study, results), asked.is_relative)
+
+
+def _check_outputs(asked: Asked) -> None:
+    """Before minutes of work."""
+    for file in (asked.page, asked.json):
+        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+            raise UsageError(f"{file}: not a file in a folder that exists")
+
+
+def _write(asked: Asked, report: Report) -> None:
+    texts: list[tuple[Path, str]] = [(asked.page, page_of(report))]
+    if asked.json is not None:
+        texts.append((asked.json, json.dumps(document_of(report), indent=1, allow_nan=False) + "\n"))
+    for file, text in texts:
+        try:
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{file}: {error.strerror or error}") from None
+        print(f"{file} was written")
+
+
+if __name__ == "__main__":
+    main()
