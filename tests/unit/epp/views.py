@@ -8,6 +8,7 @@ from epp.datalayer.events import Configured, PrefixSettings
 from epp.datalayer.placing import Placing
 from epp.datalayer.pool import PoolState
 from epp.datalayer.producer import Producers
+from epp.datalayer.standing.signals import Signal
 from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec
 from epp.prompts.request import InferenceRequest
 from epp.scheduling.view import SchedulingView
@@ -21,12 +22,16 @@ class Standings:
     def __init__(self) -> None:
         self.ejections: list[tuple[EndpointId, str]] = []
         self.returns: list[EndpointId] = []
+        self.failures: list[Signal] = []
 
     def ejected(self, endpoint: EndpointId, reason: str) -> None:
         self.ejections.append((endpoint, reason))
 
     def returned(self, endpoint: EndpointId) -> None:
         self.returns.append(endpoint)
+
+    def attempt_failed(self, signal: Signal) -> None:
+        self.failures.append(signal)
 
 
 def spec_of(*names: str) -> PoolSpec:

@@ -4,6 +4,7 @@ import pytest
 
 from epp.datalayer.member import Member
 from epp.datalayer.placement import Placement, Share
+from epp.datalayer.standing.signals import Signal
 from epp.domain import Endpoint, EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
 from epp.telemetry.generations import Generations, Names
 from epp.telemetry.metrics import Metrics
@@ -92,6 +93,7 @@ def test_refusals_scrapes_ends_and_logs_are_counted() -> None:
     metrics.scrape_succeeded(POOL)
     metrics.scrape_failed(POOL, ScrapeFault.TIMEOUT)
     metrics.settled(POOL, PickId("r-1"), Outcome.EXPIRED, 1.0)
+    metrics.attempt_failed(POOL, Signal.UNREACHABLE)
     metrics.logged(2, 0, 1)
     metrics.violation("whatever")
     shown = text(metrics)
@@ -101,6 +103,7 @@ def test_refusals_scrapes_ends_and_logs_are_counted() -> None:
         'pointsman_epp_scrapes_total{pool="ns/a",result="ok"} 1.0',
         'pointsman_epp_scrapes_total{pool="ns/a",result="timeout"} 1.0',
         'pointsman_epp_settled_total{outcome="expired",pool="ns/a"} 1.0',
+        'pointsman_epp_failed_attempts_total{cause="unreachable",pool="ns/a"} 1.0',
         'pointsman_epp_access_log_entries_total{kind="final"} 2.0',
         "pointsman_epp_protocol_violations_total 1.0",
     ):

@@ -9,7 +9,7 @@ from epp.config import default_config
 from epp.datalayer.report import BREAKS, UNREACHED
 from epp.datalayer.standing.endpoint import FIRST_EJECTION_SECONDS, LONGEST_EJECTION_SECONDS
 from epp.datalayer.standing.signals import IN_A_ROW, Signal
-from epp.domain import EndpointId, Feedback, Outcome, Pick, PoolId, Request, ScrapeFault
+from epp.domain import EndpointId, Feedback, Outcome, Pick, Request, ScrapeFault
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.testing import NOBODY
@@ -287,34 +287,6 @@ def test_a_server_that_still_fails_gets_one_request_in_each_ejection() -> None:
         made.pass_time(1.0 + step / 10)
     assert went.count(BAD) <= 3 + 1 + 60 / FIRST_EJECTION_SECONDS
     assert LONGEST_EJECTION_SECONDS < 30.0
-
-
-class Announced(NullObserver):
-    """Keeps who is avoided and who is back."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, EndpointId]] = []
-
-    def ejected(self, pool: PoolId, endpoint: EndpointId, reason: str) -> None:
-        self.events.append(("ejected", endpoint))
-
-    def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
-        self.events.append(("returned", endpoint))
-
-
-def test_ejection_and_return_are_announced_once_each() -> None:
-    announced = Announced()
-    made = Picker(default_config(), random=Random(1), replica="r", observer=announced)
-    made.replace_pools({POOL: spec()}, 0.0)
-    scrape(made, 0.5)
-    for now in (1.0, 1.1, 1.2, 1.3):
-        made.scraped(POOL, BAD, ScrapeFault.REFUSED, now)
-        made.pass_time(now)
-    assert announced.events == [("ejected", BAD)]
-    scrape(made, 2.0)
-    for now in (2.1, 5.3, 6.3):
-        made.pass_time(now)
-    assert announced.events == [("ejected", BAD), ("returned", BAD)]
 
 
 def test_a_refused_scrape_ejects_and_an_answered_one_ends_it() -> None:

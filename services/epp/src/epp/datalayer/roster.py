@@ -17,7 +17,7 @@ from epp.datalayer.producer import Handlers
 from epp.datalayer.standing.attempts import Sign
 from epp.datalayer.standing.endpoint import Condition
 from epp.datalayer.standing.pool import PoolStanding, StandingChanged
-from epp.datalayer.standing.signals import OUTAGE_ENDS, Signal
+from epp.datalayer.standing.signals import ATTEMPT_FAILURES, OUTAGE_ENDS, Signal
 from epp.domain import Endpoint, EndpointId, ScrapeFault
 
 # Other faults leave open whether requests are served.
@@ -43,6 +43,9 @@ class StandingObserver(Protocol):
 
     def returned(self, endpoint: EndpointId) -> None:
         """An avoided endpoint gets traffic again."""
+
+    def attempt_failed(self, signal: Signal) -> None:
+        """An attempt of a request failed, for this cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ class Roster:
 
     def observe(self, sign: Sign, now: float) -> None:
         """Take one sign for or against a member; of others, ignore it."""
+        if sign.signal in ATTEMPT_FAILURES and sign.endpoint in self.members:
+            self._observer.attempt_failed(sign.signal)
         change = self._standing.observe(sign.endpoint, sign.signal, now, sign.detail, sign.sent_at)
         if change is not None:
             self._announce((change,))

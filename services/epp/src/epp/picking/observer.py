@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from epp.datalayer.placement import Placement
+from epp.datalayer.standing.signals import Signal
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, SharedEvent
 from gateway.wire.errors import Rejection
 
@@ -35,6 +36,9 @@ class PickObserver(Protocol):
 
     def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
         """An avoided endpoint gets traffic again."""
+
+    def attempt_failed(self, pool: PoolId, signal: Signal) -> None:
+        """An attempt of a request failed at its endpoint, for this cause. The request may have gone on to another."""
 
     def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
         """A plugin raised, or answered nonsense; for the first time since the configuration was read, or again."""
@@ -68,6 +72,9 @@ class NullObserver:
         """Ignore it."""
 
     def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
+        """Ignore it."""
+
+    def attempt_failed(self, pool: PoolId, signal: Signal) -> None:
         """Ignore it."""
 
     def failed(self, plugin: str, error: str, *, is_first: bool) -> None:

@@ -8,6 +8,7 @@ from epp.datalayer.builtin import Builtin, builtin
 from epp.datalayer.events import Configured, PrefixSettings
 from epp.datalayer.pool import PoolState
 from epp.datalayer.producer import Producers
+from epp.datalayer.standing.signals import Signal
 from epp.domain import (
     AnswerStored,
     EndpointId,
@@ -201,6 +202,10 @@ class _PoolObserver:
     def returned(self, endpoint: EndpointId) -> None:
         """An avoided endpoint gets traffic again."""
         self._observer.returned(self._pool, endpoint)
+
+    def attempt_failed(self, signal: Signal) -> None:
+        """An attempt of a request failed."""
+        self._observer.attempt_failed(self._pool, signal)
 
 
 def configured(config: SchedulerConfig) -> Configured:

@@ -27,6 +27,7 @@ class ServedRequests:
         self.dropped = 0
         self.rejected, self.settled = observer.rejected, observer.settled
         self.rewritten, self.ejected, self.returned = observer.rewritten, observer.ejected, observer.returned
+        self.attempt_failed = observer.attempt_failed
         self.failed, self.inert, self.warned = observer.failed, observer.inert, observer.warned
 
     def placed(self, placement: Placement, request_bytes: int) -> None:

@@ -14,6 +14,7 @@ from importlib import metadata
 from epp.datalayer.placement import Placement
 from epp.datalayer.report import BREAKS
 from epp.datalayer.standing.endpoint import Standing
+from epp.datalayer.standing.signals import Signal
 from epp.domain import EndpointId, Feedback, Outcome, PickId, PoolId, ScrapeFault
 from epp.prompts.writer import BYTES_PER_TOKEN
 from epp.telemetry.queues import QueueMetrics
@@ -115,6 +116,9 @@ class Metrics:
         self._settled = self.registry.counter(name("settled_total"), "Released reservations.", ("pool", "outcome"))
         self._scrapes = self.registry.counter(name("scrapes_total"), "Scrapes by result.", ("pool", "result"))
         self._ejections = self.registry.counter(name("ejections_total"), "Endpoints avoided for a while.", ("pool",))
+        self._failed_attempts = self.registry.counter(
+            name("failed_attempts_total"), "Attempts of requests that failed at an endpoint.", ("pool", "cause")
+        )
         self._failures = self.registry.counter(
             name("plugin_failures_total"), "Calls of plugins that failed.", ("plugin",)
         )
@@ -219,6 +223,10 @@ class Metrics:
     def returned(self, pool: PoolId, endpoint: EndpointId) -> None:
         """It gets traffic again."""
         log.info("endpoint returns", pool=pool, endpoint=endpoint)
+
+    def attempt_failed(self, pool: PoolId, signal: Signal) -> None:
+        """An attempt of a request failed at its endpoint."""
+        self._failed_attempts.add((pool, signal.name.lower()))
 
     def failed(self, plugin: str, error: str, *, is_first: bool) -> None:
         """A plugin failed; the log has it once."""

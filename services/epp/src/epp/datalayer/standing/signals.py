@@ -27,6 +27,8 @@ class Signal(StrEnum):
 # Requests that went wrong. Each may have another cause than the server, so they are compared with the other servers'.
 FAILURES: Final = frozenset((Signal.BROKEN, Signal.CUT, Signal.SILENT, Signal.SLOW, Signal.PASSED_OVER))
 REQUEST_FAILURES: Final = FAILURES | {Signal.UNREACHABLE}
+# What one attempt of a request met at a server; metrics count them by these names.
+ATTEMPT_FAILURES: Final = REQUEST_FAILURES | {Signal.OVERLOADED}
 # The server cannot serve, whatever the others do.
 OUTAGES: Final = frozenset((Signal.UNSCRAPABLE, Signal.MUTE, Signal.NOT_READY, Signal.FROZEN))
 # An engine that was frozen may be tried again.
