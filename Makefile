@@ -4,6 +4,10 @@ SHELL := /bin/sh
 PYTHON ?= python3
 REGISTRY ?= pointsman
 TAG ?= dev
+PLATFORM ?=
+# Of the commit that is checked out: images have its time, not that of their build.
+COMMITTED = $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null)
 SERVICES := controlplane bbr epp model-sim
 PACKAGES := libs/gateway libs/processes libs/pointsman libs/lab $(addprefix services/,$(SERVICES))
 UP_FLAGS ?=
@@ -14,7 +18,7 @@ CLUSTER_UP ?= ../shared/k8s/cluster-up
 CLUSTER_TESTS ?= tests/cluster
 TEST_JOBS ?= 2
 
-.PHONY: help setup up down check test test-twice test-cluster faults attack soak pictures charts render-charts lock format wheels images clean
+.PHONY: help setup up down check test test-twice test-cluster faults attack soak pictures charts render-charts lock format wheels images push sboms clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -108,9 +112,20 @@ wheels: setup ## build the wheels into build/wheels: `pip install` them, then `p
 	@for package in $(PACKAGES); do \
 	  .tools/bin/uv build --quiet --wheel --no-build-isolation --python .venv/bin/python --out-dir build/wheels $$package || exit 1; done
 
-images: ## build the images, tagged REGISTRY/SERVICE:TAG
+images: ## build the images, tagged REGISTRY/SERVICE:TAG; PLATFORM=linux/arm64 for another than this machine's
 	@for service in $(SERVICES); do \
-	  docker build --quiet --build-arg SERVICE=$$service -f docker/service.Dockerfile -t $(REGISTRY)/$$service:$(TAG) . || exit 1; done
+	  SOURCE_DATE_EPOCH=$(COMMITTED) docker build --quiet $(if $(PLATFORM),--platform $(PLATFORM)) --build-arg SERVICE=$$service \
+	    --build-arg SOURCE_DATE_EPOCH=$(COMMITTED) --build-arg CREATED=$$(date --utc --date=@$(COMMITTED) +%Y-%m-%dT%H:%M:%SZ) \
+	    --build-arg REVISION=$(REVISION) --build-arg VERSION=$(TAG) \
+	    -f docker/service.Dockerfile -t $(REGISTRY)/$$service:$(TAG) . || exit 1; done
+
+push: ## push the images: REGISTRY=registry.example.com/pointsman TAG=1.0
+	@for service in $(SERVICES); do docker push --quiet $(REGISTRY)/$$service:$(TAG) || exit 1; done
+
+sboms: ## write what each image holds to build/sboms/SERVICE.cdx.json, as CycloneDX
+	@mkdir -p build/sboms
+	@for service in $(SERVICES); do docker run --rm --network none --entrypoint cat $(REGISTRY)/$$service:$(TAG) /app/sbom.cdx.json \
+	  > build/sboms/$$service.cdx.json || exit 1; done
 
 clean: ## remove what the other targets made
 	rm -rf .venv .tools build .run

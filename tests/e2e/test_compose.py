@@ -65,6 +65,20 @@ def test_the_build_tools_stay_out_of_the_image(composed: str, root: Path, servic
     assert compose(root, "exec", "-T", service, "python", "-c", code).strip() == "[]"
 
 
+@pytest.mark.parametrize("service", OURS)
+def test_an_image_says_what_it_is_and_what_it_holds(composed: str, root: Path, service: str) -> None:
+    image = str(container(root, service)["Image"])
+    labels = json.loads(docker("image", "inspect", image))[0]["Config"]["Labels"]
+    bill = json.loads(compose(root, "exec", "-T", service, "cat", "/app/sbom.cdx.json"))
+    name = service.removesuffix("-a")
+
+    assert labels["org.opencontainers.image.title"] == f"pointsman-{name}"
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    held = {each["name"] for each in bill["components"]}
+    assert {"pointsman-gateway", f"pointsman-{name}", "aiohttp"} <= held
+    assert not {"cyclonedx-bom", "hatchling", "pip"} & held
+
+
 def test_two_endpoint_pickers_and_redis_run(composed: str, root: Path) -> None:
     listed = compose(root, "ps", "--format", "{{.Service}}").split()
 
