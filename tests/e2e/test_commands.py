@@ -97,3 +97,27 @@ def test_a_url_of_something_else_is_named(root: Path, ext_proc_stack: Stack) -> 
 
     assert done.returncode == 2
     assert "is it the picker's operators' port?" in done.stderr
+
+
+def test_all_servers_of_a_pool_get_an_adapter_and_lose_it_again(
+    root: Path, ext_proc_stack: Stack, picker: str, tmp_path: Path
+) -> None:
+    file, ports = tmp_path / "adapters.json", ext_proc_stack.settings.ports.simulators[:3]
+    sync = ("adapters", "sync", "--config", str(file), "--pool", "vllm-qwen3-32b", "--url", picker, "--once")
+
+    for key in ("ensureExist", "ensureNotExist"):
+        file.write_text(json.dumps({"vLLMLoRAConfig": {key: {"models": [{"id": "tone", "source": "/tone"}]}}}))
+        done = pointsman(root, *sync)
+        assert done.returncode == 0, done.stderr
+        for port in ports:
+            models = httpx.get(f"http://{HOST}:{port}/v1/models").json()["data"]
+            assert ("tone" in {model["id"] for model in models}) == (key == "ensureExist")
+
+
+def test_a_pool_that_is_unknown_is_named_with_those_that_are_known(root: Path, picker: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("vLLMLoRAConfig: {}")
+
+    done = pointsman(root, "adapters", "sync", "--config", str(tmp_path / "a.yaml"), "--pool", "x", "--url", picker)
+
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "no such pool; the picker knows default/phi-4-mini, default/vllm-qwen3-32b" in done.stderr

@@ -31,6 +31,8 @@ def _words(name: str, summary: str, parser: argparse.ArgumentParser) -> Words:
     actions = [each for each in parser._actions if each.help != argparse.SUPPRESS]  # noqa: SLF001
     options = {option: each.help or "" for each in actions for option in each.option_strings if option.startswith("--")}
     choices = [str(choice) for each in actions if not each.option_strings for choice in each.choices or ()]
+    for nested in words_of(parser):
+        options |= nested.options
     return Words(name, summary, options, choices)
 
 
