@@ -5,15 +5,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import running
+from lab import running, searching
 from lab.command_line import Asked, UsageError, arguments, study_of
 from lab.report.document import document_of
 from lab.report.page import page_of
 from lab.report.report import Report
 from lab.report.table import text_of
+from lab.searching import Search
 from lab.study.answer import rows_of
+from lab.study.statistics import Verdict
 
 CANNOT = 2
+PROPOSAL = Path("lab-proposal.yaml")
 INTERRUPTED = 130  # as a shell has it
 
 
@@ -23,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         asked = study_of(given)
         _check_outputs(asked)
-        report = _report(asked)
+        report = _report(asked) if asked.search is None else _searched(asked, asked.search)
         print(text_of(report))
         _write(asked, report)
     except UsageError as error:
@@ -38,6 +41,19 @@ def _report(asked: Asked) -> Report:
     return Report(asked.title, asked.notes, asked.study, rows_of(asked.study, results), asked.is_relative)
 
 
+def _searched(asked: Asked, search: Search) -> Report:
+    """The proposal against what there is, on seeds that had no part in the search."""
+    proposal = searching.propose(asked.study, search, asked.jobs, sys.stderr)
+    rows = rows_of(proposal.study, running.run(proposal.study, asked.jobs, sys.stderr))
+    notes, base = [*asked.notes, *proposal.notes], proposal.study.contenders[0].name
+    if proposal.best is not None and rows[1].differences[search.figure.name].verdict is Verdict.BETTER:
+        _write_text(PROPOSAL, proposal.best.text or "")
+        notes.append(f"take the proposal, {PROPOSAL}: it is better than {base} on seeds that had no part in the search")
+    else:
+        notes.append(f"keep {base}: nothing was found that is better on seeds that had no part in the search")
+    return Report(asked.title, notes, proposal.study, rows, asked.is_relative)
+
+
 def _check_outputs(asked: Asked) -> None:
     """Before minutes of work."""
     for file in (asked.page, asked.json):
@@ -50,11 +66,15 @@ def _write(asked: Asked, report: Report) -> None:
     if asked.json is not None:
         texts.append((asked.json, json.dumps(document_of(report), indent=1, allow_nan=False) + "\n"))
     for file, text in texts:
-        try:
-            file.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{file}: {error.strerror or error}") from None
-        print(f"{file} was written")
+        _write_text(file, text)
+
+
+def _write_text(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror or error}") from None
+    print(f"{file} was written")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Whatever is wrong is a `UsageError` of one line, with the place.
 
 import argparse
 import os
+import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from typing import Any, Final
 from epp.app.config_file import UnreadableError, own_plugins
 from epp.config import ConfigError, parse_config
 from lab import ranges
+from lab.searching import Search
 from lab.simulation.fleet import engine_config
 from lab.simulation.measures import Limits
+from lab.study.answer import FIGURES
 from lab.study.contenders import BUILT_IN, DEFAULT, LEAST_REQUEST, Contender
+from lab.study.search import WEIGHT_LIMIT, SearchError, weights_of
 from lab.study.study import Made, Point, Study, Traced
 from lab.traces import reading
 from lab.traces.replay import replay_of
@@ -56,6 +60,7 @@ class Asked:
     page: Path
     json: Path | None
     jobs: int
+    search: Search | None = None
 
 
 def arguments(argv: Sequence[str]) -> Namespace:
@@ -88,6 +93,14 @@ def arguments(argv: Sequence[str]) -> Namespace:
     add("--seconds", type=float, default=60.0, help="of a workload, to measure (default: 60)")
     add("--first-token", type=float, default=1.0, metavar="SECONDS", help="limit of a good answer (default: 1)")
     add("--gap", type=float, default=0.05, metavar="SECONDS", help="its limit between tokens (default: 0.05)")
+    add(
+        "--search",
+        action="store_true",
+        help="look for better weights of the first --config (default: default), and write lab-proposal.yaml",
+    )
+    add("--bounds", action="append", default=[], metavar="PLUGIN=LOW..HIGH", help="of a weight in a search; repeat it")
+    add("--variants", type=int, default=24, metavar="N", help="of a search (default: 24)")
+    add("--by", choices=[figure.name for figure in FIGURES], default="ttft_p90", help="what a search makes better")
     add("--output", type=Path, default=Path("lab.html"), metavar="FILE", help="the report (default: lab.html)")
     add("--json", type=Path, metavar="FILE", help="all figures, also")
     add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
@@ -102,17 +115,39 @@ def study_of(given: Namespace) -> Asked:
         own = own_plugins()
     except (ProfileError, UnreadableError) as error:
         raise UsageError(_one_line(error)) from None
-    contenders = _contenders(given.config or [LEAST_REQUEST, DEFAULT], own)
+    contenders = _contenders(given.config or ([DEFAULT] if given.search else [LEAST_REQUEST, DEFAULT]), own)
     source, notes = _source(given, profile)
     rates, servers = _ranges(given, source)
     if len(rates.values) > 1 and len(servers) > 1:
         raise UsageError("--rate and --servers: a range of one of them, and one value of the other")
+    if given.search and (len(rates.values) > 1 or len(servers) > 1):
+        raise UsageError("--search: one load and one number of servers, such as --rate 1x --servers 8")
     points = tuple(Point(rate, count) for rate in rates.values for count in servers)
     study = Study(
         source, contenders, points, tuple(range(given.seed, given.seed + given.seeds)), profile,
         Limits(given.first_token, given.gap),
     )  # fmt: skip
-    return Asked(study, _title(given), notes, rates.is_relative, given.output, given.json, given.jobs)
+    search = _search(given, contenders[0]) if given.search else None
+    return Asked(study, _title(given), notes, rates.is_relative, given.output, given.json, given.jobs, search)
+
+
+def _search(given: Namespace, base: Contender) -> Search:
+    try:
+        bounds = dict(map(_bound, given.bounds))
+        if base.text is None:
+            raise SearchError(f"{base.name} has no weights: give a configuration")
+        weights_of(base.text, bounds)
+    except SearchError as error:
+        raise UsageError(f"--search: {error}") from None
+    figure = next(each for each in FIGURES if each.name == given.by)
+    return Search(figure, bounds, given.variants, given.seed)
+
+
+def _bound(text: str) -> tuple[str, tuple[float, float]]:
+    found = re.fullmatch(r"([^=]{1,200})=(\d{1,4}(?:\.\d{1,4})?)\.\.(\d{1,4}(?:\.\d{1,4})?)", text)
+    if found is None or not float(found[2]) < float(found[3]) <= WEIGHT_LIMIT:
+        raise SearchError(f"expected --bounds PLUGIN=LOW..HIGH with weights up to {WEIGHT_LIMIT:g}, got {text!r}")
+    return found[1], (float(found[2]), float(found[3]))
 
 
 def _title(given: Namespace) -> str:
@@ -123,7 +158,7 @@ def _check_numbers(given: Namespace) -> None:
     for name, least, most in (
         ("steps", 1, ranges.POINTS_LIMIT), ("seeds", 1, SEEDS_LIMIT), ("seed", 0, 10**9), ("requests", 1, 10**7),
         ("warm", 0, 3600), ("seconds", 1, 36_000), ("first_token", 0.001, 3600), ("gap", 0.001, 3600),
-        ("jobs", 1, 1024),
+        ("jobs", 1, 1024), ("variants", 1, 1000),
     ):  # fmt: skip
         value = getattr(given, name)
         if not least <= value <= most:
