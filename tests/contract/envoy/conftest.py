@@ -12,9 +12,10 @@ import pytest
 
 from controlplane.options import Delivery, Options, PickerTransport
 from gateway.rpc.server import Transport
+from gateway.tenancy.identity import Access
 from gateway.xds.messages import Dialect
 from tests.conftest import free_ports
-from tests.contract.envoy.fakes import HOST, ModelServer, Orders, PickerProcess, router, start_picker
+from tests.contract.envoy.fakes import HOST, OPEN, ModelServer, Orders, PickerProcess, router, start_picker
 from tests.contract.envoy.gateway_under_test import GATEWAY, Gateway, pool, running, slice_of
 
 ROUTE = """
@@ -183,6 +184,7 @@ def make_bed(
         options: Options | None = None,
         waits_for: str = "epp.*|bbr",
         dialect: Dialect = Dialect.DELTA,
+        access: Access = OPEN,
         **files: str,
     ) -> AsyncIterator[Bed]:
         epp, http, bbr, dead, port, admin = free_ports(6)
@@ -191,7 +193,7 @@ def make_bed(
         async with (
             ModelServer("one").serving() as one,
             ModelServer("two").serving() as two,
-            router(bbr, {"adapter": "base"}, grpc_transport),
+            router(bbr, {"adapter": "base"}, grpc_transport, access),
         ):
             endpoints = slice_of("epp", epp, {"kubernetes.io/service-name": "epp"})
             for name in ("open", "closed"):

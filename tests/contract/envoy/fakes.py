@@ -40,11 +40,14 @@ from gateway.rpc.calls import Call, Method, Service
 from gateway.rpc.health import Health
 from gateway.rpc.server import Serving, Transport, serving
 from gateway.service import clock
+from gateway.tenancy.identity import Access
 from gateway.wire import protocol
 from gateway.wire.errors import Rejection
 
 HOST = "127.0.0.1"
 BODY_LIMIT = 128 * 1024 * 1024
+
+OPEN = Access()
 
 
 def _set() -> asyncio.Event:
@@ -349,12 +352,14 @@ def _conversation(orders: Orders, metadata: Mapping[str, str]) -> Conversation:
 
 
 @asynccontextmanager
-async def router(port: int, base_of: Mapping[str, str], transport: Transport) -> AsyncIterator[None]:
+async def router(
+    port: int, base_of: Mapping[str, str], transport: Transport, access: Access = OPEN
+) -> AsyncIterator[None]:
     """The body-based router."""
     chain = Chain(default_plugins(), RouterMetrics("test"))
     processor = ExternalProcessor(
         lambda _metadata, push: RouterConversation(
-            Routing(chain, base_of), lambda _reading: None, PROTOCOL_MODES, push
+            Routing(chain, base_of, access=access), lambda _reading: None, PROTOCOL_MODES, push
         ),
         Codec(),
         clock.monotonic,

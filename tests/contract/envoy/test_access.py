@@ -3,15 +3,20 @@
 import asyncio
 import base64
 import hashlib
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from controlplane.options import PickerTransport
+from gateway.kube.resolution.tenants import tenants
+from gateway.tenancy.identity import Access
+from gateway.tenancy.salting import Salter
 from gateway.wire import protocol
 from tests.contract.envoy.access import Issuer, api_keys, bearer, policy, secret
 from tests.contract.envoy.conftest import Bed, MakeBed, raw
 from tests.contract.envoy.fakes import HOST
+from tests.unit.controlplane.manifest_texts import manifests
 
 pytestmark = [
     pytest.mark.envoy,
@@ -228,3 +233,50 @@ async def test_users_with_passwords_pass_and_a_preflight_needs_none(make_bed: Ma
             assert (preflight.status, preflight.headers["access-control-max-age"]) == (200, "600")
         plain = await bed.ask(method="OPTIONS", path="/v1/models")
         assert plain.status == 401
+
+
+TENANTS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: tenants, labels: {pointsman.dev/tenants: "true"}}
+data:
+  tenants: |
+    tenants:
+    - {name: team-a, clients: [alice], models: [open]}
+    - {name: team, clients: [bob], objectives: [low]}
+"""
+
+
+async def test_a_tenant_follows_from_the_clients_key_whatever_the_client_says(
+    make_bed: MakeBed, tmp_path: Path
+) -> None:
+    found = tenants(manifests(tmp_path / "read", TENANTS))
+    access = Access(None, found, Salter(b"s"))
+    keys = secret(alice="Key-a", bob="Key-b", carol="Key-c")
+    async with make_bed(access=access, tenants=TENANTS, policy=policy(api_keys()), secret=keys) as bed:
+        bed.pick(bed.one)
+        said = {
+            protocol.FAIRNESS_ID: "random",
+            protocol.OBJECTIVE: "urgent",
+            protocol.TENANT: "team-a",
+            "x-gateway_tenant": "team-a",
+            protocol.ALLOWED_MODELS: "*",
+            "x-llm-d-inference-fairness-id": "other",
+        }
+        mine = await bed.ask("closed", headers={**bearer("Key-b"), **said})
+        seen = mine.json["headers"]
+        assert isinstance(seen, dict)
+        assert [seen[name] for name in (protocol.TENANT, protocol.FAIRNESS_ID, protocol.OBJECTIVE)] == [
+            "team",
+            "team",
+            "low",
+        ]
+        assert not {protocol.ALLOWED_MODELS, "x-gateway_tenant", "x-llm-d-inference-fairness-id"} & seen.keys()
+
+        asked = [("open", "Key-a"), ("closed", "Key-a"), ("nowhere", "Key-a"), ("open", "Key-c"), ("open", "Key-x")]
+        answers = [await bed.ask(model, headers=bearer(key)) for model, key in asked]
+        assert [answer.status for answer in answers] == [200, 404, 404, 403, 401]
+        assert answers[1].body.replace(b"closed", b"nowhere") == answers[2].body
+        messages = [await bed.ask(model, path=MESSAGES, headers=bearer("Key-a")) for model in ("closed", "nowhere")]
+        errors = [dict(answer.json["error"]) for answer in messages]  # type: ignore[call-overload]
+        assert errors[0] == {**errors[1], "message": "The model 'closed' does not exist."}

@@ -20,6 +20,7 @@ examples:
   pointsman status                                                what became of the manifests
   pointsman top                                                   pools and endpoints, live
   pointsman explain REQUEST-ID                                    why a request went where it went
+  pointsman keys new alice --tenant team-a                        a key for a client; then: up --keys-file keys.txt
   pointsman check manifests/                                      what is wrong with manifests
   pointsman down                                                  stop it, from any terminal
   source <(pointsman completion bash)                             words completed with Tab
@@ -71,6 +72,8 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     add("--backend", action="append", default=[], metavar="URL",
         help="a model server that exists, such as http://10.0.0.5:8000; repeat it")  # fmt: skip
     add("--api-key-env", metavar="NAME", help="the environment variable with the key that the model servers want")
+    add("--keys-file", type=Path, metavar="FILE",
+        help="only clients with a key of this file are answered (pointsman keys; default: everybody is)")  # fmt: skip
     add("--gateway-port", type=int, help="where clients connect (default: 8080)")
     add("--envoy-admin-port", type=int, help="(default: 9901)")
     add("--envoy", type=Path, metavar="PROGRAM", help="an Envoy of your own (default: 1.40, installed when needed)")

@@ -1,14 +1,21 @@
 """One run: its folder, its ports and its settings, as the command line says; and the run itself."""
 
 import json
+import os
+import secrets
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.router.key_files import KeyFileError, load
+from gateway.tenancy.keys import RANDOM_BYTES
 from pointsman import banner
 from pointsman.cluster.simulation import Simulation
 from processes import runner
-from processes.plan import Layout, Ports, Settings
+from processes.plan import WITHOUT_KEY, Keys, Layout, Ports, Settings
+from processes.preflight import StartError
+
+OWNER_ONLY = 0o600
 
 
 def folder_of(given: Namespace) -> Path:
@@ -42,11 +49,35 @@ def settings_of(given: Namespace, layout: Layout, ports: Ports, folders: tuple[P
         epp_config=given.epp_config or layout.root / "config" / "demo" / "epp.yaml",
         redis_url=given.redis_url, picker=given.picker, log_level=given.log_level,
         picker_options=("--record", str(given.record.resolve())) if given.record else (),
+        keys=_keys(given, layout),
     )  # fmt: skip
+
+
+def _keys(given: Namespace, layout: Layout) -> Keys | None:
+    """The files of clients' keys, where they need one. One that cannot be used is an error before anything starts."""
+    if given.keys_file is None:
+        return None
+    try:
+        load(given.keys_file)
+    except KeyFileError as error:
+        raise StartError(str(error)) from None
+    return Keys(given.keys_file.resolve(), _salt_file(layout.run))
+
+
+def _salt_file(run: Path) -> Path:
+    """The secret of a run that tells tenants' caches apart, made once."""
+    path = run / "cache-salt"
+    run.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w") as file:
+            file.write(secrets.token_urlsafe(RANDOM_BYTES))
+    return path
 
 
 def serve(given: Namespace, settings: Settings, text: str, simulation: Simulation | None = None) -> int:
     """Run the stack until it is stopped, and announce it to a person or a program."""
+    if settings.keys is not None:
+        settings = replace(settings, probe=WITHOUT_KEY)
     if not given.json:
         return runner.serve(settings, text)
     found = simulation or Simulation()

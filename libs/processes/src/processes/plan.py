@@ -79,16 +79,18 @@ SIMULATORS = (
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The first request through the gateway: the stack is up when it is answered with 200."""
+    """The first request through the gateway: the stack is up when it is answered with this status."""
 
     path: str
     body: bytes | None = None  # None asks with GET
+    status: int = 200
 
 
 COMPLETION = Probe(
     "/v1/completions", json.dumps({"model": SIMULATORS[1].model, "prompt": "ready?", "max_tokens": 1}).encode()
 )
 MODEL_LIST = Probe("/v1/models")
+WITHOUT_KEY = Probe("/v1/models", status=401)  # where clients need one
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,14 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class Keys:
+    """The files of clients' keys and of the secret that tells their caches apart."""
+
+    clients: Path
+    salt: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What may differ between one stack and another."""
 
@@ -118,6 +128,7 @@ class Settings:
     redis_url: str | None = None
     picker: str = "ext_proc"
     is_fused: bool = False  # the picker is also the body-based router
+    keys: Keys | None = None  # without: every client may ask
     grpc_transport: str | None = None  # the services' own default
     log_level: str = "info"
     simulators: tuple[Simulator, ...] = SIMULATORS
@@ -201,7 +212,7 @@ def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) ->
             settings.log_level,
             *_grpc_transport(settings),
             *redis,
-            *(("--fused",) if settings.is_fused else ()),
+            *(("--fused", *_keys(settings)) if settings.is_fused else ()),
             *settings.picker_options,
         ),
         ready=f"http://{HOST}:{own.epp_metrics}/readyz",
@@ -229,9 +240,16 @@ def bbr(settings: Settings) -> Process:
             "--log-level",
             settings.log_level,
             *_grpc_transport(settings),
+            *_keys(settings),
         ),
         ready=f"http://{HOST}:{ports.bbr_metrics}/readyz",
     )
+
+
+def _keys(settings: Settings) -> tuple[str, ...]:
+    if settings.keys is None:
+        return ()
+    return ("--keys-file", str(settings.keys.clients), "--cache-salt-file", str(settings.keys.salt))
 
 
 def _grpc_transport(settings: Settings) -> tuple[str, ...]:
@@ -326,6 +344,7 @@ def _rendering(settings: Settings) -> tuple[str, ...]:
         "--bbr-address",
         f"{HOST}:{ports.epp_grpc if settings.is_fused else ports.bbr_grpc}",
         *(("--fused",) if settings.is_fused else ()),
+        *(("--router-authenticates",) if settings.keys is not None else ()),
         "--picker",
         settings.picker,
         "--default-picker",

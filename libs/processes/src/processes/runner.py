@@ -157,7 +157,9 @@ def _is_answered(settings: Settings) -> bool:
     )
     try:
         with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
-            return bool(response.status == 200)
+            return bool(response.status == settings.probe.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code == settings.probe.status
     except OSError:
         return False
 

@@ -9,8 +9,8 @@ from bbr import app
 from gateway.extproc import options as flags
 from gateway.kube.sources.cluster.credentials import CredentialsError
 from gateway.router import options as routing
+from gateway.router.key_files import KeyFileError
 from gateway.router.packages import PackageError
-from gateway.router.routers import Choice
 from gateway.routing.catalogue import PluginError
 from gateway.rpc.server import AddressError
 from gateway.rpc.tls import CertificateError
@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags.configure_logs("bbr", given)
     flags.note_ignored(given, IGNORED)
     try:
-        chosen = Choice(routing.plugins(given), routing.embedder(given))
-    except (PluginError, PackageError) as error:
+        chosen = routing.choice(given)
+    except (PluginError, PackageError, KeyFileError) as error:
         sys.exit(f"bbr: {error}")
     options = app.Options(
         listeners=flags.listeners(given),
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, options))
-    except* (AddressError, CertificateError, CredentialsError, OSError) as errors:
+    except* (AddressError, CertificateError, CredentialsError, KeyFileError, OSError) as errors:
         sys.exit("\n".join(f"bbr: {error}" for error in errors.exceptions))
 
 

@@ -13,16 +13,18 @@ from gateway.extproc.protocol.messages import BodyMode, Modes
 from gateway.extproc.service import Listeners, serve
 from gateway.kube.objects import Manifests
 from gateway.kube.resolution.base_models import BaseModels, base_models
+from gateway.kube.resolution.tenants import tenants
 from gateway.kube.sources import opening
 from gateway.kube.sources.cluster.resources import CONFIG_MAP, Selection
 from gateway.kube.sources.source import Source
 from gateway.router.conversation import RouterConversation
 from gateway.router.metrics import Metrics
-from gateway.router.routers import Choice, Router
+from gateway.router.routers import Choice, Known, Router
 from gateway.rpc.health import Health
 from gateway.schema.problems import Problem
 from gateway.service import admin, clock, lifecycle, logs
-from gateway.wire.protocol import BBR_MANAGED_LABEL
+from gateway.tenancy.tenants import Tenants
+from gateway.wire.protocol import BBR_MANAGED_LABEL, TENANTS_LABEL
 
 log = logs.get(__name__)
 
@@ -43,14 +45,17 @@ class Options:
 
     def needs(self, _known: Manifests) -> tuple[Selection, ...]:
         """What is followed of a cluster."""
-        return (Selection(CONFIG_MAP, self.namespace or "", labels=((BBR_MANAGED_LABEL, "true"),)),)
+        labels = (BBR_MANAGED_LABEL, TENANTS_LABEL)
+        return tuple(Selection(CONFIG_MAP, self.namespace or "", labels=((label, "true"),)) for label in labels)
 
 
 class Mapped:
-    """The current mapping; replaced whole by `follow`, None until the manifests were read once."""
+    """What objects say: the base models of names, and tenants; replaced whole by `follow`. `current` is None until the
+    manifests were read once."""
 
     def __init__(self) -> None:
         self.current: BaseModels | None = None
+        self.tenants = Tenants()
 
     def names(self) -> Mapping[str, str]:
         return self.current.names if self.current is not None else {}
@@ -73,6 +78,10 @@ class Mapped:
                     log.warning("two ConfigMaps claim a model; the first has it", place=str(conflict))
                 log.info("model names mapped", names=len(found.names))
             self.current = found
+            named = tenants(snapshot.manifests, namespace)
+            if named != self.tenants:
+                log.info("tenants read", tenants=len(named.by_name), isolation=named.isolation.value)
+            self.tenants = named
 
 
 def report(problems: tuple[Problem, ...]) -> None:
@@ -84,7 +93,7 @@ def report(problems: tuple[Problem, ...]) -> None:
 async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     """Build, serve, drain."""
     metrics, mapped = Metrics(metadata.version("pointsman-bbr")), Mapped()
-    router = Router(options.choice, metrics, mapped.names)
+    router = Router(options.choice, metrics, Known(mapped.names, lambda: mapped.tenants))
 
     def conversation(_metadata: Mapping[str, str], push: Push) -> RouterConversation:
         return router.conversation(options.modes, push)

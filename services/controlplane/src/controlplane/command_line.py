@@ -109,6 +109,8 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fused", action="store_true", help="the router and every picker are one process (epp --fused)"
     )
+    parser.add_argument("--router-authenticates", action="store_true",
+        help="the router has a keys file (bbr --keys-file): let it see every request")  # fmt: skip
     bbr.add_argument("--no-bbr", dest="bbr_address", action="store_const", const=None, help="render none")
     add("--tracing-collector", type=host_port, metavar="HOST:PORT",
         help="let Envoy send traces there, by OTLP over gRPC (default: no traces)")  # fmt: skip
@@ -152,6 +154,7 @@ def options(given: argparse.Namespace) -> Options:
         port_map=dict(given.port_map),
         bbr=given.bbr_address,
         fused=given.fused,
+        router_authenticates=given.router_authenticates,
         tracing_collector=given.tracing_collector,
         tracing_sampling=given.tracing_sampling,
         usage_extraction=given.usage_extraction == "on",

@@ -44,6 +44,9 @@ class Options:
     bbr: tuple[str, int] | None = ("127.0.0.1", ports.BBR_GRPC)
     """Host and port of the body-based router; None renders none."""
 
+    router_authenticates: bool = False
+    """Whether the router has a keys file: every request is asked about there."""
+
     fused: bool = False
     """Whether the router and every picker are one process, which keeps a body from one question to the other."""
 

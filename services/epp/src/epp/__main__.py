@@ -27,6 +27,7 @@ from gateway.extproc import options as flags
 from gateway.kube.objects import DEFAULT_NAMESPACE
 from gateway.kube.sources.cluster.credentials import CredentialsError
 from gateway.router import options as routing
+from gateway.router.key_files import KeyFileError
 from gateway.router.packages import PackageError
 from gateway.router.routers import Choice
 from gateway.routing.catalogue import PluginError
@@ -192,8 +193,8 @@ def router(given: argparse.Namespace) -> Choice | None:
     if not given.fused:
         return None
     try:
-        return Choice(routing.plugins(given), routing.embedder(given))
-    except (PluginError, PackageError) as error:
+        return routing.choice(given)
+    except (PluginError, PackageError, KeyFileError) as error:
         sys.exit(f"epp: {error}")
 
 

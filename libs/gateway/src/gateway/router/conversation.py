@@ -20,7 +20,9 @@ from gateway.extproc.conversation import Push
 from gateway.extproc.protocol.exchange import Decide, Exchange, Proceed
 from gateway.extproc.protocol.messages import (
     NO_METADATA,
+    Direction,
     Event,
+    HeadersReceived,
     ImmediateReply,
     Metadata,
     Modes,
@@ -31,13 +33,15 @@ from gateway.extproc.protocol.messages import (
 from gateway.routing.chain import Chain, Result, Run
 from gateway.routing.plugin import Vector
 from gateway.routing.request import NO_NAMES, NO_VECTORS, RoutedRequest
+from gateway.tenancy import salting
+from gateway.tenancy.identity import ANYBODY, Access, caller
 from gateway.wire import refusals
 from gateway.wire.bodies import refusal_of_structure
 from gateway.wire.encodings import decoded
 from gateway.wire.errors import Rejection
 from gateway.wire.forms import form_fields, is_form, model_watch
 from gateway.wire.models import is_json, is_model_name
-from gateway.wire.protocol import KEPT_BODY, LB_NAMESPACE
+from gateway.wire.protocol import CONTENT_ENCODING, KEPT_BODY, LB_NAMESPACE
 
 Answer = Callable[[Vector | None], None]
 # Keeps a body with its JSON object for a later question about the same request, and gives it an id.
@@ -51,6 +55,7 @@ class Reading(Enum):
     MISSING = "missing"
     NOT_JSON = "not_json"
     REFUSED = "refused"
+    DENIED = "denied"  # its caller is not known, or may not use the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +129,23 @@ class Routing:
     vectors: Mapping[str, Vector] = field(default_factory=lambda: NO_VECTORS)
     embed: Callable[[str, Answer], None] = _none_known
     keep: Keep | None = None
+    access: Access = field(default_factory=Access)
 
 
 class RouterConversation:
     """One request on one stream. Finished with its last reply: whatever happens to the router then cuts no answer."""
 
-    __slots__ = ("_exchange", "_headers", "_is_open", "_observe", "_push", "_routing", "_to_keep")
+    __slots__ = (
+        "_caller",
+        "_exchange",
+        "_headers",
+        "_is_open",
+        "_observe",
+        "_push",
+        "_routing",
+        "_to_keep",
+        "_to_salt",
+    )
 
     def __init__(
         self, routing: Routing, observe: Callable[[Reading], None], modes: Modes, push: Push = lambda _replies: None
@@ -139,7 +155,9 @@ class RouterConversation:
         self._push = push
         self._exchange = Exchange(modes, watch_for=model_watch) if routing.chain.reads_model_only else Exchange(modes)
         self._headers: Mapping[str, str] = {}
+        self._caller = ANYBODY
         self._to_keep: tuple[bytes, Mapping[str, object] | None] | None = None
+        self._to_salt: Mapping[str, object] | None = None  # the object that gets the caller's salt
         self._is_open = True
 
     @property
@@ -156,7 +174,13 @@ class RouterConversation:
 
     def receive(self, event: Event, now: float) -> Sequence[Reply]:  # noqa: ARG002 - nothing here depends on the time
         replies: list[Reply] = []
-        for step in self._exchange.receive(event):
+        steps = self._exchange.receive(event)
+        if isinstance(event, HeadersReceived) and event.direction is Direction.REQUEST and not event.observe_only:
+            refused = self._recognise(event.headers)
+            if refused is not None:
+                self._observe(Reading.DENIED)
+                return self._exchange.refused(refused, event.headers)
+        for step in steps:
             if not isinstance(step, Decide):
                 replies.append(step)
                 continue
@@ -168,6 +192,14 @@ class RouterConversation:
         """Nothing is kept of a request; what is answered later is for nobody."""
         self._is_open = False
 
+    def _recognise(self, headers: Mapping[str, str]) -> Rejection | None:
+        """Before the body comes: a caller that is not known sends none."""
+        found = caller(headers, self._routing.access, self._routing.base_models)
+        if isinstance(found, Rejection):
+            return found
+        self._caller = found
+        return None
+
     def _decide(self, request: Decide) -> Proceed | ImmediateReply | None:
         """None: the decision comes later."""
         lifted = Lifted(Reading.MISSING) if request.is_partial else lift(request.headers, request.body)
@@ -175,11 +207,15 @@ class RouterConversation:
         self._headers = request.headers
         if lifted.rejection is not None:
             return refuse(lifted.rejection, request.headers)
-        if request.is_partial and self._routing.chain.needs_whole_body:
+        if lifted.model and not self._caller.models.allow(lifted.model, self._routing.base_models):
+            self._observe(Reading.DENIED)
+            return refuse(refusals.unknown_model(lifted.model), request.headers)
+        if request.is_partial and (self._routing.chain.needs_whole_body or self._needs_whole_body):
             return refuse(refusals.not_whole(), request.headers)
         if request.body and not (request.is_partial or request.is_begun):
             is_json = lifted.document is not None and not is_form(request.headers.get("content-type", ""))
             self._to_keep = request.body, lifted.document if is_json else None
+            self._to_salt = lifted.document if is_json and self._caller.salt is not None else None
         if lifted.document is None:
             return self._decision(Result())
         routing = self._routing
@@ -218,15 +254,38 @@ class RouterConversation:
     def _decision(self, result: Result) -> Proceed | ImmediateReply:
         if result.rejection is not None:
             return refuse(result.rejection, self._headers)
-        written = {name for name, _ in result.headers}
-        removed = tuple(name for name in self._routing.chain.sets if name in self._headers and name not in written)
-        mutation = Mutation(result.headers, removed, self._kept(result.body), clear_route_cache=True)
-        return Proceed(mutation, body=result.body)
+        caller, body = self._caller, result.body
+        if body is not None and self._to_keep is not None:
+            self._to_keep = body, None  # to be read anew
+        salted = self._salted(body)
+        if salted is not None:
+            self._to_keep = body, _ = salted, None
+        headers = (*result.headers, *caller.set_headers)
+        written = {name for name, _ in headers}
+        removed = [name for name in self._routing.chain.sets if name in self._headers and name not in written]
+        removed += caller.removed
+        if body is not None and CONTENT_ENCODING in self._headers:
+            removed.append(CONTENT_ENCODING)  # what goes on is the body as it was before it was compressed
+        mutation = Mutation(headers, tuple(removed), self._kept(), clear_route_cache=True)
+        return Proceed(mutation, body=body)
 
-    def _kept(self, changed: bytes | None) -> Metadata:
+    @property
+    def _needs_whole_body(self) -> bool:
+        return self._caller.salt is not None or not self._caller.models.is_every
+
+    def _salted(self, changed: bytes | None) -> bytes | None:
+        """The body with the caller's salt, where it is one that has it; `changed` is what plugins made of it."""
+        salt, document = self._caller.salt, self._to_salt
+        if salt is None or document is None or self._to_keep is None:
+            return None
+        if changed is not None:
+            return salting.salted(changed, orjson.loads(changed), salt)
+        plain = decoded(self._headers, self._to_keep[0])
+        return None if isinstance(plain, Rejection) else salting.salted(plain, document, salt)
+
+    def _kept(self) -> Metadata:
         """The id under which the picker in this process finds the body, where there is one."""
-        keep = self._routing.keep
-        to_keep = self._to_keep if changed is None else (changed, None)  # to be read anew
+        keep, to_keep = self._routing.keep, self._to_keep
         if keep is None or to_keep is None:
             return NO_METADATA
         return {LB_NAMESPACE: {KEPT_BODY: keep(*to_keep)}}

@@ -34,6 +34,9 @@ class Metrics:
         self._failed: set[str] = set()
         self._not_json = registry.counter("bbr_not_json_total", "Bodies that are no JSON and passed.")
         self._refused = registry.counter("bbr_refused_total", "Requests refused with 400.")
+        self._denied = registry.counter(
+            "bbr_denied_total", "Requests of callers that are not known, or may not use the model."
+        )
         self._violations = registry.counter(
             "bbr_protocol_violations_total", "Streams that broke the ext_proc protocol."
         )
@@ -49,6 +52,8 @@ class Metrics:
                 self._not_json.add()
             case Reading.REFUSED:
                 self._refused.add()
+            case Reading.DENIED:
+                self._denied.add()
 
     def noted(self, note: Note) -> None:
         """A plugin did something; one of a user's own may count under names that are not known here."""

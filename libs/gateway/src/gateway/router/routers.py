@@ -1,18 +1,26 @@
 """The router of a process: plugins, embedder and metrics, and a conversation for each request."""
 
+import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
 
 from gateway.extproc.conversation import Push
 from gateway.extproc.protocol.messages import Modes
 from gateway.router.conversation import Keep, RouterConversation, Routing
 from gateway.router.embedding import Embedder, Endpoint
+from gateway.router.key_files import KeyFile
 from gateway.router.metrics import Metrics
 from gateway.routing.catalogue import default_plugins
 from gateway.routing.chain import Chain
 from gateway.routing.classes import Classes
 from gateway.routing.plugin import Named
+from gateway.tenancy.identity import Access
+from gateway.tenancy.salting import Salter
+from gateway.tenancy.tenants import Tenants
+
+SECRET_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +29,28 @@ class Choice:
 
     plugins: tuple[Named, ...] = field(default_factory=default_plugins)
     embedder: Endpoint | None = None
+    keys_file: Path | None = None
+    salt_secret: bytes = field(default=b"", repr=False)
+    """With which salts are made; empty: a random one, so that no other replica finds the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What objects say at this moment: the base models of names, and the tenants."""
+
+    base_models: Callable[[], Mapping[str, str]]
+    tenants: Callable[[], Tenants] = Tenants
 
 
 class Router:
-    """Construct one per process. `base_models` gives the present names; `keep` keeps bodies for a later question."""
+    """Construct one per process. `keep` keeps bodies for a later question. Raises KeyFileError."""
 
-    def __init__(
-        self,
-        choice: Choice,
-        metrics: Metrics,
-        base_models: Callable[[], Mapping[str, str]],
-        keep: Keep | None = None,
-    ) -> None:
+    def __init__(self, choice: Choice, metrics: Metrics, known: Known, keep: Keep | None = None) -> None:
         self.metrics = metrics
-        self._base_models = base_models
+        self._known = known
         self._keep = keep
+        self._key_file = KeyFile(choice.keys_file) if choice.keys_file is not None else None
+        self._salter = Salter(choice.salt_secret or secrets.token_bytes(SECRET_BYTES))
         self._chain = Chain(choice.plugins, metrics)
         self._embedder = None
         if choice.embedder is not None:
@@ -43,16 +58,21 @@ class Router:
 
     def jobs(self) -> Sequence[Coroutine[Any, Any, None]]:
         """What runs beside the conversations."""
-        return [] if self._embedder is None else [self._embedder.run()]
+        return [each.run() for each in (self._embedder, self._key_file) if each is not None]
 
     def conversation(self, modes: Modes, push: Push) -> RouterConversation:
         """For one request; `modes` of a proxy that does not describe itself."""
         return RouterConversation(self._routing(), self.metrics.observe, modes, push)
 
     def _routing(self) -> Routing:
+        found = Routing(self._chain, self._known.base_models(), keep=self._keep, access=self._access())
         if self._embedder is None:
-            return Routing(self._chain, self._base_models(), keep=self._keep)
-        return Routing(self._chain, self._base_models(), self._embedder.vectors, self._embedder.ask, self._keep)
+            return found
+        return replace(found, vectors=self._embedder.vectors, embed=self._embedder.ask)
+
+    def _access(self) -> Access:
+        keys = self._key_file.keys if self._key_file is not None else None
+        return Access(keys, self._known.tenants(), self._salter)
 
 
 def compared_texts(plugins: Sequence[Named]) -> list[str]:

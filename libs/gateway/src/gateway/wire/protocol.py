@@ -48,6 +48,10 @@ CLIENT_HEADER_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
 # Both are written within the gateway, never by a client. Without them nobody is known, or no tenant has the client.
 CLIENT_ID: Final = "x-gateway-client-id"
 TENANT: Final = "x-gateway-tenant"
+# Which models the tenant may use, where not all: a comma list of names in percent-encoding; one that ends in `*` stands
+# for all that begin so. For the list of models; a request for another model gets no further than the router.
+ALLOWED_MODELS: Final = "x-gateway-allowed-models"
+TENANTS_LABEL: Final = "pointsman.dev/tenants"  # of the ConfigMap that maps clients to tenants
 
 # The pool of a route: gRPC initial metadata of the ext_proc stream, a request header of the HTTP transport.
 # The value is `namespace/name`; on the gateway's own routes, for models and its health, it is a comma list of them.

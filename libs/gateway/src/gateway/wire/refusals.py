@@ -59,6 +59,26 @@ def invalid(message: str, param: str | None = None) -> Rejection:
     return Rejection(400, ErrorCode.INVALID_REQUEST, message, param)
 
 
+def invalid_api_key() -> Rejection:
+    """Nobody has the key that the request brings, or it brings none, or two."""
+    return Rejection(401, ErrorCode.INVALID_API_KEY, "The request brings no key that is valid here.")
+
+
+def no_tenant() -> Rejection:
+    """The client is known, and no tenant has it."""
+    return Rejection(403, ErrorCode.ACCESS_DENIED, "The client belongs to no tenant.")
+
+
+def tenants_unreadable() -> Rejection:
+    """The operator's list of tenants has a mistake, and no earlier one is known."""
+    return Rejection(500, ErrorCode.INTERNAL, "The list of tenants cannot be read.")
+
+
+def unknown_model(model: str) -> Rejection:
+    """No route serves it, or its caller may not know of it: in the words of the proxy, which answers the first."""
+    return Rejection(404, ErrorCode.MODEL_NOT_FOUND, f"The model '{model}' does not exist.", MODEL)
+
+
 def model_not_found() -> Rejection:
     """No pool of the route serves a model of that name."""
     return Rejection(404, ErrorCode.MODEL_NOT_FOUND, "no such model is served here", MODEL)

@@ -34,6 +34,7 @@ class Lifting:
     lift: Lift
     reason: str
     base_models: Mapping[str, str]
+    sees_all: bool = False  # whether the router judges callers, so that no request may pass it by
 
     def match(self, wanted: RouteMatch) -> RouteMatch | None:
         """The match as this listener can make it; None where it could match nothing."""
@@ -61,8 +62,12 @@ def lifting(
     options: Options,
     *,
     is_counted: bool = False,
+    has_tenants: bool = False,
 ) -> Lifting:
-    """How one listener does it. `is_counted`: the model must be known before a picker is asked, for quotas."""
+    """How one listener does it. `is_counted`: the model must be known before a picker is asked, for quotas. Where there
+    are tenants, the router judges callers."""
+    if options.bbr is not None and (has_tenants or options.router_authenticates):
+        return Lifting(Lift.BBR, "the router judges callers", base_models, sees_all=True)
     pools = {pool.meta.id for host in hosts for pool in host.pools}
     by_http = bool(pools) and all(pool in pickers and pickers[pool].transport is PickerTransport.HTTP for pool in pools)
     if not by_http and options.bbr is None and not is_counted:

@@ -98,12 +98,13 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
     pools = planned_pools(manifests, addresses, options)
     pickers = {item.pool.meta.id: item.picker for item in pools if item.picker is not None}
     bases = base_models(manifests).names
+    has_tenants = any(found.tenants is not None for found in manifests.config_maps.values())
     ports = tuple(
         Port(
             number=number,
             bound=options.bound_port(number),
             hosts=hosts,
-            lifting=lifting(hosts, pickers, bases, options, is_counted=quotas is not None),
+            lifting=lifting(hosts, pickers, bases, options, is_counted=quotas is not None, has_tenants=has_tenants),
             tls=tls_hosts(served(listeners)[number]),
             is_counted=quotas is not None,
         )
@@ -135,6 +136,10 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
                 *memo.result(warnings, warnings, backends, manifests.only("routes")),
                 *pool_warnings(pools, reached, workloads),
                 *quota_warnings(manifests, options),
+                *(
+                    ["ConfigMaps name tenants, and there is no router to judge callers"]
+                    * (has_tenants and not options.bbr)
+                ),
             ),
         ),
     )

@@ -57,7 +57,7 @@ from gateway.ratelimit.gate import QuotaGate
 from gateway.ratelimit.service import RateLimits
 from gateway.router.kept import KeptBodies
 from gateway.router.metrics import Metrics as RouterMetrics
-from gateway.router.routers import Choice, Router
+from gateway.router.routers import Choice, Known, Router
 from gateway.rpc.health import Health
 from gateway.service import admin, clock, lifecycle
 from gateway.service.clock import Clock
@@ -187,7 +187,8 @@ class Stack:
         def keep(body: bytes, document: Mapping[str, object] | None) -> str:
             return kept.keep(body, document, clock.monotonic())
 
-        return Router(choice, metrics, lambda: self.discovery.base_models, keep)
+        known = Known(lambda: self.discovery.base_models, lambda: self.discovery.tenants)
+        return Router(choice, metrics, known, keep)
 
     # What the picker's queues need of the process.
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from epp.discovery.specs import Pools, PriorityOrder, Resolved
 from gateway.kube.resolution.base_models import base_models
 from gateway.kube.resolution.quotas import quota_rules
+from gateway.kube.resolution.tenants import tenants
 from gateway.kube.sources.source import Snapshot, Source
 from gateway.quotas.rules import Rule, RuleSet
 from gateway.schema.problems import Problem
 from gateway.service import logs
+from gateway.tenancy.tenants import Tenants
 
 log = logs.get(__name__)
 
@@ -36,6 +38,7 @@ class Discovery:
         self.pools: Pools | None = None
         self.had_pools = False
         self.base_models: Mapping[str, str] = {}  # for a transport that also does the body-based router's work
+        self.tenants = Tenants()  # for a fused router
 
     async def follow(self, source: Source | None) -> None:
         """Run until cancelled. Without a source there is nothing to follow."""
@@ -56,6 +59,7 @@ class Discovery:
             self._quotas = rules
             self._replace_quotas(await asyncio.to_thread(RuleSet, rules))
             log.info("quotas changed", rules=len(rules))
+        self.tenants = await asyncio.to_thread(tenants, manifests)
         before, self.pools = self.pools, self._resolved.pools
         self.had_pools |= bool(self.pools)
         if before is None or self.pools != before:

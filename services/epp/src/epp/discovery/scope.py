@@ -16,7 +16,7 @@ from gateway.kube.sources.cluster.resources import (
     Selection,
     pods_of,
 )
-from gateway.wire.protocol import BBR_MANAGED_LABEL
+from gateway.wire.protocol import BBR_MANAGED_LABEL, TENANTS_LABEL
 
 _OF_POOLS: Final = (OBJECTIVE_X, OBJECTIVE, REWRITE_X, REWRITE, MODEL_X)
 
@@ -33,5 +33,6 @@ class Scope:
         """A pool of the group that is current counts before one of the same name in the former group."""
         pools = tuple(Selection(resource, self.namespace, self.pool) for resource in (POOL_X, POOL))
         more = tuple(Selection(resource, self.namespace) for resource in _OF_POOLS)
-        names = Selection(CONFIG_MAP, self.namespace, labels=((BBR_MANAGED_LABEL, "true"),))
-        return (*pools, *more, *pods_of(known.pools.values()), *((names,) if self.routes_by_body else ()))
+        labels = (BBR_MANAGED_LABEL, TENANTS_LABEL) if self.routes_by_body else ()
+        names = (Selection(CONFIG_MAP, self.namespace, labels=((label, "true"),)) for label in labels)
+        return (*pools, *more, *pods_of(known.pools.values()), *names)

@@ -49,6 +49,19 @@ def document(models: Iterable[ServedModel], silent: Iterable[str]) -> bytes:
     return orjson.dumps(listed | {"incomplete": missing} if missing else listed)
 
 
+def allowed(listing: bytes, wanted: str | None) -> bytes:
+    """What of a list a caller may see: all, or what the router says (`wanted`, see ALLOWED_MODELS)."""
+    if wanted is None:
+        return listing
+    listed = [unquote(each.strip()) for each in wanted.split(",")]
+    exact = {name for name in listed if not name.endswith("*")}
+    prefixes = tuple(name[:-1] for name in listed if name.endswith("*"))
+    document = orjson.loads(listing)
+    document.pop("incomplete", None)  # pools that may be others' own
+    document["data"] = [item for item in document["data"] if item["id"] in exact or item["id"].startswith(prefixes)]
+    return orjson.dumps(document)
+
+
 def verdict(listing: bytes, model: str) -> Reply | Rejection:
     """What a request for this model gets from a list."""
     if model == EVERY:

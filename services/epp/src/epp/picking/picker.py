@@ -50,6 +50,7 @@ from epp.picking.waiting import Waiting
 from epp.scheduling.plugin import Trace
 from epp.scheduling.profile import NoTrace
 from epp.scheduling.view import SchedulingView
+from gateway.wire import protocol
 from gateway.wire.errors import Rejection
 
 HELD_BY_NOBODY: Container[PickId] = frozenset()
@@ -97,7 +98,8 @@ class Picker:
         is settled."""
         model = model_lists.requested(request)
         if model is not None:
-            return model_lists.verdict(self.pools.models(request.pool), model)
+            listed = model_lists.allowed(self.pools.models(request.pool), request.headers.get(protocol.ALLOWED_MODELS))
+            return model_lists.verdict(listed, model)
         request = with_known_names(request)
         pool = self.pools.of(request)
         if isinstance(pool, Rejection):

@@ -220,6 +220,12 @@ class Exchange:
                 replies = [HeadersReply(REQUEST, decision.mutation), *self._owed_bodies(None)]
         return [*replies, TrailersReply(REQUEST)] if self._request is Flow.TRAILED else replies
 
+    def refused(self, rejection: Rejection, request: Mapping[str, str]) -> list[Reply]:
+        """Refuse the request, whose headers these are, by them alone: before or instead of any other decision."""
+        self._move(Move.BREAK_OFF if self._decision is Decision.IDLE else Move.REFUSE)
+        self._chunks = []
+        return [refuse(rejection, request)]
+
     def skip_response_body(self) -> None:
         """Nothing needs the body of the answer: ask the proxy to keep it to itself. Before the answer's headers."""
         self._skips_response_body = self._modes.response_body in _SKIPPABLE

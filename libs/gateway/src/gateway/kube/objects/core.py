@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.kube.objects.meta import Meta
 from gateway.quotas.rules import Rule
+from gateway.tenancy.tenants import TenantList
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 
@@ -93,12 +94,14 @@ class ModelNames:
 
 @dataclass(frozen=True, slots=True)
 class ConfigMap:
-    """`models` is what one labelled for the body-based router says, `quotas` what one labelled for quotas does."""
+    """`models` is what one labelled for the body-based router says, `quotas` and `tenants` what one labelled for those
+    does."""
 
     meta: Meta
     data: Mapping[str, str]
     models: ModelNames | None = None
     quotas: tuple[Rule, ...] = ()
+    tenants: TenantList | None = None
 
 
 @dataclass(frozen=True, slots=True)

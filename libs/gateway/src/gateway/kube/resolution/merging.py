@@ -9,7 +9,7 @@ A document with a problem costs its own object: `held` keeps the version that wa
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.kube.objects import AccessPolicy, Manifests, ObjectKey, ObjectName, Parsed, key_of, manifests_of
+from gateway.kube.objects import AccessPolicy, ConfigMap, Manifests, ObjectKey, ObjectName, Parsed, key_of, manifests_of
 from gateway.kube.reading.contents import Contents, Entry
 from gateway.kube.reading.documents import Identity
 from gateway.schema.problems import Problem
@@ -47,8 +47,10 @@ def merged(folders: Iterable[Sequence[Contents]]) -> Loaded:
 
 
 def _counts(entry: Entry) -> bool:
-    """A policy with a problem still keeps requests out: what of its targets could be read, or its whole namespace."""
-    return not entry.problems or isinstance(entry.found, AccessPolicy)
+    """A policy with a problem still keeps requests out: what of its targets could be read, or its whole namespace. So
+    does a list of tenants: without it every client could do everything."""
+    is_list = isinstance(entry.found, ConfigMap) and entry.found.tenants is not None
+    return not entry.problems or is_list or isinstance(entry.found, AccessPolicy)
 
 
 def held(before: Manifests, loaded: Loaded) -> Manifests:

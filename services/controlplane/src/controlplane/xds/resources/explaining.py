@@ -88,7 +88,8 @@ def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     known = _known(host)
     if known:
         listed = {"filter_metadata": {names.CLUSTER_METADATA: {names.MODELS_METADATA: known}}}
-        whole = {**matches.path(PathMatch(PathType.REGEX, f"{MODELS_PATH}/?")), "headers": [_READS]}
+        everybody = {"name": protocol.ALLOWED_MODELS, "present_match": True, "invert_match": True}
+        whole = {**matches.path(PathMatch(PathType.REGEX, f"{MODELS_PATH}/?")), "headers": [_READS, everybody]}
         yield cors.with_settings({**route, "name": names.KNOWN_MODELS, "match": whole, "metadata": listed}, allowed)
     yield cors.with_settings(route, allowed)
 

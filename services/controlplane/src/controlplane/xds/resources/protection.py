@@ -36,11 +36,12 @@ class Stage(StrEnum):
 class Check(StrEnum):
     """The kinds of filters, in their order."""
 
-    MARKS = "header_mutation"
+    MARKS = "header_mutation/marks"
     JWT = "jwt_authn"
     KEYS = "api_key_auth"
     BASIC = "basic_auth"
     RULES = "rbac"
+    ENDS = "header_mutation/ends"
 
 
 _MARKED: Final = (Check.KEYS, Check.BASIC)
@@ -64,15 +65,16 @@ def filters(stage: Stage, hosts: Sequence[VirtualHost]) -> list[Tree]:
         users={"inline_string": _NOBODY},
         forward_username_header=protocol.CLIENT_ID,
     )
-    marks = typed(
+    mutation = typed(
         f"{_FILTERS}.header_mutation.v3.HeaderMutation", mutations={}, most_specific_header_mutations_wins=True
     )
     return [
-        {"name": _name(Check.MARKS, stage), "typed_config": marks},
+        {"name": _name(Check.MARKS, stage), "typed_config": mutation},
         {"name": _name(Check.JWT, stage), "typed_config": jwt},
         _where_marked(Check.KEYS, stage, typed(f"{_FILTERS}.api_key_auth.v3.ApiKeyAuth")),
         _where_marked(Check.BASIC, stage, basic),
         {"name": _name(Check.RULES, stage), "typed_config": typed(f"{_FILTERS}.rbac.v3.RBAC")},
+        {"name": _name(Check.ENDS, stage), "typed_config": mutation},
     ]
 
 
@@ -99,7 +101,7 @@ def on_preflight(host: VirtualHost) -> Tree:
 
 
 def headers(found: Protection | None) -> Tree:
-    """Fields of a host or a route: what backends get of the client, and that its password and marks are not theirs."""
+    """Fields of a host or a route: the headers in which backends are told of the client."""
     if found is None:
         return {}
     keys, basic = found.rules.keys, found.rules.basic
@@ -111,13 +113,6 @@ def headers(found: Protection | None) -> Tree:
              "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             for name in shown
         ]  # fmt: skip
-    removed = [
-        _mark(check, stage) for check, used in ((Check.KEYS, keys), (Check.BASIC, basic)) for stage in Stage if used
-    ]
-    if basic is not None:
-        removed.append("authorization")
-    if removed:
-        result["request_headers_to_remove"] = removed
     return result
 
 
@@ -143,7 +138,7 @@ def _tokens(found: Sequence[Protection]) -> Iterator[tuple[Protection, JwtAuth]]
 
 
 def _name(check: Check, stage: Stage) -> str:
-    return f"envoy.filters.http.{check}/{stage}"
+    return f"envoy.filters.http.{check}_{stage}" if "/" in check else f"envoy.filters.http.{check}/{stage}"
 
 
 def _mark(check: Check, stage: Stage) -> str:
@@ -180,6 +175,8 @@ def _settings(stage: Stage, found: Protection) -> Tree:
     result: Tree = {}
     if marks:
         result[_name(Check.MARKS, stage)] = _marking(marks)
+        taken = [_mark(check, stage) for check in _MARKED] + (["authorization"] if rules.basic else [])
+        result[_name(Check.ENDS, stage)] = _marking([{"remove": name} for name in taken])
     if rules.jwt:
         required = typed(f"{_FILTERS}.jwt_authn.v3.PerRouteConfig", requirement_name=str(found.policy))
         result[_name(Check.JWT, stage)] = required

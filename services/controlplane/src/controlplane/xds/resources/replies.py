@@ -46,7 +46,13 @@ def _explained() -> list[Tree]:
     model = f"The model '%REQ({protocol.MODEL_NAME})%' does not exist."
     missing = "The request names no model."
     return [
-        _mapper(_route(names.MODEL_NOT_FOUND), 404, ErrorCode.MODEL_NOT_FOUND, model, "model"),
+        *_in_either_shape(
+            f"xds.route_name == '{names.MODEL_NOT_FOUND}' && response.code == 404",
+            404,
+            ErrorCode.MODEL_NOT_FOUND,
+            model,
+            "model",
+        ),
         _mapper(_route(names.MODEL_MISSING), 400, ErrorCode.INVALID_REQUEST, missing, "model"),
         *_known_models(),
         _mapper(_models(names.MODELS), 503, ErrorCode.PICKER_UNAVAILABLE, "No endpoint picker lists the models."),
@@ -80,7 +86,7 @@ def _unknown_clients() -> Iterator[Tree]:
     yield from _in_either_shape(rules, 403, ErrorCode.ACCESS_DENIED, denied)
 
 
-def _in_either_shape(condition: str, status: int, code: str, message: str) -> Iterator[Tree]:
+def _in_either_shape(condition: str, status: int, code: str, message: str, param: str | None = None) -> Iterator[Tree]:
     """The same reply in the shape of Anthropic's API, then in that of OpenAI's."""
     error = {"type": anthropic_type(status), "message": message}
     yield {
@@ -91,7 +97,7 @@ def _in_either_shape(condition: str, status: int, code: str, message: str) -> It
             "content_type": "application/json",
         },
     }
-    yield _mapper(_cel(condition), status, code, message)
+    yield _mapper(_cel(condition), status, code, message, param)
 
 
 def _refused() -> list[Tree]:

@@ -60,6 +60,6 @@ def _virtual_host(host: VirtualHost, scope: Scope) -> Tree:
 
 def _served(entry: Entry, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     routes = rules.routes(entry, host, scope)
-    if not unread.needs_no_model(entry, host):
+    if scope.lifting.sees_all or not unread.needs_no_model(entry, host):
         return routes
     return (modifiers.with_filters(route, unread.settings()) for route in routes)
