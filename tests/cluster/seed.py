@@ -37,6 +37,15 @@ def pool(app: str = "inference-model-server") -> dict[str, Any]:
     }
 
 
+def service() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "endpoint-picker-svc"},
+        "spec": {"selector": {"app": "inference-epp"}, "ports": [{"port": 9002, "appProtocol": "http2"}]},
+    }
+
+
 def deployment(app: str = "inference-model-server", replicas: int = 3) -> dict[str, Any]:
     container = {"name": "server", "image": PAUSE, "imagePullPolicy": "Never", "ports": [{"containerPort": 3000}]}
     return {

@@ -134,7 +134,9 @@ def test_a_right_that_is_taken_away_leaves_the_endpoints_as_they_were(namespace:
 
 def test_a_definition_that_goes_and_comes_back_is_noticed_without_a_restart(namespace: str, tmp_path: Path) -> None:
     put(namespace, *seed.rights(namespace), seed.pool(), seed.deployment(replicas=1), seed.objective(3))
-    _, definition = yaml.safe_load_all(DEFINITIONS.read_text())
+    (definition,) = (
+        each for each in yaml.safe_load_all(DEFINITIONS.read_text()) if each["metadata"]["name"] == OBJECTIVES
+    )
     with picker(namespace, tmp_path) as service:
         follows(service, namespace, 1)
         try:

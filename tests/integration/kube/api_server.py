@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
-Object = dict[str, object]
+Object = dict[str, Any]
 
 KUBECONFIG = """
 apiVersion: v1
@@ -27,6 +28,8 @@ class ApiServer:
         self.version = 100
         self.token = ""
         self.refusals: dict[str, int] = {}
+        self.applied: list[tuple[str, dict[str, str], Object]] = []
+        self.meanwhile: Callable[[], None] | None = None  # happens once, between a reading of an object and its writing
         self.asked: list[tuple[str, dict[str, str]]] = []
         self._objects: dict[str, dict[str, Object]] = {}
         self._log: dict[str, list[tuple[int, Object]]] = {}
@@ -41,16 +44,19 @@ class ApiServer:
         self.version += 1
         metadata = {"name": name, "namespace": "models", "resourceVersion": str(self.version)}
         given = fields.pop("metadata", {})
-        found = {"metadata": {**metadata, **(given if isinstance(given, dict) else {})}, **fields}
+        found = {"metadata": {**(given if isinstance(given, dict) else {}), **metadata}, **fields}
         self.install(path)
         type_ = "MODIFIED" if name in self._objects[path] else "ADDED"
         self._objects[path][name] = found
         self.send(path, {"type": type_, "object": found})
 
+    def object(self, path: str, name: str) -> dict[str, Any]:
+        return self._objects[path][name]
+
     def delete(self, path: str, name: str) -> None:
         self.version += 1
         found = self._objects[path].pop(name)
-        found["metadata"]["resourceVersion"] = str(self.version)  # type: ignore[index]
+        found["metadata"]["resourceVersion"] = str(self.version)
         self.send(path, {"type": "DELETED", "object": found})
 
     def bookmark(self, path: str) -> None:
@@ -75,8 +81,28 @@ class ApiServer:
         if path in self.refusals:
             return refusal(self.refusals[path])
         if path not in self._objects:
-            return refusal(404)
+            return await self._one(request)
         return await self._watch(request) if query.get("watch") else self._list(path, query)
+
+    async def _one(self, request: web.Request) -> web.Response:
+        """Read an object, or apply its status under the version that was read."""
+        folder, _, name = request.path.removesuffix("/status").rpartition("/")
+        found = self._objects.get(folder, {}).get(name)
+        if found is None:
+            return refusal(404)
+        if request.method == "GET":
+            if self.meanwhile is not None:
+                change, self.meanwhile = self.meanwhile, None
+                response = web.json_response(found)
+                change()
+                return response
+            return web.json_response(found)
+        body = await request.json()
+        self.applied.append((request.path, dict(request.query), body))
+        if body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            return refusal(409)
+        self.put(folder, name, **{**found, "status": body["status"]})
+        return web.json_response(self._objects[folder][name])
 
     def _list(self, path: str, query: dict[str, str]) -> web.Response:
         names = sorted(self._objects[path])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.kube.objects import Manifests
 from gateway.kube.sources.cluster.resources import CONFIG_MAP, OBJECTIVE_X, POOL, Selection, pods_of
+from gateway.kube.sources.cluster.source import Consumer
 from gateway.kube.sources.opening import Cluster, opened
 from gateway.kube.sources.source import Snapshot
 from gateway.service.metrics import Registry
@@ -51,7 +52,7 @@ def put_pod(server: ApiServer, name: str) -> None:
 async def followed(
     config: Path, needs: Callable[[Manifests], tuple[Selection, ...]] = of_pool, registry: Registry | None = None
 ) -> AsyncIterator[AsyncIterator[Snapshot]]:
-    async with opened(Cluster(config), needs, registry or Registry()) as source:
+    async with opened(Cluster(config), Consumer(needs), registry or Registry()) as source:
         assert source is not None
         async with aclosing(source.snapshots()) as stream:
             yield stream

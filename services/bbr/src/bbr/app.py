@@ -16,6 +16,7 @@ from gateway.kube.resolution.base_models import BaseModels, base_models
 from gateway.kube.resolution.tenants import tenants
 from gateway.kube.sources import opening
 from gateway.kube.sources.cluster.resources import CONFIG_MAP, Selection
+from gateway.kube.sources.cluster.source import Consumer
 from gateway.kube.sources.source import Source
 from gateway.router.conversation import RouterConversation
 from gateway.router.metrics import Metrics
@@ -107,7 +108,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
 
     operators = admin.application(metrics.registry, is_ready, facts=options.listeners.facts)
     async with (
-        opening.opened(options.objects, options.needs, metrics.registry) as source,
+        opening.opened(options.objects, Consumer(options.needs), metrics.registry) as source,
         lifecycle.background(mapped.follow(source, options.namespace), *router.jobs()),
         admin.serving(operators, options.listeners.host, options.metrics_port),
     ):

@@ -3,10 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from controlplane import app, commands
-from controlplane.command_line import arguments, options
+from controlplane.command_line import arguments, objects, options
 from controlplane.options import Delivery
+from gateway.kube.sources.cluster.credentials import CredentialsError
+from gateway.kube.sources.opening import Folders, Origin
 from gateway.service import lifecycle, logs
 
 
@@ -26,21 +29,26 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(given: argparse.Namespace) -> int:
     logs.configure("controlplane", given.log_level)
     serving = app.Serving(
-        config_dirs=tuple(given.config_dir),
+        objects=_objects(given),
         delivery=_delivery(given),
         host=given.host,
         http_port=given.http_port,
-        is_strict=given.strict,
         options=options(given),
     )
     failures: list[BaseException] = []
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, serving))
-    except* OSError as errors:
+    except* (CredentialsError, OSError) as errors:
         failures.extend(errors.exceptions)
     for failure in failures:
         print(f"controlplane: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _objects(given: argparse.Namespace) -> Origin:
+    found = objects(given)
+    assert found is not None  # the command line was refused without
+    return replace(found, is_strict=given.strict) if isinstance(found, Folders) else found
 
 
 def _delivery(given: argparse.Namespace) -> app.Files | app.Grpc:

@@ -11,11 +11,14 @@ from aiohttp import web
 from controlplane.document import document, tree
 from controlplane.metrics import Metrics
 from controlplane.options import Options
+from controlplane.ownership import needs
 from controlplane.plane import ControlPlane, Server
+from controlplane.status.report import CONTROLLER_NAME
 from controlplane.xds.admin import EnvoyAdmin
 from controlplane.xds.ads.server import AdsServer
 from controlplane.xds.files import FolderServer
-from gateway.kube.sources.folders import FolderSource
+from gateway.kube.sources import opening
+from gateway.kube.sources.cluster.source import Consumer
 from gateway.service import admin, clock, lifecycle, logs
 from gateway.xds import server as xds
 from gateway.xds.codec import Codec
@@ -42,22 +45,24 @@ class Grpc:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Where manifests come from, how Envoy is served, and the operators' port. `is_strict`: a mistake stops every
-    change."""
+    """Where objects come from, how Envoy is served, and the operators' port."""
 
-    config_dirs: tuple[Path, ...]
+    objects: opening.Origin
     delivery: Files | Grpc
     host: str
     http_port: int
-    is_strict: bool = False
     options: Options = field(default_factory=Options)
 
 
 async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
     """Build, follow and serve until `stopping` is set. Envoy keeps what was published."""
     metrics, options = Metrics(), serving.options
-    source = FolderSource(serving.config_dirs, is_strict=serving.is_strict, services=options.services)
-    async with _delivering(serving.delivery) as server:
+    consumer = Consumer(needs, options.services, CONTROLLER_NAME)
+    async with (
+        opening.opened(serving.objects, consumer, metrics.registry) as source,
+        _delivering(serving.delivery) as server,
+    ):
+        assert source is not None  # an origin was given
         plane = ControlPlane(source, server, metrics, options, clock.stamp)
 
         async def show(_request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from typing import Final
 
 from controlplane.options import Delivery, Options, PickerTransport, is_loopback
 from gateway.kube.objects import ObjectName
+from gateway.kube.sources.opening import Cluster, Folders, Origin, add_source, origin
 from gateway.schema.spelling import is_name
 from gateway.service import logs
 from gateway.wire import ports
@@ -33,9 +34,11 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     diff = commands.add_parser("diff", help="say what Envoy would change between two folders; 1 if anything")
     once = commands.add_parser("render", help="write Envoy's files once")
     run = commands.add_parser("run", help="serve Envoy now and after every change")
-    for command in (check, once, run):
+    for command in (check, once):
         _add_folders(command, required=True)
-    _add_folders(status, required=False)
+    for command in (status, run):
+        _add_folders(command, required=False)
+    add_source(run)
     for command in (check, status, diff, once, run):
         _add_reading(command)
     for command in (status, diff, once, run):
@@ -55,6 +58,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     run.add_argument("--http-port", type=int, default=ports.METRICS, help=f"port of the same (default {ports.METRICS})")
     given = parser.parse_args(argv)
     if given.command == "run":
+        _check_origin(run, given)
         _check_delivery(run, given)
     if given.command == "status" and bool(given.url) == bool(given.config_dir):
         status.error("give either --config-dir or --url")
@@ -73,6 +77,14 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         help="for pools that name no endpoint picker; without it Envoy balances them")  # fmt: skip
     add("--handled-elsewhere", action="append", default=[], metavar="KIND",
         help="a kind of policy, such as SecurityPolicy, that something else enforces")  # fmt: skip
+
+
+def _check_origin(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    found = objects(given)
+    if found is None:
+        parser.error("no objects: give --config-dir, or --source cluster")
+    if given.strict and isinstance(found, Cluster):
+        parser.error("--strict is for --config-dir: an API server's objects count each by itself")
 
 
 def _check_delivery(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
@@ -132,8 +144,9 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add("--quota-failure-mode", choices=("open", "closed"), default="open",
         help="whether requests pass while quotas cannot be counted (default open)")  # fmt: skip
     add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
-    add("--picker-tls", choices=("plaintext", "tls"), default="plaintext",
-        help="to a picker without a DestinationRule; `tls` verifies no certificate (default plaintext)")  # fmt: skip
+    add("--picker-tls", choices=("plaintext", "tls"), default=None,
+        help="to a picker without a DestinationRule; `tls` verifies no certificate (default: plaintext from folders, "
+        "tls from an API server, where pickers serve it by default)")  # fmt: skip
     add("--pickers-share-state", action="store_true",
         help="a picker's replicas share a Redis; otherwise several are asked by ext_proc alone")  # fmt: skip
     add("--picker-http-port", type=int, default=DEFAULT.picker_http_port, help="of the picker's HTTP transport")
@@ -143,9 +156,16 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
         help="in the queue of a picker over HTTP (default 10), and until it counts as hung")  # fmt: skip
 
 
+def objects(given: argparse.Namespace) -> Origin | None:
+    """Where objects come from; folders, for commands other than `run`."""
+    folders = tuple(getattr(given, "config_dir", None) or ())
+    return origin(given, folders) if given.command == "run" else Folders(folders)
+
+
 def options(given: argparse.Namespace) -> Options:
     """What the command line says about rendering."""
     output_dir = getattr(given, "output_dir", None) or Path(DEFAULT.xds_dir)
+    is_cluster = isinstance(objects(given), Cluster)
     return Options(
         xds=Delivery(getattr(given, "xds", Delivery.FILES)),
         xds_dir=given.envoy_xds_dir or str(output_dir.absolute()),
@@ -166,7 +186,8 @@ def options(given: argparse.Namespace) -> Options:
         upload_timeout=given.upload_timeout,
         stream_idle_timeout=given.stream_idle_timeout,
         picker=PickerTransport(given.picker),
-        picker_tls=given.picker_tls == "tls",
+        picker_tls=is_cluster if given.picker_tls is None else given.picker_tls == "tls",
+        by_class=is_cluster,
         default_picker=given.default_picker,
         handled_elsewhere=frozenset(given.handled_elsewhere),
         quotas=given.quota_address,

@@ -106,6 +106,9 @@ class Options:
     quotas_fail_closed: bool = False
     """Whether requests are refused while that service, or what it counts in, cannot be reached."""
 
+    by_class: bool = False
+    """Whether only Gateways are served whose GatewayClass names this controller, as in a cluster with several."""
+
     handled_elsewhere: frozenset[str] = frozenset()
     """Kinds of policies that something else in front of this gateway or behind it enforces."""
 

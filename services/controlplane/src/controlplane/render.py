@@ -1,9 +1,10 @@
 """Manifests and addresses become what Envoy is to have, and the status of every object. Pure and whole."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controlplane.memo import Memo
 from controlplane.options import Options
+from controlplane.ownership import class_statuses, owned
 from controlplane.plan.planning import plan
 from controlplane.status.conditions import Status
 from controlplane.xds.check import faults
@@ -26,6 +27,8 @@ def render(manifests: Manifests, addresses: Addresses, options: Options, memo: M
     """Plan, write resources, check them. With the memo of the rendering before, only what has changed is made anew."""
     memo = memo or Memo()
     memo.begin()
-    planned = plan(manifests, addresses, options, memo)
+    served = owned(manifests) if options.by_class else manifests
+    planned = plan(served, addresses, options, memo)
     found = snapshot(planned, options, memo)
-    return Rendered(found, planned.status, faults(found, memo))
+    status = replace(planned.status, classes=class_statuses(manifests))
+    return Rendered(found, status, faults(found, memo))

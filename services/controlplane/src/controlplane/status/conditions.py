@@ -40,6 +40,15 @@ def unmet(type_: str, reason: str, message: str = "") -> Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassStatus:
+    """Of a GatewayClass that names this controller."""
+
+    id: ObjectName
+    accepted: Condition
+    generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerStatus:
     name: str
     attached_routes: int
@@ -122,6 +131,7 @@ class PortStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
+    classes: tuple[ClassStatus, ...] = ()
     gateways: tuple[GatewayStatus, ...] = ()
     routes: tuple[RouteStatus, ...] = ()
     pools: tuple[PoolStatus, ...] = ()
@@ -139,6 +149,9 @@ def changed(status: Status, change: Change) -> Status:
     """A status with every condition as `change` gives it."""
     return replace(
         status,
+        classes=tuple(
+            replace(each, accepted=change(("GatewayClass", str(each.id)), each.accepted)) for each in status.classes
+        ),
         gateways=tuple(_gateway(gateway, change) for gateway in status.gateways),
         routes=tuple(
             replace(route, parents=_parents(("HTTPRoute", str(route.id)), route.parents, change))

@@ -5,6 +5,7 @@ from typing import Final
 from controlplane.status.conditions import (
     PARTIALLY_INVALID,
     AIRouteStatus,
+    ClassStatus,
     Condition,
     GatewayStatus,
     ParentStatus,
@@ -100,11 +101,17 @@ def tree(status: Status) -> dict[str, object]:
 
 def statuses(status: Status) -> dict[ObjectKey, Tree]:
     """The `status` of each object, for where it is kept."""
-    found: dict[ObjectKey, Tree] = {ObjectKey("Gateway", item.id): gateway_status(item) for item in status.gateways}
+    found = {ObjectKey("GatewayClass", item.id): class_status(item) for item in status.classes}
+    found |= {ObjectKey("Gateway", item.id): gateway_status(item) for item in status.gateways}
     found |= {ObjectKey("HTTPRoute", item.id): route_status(item) for item in status.routes}
     found |= {ObjectKey("InferencePool", item.id): pool_status(item) for item in status.pools}
     found |= {ObjectKey("AIGatewayRoute", item.id): ai_route_status(item) for item in status.ai_routes}
     return found | {ObjectKey(item.kind, item.id): policy_status(item) for item in status.policies}
+
+
+def class_status(found: ClassStatus) -> Tree:
+    """A GatewayClass's `status`."""
+    return {"conditions": _conditions((found.accepted,), found.generation)}
 
 
 def gateway_status(found: GatewayStatus) -> Tree:

@@ -49,6 +49,7 @@ from gateway.accesslog import codec as accesslog
 from gateway.accesslog.receiver import AccessLogReceiver
 from gateway.extproc.service import Listeners, serve
 from gateway.kube.sources import opening
+from gateway.kube.sources.cluster.source import Consumer
 from gateway.kube.sources.source import Source
 from gateway.quotas.counters import MemoryCounters
 from gateway.quotas.quotas import Quotas
@@ -255,7 +256,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         options.listeners.facts,
     )
     async with (
-        opening.opened(options.objects, options.scope.needs, metrics.registry) as objects,
+        opening.opened(options.objects, Consumer(options.scope.needs), metrics.registry) as objects,
         lifecycle.background(*stack.jobs(source, objects)),
         admin.serving(operators, options.listeners.host, options.metrics_port),
         open_http(HttpTransport(shared), options),

@@ -46,6 +46,14 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayClass:
+    """`controller` is the name of who serves the Gateways of this class."""
+
+    meta: Meta
+    controller: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """`costs` are those that a GatewayConfig of Envoy AI Gateway sets for its routes."""
 

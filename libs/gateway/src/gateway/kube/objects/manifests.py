@@ -14,7 +14,7 @@ from gateway.kube.objects.ai_gateway import (
 )
 from gateway.kube.objects.backend_tls import BackendTLSPolicy
 from gateway.kube.objects.core import ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service
-from gateway.kube.objects.gateway_api import Gateway, HTTPRoute, ReferenceGrant
+from gateway.kube.objects.gateway_api import Gateway, GatewayClass, HTTPRoute, ReferenceGrant
 from gateway.kube.objects.inference import InferenceModel, InferenceModelRewrite, InferenceObjective, InferencePool
 from gateway.kube.objects.istio import DestinationRule
 from gateway.kube.objects.kaito import InferenceSet, Workspace
@@ -25,6 +25,7 @@ from gateway.kube.objects.workloads import Workload
 
 Parsed = (
     Namespace
+    | GatewayClass
     | Gateway
     | HTTPRoute
     | ReferenceGrant
@@ -56,6 +57,7 @@ class Manifests:
     """Every object of one load, by kind and `(namespace, name)`. Replaced whole, never changed."""
 
     namespaces: Mapping[ObjectName, Namespace] = field(default_factory=dict)
+    gateway_classes: Mapping[ObjectName, GatewayClass] = field(default_factory=dict)
     gateways: Mapping[ObjectName, Gateway] = field(default_factory=dict)
     routes: Mapping[ObjectName, HTTPRoute] = field(default_factory=dict)
     grants: Mapping[ObjectName, ReferenceGrant] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class Manifests:
 
 _FIELDS: Final[Mapping[type, str]] = MappingProxyType({
     Namespace: "namespaces",
+    GatewayClass: "gateway_classes",
     Gateway: "gateways",
     HTTPRoute: "routes",
     ReferenceGrant: "grants",

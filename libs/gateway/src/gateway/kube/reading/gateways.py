@@ -6,6 +6,7 @@ from gateway.kube.objects import (
     GATEWAY_GROUP,
     CertificateRef,
     Gateway,
+    GatewayClass,
     LabelOperator,
     LabelRequirement,
     LabelSelector,
@@ -19,6 +20,15 @@ from gateway.kube.reading.parts import MAX_PORT, spec_of
 from gateway.schema import spelling
 from gateway.schema.fields import Fields
 from gateway.schema.wording import what
+
+
+def gateway_class(meta: Meta, top: Fields) -> GatewayClass:
+    spec = spec_of(top)
+    spec.ignored("parametersRef", "without effect here")
+    spec.known("description")
+    found = GatewayClass(meta, spec.text("controllerName", required=True))
+    spec.done()
+    return found
 
 
 def gateway(meta: Meta, top: Fields) -> Gateway:

@@ -9,7 +9,6 @@ NOTED_KINDS: Final = frozenset(
         "EnvoyGateway",
         "EnvoyProxy",
         "GRPCRoute",
-        "GatewayClass",
         "GitRepository",
         "HealthCheckPolicy",
         "HelmChart",

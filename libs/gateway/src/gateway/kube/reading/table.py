@@ -28,7 +28,7 @@ from gateway.kube.reading.config_maps import config_map
 from gateway.kube.reading.costs import gateway_config
 from gateway.kube.reading.destination_rules import destination_rule
 from gateway.kube.reading.documents import Document, check_name
-from gateway.kube.reading.gateways import gateway
+from gateway.kube.reading.gateways import gateway, gateway_class
 from gateway.kube.reading.grants import reference_grant
 from gateway.kube.reading.ignored import IGNORED_KINDS, NOTED_KINDS
 from gateway.kube.reading.objectives import legacy_model, model_rewrite, objective
@@ -51,6 +51,7 @@ READERS: Final[Mapping[tuple[str, str], Callable[[Meta, Fields], Parsed | None]]
     ("", "Service"): service,
     (DISCOVERY_GROUP, "EndpointSlice"): endpoint_slice,
     (GATEWAY_GROUP, "Gateway"): gateway,
+    (GATEWAY_GROUP, "GatewayClass"): gateway_class,
     (GATEWAY_GROUP, "HTTPRoute"): http_route,
     (GATEWAY_GROUP, "ReferenceGrant"): reference_grant,
     (INFERENCE_GROUP, "InferencePool"): pool_v1,

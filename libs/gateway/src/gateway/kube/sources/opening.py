@@ -6,7 +6,7 @@ kubeconfig.
 
 import argparse
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,13 +14,12 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from gateway.kube.objects import ObjectName
 from gateway.kube.sources.cluster.credentials import from_kubeconfig, in_cluster, is_in_pod
 from gateway.kube.sources.cluster.observing import Observer
 from gateway.kube.sources.cluster.server import connected
-from gateway.kube.sources.cluster.source import ClusterSource, Needs
+from gateway.kube.sources.cluster.source import ClusterSource, Consumer
 from gateway.kube.sources.folders import FolderSource
-from gateway.kube.sources.source import Source
+from gateway.kube.sources.source import StatusSource
 from gateway.service import lifecycle
 from gateway.service.metrics import Registry
 
@@ -34,7 +33,10 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Folders:
+    """`is_strict`: a mistake in any document keeps everything as it was."""
+
     dirs: tuple[Path, ...]
+    is_strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,15 @@ def origin(
 
 
 @asynccontextmanager
-async def opened(
-    chosen: Origin | None, needs: Needs, registry: Registry, services: Iterable[ObjectName] = ()
-) -> AsyncIterator[Source | None]:
+async def opened(chosen: Origin | None, consumer: Consumer, registry: Registry) -> AsyncIterator[StatusSource | None]:
     """The source, followed while the body runs. Raises CredentialsError or OSError where there is no way to it."""
     if chosen is None:
         yield None
     elif isinstance(chosen, Folders):
-        yield FolderSource(chosen.dirs, services=services)
+        yield FolderSource(chosen.dirs, is_strict=chosen.is_strict, services=consumer.services)
     else:
         credentials = from_kubeconfig(chosen.kubeconfig) if chosen.kubeconfig else in_cluster(os.environ)
         async with connected(credentials) as server:
-            source = ClusterSource(server, needs, Observer(registry), services=services, random=Random())
+            source = ClusterSource(server, consumer, Observer(registry), random=Random())
             async with lifecycle.background(source.run()):
                 yield source

@@ -26,6 +26,9 @@ class Observer:
         self._watches = registry.gauge(
             "pointsman_api_server_watches", "Resources that are followed, by how it stands.", ("resource", "phase")
         )
+        self._writes = registry.counter(
+            "pointsman_api_server_status_writes_total", "Status that was written, by resource.", ("resource",)
+        )
         self._counts: dict[tuple[str, str], int] = {}
         self._failures = 0
         self.is_reached: bool | None = None
@@ -67,6 +70,16 @@ class Observer:
     def followed(self, selection: Selection) -> None:
         """A resource is given after all."""
         log.info("a resource is followed", resource=str(selection.resource), namespace=selection.namespace or "all")
+
+    def wrote(self, resource: str) -> None:
+        """The status of an object was written."""
+        self._writes.add((resource,))
+
+    def unwritten(self, resource: str, reason: str) -> None:
+        """The status of a resource is refused, for the first time."""
+        log.warning(
+            "the API server does not take the status of a resource", verb="patch", resource=resource, reason=reason
+        )
 
     def _change(self, state: str, *, is_reached: bool) -> None:
         self.is_reached = is_reached

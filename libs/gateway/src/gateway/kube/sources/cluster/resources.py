@@ -20,6 +20,7 @@ from gateway.kube.objects import (
     LLM_D_GROUP,
     InferencePool,
 )
+from gateway.kube.reading import policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ class Selection:
         return query
 
 
+def _plural(kind: str) -> str:
+    name = kind.lower()
+    return f"{name.removesuffix('y')}ies" if name.endswith("cy") else f"{name}s"
+
+
 _V1: Final = ("v1",)
 
 POD: Final = Resource("", _V1, "Pod", "pods")
@@ -74,6 +80,7 @@ SECRET: Final = Resource("", _V1, "Secret", "secrets")
 SERVICE: Final = Resource("", _V1, "Service", "services")
 NAMESPACE: Final = Resource("", _V1, "Namespace", "namespaces", is_namespaced=False)
 ENDPOINT_SLICE: Final = Resource(DISCOVERY_GROUP, _V1, "EndpointSlice", "endpointslices")
+GATEWAY_CLASS: Final = Resource(GATEWAY_GROUP, ("v1", "v1beta1"), "GatewayClass", "gatewayclasses", is_namespaced=False)
 GATEWAY: Final = Resource(GATEWAY_GROUP, ("v1", "v1beta1"), "Gateway", "gateways")
 HTTP_ROUTE: Final = Resource(GATEWAY_GROUP, ("v1", "v1beta1"), "HTTPRoute", "httproutes")
 REFERENCE_GRANT: Final = Resource(GATEWAY_GROUP, ("v1", "v1beta1"), "ReferenceGrant", "referencegrants")
@@ -89,22 +96,21 @@ DESTINATION_RULE: Final = Resource(ISTIO_GROUP, ("v1", "v1beta1", "v1alpha3"), "
 WORKSPACE: Final = Resource(KAITO_GROUP, ("v1beta1", "v1alpha1"), "Workspace", "workspaces")
 INFERENCE_SET: Final = Resource(KAITO_GROUP, ("v1beta1", "v1alpha1"), "InferenceSet", "inferencesets")
 AI_GATEWAY: Final = tuple(
-    Resource(AI_GATEWAY_GROUP, ("v1beta1", "v1alpha1"), kind, f"{kind.lower().removesuffix('y')}{end}")
-    for kind, end in (
-        ("AIGatewayRoute", "s"),
-        ("AIServiceBackend", "s"),
-        ("BackendSecurityPolicy", "ies"),
-        ("GatewayConfig", "s"),
-    )
+    Resource(AI_GATEWAY_GROUP, ("v1beta1", "v1alpha1"), kind, _plural(kind))
+    for kind in ("AIGatewayRoute", "AIServiceBackend", "BackendSecurityPolicy", "GatewayConfig")
 )
 BACKEND: Final = Resource(ENVOY_GATEWAY_GROUP, ("v1alpha1",), "Backend", "backends")
+_POLICY_VERSIONS: Final = ("v1", "v1beta1", "v1alpha1")
+POLICIES: Final = tuple(
+    Resource(group, _POLICY_VERSIONS, kind, _plural(kind)) for group, kind in sorted(policies.READERS)
+)  # those that restrict access: without them a Gateway would be open that something else should close
 
 BY_KIND: Final[Mapping[tuple[str, str], Resource]] = MappingProxyType({
     (found.group, found.kind): found
     for found in (
-        POD, CONFIG_MAP, SECRET, SERVICE, NAMESPACE, ENDPOINT_SLICE, GATEWAY, HTTP_ROUTE, REFERENCE_GRANT,
-        BACKEND_TLS_POLICY, POOL, POOL_X, OBJECTIVE_X, OBJECTIVE, REWRITE_X, REWRITE, MODEL_X, DESTINATION_RULE,
-        WORKSPACE, INFERENCE_SET, *AI_GATEWAY, BACKEND,
+        POD, CONFIG_MAP, SECRET, SERVICE, NAMESPACE, ENDPOINT_SLICE, GATEWAY_CLASS, GATEWAY, HTTP_ROUTE,
+        REFERENCE_GRANT, BACKEND_TLS_POLICY, POOL, POOL_X, OBJECTIVE_X, OBJECTIVE, REWRITE_X, REWRITE, MODEL_X,
+        DESTINATION_RULE, WORKSPACE, INFERENCE_SET, *AI_GATEWAY, BACKEND, *POLICIES,
     )
 })  # fmt: skip
 

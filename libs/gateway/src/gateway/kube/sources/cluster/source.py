@@ -5,13 +5,13 @@ and puts their objects together in a worker thread. Nothing is shown before ever
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from gateway.kube.objects import Manifests, ObjectKey, ObjectName
+from gateway.kube.objects import Manifests, Meta, ObjectKey, ObjectName, Parsed
 from gateway.kube.reading.contents import Contents, Entry
 from gateway.kube.resolution.ai_gateway import with_ai_gateway
 from gateway.kube.resolution.endpoints import hostnames
@@ -21,8 +21,9 @@ from gateway.kube.sources.cluster.follower import Follower
 from gateway.kube.sources.cluster.observing import Observer
 from gateway.kube.sources.cluster.resources import ENDPOINT_SLICE, Selection
 from gateway.kube.sources.cluster.server import ApiServer
+from gateway.kube.sources.cluster.writer import StatusWriter
 from gateway.kube.sources.resolve import Lookup, Resolver, system_lookup
-from gateway.kube.sources.source import Snapshot
+from gateway.kube.sources.source import Snapshot, Statuses
 from gateway.schema.problems import Problem
 
 DEBOUNCE_SECONDS: Final = 0.02  # a rollout changes several objects at once
@@ -42,23 +43,33 @@ class Reading:
     names: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """What a process takes from its source. `services` are some whose addresses are wanted although no object names
+    them; `controller` is the name under which it writes the status of objects, empty where it writes none."""
+
+    needs: Needs
+    services: tuple[ObjectName, ...] = ()
+    controller: str = ""
+
+
 class ClusterSource:
-    """`services` are some whose addresses are wanted although no object names them."""
+    """Run `run` in a task."""
 
     def __init__(
         self,
         server: ApiServer,
-        needs: Needs,
+        consumer: Consumer,
         observer: Observer,
         *,
-        services: Iterable[ObjectName] = (),
         lookup: Lookup = system_lookup,
         random: Random,
     ) -> None:
         self._server = server
-        self._needs = needs
+        self._needs = consumer.needs
         self._observer = observer
-        self._services = tuple(services)
+        self._services = consumer.services
+        self._writer = StatusWriter(server, observer, consumer.controller, self._meta_of)
         self._lookup = lookup
         self._random = random
         self._followers: dict[Selection, Follower] = {}
@@ -71,6 +82,7 @@ class ClusterSource:
     async def run(self) -> None:
         """Follow what is needed, until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._writer.run())
             while True:
                 self._adjust(group)
                 await self._stirred.wait()
@@ -95,6 +107,10 @@ class ClusterSource:
                     yield snapshot
         finally:
             resolver.close()
+
+    async def report(self, statuses: Statuses, /) -> None:
+        """They are written beside this; of several that come meanwhile, the latest count."""
+        self._writer.offer(statuses)
 
     async def _newer(self, known: Reading | None) -> Reading:
         """The next reading; the same one after a while where it holds names."""
@@ -129,6 +145,7 @@ class ClusterSource:
         found = [follower.reflector.items for follower in self._followers.values()]
         reading = await asyncio.to_thread(_reading, found, self._manifests, self._names)
         self._manifests = reading.manifests
+        self._writer.revisit()
         is_whole = all(self._is_settled(follower) for follower in self._followers.values())
         is_complete = set(self._needs(reading.manifests)) <= self._followers.keys()
         if self._reading is None and not (is_whole and is_complete):
@@ -136,6 +153,16 @@ class ClusterSource:
         async with self._news:
             self._reading = reading
             self._news.notify_all()
+
+    def _meta_of(self, key: ObjectKey) -> Meta | None:
+        of_kind: Mapping[str, Mapping[ObjectName, Parsed]] = {
+            "GatewayClass": self._manifests.gateway_classes,
+            "Gateway": self._manifests.gateways,
+            "HTTPRoute": self._manifests.routes,
+            "InferencePool": self._manifests.pools,
+        }
+        found = of_kind[key.kind].get(key.id)
+        return found.meta if found is not None else None
 
     def _names(self, manifests: Manifests) -> frozenset[str]:
         """What is looked up. Who follows no slices connects to no Service."""
