@@ -20,6 +20,7 @@ examples:
   pointsman status                                                what became of the manifests
   pointsman top                                                   pools and endpoints, live
   pointsman explain REQUEST-ID                                    why a request went where it went
+  pointsman usage --by tenant,model --since 2026-11-01            what each tenant used
   pointsman keys new alice --tenant team-a                        a key for a client; then: up --keys-file keys.txt
   pointsman check manifests/                                      what is wrong with manifests
   pointsman down                                                  stop it, from any terminal

@@ -187,7 +187,8 @@ def controlplane(settings: Settings) -> Process:
 def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) -> Process:
     """One endpoint picker; `ports` gives a second replica its own."""
     own = ports or settings.ports
-    redis = ("--redis-url", settings.redis_url) if settings.redis_url else ()
+    usage = ("--usage-file", str(settings.layout.run / "usage.db"))
+    shared = ("--redis-url", settings.redis_url) if settings.redis_url else usage
     return Process(
         name=name,
         arguments=(
@@ -211,7 +212,7 @@ def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) ->
             "--log-level",
             settings.log_level,
             *_grpc_transport(settings),
-            *redis,
+            *shared,
             *(("--fused", *_keys(settings)) if settings.is_fused else ()),
             *settings.picker_options,
         ),

@@ -1,22 +1,24 @@
-"""`epp [run] …`: the endpoint picker; `epp --check-config FILE`, `epp plugins`, `epp explain REQUEST_ID --url …`."""
+"""`epp [run] …`: the endpoint picker; `epp --check-config FILE`, `epp plugins`, `epp explain REQUEST_ID --url …`,
+`epp usage --by tenant,model --url …`."""
 
 import argparse
 import hashlib
-import http.client
 import json
 import os
 import secrets
 import socket
+import sqlite3
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from epp.app import asking
 from epp.app import config_file as configuration
 from epp.app import stack as app
 from epp.app.guarded import Judge
+from epp.billing import report
+from epp.billing.biller import DEFAULT_DAYS, Billing
 from epp.config import ConfigError
 from epp.config.flags import METRIC_FLAGS, SOURCE_FLAGS, ScrapeFlags
 from epp.discovery import PriorityOrder, Scope
@@ -50,7 +52,7 @@ IGNORED = {
     "--destination-endpoint-hint-key": "the protocol's key is written",
     "--destination-endpoint-hint-metadata-namespace": "the protocol's namespace is written",
 }
-COMMANDS = ("run", "plugins", "explain")
+COMMANDS = ("run", "plugins", "explain", "usage")
 DEFAULT_RECORD_MEBIBYTES = "256"
 # A mebibyte holds some 500 requests of 8000 tokens.
 MOST_RECORD_MEBIBYTES = 1 << 20
@@ -62,7 +64,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag = parser.add_argument
     flag("command", nargs="?", choices=COMMANDS, default="run")
     flag("request_id", nargs="?", help="for explain: a request id or pick id")
-    flag("--url", default=f"http://127.0.0.1:{ports.METRICS}", help="for explain: the picker's metrics port")
+    flag("--url", default=f"http://127.0.0.1:{ports.METRICS}", help="for explain and usage: the picker's metrics port")
     flag("--check-config", type=Path, metavar="FILE", help="validate an EndpointPickerConfig and exit")
     flags.add_serving(parser, grpc_port=ports.EPP_GRPC, health_port=ports.EPP_HEALTH)
     flag("--pool-name", help="the pool of requests whose route names none; of a cluster, the only one followed")
@@ -99,6 +101,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag("--guard", metavar="JSON", help="refuse requests as the router's plugin of that name does (docs/routing.md)")
     flag("--metric-names", choices=[names.value for names in Names], default=Names.INFERENCE.value,
          help="generation of the reference's metric names, or each figure under both (default: inference)")  # fmt: skip
+    flag("--usage-file", type=Path, metavar="FILE", help="keep the bill in this file of SQLite (default: in the "
+         "Redis of --redis-url, else in memory)")  # fmt: skip
+    flag("--usage-days", type=int, default=DEFAULT_DAYS, metavar="DAYS", help="keep the bill for so many days")
+    asking.add_bill(parser.add_argument_group("for usage"))
     flag("--record", type=Path, metavar="FILE", help="write what was served to this file, for `pointsman lab`: block "
          "hashes, lengths, times; no text (docs/recording.md)")  # fmt: skip
     flag("--record-size-limit", type=mebibytes, default=DEFAULT_RECORD_MEBIBYTES, metavar="MIB",
@@ -233,6 +239,7 @@ def options(given: argparse.Namespace) -> app.Options:
         priority_order=given.priority_order,
         router=router(given),
         recording=recording(given),
+        billing=Billing(given.usage_file, given.usage_days),
     )
 
 
@@ -249,28 +256,13 @@ def check_config(file: Path) -> None:
 
 def explain(url: str, request_id: str) -> None:
     """Ask a running picker why."""
-    if not _is_http(url):
-        sys.exit(f"--url: expected http://HOST:PORT, got {url!r}")
-    target = f"{url.rstrip('/')}/debug/explain/{urllib.parse.quote(request_id, safe='')}"
-    try:
-        with urllib.request.urlopen(target, timeout=10) as answer:  # noqa: S310 - the scheme was checked
-            print(json.dumps(json.load(answer), indent=2))
-    except urllib.error.HTTPError as error:
-        sys.exit(f"{error.code}: {error.read().decode(errors='replace').strip()}")
-    except urllib.error.URLError as error:
-        sys.exit(f"{url}: {getattr(error.reason, 'strerror', None) or error.reason}")
-    except OSError as error:
-        sys.exit(f"{url}: {error.strerror or error}")
-    except (http.client.HTTPException, ValueError):
-        sys.exit(f"{url}: no picker answers there; give the address of its metrics port")
+    found = asking.ask(url, f"/debug/explain/{urllib.parse.quote(request_id, safe='')}")
+    print(json.dumps(found, indent=2))
 
 
-def _is_http(url: str) -> bool:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+def usage(given: argparse.Namespace) -> None:
+    """Show the bill of a running picker."""
+    print(asking.bill(given.url, given.by, given.since, given.until, given.prices, report.Output(given.output)))
 
 
 def plugins() -> None:
@@ -290,6 +282,7 @@ def serve(given: argparse.Namespace) -> None:
     chosen = options(given)
     expected = (
         AddressError, CertificateError, ConfigError, configuration.UnreadableError, CredentialsError, OSError,
+        sqlite3.Error,
     )  # fmt: skip
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, chosen))
@@ -315,6 +308,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         plugins()
     elif given.command == "explain":
         explain(given.url, given.request_id)
+    elif given.command == "usage":
+        usage(given)
     else:
         serve(given)
 

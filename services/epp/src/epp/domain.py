@@ -228,6 +228,8 @@ class Feedback(NamedTuple):
     response_bytes: int | None = None
     stored_id: str | None = None  # of the response or conversation that the server keeps
     failed_attempt: int | None = None  # its number, from 1
+    reasoning_tokens: int | None = None  # of the completion's
+    is_streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

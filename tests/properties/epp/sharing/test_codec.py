@@ -46,6 +46,7 @@ feedbacks = st.builds(
     prompt_tokens=counts,
     completion_tokens=counts,
     cached_tokens=counts,
+    reasoning_tokens=counts,
     response_bytes=counts,
     stored_id=st.none() | names,
     failed_attempt=counts,

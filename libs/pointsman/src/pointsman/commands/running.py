@@ -1,7 +1,8 @@
-"""Commands about a stack that runs: `down`, `status`, `explain`."""
+"""Commands about a stack that runs: `down`, `status`, `explain`, `usage`."""
 
 import argparse
 import json
+from pathlib import Path
 from typing import Final
 
 from pointsman.commands.command import Command, add_json, add_run, become, picker_url, ports_of
@@ -47,6 +48,26 @@ def _explain(given: argparse.Namespace) -> int:
     become("epp", "explain", given.request_id, "--url", picker_url(given))
 
 
+def _add_usage(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    add = parser.add_argument
+    add("--url", help="of the endpoint picker's operators' port; default: this host's")
+    add("--by", default="tenant,model", help="some of day, tenant, model (default tenant,model)")
+    add("--since", metavar="DATE", help="first day, in UTC (default: 30 days before the last)")
+    add("--until", metavar="DATE", help="last day (default: today)")
+    add("--prices", type=Path, metavar="FILE", help="JSON of prices by model (docs/quotas.md)")
+    shapes = parser.add_mutually_exclusive_group()
+    shapes.add_argument("-o", "--output", choices=("table", "csv", "json"), default="table")
+    shapes.add_argument("--json", action="store_const", const="json", dest="output", help="the same as -o json")
+
+
+def _usage(given: argparse.Namespace) -> int:
+    words = ["--url", picker_url(given), "--by", given.by, "-o", given.output]
+    for flag, value in (("--since", given.since), ("--until", given.until), ("--prices", given.prices)):
+        words += [flag, str(value)] if value else []
+    become("epp", "usage", *words)
+
+
 RUNNING: Final = (
     Command("down", "stop it, from whichever terminal", "  pointsman down\n  pointsman down --port-offset 100\n",
             _add_down, _down),
@@ -56,4 +77,7 @@ RUNNING: Final = (
             _add_status, _status),
     Command("explain", "why a request went where it went",
             "  pointsman explain 3f0c8a52-1c7e-4d0e-9d7c-5d1f1b0b6a11\n", _add_explain, _explain),
+    Command("usage", "what each tenant used of each model, by day",
+            "  pointsman usage --by tenant,model --since 2026-11-01\n  pointsman usage --by day,tenant -o csv\n"
+            "  pointsman usage --prices prices.json\n", _add_usage, _usage),
 )  # fmt: skip

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from epp.admission.configured import ConfiguredGate
 from epp.app import debug as debug
-from epp.app import drain
+from epp.app import drain, usage
 from epp.app.config_file import ConfigSource
 from epp.app.guarded import GuardedPicker, Judge
 from epp.app.page import Page
 from epp.app.timing import TimedGate, TimedPicker
+from epp.billing.biller import Biller, Billing
 from epp.config import SchedulerConfig
 from epp.config.engines import MetricsDataSource, ModelsDataSource
 from epp.config.flags import ScrapeFlags
@@ -95,6 +96,7 @@ class Options:
     priority_order: PriorityOrder = PriorityOrder.HIGHER_FIRST
     router: Choice | None = None  # the body-based router in the same process
     recording: Recording | None = None
+    billing: Billing = field(default_factory=Billing)
 
 
 class Stack:
@@ -110,11 +112,14 @@ class Stack:
         if options.recording is not None:
             started_at = clock.wall() - clock.monotonic()
             self.recorder = Recorder(options.recording, self.metrics, self.metrics.registry, started_at)
+        served = self.metrics if self.recorder is None else self.recorder.served
+        self.biller = Biller(options.billing, served, self.metrics.registry, clock.wall)
+        self.biller.open(options.redis_url, options.redis_password)
         self.picker = Picker(
             self._recorded(config),
             random=Random(),
             replica=options.replica,
-            observer=self.metrics if self.recorder is None else self.recorder.served,
+            observer=self.biller.billed,
             journal=self.stream,
             default_pool=options.default_pool,
             explains=options.explains,
@@ -178,6 +183,7 @@ class Stack:
             yield self.shared_counters.run()
         if self.router is not None:
             yield from self.router.jobs()
+        yield self.biller.run()
         if self.recorder is not None:
             yield self.recorder.run()
 
@@ -251,6 +257,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         [
             *debug.routes(picker, clock.monotonic, clock.wall),
             *Page(picker, clock.monotonic, clock.wall).routes(),
+            *usage.routes(stack.biller, clock.wall),
             *drain.routes(picker.draining, clock.monotonic, asyncio.sleep, is_shared=stack.stream is not None),
         ],
         options.listeners.facts,

@@ -50,6 +50,7 @@ class Placement(NamedTuple):
     notes: dict[str, object]
     targets: tuple[EndpointId, ...] = ()  # the list that the proxy walks, the primary first
     media_tokens: int = 0  # of the prompt's
+    tenant: str = ""
 
     @property
     def primary(self) -> Member:

@@ -24,6 +24,7 @@ from epp.scheduling.profile import NO_TRACE
 from epp.scheduling.view import SchedulingView
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
+from gateway.wire.protocol import TENANT
 
 NO_REQUEST: Final = InferenceRequest(model=None)
 _VERDICTS: Final = (Decision, Rejection)
@@ -134,7 +135,7 @@ def placement_of(
         fairness_id_of(request), parsed.priority, prompt_tokens, matched_tokens, prepared.block_tokens,
         prepared.blocks, matched, prepared.session_key, primary.view.now,
         {poison.NOTE: poison.hash_of(request.body)} if request.body and not request.is_begun else {},
-        targets_of(primary), parsed.media_tokens,
+        targets_of(primary), parsed.media_tokens, request.headers.get(TENANT, ""),
     )  # fmt: skip
 
 

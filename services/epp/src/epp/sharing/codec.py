@@ -171,6 +171,8 @@ def _feedback(fields: dict[str, object]) -> Feedback:
             raise MalformedError(f"{name} is no count")
     if not isinstance(known.get("stored_id"), str | None):
         raise MalformedError("stored_id is no text")
+    if not isinstance(known.get("is_streamed", False), bool):
+        raise MalformedError("is_streamed is no truth")
     if known.get("attempts", 1) is None:
         raise MalformedError("attempts are missing")
     served, pick_id, pool = known.pop("served", None), str(known.pop("pick_id")), str(known.pop("pool", ""))
@@ -194,6 +196,7 @@ _NUMBERS = (
     "prompt_tokens",
     "completion_tokens",
     "cached_tokens",
+    "reasoning_tokens",
     "response_bytes",
 )
 

@@ -33,16 +33,28 @@ from gateway.wire.protocol import (
     LB_NAMESPACE,
     PICK_ID,
     PROMPT_TOKENS,
+    REASONING_TOKENS,
     STORED_ID,
     TTFT_TAG,
     USAGE_NAMESPACE,
 )
+from gateway.wire.quotas import STREAMED
 
 # What is read of an entry's metadata and tags.
 METADATA: Mapping[str, tuple[str, ...]] = {
     LB_NAMESPACE: (PICK_ID,),
     EXT_AUTHZ_NAMESPACE: (PICK_ID,),
-    USAGE_NAMESPACE: (PROMPT_TOKENS, COMPLETION_TOKENS, CACHED_TOKENS, STORED_ID, LACKS_END),
+    USAGE_NAMESPACE: (
+        PROMPT_TOKENS,
+        COMPLETION_TOKENS,
+        CACHED_TOKENS,
+        CACHE_READ_TOKENS,
+        CACHE_CREATION_TOKENS,
+        REASONING_TOKENS,
+        STORED_ID,
+        LACKS_END,
+        STREAMED,
+    ),
 }
 TAGS = (TTFT_TAG, ATTEMPT_PICK_TAG, ATTEMPT_TAG)
 # Other replicas are taken to pass entries on for so long after the last one: a quiet time must not look like a missing
@@ -82,6 +94,8 @@ def read(entry: LogEntry) -> Feedback | None:
         cached_tokens=_tokens(usage.get(CACHED_TOKENS)),
         response_bytes=entry.response_bytes,
         stored_id=stored_id_of(usage.get(STORED_ID)),
+        reasoning_tokens=_tokens(usage.get(REASONING_TOKENS)),
+        is_streamed=STREAMED in usage,
     )
 
 

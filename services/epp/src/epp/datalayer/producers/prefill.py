@@ -18,6 +18,7 @@ from epp.datalayer.producers.speed import PRIOR_PREFILL_TOKENS_PER_SECOND, Speed
 from epp.datalayer.report import Report
 
 NOTE: Final = "prefill"  # of the request: see `Ahead`
+COST_NOTE: Final = "cost"  # of the request, once it is reported: see `Cost`
 # An answer shorter than this many tokens says little about the time per token.
 _SHORTEST_DECODE_TOKENS: Final = 8
 # An answer whose tokens came faster than this after its first byte was not streamed: its first byte is its last, and
@@ -30,6 +31,14 @@ _LONGEST_PROMPT_TOKENS: Final = 2_000_000
 # An answer's expected length until answers are seen, and how much each counts from then on.
 _PRIOR_ANSWER_TOKENS: Final = 150.0
 _ANSWER_SHARE: Final = 0.02
+
+
+class Cost(NamedTuple):
+    """What one token takes of the accelerator where a request was served: a prompt's to compute, an answer's as the
+    share of a step that decodes others, too. In seconds."""
+
+    seconds_per_prompt_token: float
+    seconds_per_answer_token: float
 
 
 class Ahead(NamedTuple):
@@ -141,6 +150,12 @@ class PrefillProducer:
     def _reported(self, event: RequestReported, now: float) -> None:
         del now
         report = event.report
+        if report.served is not None:
+            ahead = report.placement.notes.get(NOTE)
+            requests = ahead.requests if isinstance(ahead, Ahead) else 1.0
+            speed = self._endpoints[report.served.slot].speed
+            step = speed.step_seconds(max(1.0, requests))
+            report.placement.notes[COST_NOTE] = Cost(speed.seconds_per_token, step / max(1.0, requests))
         if report.served is not None and report.is_ok and not report.connect_failed:
             learn_speed(self._endpoints[report.served.slot].speed, report)
             if (completed := report.feedback.completion_tokens) is not None:

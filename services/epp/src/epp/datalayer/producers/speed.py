@@ -64,6 +64,10 @@ class SpeedEstimator:
         """The gap between two tokens of a request that is alone."""
         return self._decode.intercept + self._decode.slope
 
+    def step_seconds(self, requests: float) -> float:
+        """A step in which so many are decoded together."""
+        return self._decode.intercept + self._decode.slope * requests
+
     def first_token(self, tokens: int, seconds: float, media_tokens: int = 0) -> None:
         """One answer's first token came `seconds` after the pick, with `tokens` to prefill until it, `media_tokens` of
         them to encode before."""

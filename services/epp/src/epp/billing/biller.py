@@ -1,0 +1,130 @@
+"""Keeps the bill beside the picker. A shell: its job writes every second; what cannot be kept waits, and is said once.
+
+Sums that were sent and perhaps not taken are sent again as they were, under the same id.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from epp.billing import shared
+from epp.billing.requests import BilledRequests
+from epp.billing.sqlite import SqliteBill
+from epp.billing.totals import Line, Totals, day_of
+from epp.picking.observer import PickObserver
+from epp.sharing.stream import FAILURES, connect
+from epp.telemetry.words import Bounded
+from gateway.service import logs
+from gateway.service.clock import Clock
+from gateway.service.metrics import Registry
+
+log = logs.get(__name__)
+
+INTERVAL_SECONDS: Final = 1.0
+DEFAULT_DAYS: Final = 400  # a year, and the month in which it is asked about
+LONGEST_SPAN: Final = 800  # days of one question
+MOST_TENANTS: Final = 100  # with series of their own
+UNAVAILABLE: Final = (*FAILURES, sqlite3.Error)
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """Where the bill is kept, and for how many days: a file, or the Redis of the replicas, or else this process."""
+
+    path: Path | None = None
+    days: int = DEFAULT_DAYS
+
+
+class Biller:
+    """Give `billed` to the picker as its observer, and run `run`. `sqlite3.Error` if the file cannot be opened."""
+
+    def __init__(self, billing: Billing, observer: PickObserver, registry: Registry, wall: Clock) -> None:
+        self._billing, self._wall = billing, wall
+        self._redis: Redis | None = None
+        self._file: SqliteBill | None = None
+        self._batch: tuple[str, Mapping[Line, Totals]] | None = None
+        self._fails = False
+        self._lock = asyncio.Lock()  # one at a time reads or writes
+        self._tenant, self._model = Bounded(MOST_TENANTS), Bounded(MOST_TENANTS)
+        self._tokens = registry.counter(
+            "pointsman_usage_tokens_total", "Tokens on the bill.", ("tenant", "model_name", "kind")
+        )
+        self._seconds = registry.counter(
+            "pointsman_usage_gpu_seconds_total", "GPU seconds on the bill.", ("tenant", "model_name")
+        )
+        self.billed = BilledRequests(observer, wall, self._count)
+
+    def open(self, redis_url: str | None, password: str | None) -> None:
+        """In Redis where there is one."""
+        if redis_url is not None and self._billing.path is None:
+            self._redis = connect(redis_url, password)
+        else:
+            self._file = SqliteBill(self._billing.path)
+
+    async def run(self) -> None:
+        """Write until cancelled, and then what is left."""
+        try:
+            while True:
+                await asyncio.sleep(INTERVAL_SECONDS)
+                await self._keep()
+        finally:
+            await self._keep()
+            if self._redis is not None:
+                await self._redis.aclose()
+            if self._file is not None:
+                self._file.close()
+
+    async def read(self, since: str, until: str) -> Sequence[tuple[Line, Totals]]:
+        """The lines of these days, with what was used until now. Raises UNAVAILABLE."""
+        await self._keep()
+        async with self._lock:
+            if self._redis is not None:
+                return await shared.read(self._redis, since, until)
+            assert self._file is not None
+            return await asyncio.to_thread(self._file.read, since, until)
+
+    async def _keep(self) -> None:
+        async with self._lock:
+            await self._keep_alone()
+
+    async def _keep_alone(self) -> None:
+        if self._batch is None:
+            sums = self.billed.sums.take()
+            self._batch = (uuid4().hex, sums) if sums else None
+        if self._batch is None:
+            return
+        batch, sums = self._batch
+        try:
+            await self._write(batch, sums)
+        except UNAVAILABLE as error:
+            if not self._fails:
+                log.warning("the bill cannot be written; it is kept in memory", reason=str(error))
+            self._fails = True
+            return
+        self._batch = None
+        if self._fails:
+            self._fails = False
+            log.info("the bill is written again")
+
+    async def _write(self, batch: str, sums: Mapping[Line, Totals]) -> None:
+        if self._redis is not None:
+            await shared.add(self._redis, batch, sums, self._billing.days)
+        elif self._file is not None:
+            oldest = date.fromisoformat(day_of(self._wall())) - timedelta(days=self._billing.days)
+            await asyncio.to_thread(self._file.add, batch, sums, oldest.isoformat())
+
+    def _count(self, line: Line, totals: Totals) -> None:
+        who = (self._tenant(line.tenant), self._model(line.model))
+        for kind, tokens in (
+            ("prompt", totals.prompt), ("cached", totals.cached), ("completion", totals.completion),
+        ):  # fmt: skip
+            if tokens:
+                self._tokens.add((*who, kind), tokens)
+        self._seconds.add(who, totals.gpu_microseconds / 1e6)
