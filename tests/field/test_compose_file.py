@@ -23,10 +23,14 @@ def compose(root: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def services(compose: dict[str, Any]) -> Services:
-    """Its services."""
-    found = compose["services"]
-    assert isinstance(found, dict)
-    return found
+    """Its services; those of profiles are beside the stack."""
+    return {name: service for name, service in compose["services"].items() if not service.get("profiles")}
+
+
+@pytest.fixture
+def observers(compose: dict[str, Any]) -> Services:
+    """The services of the profile `observe`."""
+    return {name: service for name, service in compose["services"].items() if service.get("profiles") == ["observe"]}
 
 
 def words(service: dict[str, Any]) -> str:
@@ -43,6 +47,15 @@ def test_only_envoy_is_in_the_network_that_clients_reach(compose: dict[str, Any]
     assert outside == {"edge"}
     assert {name for name, service in services.items() if "edge" in service["networks"]} == {"envoy"}
     assert all(port.startswith("127.0.0.1:") for port in services["envoy"]["ports"])
+
+
+def test_observers_see_what_envoy_sees_and_people_reach_grafana_on_this_host_alone(observers: Services) -> None:
+    assert observers.keys() == {"prometheus", "grafana"}
+    assert observers["prometheus"]["network_mode"] == "service:envoy"
+    assert "ports" not in observers["prometheus"]
+    assert observers["grafana"]["networks"] == ["edge"]
+    assert all(port.startswith("127.0.0.1:") for port in observers["grafana"]["ports"])
+    assert all(service["read_only"] and service["mem_limit"] for service in observers.values())
 
 
 def test_model_servers_share_no_network_with_the_router_or_redis(services: Services) -> None:
