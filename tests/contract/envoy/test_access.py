@@ -18,10 +18,8 @@ from tests.contract.envoy.conftest import Bed, MakeBed, raw
 from tests.contract.envoy.fakes import HOST
 from tests.unit.controlplane.manifest_texts import manifests
 
-pytestmark = [
-    pytest.mark.envoy,
-    pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"]),
-]
+pytestmark = pytest.mark.envoy
+one_door = pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
 
 MESSAGES = "/v1/messages"
 SPLIT_ROUTE = """
@@ -86,6 +84,7 @@ async def test_only_a_key_of_the_secret_passes_the_gateway(make_bed: MakeBed) ->
         assert "Key-" not in (bed.gateway.folder / "envoy.log").read_text()
 
 
+@one_door
 async def test_a_smuggled_identity_and_a_trailer_change_nothing(make_bed: MakeBed) -> None:
     async with make_bed(policy=policy(api_keys()), secret=secret(alice="Key-a")) as bed:
         bed.pick(bed.one)
@@ -141,17 +140,19 @@ RULES = """
 def providers(keys: str) -> str:
     return (
         f"  jwt:\n    providers:\n    - name: ours\n      issuer: https://issuer\n      audiences: [gateway]\n"
-        f"      claimToHeaders: [{{header: x-subject, claim: sub}}]\n      {keys}\n"
+        "      claimToHeaders: [{header: x-subject, claim: sub}, {header: x-gateway-client-id, claim: team}]\n"
+        f"      {keys}\n"
     )
 
 
+@one_door
 async def test_tokens_and_rules_decide(make_bed: MakeBed) -> None:
     issuer, stranger = Issuer(), Issuer()
     spec = providers("localJWKS: {type: ValueRef, valueRef: {kind: ConfigMap, name: keys}}")
     keys = f"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: keys}}\ndata: {{jwks: '{issuer.key_set}'}}\n"
     async with make_bed(policy=policy(spec + RULES), keys=keys) as bed:
         bed.pick(bed.one)
-        good = issuer.token(org={"unit": "lab"})
+        good = issuer.token(org={"unit": "lab"}, team="red")
         refused = [
             {},
             bearer("x"),
@@ -177,10 +178,11 @@ async def test_tokens_and_rules_decide(make_bed: MakeBed) -> None:
         assert await statuses(bed, *map(dict, allowed)) == [200] * len(allowed)
         seen = (await bed.ask(headers={**bearer(good), "x-subject": "root"})).json["headers"]
         assert isinstance(seen, dict)
-        assert (seen["x-subject"], seen[protocol.CLIENT_ID], "authorization" in seen) == ("alice", "alice", False)
+        assert (seen["x-subject"], seen[protocol.CLIENT_ID], "authorization" in seen) == ("alice", "red", False)
         assert (await bed.ask(headers=denied[1])).error["code"] == "access_denied"
 
 
+@one_door
 async def test_fetched_keys_verify_until_they_are_old_and_then_nothing_does(make_bed: MakeBed) -> None:
     issuer = Issuer()
 
@@ -212,6 +214,7 @@ async def test_fetched_keys_verify_until_they_are_old_and_then_nothing_does(make
         await runner.cleanup()
 
 
+@one_door
 async def test_users_with_passwords_pass_and_a_preflight_needs_none(make_bed: MakeBed) -> None:
     hashed = base64.b64encode(hashlib.sha1(b"pass", usedforsecurity=False).digest()).decode()
     users = secret("users", **{".htpasswd": f"# people\nann:{{SHA}}{hashed}\n"})

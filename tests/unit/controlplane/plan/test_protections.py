@@ -143,3 +143,17 @@ def test_a_bad_value_is_named_with_its_place_and_closes(spec: str, place: str, s
 
     assert any(place in str(problem) and said in str(problem) for problem in problems), problems
     assert getattr(found, "rules", "") is None
+
+
+def test_where_tenants_do_not_apply_is_said(tmp_path: Path) -> None:
+    tenants = (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: t, labels: {pointsman.dev/tenants: 'true'}}\n"
+        "data: {tenants: 'tenants: [{name: a}]'}\n"
+    )
+    other = route("{name: two, matches: [{path: {value: /c}}]}", name="o")
+    found = rendered(tmp_path, tenants, other, policy(target="HTTPRoute, name: r"), secret())
+
+    (warning,) = [each for each in found.status.warnings if "tenants" in each]
+    assert warning.startswith(
+        "port 80, host *: its routes differ in their policies (default/x), so the router does not"
+    )

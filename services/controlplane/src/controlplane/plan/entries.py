@@ -1,5 +1,6 @@
 """The values of a plan about requests: which hosts are served, by which rules in which order, and to whom. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from controlplane.plan.protections import Protection
@@ -124,6 +125,15 @@ class VirtualHost:
 
     @property
     def pools(self) -> tuple[InferencePool, ...]:
-        """Every pool that such an entry leads to, once, in order."""
-        found = (backend.target for entry in self.shown for backend in entry.backends)
-        return tuple({target.meta.id: target for target in found if isinstance(target, InferencePool)}.values())
+        """Every pool that an entry leads to without restriction, once, in order."""
+        return _pools(entry for entry in self.entries if not entry.is_restricted)
+
+    @property
+    def shown_pools(self) -> tuple[InferencePool, ...]:
+        """Those of them that the gateway's own routes tell of."""
+        return _pools(self.shown)
+
+
+def _pools(entries: Iterable[Entry]) -> tuple[InferencePool, ...]:
+    found = (backend.target for entry in entries for backend in entry.backends)
+    return tuple({target.meta.id: target for target in found if isinstance(target, InferencePool)}.values())

@@ -4,7 +4,7 @@ Pure: the same objects, addresses and options always give the same plan. It know
 Extension, and nothing of Envoy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controlplane.memo import Memo
@@ -136,10 +136,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
                 *memo.result(warnings, warnings, backends, manifests.only("routes")),
                 *pool_warnings(pools, reached, workloads),
                 *quota_warnings(manifests, options),
-                *(
-                    ["ConfigMaps name tenants, and there is no router to judge callers"]
-                    * (has_tenants and not options.bbr)
-                ),
+                *(tenant_warnings(ports, options) if has_tenants else ()),
             ),
         ),
     )
@@ -160,6 +157,20 @@ def _attached(
             found.append(ParentStatus(ref.id, ref.section_name, (first, resolved, *more), ref.port))
         statuses.append(RouteStatus(route.meta.id, tuple(found), route.meta.generation, route.hostnames))
     return attachments, tuple(statuses)
+
+
+def tenant_warnings(ports: Sequence[Port], options: Options) -> Iterator[str]:
+    """Where tenants do not apply, although objects name them."""
+    if options.bbr is None:
+        yield "ConfigMaps name tenants, and there is no router to judge callers"
+    for port in ports:
+        for host in port.hosts:
+            late = {str(each.protection.policy) for each in host.entries if each.protection and not host.protection}
+            if late:
+                yield (
+                    f"port {port.number}, host {host.hostname or '*'}: its routes differ in their policies "
+                    f"({', '.join(sorted(late))}), so the router does not know their clients: tenants do not apply"
+                )
 
 
 def _entries(ports: tuple[Port, ...]) -> Iterator[Entry]:

@@ -75,7 +75,7 @@ def unrouted() -> Tree:
 def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     """GET /v1/models and /v1/models/ID, answered for all pools of the host by the picker that most of them share:
     pickers that follow the same objects know every pool. Nothing where a route serves the list."""
-    shared = pools_by_picker(host.pools, scope)
+    shared = pools_by_picker(host.shown_pools, scope)
     if not shared or any(matches.serves(entry.match, MODELS_PATH) for entry in host.entries):
         return
     allowed = cors.on_host(host)
@@ -116,7 +116,7 @@ def _opens(entry: Entry) -> bool:
 def health(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     """GET /health, which is well when the picker places a request for any of its pools of the host: it is asked as by
     any other. Nothing where a route serves the path."""
-    shared = pools_by_picker(host.pools, scope)
+    shared = pools_by_picker(host.shown_pools, scope)
     if not shared or any(matches.serves(entry.match, protocol.GATEWAY_HEALTH_PATH) for entry in host.entries):
         return
     picker, pools = shared[0]

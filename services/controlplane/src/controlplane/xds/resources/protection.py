@@ -21,6 +21,7 @@ from gateway.wire import protocol
 
 _FILTERS: Final = "envoy.extensions.filters.http"
 _NOBODY: Final = "nobody:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA="  # no password has this hash; Envoy wants a user
+_CLIENT_CLAIM: Final = "sub"  # the client's id, unless the policy names another claim for that header
 CLOCK_SKEW_SECONDS: Final = 60  # by which a token may be early or late; Envoy's default
 FETCH_TIMEOUT: Final = "5s"
 MARKED: Final = "1"
@@ -240,7 +241,7 @@ def _provider(found: Protection, provider: JwtProvider) -> Tree:
         "clock_skew_seconds": CLOCK_SKEW_SECONDS,
         "claim_to_headers": [
             {"header_name": header, "claim_name": claim}
-            for header, claim in (*provider.claims, (protocol.CLIENT_ID, "sub"))
+            for header, claim in {protocol.CLIENT_ID: _CLIENT_CLAIM, **dict(provider.claims)}.items()
         ],
         **_keys(dict(found.key_sets), provider),
     }
