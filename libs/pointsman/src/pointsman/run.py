@@ -77,6 +77,7 @@ def _salt_file(run: Path) -> Path:
 def serve(given: Namespace, settings: Settings, text: str, simulation: Simulation | None = None) -> int:
     """Run the stack until it is stopped, and announce it to a person or a program."""
     if settings.keys is not None:
+        text = f"{text}\n  Clients need a key of {settings.keys.clients}: -H 'authorization: Bearer KEY'"
         settings = replace(settings, probe=WITHOUT_KEY)
     if not given.json:
         return runner.serve(settings, text)

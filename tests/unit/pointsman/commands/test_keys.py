@@ -24,7 +24,8 @@ def test_a_new_key_is_its_clients_until_it_is_revoked(tmp_path: Path, capsys: py
     capsys.readouterr()
 
     assert key not in file.read_text()
-    assert file.stat().st_mode & 0o077 == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o640)
     owner = read(file.read_text(), "f").owner(key)
     assert owner is not None
     assert (owner.name, owner.tenant) == ("alice", "a")
@@ -33,6 +34,7 @@ def test_a_new_key_is_its_clients_until_it_is_revoked(tmp_path: Path, capsys: py
     assert run(file, "revoke", "alice", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"client": "alice", "revoked": True}
     assert read(file.read_text(), "f").owner(key) is None
+    assert file.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize(

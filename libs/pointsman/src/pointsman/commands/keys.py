@@ -94,11 +94,13 @@ def _clients(path: Path) -> list[Client]:
 
 
 def _write(path: Path, clients: Iterable[Client]) -> None:
-    """Comments of a person stay away: the file is the command's own once it is used."""
+    """Who may read the file stays as it was. Comments of a person do not: the file is the command's own."""
+    mode = path.stat().st_mode & 0o777 if path.exists() else OWNER_ONLY
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     text = HEADER + "".join(each.line for each in clients)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)  # whatever the umask
         file.write(text)
     temporary.replace(path)
 
