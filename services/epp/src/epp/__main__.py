@@ -281,8 +281,8 @@ def serve(given: argparse.Namespace) -> None:
     flags.note_ignored(given, IGNORED)
     chosen = options(given)
     expected = (
-        AddressError, CertificateError, ConfigError, configuration.UnreadableError, CredentialsError, OSError,
-        sqlite3.Error,
+        AddressError, CertificateError, ConfigError, configuration.UnreadableError, CredentialsError, KeyFileError,
+        OSError, sqlite3.Error,
     )  # fmt: skip
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, chosen))

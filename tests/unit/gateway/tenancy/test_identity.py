@@ -92,12 +92,13 @@ def test_a_trusted_tenant_cannot_be_led_around_its_models() -> None:
 
 
 def test_the_models_of_a_tenant_are_names_beginnings_and_adapters() -> None:
-    found = known({CLIENT_ID: "alice"}, access(A))
+    found = known({CLIENT_ID: "alice", ":path": "/v1/models?x"}, access(A))
 
     assert [found.models.allow(model, BASES) for model in ("m x", "phi-4", "lora", "base", "m", "other")] == [
         True, True, True, True, False, False,
     ]  # fmt: skip
     assert dict(found.set_headers)[ALLOWED_MODELS] == "base,lora,m%20x,phi-*"
+    assert ALLOWED_MODELS not in dict(known({CLIENT_ID: "alice", ":path": "/v1/completions"}, access(A)).set_headers)
 
 
 def test_a_client_of_no_tenant_is_denied_and_nobody_shares_one_budget() -> None:

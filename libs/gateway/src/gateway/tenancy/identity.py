@@ -29,6 +29,7 @@ from gateway.wire.protocol import (
 AUTHORIZATION: Final = "authorization"
 API_KEY: Final = "x-api-key"  # of Anthropic's clients
 _BEARER: Final = "bearer"
+MODELS_PATH: Final = "/models"  # in the paths whose answers are lists of models
 NOBODY: Final = Tenant(name="", fairness_id="anonymous")  # of all who are not known; no tenant has an empty name
 _REWRITES: Final = (
     MODEL_NAME_REWRITE, *(alias for alias, name in CLIENT_HEADER_ALIASES.items() if name == MODEL_NAME_REWRITE),
@@ -102,7 +103,7 @@ def _caller(
     if not tenant.is_trusted:
         written[FAIRNESS_ID] = tenant.fairness_id or tenant.name
         written[OBJECTIVE] = _objective(headers.get(OBJECTIVE, ""), tenant)
-    if not tenant.models.is_every:
+    if not tenant.models.is_every and MODELS_PATH in headers.get(":path", ""):
         written[ALLOWED_MODELS] = tenant.models.header(base_models)
     said = [header for header in _SAID if header in headers and not tenant.is_trusted]
     if not tenant.models.is_every:  # another name for the model would lead around them
