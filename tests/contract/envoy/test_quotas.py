@@ -24,7 +24,7 @@ from gateway.rpc.health import Health
 from gateway.rpc.server import Transport, serving
 from tests.conftest import free_ports
 from tests.contract.envoy.ai_gateway import at, backend, document
-from tests.contract.envoy.conftest import Bed, MakeBed
+from tests.contract.envoy.conftest import ROUTE, Bed, MakeBed
 from tests.contract.envoy.fakes import HOST
 
 pytestmark = [
@@ -175,6 +175,18 @@ async def test_requests_are_checked_before_they_queue_and_charged_by_what_they_u
         service.now += 64
         assert (await bed.ask(headers=team("a"))).status == 200
         await service.until_charged(11)
+
+
+@EXT_PROC
+async def test_who_was_admitted_pays_though_the_route_takes_its_header_away(make_bed: MakeBed) -> None:
+    change = "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [x-team]}}]\n    backendRefs:"
+    async with counted(make_bed, route=ROUTE.replace("backendRefs:", change)) as (bed, service):
+        for count in (1, 2):
+            answer = await bed.ask(headers=team("a"))
+            assert (answer.status, "x-team" in answer.json["headers"]) == (200, False)  # type: ignore[operator]
+            await service.until_charged(count)
+        assert (await bed.ask(headers=team("a"))).status == 429
+        assert (await bed.ask(headers=team("b"))).status == 200
 
 
 @EXT_PROC

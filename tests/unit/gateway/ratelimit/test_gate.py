@@ -55,7 +55,8 @@ def exhausted() -> Verdict:
 def test_a_request_is_asked_about_by_its_attributes_alone() -> None:
     checks = Checks()
 
-    assert decided(checks, admission(**{quotas.PATH: "/v1/chat/completions"})) == Decision(is_over_limit=False)
+    found = decided(checks, admission(**{quotas.PATH: "/v1/chat/completions"}))
+    assert found == Decision(is_over_limit=False, subject='{"tenant":"acme"}')
     assert checks.asked == [{"tenant": "acme"}]
 
 
@@ -80,8 +81,24 @@ def test_a_refusal_has_the_shape_of_its_api_and_says_when_to_come_back() -> None
     assert (headers["x-ratelimit-remaining-requests"], headers["x-ratelimit-reset-requests"]) == ("9", "0s")
 
 
-def test_what_cannot_be_known_is_no_answer() -> None:
-    assert decided(Checks(UNKNOWN), admission()) is None
+def test_what_cannot_be_known_passes_or_is_no_answer_as_the_operator_chose() -> None:
+    assert decided(Checks(UNKNOWN), admission(**{quotas.FAILURE_MODE: quotas.FAILS_CLOSED})) is None
+    for mode in ({quotas.FAILURE_MODE: quotas.FAILS_OPEN}, {}):
+        assert decided(Checks(UNKNOWN), admission(**mode)) == Decision(False, subject='{"tenant":"acme"}')
+
+
+def test_who_was_admitted_is_charged_whatever_the_headers_say_at_the_end() -> None:
+    checks = Checks()
+    admitted = decided(checks, admission(**{"header:x": 'odd "value"'}))
+    assert admitted is not None
+
+    decided(checks, Descriptor({quotas.PHASE: quotas.END, quotas.SUBJECT: admitted.subject, "tenant": "other"}, 200))
+    decided(checks, Descriptor({quotas.PHASE: quotas.END, quotas.SUBJECT: "{", "tenant": "other"}, 200))
+
+    assert [subject for subject, _ in checks.charged] == [
+        {"tenant": "acme", "header:x": 'odd "value"'},
+        {"tenant": "other"},
+    ]
 
 
 def test_the_end_of_a_request_carries_what_it_used() -> None:

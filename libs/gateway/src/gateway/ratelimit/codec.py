@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 
 from gateway import protos
 from gateway.ratelimit.messages import Decision, Descriptor
+from gateway.wire.quotas import SUBJECT
 
 
 class UnreadableError(ValueError):
@@ -43,6 +44,7 @@ class Codec:
         response = self._response(
             overall_code=2 if decision.is_over_limit else 1,
             raw_body=decision.body,
+            dynamic_metadata={SUBJECT: decision.subject} if decision.subject else None,
             response_headers_to_add=[{"key": key, "value": value} for key, value in decision.headers],
         )
         serialised: bytes = response.SerializeToString()

@@ -1,10 +1,13 @@
 """What Envoy tells of a request becomes a question to the quotas, and their verdict an answer for the client. Pure.
 
-A verdict that cannot be known is no answer: the call fails, and Envoy does what the operator chose for that.
+Whoever was admitted is charged, whatever has become of the headers. Where quotas cannot be counted the request
+passes, or the call fails and Envoy refuses it, as the operator chose.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
+
+import orjson
 
 from gateway.quotas.estimates import Answer
 from gateway.quotas.rules import Subject
@@ -14,7 +17,7 @@ from gateway.wire import protocol, quotas
 from gateway.wire.refusals import quota_used_up
 
 COUNT_LIMIT: Final = 10**9  # tokens; more is a broken model server's
-_NOT_ATTRIBUTES: Final = (quotas.PHASE, quotas.PATH, quotas.REQUEST_ID)
+_NOT_ATTRIBUTES: Final = (quotas.PHASE, quotas.PATH, quotas.REQUEST_ID, quotas.SUBJECT, quotas.FAILURE_MODE)
 
 Decided = Callable[[Decision | None], None]  # None: it cannot be known
 
@@ -37,13 +40,24 @@ class QuotaGate:
         """Check a request, or charge its answer; `decided` is called once, now or later."""
         about = descriptors[0] if descriptors else Descriptor({})
         phase = about.entries.get(quotas.PHASE)
-        subject = {key: value for key, value in about.entries.items() if key not in _NOT_ATTRIBUTES}
+        subject = _subject(about.entries)
         if phase == quotas.ADMISSION:
-            self._checks.admit(subject, now, lambda verdict: decided(_decision(verdict, about.entries)))
+            self._checks.admit(subject, now, lambda verdict: decided(_decision(verdict, subject, about.entries)))
             return
         if phase == quotas.END:
             self._checks.charge(subject, _answer(about, descriptors[1:]), now)
         decided(WITHIN_LIMITS)
+
+
+def _subject(entries: Mapping[str, str]) -> Subject:
+    """Who was admitted; before that, and where nobody was asked then, who asks by the headers of now."""
+    try:
+        admitted = orjson.loads(entries.get(quotas.SUBJECT, "null"))
+    except orjson.JSONDecodeError:
+        admitted = None
+    if isinstance(admitted, dict):
+        return {key: value for key, value in admitted.items() if isinstance(value, str)}
+    return {key: value for key, value in entries.items() if key not in _NOT_ATTRIBUTES}
 
 
 def _answer(about: Descriptor, counted: Sequence[Descriptor]) -> Answer:
@@ -68,15 +82,15 @@ def _answer(about: Descriptor, counted: Sequence[Descriptor]) -> Answer:
     )
 
 
-def _decision(verdict: Verdict, request: Mapping[str, str]) -> Decision | None:
-    if not verdict.is_known:
+def _decision(verdict: Verdict, subject: Subject, request: Mapping[str, str]) -> Decision | None:
+    if not verdict.is_known and request.get(quotas.FAILURE_MODE) == quotas.FAILS_CLOSED:
         return None
     shown = tuple(
         pair for measure, found in limits(verdict.standings).items() for pair in _headers(measure.value, found)
     )
     refused = verdict.refused_by
     if refused is None:
-        return Decision(is_over_limit=False, headers=shown)
+        return Decision(is_over_limit=False, headers=shown, subject=orjson.dumps(subject).decode())
     rule = refused.rule
     rejection = quota_used_up(rule.limit, rule.measure.value, rule.window.seconds, refused.wait)
     return Decision(

@@ -12,11 +12,13 @@ class Descriptor(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Whether a request is over a limit. `headers` go to the client either way, `body` to one that is refused."""
+    """Whether a request is over a limit. `headers` go to the client either way, `body` to one that is refused. Envoy
+    keeps the `subject` until the end of the request."""
 
     is_over_limit: bool
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    subject: str = ""
 
 
 WITHIN_LIMITS = Decision(is_over_limit=False)

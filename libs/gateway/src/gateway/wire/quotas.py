@@ -2,6 +2,9 @@
 
 A call has descriptors. The first says which phase it is, and what is known of the request, by attribute. At the end
 further descriptors follow, each with a count as its hits; a count that is not known is left away.
+
+Headers may be others by the end of a request: routes and filters change them. So the answer at admission says who was
+admitted, which Envoy keeps as dynamic metadata and tells at the end.
 """
 
 from collections.abc import Mapping
@@ -17,6 +20,9 @@ QUOTAS_LABEL: Final = "pointsman.dev/quotas"  # with the value `true`: a ConfigM
 PHASE: Final = "phase"
 ADMISSION: Final = "admission"
 END: Final = "end"  # its hits are the status
+FAILURE_MODE: Final = "failure-mode"  # of requests that cannot be counted, at admission
+FAILS_CLOSED: Final = "closed"
+FAILS_OPEN: Final = "open"
 
 # Attributes that rules may name, and the header in which each stands. A header of the client's choice has its prefix.
 ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
@@ -27,6 +33,8 @@ ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
         "objective": protocol.OBJECTIVE,
     }
 )
+SUBJECT: Final = "subject"  # who was admitted: the attributes as JSON
+SUBJECT_NAMESPACE: Final = "envoy.filters.http.ratelimit"  # under which Envoy keeps what its rate limit service says
 MODEL: Final = "model"
 SERVED_MODEL: Final = "served-model"  # what a backend knows the model as, where that differs
 HEADER_PREFIX: Final = "header:"

@@ -18,6 +18,15 @@ from controlplane.xds.resources.tls import tls
 from gateway.wire import quotas
 
 _RATE_LIMIT: Final = "envoy.extensions.filters.http.ratelimit.v3"
+# Who was admitted, as the service said then.
+_ADMITTED: Final[Tree] = {
+    "metadata": {
+        "descriptor_key": quotas.SUBJECT,
+        "metadata_key": {"key": quotas.SUBJECT_NAMESPACE, "path": [{"key": quotas.SUBJECT}]},
+        "source": "DYNAMIC",
+        "skip_if_absent": True,
+    }
+}
 TIMEOUT_SECONDS: Final = 0.5  # more than the service waits for its counters
 
 
@@ -42,13 +51,14 @@ def filters(options: Options) -> list[Tree]:
     ]
 
 
-def on_route(planned: PlannedQuotas, backend: Backend) -> Tree:
+def on_route(planned: PlannedQuotas, backend: Backend, options: Options) -> Tree:
     """Filter settings of a route whose requests count."""
     attributes = [*map(_header, planned.headers), *_of_backend(planned, backend)]
     shape = [_header((name, name)) for name in (quotas.PATH, quotas.REQUEST_ID)]
-    admission = [_value(quotas.PHASE, quotas.ADMISSION), *attributes, *shape]
+    mode = _value(quotas.FAILURE_MODE, quotas.FAILS_CLOSED if options.quotas_fail_closed else quotas.FAILS_OPEN)
+    admission = [_value(quotas.PHASE, quotas.ADMISSION), mode, *attributes, *shape]
     at_end = [
-        ([_value(quotas.PHASE, quotas.END), *attributes], "%RESPONSE_CODE%"),
+        ([_value(quotas.PHASE, quotas.END), _ADMITTED, *attributes], "%RESPONSE_CODE%"),
         *(([_value(quotas.COUNT, name)], source) for name, source in quotas.COUNTS.items()),
     ]
     limits: list[Tree] = [{"actions": admission, "hits_addend": {"number": 0}}]

@@ -84,7 +84,7 @@ def _settings(backend: Backend, entry: Entry, scope: Scope) -> Tree:
     costs = usage.costs_on_route(entry.costs) if scope.options.usage_extraction else {}
     limits: Tree = {}
     if scope.quotas is not None and _is_for_models(entry, backend):
-        limits = rate_limits.on_route(scope.quotas, backend)
+        limits = rate_limits.on_route(scope.quotas, backend, scope.options)
     if picker is None or not isinstance(backend.target, InferencePool):
         reads = usage.on_route(scope.options) if costs or (limits and scope.options.usage_extraction) else {}
         return limits | costs | reads
