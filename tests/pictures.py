@@ -1,4 +1,5 @@
-"""`make pictures`: the pictures of the documentation, taken from a demo that runs and has something to do."""
+"""`make pictures`: the pictures of the documentation, taken from a demo that runs and has something to do, and from the
+lab's report on the question of docs/lab.md."""
 
 import asyncio
 import sys
@@ -7,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import aiohttp
 
+from lab.__main__ import main as answer_question
 from processes.plan import HOST
 from tests.browser import Tab, opened
 from tests.conftest import ROOT, free_ports
@@ -16,6 +18,7 @@ TARGET = ROOT / "docs" / "images"
 MODELS = ("Qwen/Qwen3-32B", "food-review-1", "code-assist", "phi-4-mini-instruct")
 CONVERSATIONS = 12
 TURNS = 16
+QUESTION = ("chat", "--rate", "40", "--servers", "3..8", "--steps", "6", "--warm", "20", "--seconds", "40")
 ROWS = 150  # decisions on the page when its picture is taken: by then its lines have some history
 
 
@@ -28,7 +31,16 @@ def main() -> int:
         ports = free_stack_ports(free_ports(PORT_COUNT))
         with process_stack(ROOT, run / "run", envoy, ports, simulator_profile="demo") as stack:
             asyncio.run(_take(stack, run))
+        answer_question([*QUESTION, "--output", str(run / "lab.html")])
+        asyncio.run(_take_report(run / "lab.html", run))
     return 0
+
+
+async def _take_report(page: Path, folder: Path) -> None:
+    async with opened(page.as_uri(), folder / "report-browser", (1400, 1150)) as tab:
+        await tab.until("document.querySelector('svg')")
+        await tab.prefer("light")
+        (TARGET / "lab.png").write_bytes(await tab.picture())
 
 
 async def _take(stack: Stack, folder: Path) -> None:

@@ -4,6 +4,7 @@ rule and panel speaks of metrics that exist.
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from processes.plan import HOST, Ports
-from tests.conftest import ROOT, free_ports
+from tests.conftest import ROOT, free_ports, required
 from tests.e2e.stack import Stack, all_are_well, wait_until
 from tests.e2e.test_requests import chat
 
@@ -97,6 +98,7 @@ def configuration(ports: Ports) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def prometheus(ext_proc_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """One that scraped the stack while requests were served, failed over and refused."""
+    required("Prometheus", shutil.which("prometheus"), install="apt-get install prometheus")
     folder, (port,) = tmp_path_factory.mktemp("prometheus"), free_ports(1)
     ports = ext_proc_stack.settings.ports
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(ports)))
@@ -186,6 +188,7 @@ def test_every_rule_has_a_place_in_the_runbook() -> None:
 
 
 def test_promtool_finds_nothing_wrong(tmp_path: Path) -> None:
+    required("promtool", shutil.which("promtool"), install="apt-get install prometheus")
     text = (OBSERVE / "prometheus.yml").read_text(encoding="utf-8").replace("/config/alerts.yaml", str(RULES))
     (tmp_path / "prometheus.yml").write_text(text)
     checked = subprocess.run(

@@ -23,12 +23,13 @@ from epp.domain import (
     PoolId,
     PoolSpec,
     Request,
+    ServedModel,
     Ticket,
     Verdict,
 )
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
-from lab.workloads.conversations import Call
+from lab.workloads.conversations import BASE_MODEL, Call
 from model_sim.engine.engine import Snapshot
 from model_sim.engine.profile import EngineConfig
 from model_sim.engine.request import Completion
@@ -36,6 +37,7 @@ from model_sim.engine.request import Completion
 POOL = PoolId("lab/pool")
 BYTES_PER_EVENT = 250
 """Of a token in an event stream, as vLLM sends them."""
+_MODELS = (ServedModel(BASE_MODEL, {"id": BASE_MODEL, "object": "model", "parent": None}),)
 _HEADERS = {"content-type": "application/json"}
 
 
@@ -205,7 +207,7 @@ class Pointsman:
         self._endpoints = [
             Endpoint(id_, id_.partition(":")[0], 8000, f"engine-{at}") for at, id_ in enumerate(self._ids)
         ]
-        self.picker.replace_pools({POOL: PoolSpec(POOL, tuple(self._endpoints))}, 0.0)
+        self.present(frozenset(range(engines)), 0.0)
 
     def choose(self, call: Call, now: float) -> int | Waits | None:
         """The first target of the pick."""
@@ -302,3 +304,5 @@ class Pointsman:
         """Discovery sees these."""
         there = tuple(self._endpoints[number] for number in sorted(engines))
         self.picker.replace_pools({POOL: PoolSpec(POOL, there)}, now)
+        for endpoint in there:  # /v1/models: which name is no adapter's
+            self.picker.models_listed(POOL, endpoint.id, _MODELS, now)
