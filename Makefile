@@ -18,7 +18,7 @@ CLUSTER_UP ?= ../shared/k8s/cluster-up
 CLUSTER_TESTS ?= tests/cluster
 TEST_JOBS ?= 2
 
-.PHONY: help setup up down check test test-twice test-cluster faults attack soak pictures charts render-charts lock format wheels images push sboms clean
+.PHONY: help setup up down check test test-twice test-cluster bench-cluster faults attack soak pictures charts render-charts lock format wheels images push sboms clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -74,6 +74,10 @@ test-twice: setup ## as test; what failed beside others (exit 1, no other) has t
 test-cluster: setup ## tests on a real Kubernetes, which $(CLUSTER_UP) brings up; no part of `make test`
 	$(CLUSTER_UP)
 	POINTSMAN_CLUSTER=1 $(CLUSTER_UP) --exec .venv/bin/pytest -q $(CLUSTER_TESTS)
+
+bench-cluster: setup ## what 5000 Pods of a real API server cost a picker; $(CLUSTER_UP) brings it up
+	$(CLUSTER_UP)
+	$(CLUSTER_UP) --exec .venv/bin/python -m tests.bench.cluster
 
 bench-%: setup ## print one bench's table and write build/bench/NAME.json
 	@mkdir -p build/bench

@@ -28,6 +28,7 @@ class RefusedError(Exception):
         super().__init__(f"{status} {reason}")
 
 
+GOOD: Final = (200, 201)
 LOST: Final = (aiohttp.ClientError, OSError, TimeoutError)  # no answer, or one that broke off
 
 
@@ -79,7 +80,7 @@ class ApiServer:
             server_hostname=self._credentials.server_name,
         )
         async with request as response:
-            if response.status != 200:
+            if response.status not in GOOD:
                 after = units.duration(f"{response.headers.get('Retry-After', '')}s") or 0.0
                 raise RefusedError(response.status, message(await response.read()), after)
             yield response
