@@ -51,14 +51,23 @@ async def _take(stack: Stack, folder: Path) -> None:
         await page.evaluate("document.querySelectorAll('#decisions tbody tr')[3].click()")
         await page.until("document.querySelector('table.heat')")
         for scheme in ("light", "dark"):
-            await _save(page, scheme)
+            await _save(page, f"page-{scheme}", scheme)
+        await _take_routes(stack, folder)
         await asyncio.gather(*talks)
 
 
-async def _save(page: Tab, scheme: str) -> None:
+async def _take_routes(stack: Stack, folder: Path) -> None:
+    """The control plane's page, once it knows the shares."""
+    url = f"http://{HOST}:{stack.settings.ports.controlplane_http}/"
+    async with opened(url, folder / "routes", (1400, 900)) as page:
+        await page.until("document.getElementById('routes').textContent.includes('100 %')")
+        await _save(page, "routes-light", "light")
+
+
+async def _save(page: Tab, name: str, scheme: str) -> None:
     await page.prefer(scheme)
     await asyncio.sleep(0.5)  # for the colours to be painted
-    (TARGET / f"page-{scheme}.png").write_bytes(await page.picture())
+    (TARGET / f"{name}.png").write_bytes(await page.picture())
 
 
 async def _talk(client: aiohttp.ClientSession, number: int) -> None:

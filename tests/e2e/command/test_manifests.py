@@ -1,7 +1,8 @@
 """`pointsman up DIR`: published manifests on a host without a cluster, with no address written down."""
 
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,11 +42,11 @@ def without_addresses(folder: Path) -> str:
 
 
 @contextmanager
-def served(root: Path, run: Path, name: str, more: str = "") -> Iterator[tuple[str, str]]:
+def served(root: Path, run: Path, name: str, more: str = "", options: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """A document's manifests with one command; the gateway's address, and what was printed."""
     (run / "all.yaml").write_text(without_addresses(root / "tests/data/manifests" / name) + more)
     command = [str(root / ".venv/bin/pointsman"), "up", "all.yaml", "--port-offset", str(free_offset())]
-    with running([*command, "--dir", str(run / "run")], run) as up:
+    with running([*command, "--dir", str(run / "run"), *options], run) as up:
         text = up.announced()
         yield url_in(text), text
     assert members(run / "run") == frozenset()
@@ -92,14 +93,18 @@ def test_the_workspaces_of_kaito_serve_their_presets(root: Path, envoy_binary: P
 
 
 def test_the_backends_of_ai_gateway_are_stood_in_for_and_marked(root: Path, envoy_binary: Path, tmp_path: Path) -> None:
-    with served(root, tmp_path, "ai-gateway") as (url, text):
+    (tmp_path / "token").write_text("a token\n")
+    with served(root, tmp_path, "ai-gateway", options=("--operators-token-file", "token")) as (url, text):
         assert "AIServiceBackend default/my-ai-service-backend: 1 simulator of m on 127.0." in text
         port = text.partition("control plane")[2].split()[0]
         command = [str(root / ".venv/bin/pointsman"), "status", "--url", f"http://127.0.0.1:{port}"]
-        status = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        own = {**os.environ, "POINTSMAN_TOKEN": "a token"}
+        status = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=own)
+        locked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
         for target in ("yes", "no"):
             assert completion(url, "m", {"x-target-inference-extension": target}).status_code == 200
         assert "1 (1 simulated)" in status.stdout
+        assert (locked.returncode, "give its token in POINTSMAN_TOKEN" in locked.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +114,7 @@ def test_the_backends_of_ai_gateway_are_stood_in_for_and_marked(root: Path, envo
         ("apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n", [], "no Gateway among these manifests"),
         ("containers: []\n", ["--json"], "a fragment with containers"),
         ("article", ["--backend", "http://a:1"], "leave one of them away"),
+        ("article", ["--operators-token-file", "absent"], "--operators-token-file absent: No such file or directory"),
         ("article", ["--more", UNKNOWN], "which is neither vLLM nor a simulator"),
         (
             "article",

@@ -88,5 +88,7 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         help="write what is served to this file, without text (docs/recording.md)",
     )
     add("--picker", choices=("ext_proc", "http", "auto"), default="ext_proc", help="how Envoy asks the picker")
+    add("--operators-token-file", type=Path, metavar="FILE",
+        help="the pages want the bearer token in this file; commands take it from POINTSMAN_TOKEN")  # fmt: skip
     add("--log-level", default="info")
     add("--stop-hint", help=argparse.SUPPRESS)

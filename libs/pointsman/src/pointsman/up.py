@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.service import access
 from pointsman import banner, demo, envoy, installation
 from pointsman.run import folder_of, ports_of, serve, settings_of, stop_command
 from pointsman.up_backends import serve_backends
@@ -34,7 +35,11 @@ def up(given: Namespace, command: Sequence[str]) -> int:
 
 
 def _check_source(given: Namespace) -> None:
-    """One thing at a time can say what is served."""
+    """One thing at a time can say what is served; and what a file shall hold has to be there."""
+    try:
+        access.token_in(given.operators_token_file)
+    except access.TokenError as error:
+        raise StartError(str(error)) from None
     if given.backend and given.config_dir:
         raise StartError("--backend writes its own manifests: leave --config-dir away, or edit what it writes")
     if given.manifests and (given.backend or given.config_dir):

@@ -135,6 +135,7 @@ class Settings:
     servers: tuple[Process, ...] = ()  # model servers that are started as they are
     probe: Probe | None = COMPLETION  # None: Envoy has found the pickers and the router healthy
     listeners: tuple[tuple[int, int], ...] = ()  # ports of Gateways, and those they are served on; empty: 80 alone
+    operators_token_file: Path | None = None  # what the operators' ports want, but for probes and metrics
     picker_tls: bool = False  # to the picker, with a certificate that it made itself
     simulator_profile: str = "demo"
     simulator_options: tuple[str, ...] = ()
@@ -177,6 +178,11 @@ def controlplane(settings: Settings) -> Process:
             HOST,
             "--http-port",
             str(port),
+            "--envoy-admin",
+            f"{HOST}:{settings.ports.envoy_admin}",
+            "--picker-page",
+            f"http://{HOST}:{settings.ports.epp_metrics}",
+            *_operators(settings),
             "--log-level",
             settings.log_level,
         ),
@@ -209,6 +215,7 @@ def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) ->
             str(own.epp_http),
             f"--secure-serving={str(settings.picker_tls).lower()}",
             "--explain",
+            *_operators(settings),
             "--log-level",
             settings.log_level,
             *_grpc_transport(settings),
@@ -251,6 +258,11 @@ def _keys(settings: Settings) -> tuple[str, ...]:
     if settings.keys is None:
         return ()
     return ("--keys-file", str(settings.keys.clients), "--cache-salt-file", str(settings.keys.salt))
+
+
+def _operators(settings: Settings) -> tuple[str, ...]:
+    file = settings.operators_token_file
+    return ("--operators-token-file", str(file)) if file is not None else ()
 
 
 def _grpc_transport(settings: Settings) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from controlplane.command_line import arguments, objects, options
 from controlplane.options import Delivery
 from gateway.kube.sources.cluster.credentials import CredentialsError
 from gateway.kube.sources.opening import Folders, Origin
-from gateway.service import lifecycle, logs
+from gateway.service import access, lifecycle, logs
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,12 +28,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     logs.configure("controlplane", given.log_level)
+    try:
+        token = access.token_in(given.operators_token_file)
+    except access.TokenError as error:
+        print(f"controlplane: {error}", file=sys.stderr)
+        return commands.UNABLE
     serving = app.Serving(
         objects=_objects(given),
         delivery=_delivery(given),
         host=given.host,
         http_port=given.http_port,
         options=options(given),
+        operators_token=token,
+        picker_pages=tuple(given.picker_page),
     )
     failures: list[BaseException] = []
     try:

@@ -12,6 +12,8 @@ from controlplane.document import document, tree
 from controlplane.metrics import Metrics
 from controlplane.options import Options
 from controlplane.ownership import needs
+from controlplane.page import Page
+from controlplane.page.traffic import Traffic
 from controlplane.plane import ControlPlane, Server
 from controlplane.status.report import CONTROLLER_NAME
 from controlplane.xds.admin import EnvoyAdmin
@@ -52,6 +54,8 @@ class Serving:
     host: str
     http_port: int
     options: Options = field(default_factory=Options)
+    operators_token: str | None = field(default=None, repr=False)
+    picker_pages: tuple[str, ...] = ()  # for links
 
 
 async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
@@ -68,7 +72,15 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
         async def show(_request: web.Request) -> web.Response:
             return web.Response(text=document(tree(plane.view)), content_type="application/json")
 
-        operators = admin.application(metrics.registry, lambda: plane.view.published, [web.get("/status", show)])
+        asked = serving.delivery.admin if isinstance(serving.delivery, Files) else None
+        traffic = Traffic(EnvoyAdmin(*asked) if asked else None, clock.monotonic)
+        page = Page(lambda: plane.ports, traffic, serving.picker_pages)
+        operators = admin.application(
+            metrics.registry,
+            lambda: plane.view.published,
+            [web.get("/status", show), *page.routes()],
+            token=serving.operators_token,
+        )
         async with (
             admin.serving(operators, serving.host, serving.http_port) as port,
             lifecycle.background(plane.follow(), plane.watch(), plane.report()),

@@ -10,7 +10,7 @@ from controlplane.options import Delivery, Options, PickerTransport, is_loopback
 from gateway.kube.objects import ObjectName
 from gateway.kube.sources.opening import Cluster, Folders, Origin, add_source, origin
 from gateway.schema.spelling import is_name
-from gateway.service import logs
+from gateway.service import access, logs
 from gateway.wire import ports
 
 DESCRIPTION: Final = "Manifests in folders become what Envoy serves by."
@@ -56,6 +56,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     once.add_argument("--with-secrets", action="store_true", help="write private keys, too; `run` always does")
     run.add_argument("--host", default="127.0.0.1", help="address of /healthz, /readyz, /metrics and /status")
     run.add_argument("--http-port", type=int, default=ports.METRICS, help=f"port of the same (default {ports.METRICS})")
+    run.add_argument(access.FLAG, type=Path, metavar="FILE",
+                     help="the page and /status want the bearer token in this file (default: open)")  # fmt: skip
+    run.add_argument("--picker-page", action="append", default=[], metavar="URL",
+                     help="an endpoint picker's operators' port, for a link on the page; repeat it")  # fmt: skip
     given = parser.parse_args(argv)
     if given.command == "run":
         _check_origin(run, given)

@@ -30,6 +30,7 @@ from gateway.kube.resolution.endpoints import hostnames
 from gateway.kube.resolution.merging import Loaded
 from gateway.kube.sources.files import load
 from gateway.kube.sources.resolve import Resolver
+from gateway.service import access
 
 GOOD: Final = 0
 WRONG: Final = 1
@@ -105,10 +106,13 @@ def status(given: argparse.Namespace) -> int:
     """Conditions, of a running control plane or of what one would make of folders."""
     if given.url:
         try:
-            with urllib.request.urlopen(f"{given.url.rstrip('/')}/status", timeout=ASK_SECONDS) as answer:  # noqa: S310
+            headers = dict(access.brought(os.environ))
+            request = urllib.request.Request(f"{given.url.rstrip('/')}/status", headers=headers)  # noqa: S310
+            with urllib.request.urlopen(request, timeout=ASK_SECONDS) as answer:  # noqa: S310
                 found = orjson.loads(answer.read())
         except (OSError, ValueError) as error:
-            print(f"controlplane: {given.url} does not answer: {error}", file=sys.stderr)
+            remedy = f": give its token in {access.VARIABLE}" if getattr(error, "code", None) == 401 else ""
+            print(f"controlplane: {given.url} does not answer: {error}{remedy}", file=sys.stderr)
             return UNABLE
     else:
         loaded, rendered = _rendered(given.config_dir, options(given))

@@ -12,6 +12,7 @@ from typing import Protocol
 from controlplane.memo import Memo
 from controlplane.metrics import Metrics
 from controlplane.options import Options
+from controlplane.plan.planning import Port
 from controlplane.render import Rendered, render
 from controlplane.status import report
 from controlplane.status.conditions import Status
@@ -62,6 +63,11 @@ class ControlPlane:
         self._served: Rendered | None = None
         self._status_changed = asyncio.Event()
         self.view = View()
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """What Envoy was given to serve at each port."""
+        return self._served.ports if self._served is not None else ()
 
     async def follow(self) -> None:
         """Serve every good state of the objects, and report what is wrong with the others."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from controlplane.memo import Memo
 from controlplane.options import Options
 from controlplane.ownership import class_statuses, owned
-from controlplane.plan.planning import plan
+from controlplane.plan.planning import Port, plan
 from controlplane.status.conditions import Status
 from controlplane.xds.check import faults
 from controlplane.xds.rendering import snapshot
@@ -16,10 +16,12 @@ from gateway.kube.resolution.endpoints import Addresses
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A snapshot and the status behind it. One with faults must not be served: the last one stays."""
+    """A snapshot, the status behind it, and what is served at each port. One with faults must not be served:
+    the last one stays."""
 
     snapshot: Snapshot
     status: Status
+    ports: tuple[Port, ...] = ()
     faults: tuple[str, ...] = ()
 
 
@@ -31,4 +33,4 @@ def render(manifests: Manifests, addresses: Addresses, options: Options, memo: M
     planned = plan(served, addresses, options, memo)
     found = snapshot(planned, options, memo)
     status = replace(planned.status, classes=class_statuses(manifests))
-    return Rendered(found, status, faults(found, memo))
+    return Rendered(found, status, planned.ports, faults(found, memo))

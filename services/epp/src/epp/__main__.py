@@ -35,7 +35,7 @@ from gateway.router.routers import Choice
 from gateway.routing.catalogue import PluginError
 from gateway.rpc.server import AddressError
 from gateway.rpc.tls import CertificateError
-from gateway.service import lifecycle
+from gateway.service import access, lifecycle
 from gateway.wire import ports
 
 IGNORED = {
@@ -105,6 +105,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
          "Redis of --redis-url, else in memory)")  # fmt: skip
     flag("--usage-days", type=int, default=DEFAULT_DAYS, metavar="DAYS", help="keep the bill for so many days")
     asking.add_bill(parser.add_argument_group("for usage"))
+    flag(access.FLAG, type=Path, metavar="FILE",
+         help="the page and /debug want the bearer token in the first line of this file (default: open)")  # fmt: skip
     flag("--record", type=Path, metavar="FILE", help="write what was served to this file, for `pointsman lab`: block "
          "hashes, lengths, times; no text (docs/recording.md)")  # fmt: skip
     flag("--record-size-limit", type=mebibytes, default=DEFAULT_RECORD_MEBIBYTES, metavar="MIB",
@@ -214,6 +216,7 @@ def options(given: argparse.Namespace) -> app.Options:
     """The command line as a value."""
     return app.Options(
         listeners=flags.listeners(given),
+        operators_token=access.token_in(given.operators_token_file),
         metrics_port=given.metrics_port,
         replica=given.replica_id or os.environ.get("POD_NAME") or f"{socket.gethostname()}-{secrets.token_hex(3)}",
         objects=flags.objects(given),
@@ -279,7 +282,10 @@ def serve(given: argparse.Namespace) -> None:
     """Run until a signal."""
     flags.configure_logs("epp", given)
     flags.note_ignored(given, IGNORED)
-    chosen = options(given)
+    try:
+        chosen = options(given)
+    except access.TokenError as error:
+        sys.exit(f"epp: {error}")
     expected = (
         AddressError, CertificateError, ConfigError, configuration.UnreadableError, CredentialsError, KeyFileError,
         OSError, sqlite3.Error,

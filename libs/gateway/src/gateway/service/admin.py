@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+from gateway.service import access
 from gateway.service.exposition import CONTENT_TYPE
 from gateway.service.metrics import Metric
 
@@ -18,9 +19,14 @@ NO_FACTS: Mapping[str, object] = MappingProxyType({})
 
 
 def application(
-    shown: Metric, is_ready: Ready, routes: Iterable[web.RouteDef] = (), facts: Mapping[str, object] = NO_FACTS
+    shown: Metric,
+    is_ready: Ready,
+    routes: Iterable[web.RouteDef] = (),
+    facts: Mapping[str, object] = NO_FACTS,
+    token: str | None = None,
 ) -> web.Application:
-    """The operators' routes, a service's own by `routes`. `shown` is what /metrics gives, `facts` what /debug does."""
+    """The operators' routes, a service's own by `routes`. `shown` is what /metrics gives, `facts` what /debug does.
+    With a token all but probes and /metrics want it."""
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=shown.render().encode(), headers={"Content-Type": CONTENT_TYPE})
@@ -34,7 +40,7 @@ def application(
     async def debug(_request: web.Request) -> web.Response:
         return web.json_response(dict(facts))
 
-    app = web.Application()
+    app = web.Application(middlewares=[access.wanting(token)] if token else [])
     common = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz, "/debug": debug}
     app.add_routes([*(web.get(path, handler) for path, handler in common.items()), *routes])
     return app

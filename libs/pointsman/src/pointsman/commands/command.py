@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
+from gateway.service import access
 from pointsman import installation
 from processes.plan import HOST, Ports
 
@@ -51,6 +53,11 @@ def ports_of(given: argparse.Namespace) -> Ports:
 def picker_url(given: argparse.Namespace) -> str:
     """The picker's operators' port, of a URL that is given or of this host."""
     return (given.url or f"http://{HOST}:{ports_of(given).epp_metrics}").rstrip("/")
+
+
+def asked_with_token(url: str) -> urllib.request.Request:
+    """A request for an operators' port, with the token of this command's environment."""
+    return urllib.request.Request(url, headers=dict(access.brought(os.environ)))  # noqa: S310 - given by a person
 
 
 def become(program: str, *words: str) -> NoReturn:

@@ -14,7 +14,8 @@ import time
 import urllib.request
 from typing import Any, Final
 
-from pointsman.commands.command import UNABLE, Command, add_json, add_run, picker_url
+from gateway.service import access
+from pointsman.commands.command import UNABLE, Command, add_json, add_run, asked_with_token, picker_url
 from pointsman.top.table import Screen, table
 
 ANSWER_SECONDS: Final = 5.0
@@ -94,10 +95,11 @@ def _asked(url: str) -> Any:
 
 def _part(url: str, name: str) -> Any:
     try:
-        with urllib.request.urlopen(f"{url}/debug/{name}", timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(asked_with_token(f"{url}/debug/{name}"), timeout=ANSWER_SECONDS) as answer:  # noqa: S310
             return json.load(answer)[name]
     except urllib.error.HTTPError as error:
-        raise _SilentError(f"{url} answers {error.code}: is it the picker's operators' port?") from None
+        remedy = f"give its token in {access.VARIABLE}" if error.code == 401 else "is it the picker's operators' port?"
+        raise _SilentError(f"{url} answers {error.code}: {remedy}") from None
     except OSError as error:
         why = getattr(getattr(error, "reason", error), "strerror", None) or getattr(error, "reason", error)
         raise _SilentError(f"{url} does not answer ({why}): is a stack running there? else give --url") from None

@@ -1,6 +1,7 @@
 """Asks Envoy's administration port what it made of the files. A shell on aiohttp; it changes nothing there."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -29,6 +30,17 @@ class EnvoyAdmin:
         found = await self._get("/config_dump", {"resource": "dynamic_listeners", "mask": "name,error_state"})
         entries = (found or {}).get("configs", ())
         return tuple(item["error_state"]["details"] for item in entries if "details" in item.get("error_state", {}))
+
+    async def statistics(self, pattern: str) -> Mapping[str, int] | None:
+        """Counters and gauges by their names, of those that a regular expression finds; None if it does not answer."""
+        found = await self._get("/stats", {"format": "json", "filter": pattern})
+        if found is None:
+            return None
+        return {item["name"]: item["value"] for item in found.get("stats", ()) if "name" in item}
+
+    async def clusters(self) -> Any:
+        """/clusters as it is; None if it does not answer."""
+        return await self._get("/clusters", {"format": "json"})
 
     async def _get(self, path: str, query: dict[str, str]) -> Any:
         try:

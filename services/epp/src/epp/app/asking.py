@@ -3,6 +3,7 @@
 import argparse
 import http.client
 import json
+import os
 import sys
 import urllib.error
 import urllib.parse
@@ -13,6 +14,7 @@ from typing import Any
 
 from epp.app.usage import PATH
 from epp.billing.report import Output, PriceError, priced, prices_of, shown
+from gateway.service import access
 
 SECONDS = 10
 
@@ -50,7 +52,9 @@ def ask(url: str, path: str) -> Any:
     if not _is_http(url):
         sys.exit(f"--url: expected http://HOST:PORT, got {url!r}")
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}{path}", timeout=SECONDS) as answer:  # noqa: S310 - was checked
+        headers = dict(access.brought(os.environ))
+        request = urllib.request.Request(f"{url.rstrip('/')}{path}", headers=headers)  # noqa: S310 - was checked
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
             return json.load(answer)
     except urllib.error.HTTPError as error:
         sys.exit(f"{error.code}: {error.read().decode(errors='replace').strip()}")

@@ -97,6 +97,7 @@ class Options:
     router: Choice | None = None  # the body-based router in the same process
     recording: Recording | None = None
     billing: Billing = field(default_factory=Billing)
+    operators_token: str | None = field(default=None, repr=False)
 
 
 class Stack:
@@ -261,6 +262,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
             *drain.routes(picker.draining, clock.monotonic, asyncio.sleep, is_shared=stack.stream is not None),
         ],
         options.listeners.facts,
+        options.operators_token,
     )
     async with (
         opening.opened(options.objects, Consumer(options.scope.needs), metrics.registry) as objects,

@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 
 from epp.app.debug import Picker
+from gateway.service import page
 from gateway.service.clock import Clock
 
 # Decisions a second that a stream shows; of more, the latest. Nobody reads faster.
@@ -28,16 +29,7 @@ _SUMMARY: Final = (
     "matched_tokens", "candidates", "rejection",
 )  # fmt: skip
 _FOLDER: Final = Path(__file__).parent
-_FILES: Final = {
-    "/": ("index.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-}
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
-    "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-}
+_FILES: Final = {"/": _FOLDER / "index.html", "/page.css": page.STYLE, "/page.js": _FOLDER / "page.js"}
 
 
 class Page:
@@ -51,20 +43,14 @@ class Page:
 
     def routes(self) -> list[web.RouteDef]:
         """/, its files, and /debug/stream."""
-        files = {path: ((_FOLDER / name).read_bytes(), kind) for path, (name, kind) in _FILES.items()}
-
-        async def file(request: web.Request) -> web.Response:
-            body, kind = files[request.path]
-            return web.Response(body=body, content_type=kind, charset="utf-8", headers=_HEADERS)
-
-        return [*(web.get(path, file) for path in files), web.get("/debug/stream", self._stream)]
+        return [*page.files(_FILES), web.get("/debug/stream", self._stream)]
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         if self._streams >= STREAMS_LIMIT:
             return web.Response(status=503, text=f"{STREAMS_LIMIT} pages are open already\n")
         self._streams += 1
         try:
-            response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **_HEADERS})
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **page.HEADERS})
             await response.prepare(request)
             await self._feed(response)
         except ConnectionResetError:  # the browser is gone
@@ -75,6 +61,7 @@ class Page:
 
     async def _feed(self, response: web.StreamResponse) -> None:
         shown: str | None = None
+        started_at = self._wall() - self._clock()  # once: a decision is known by its time, too
         pools_at = float("-inf")
         while True:
             now = self._clock()
@@ -82,7 +69,7 @@ class Page:
                 pools_at = now
                 await response.write(_event("pools", list(self._picker.pools.describe(now))))
                 await response.write(_event("queues", list(self._picker.queues(now))))
-            latest = self._picker.decisions.latest(DECISIONS_LIMIT, self._wall() - now)
+            latest = self._picker.decisions.latest(DECISIONS_LIMIT, started_at)
             new = newer_than(shown, latest)
             if new:
                 shown = _identity(new[0])

@@ -107,6 +107,28 @@ function summarize(pools) {
     element("div", { class: "card" }, element("b", {}, value), element("span", {}, name))));
 }
 
+// Totals of the metrics that say how the fleet is, by what a card calls them.
+const HEALTH = [
+  ["refused", /^pointsman_epp_rejections_total\{/],
+  ["of them for want of room", /^pointsman_epp_rejections_total\{.*code="pool_saturated"/],
+  ["attempts that failed at servers", /^pointsman_epp_failed_attempts_total\{/],
+  ["ejections of servers", /^pointsman_epp_ejections_total\{/],
+  ["events shared through Redis", /^pointsman_epp_shared_events_total\{/],
+  ["events that Redis did not take", /^pointsman_epp_shared_events_dropped_total /],
+];
+const HEALTH_SECONDS = 10;
+
+async function followHealth() {
+  try {
+    const lines = (await (await fetch("/metrics")).text()).split("\n");
+    const sum = (pattern) => lines.filter((line) => pattern.test(line))
+      .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+    document.getElementById("health").replaceChildren(...HEALTH.map(([name, pattern]) =>
+      element("div", { class: "card" }, element("b", {}, sum(pattern)), element("span", {}, `${name}, since the start`))));
+  } catch { /* the badge says that it does not answer */ }
+  setTimeout(followHealth, HEALTH_SECONDS * 1000);
+}
+
 let waiting = 0;
 function showQueues(queues) {
   waiting = queues.reduce((total, queue) => total + (queue.waiting?.requests ?? 0), 0);
@@ -210,3 +232,4 @@ function connect() {
 }
 
 connect();
+followHealth();
