@@ -31,6 +31,7 @@ def main() -> int:
         ports = free_stack_ports(free_ports(PORT_COUNT))
         with process_stack(ROOT, run / "run", envoy, ports, simulator_profile="demo") as stack:
             asyncio.run(_take(stack, run))
+            asyncio.run(_take_routes(stack, run))
         answer_question([*QUESTION, "--output", str(run / "lab.html")])
         asyncio.run(_take_report(run / "lab.html", run))
     return 0
@@ -52,15 +53,20 @@ async def _take(stack: Stack, folder: Path) -> None:
         await page.until("document.querySelector('table.heat')")
         for scheme in ("light", "dark"):
             await _save(page, f"page-{scheme}", scheme)
-        await _take_routes(stack, folder)
         await asyncio.gather(*talks)
 
 
 async def _take_routes(stack: Stack, folder: Path) -> None:
     """The control plane's page, once it knows the shares."""
     url = f"http://{HOST}:{stack.settings.ports.controlplane_http}/"
-    async with opened(url, folder / "routes", (1400, 900)) as page:
-        await page.until("document.getElementById('routes').textContent.includes('100 %')")
+    async with (
+        opened(url, folder / "routes", (1400, 900)) as page,
+        aiohttp.ClientSession(stack.url) as client,
+        asyncio.TaskGroup() as talks,
+    ):
+        for number in range(CONVERSATIONS):
+            talks.create_task(_talk(client, number))
+        await page.until("document.getElementById('routes')?.textContent.includes('100 %')")
         await _save(page, "routes-light", "light")
 
 
