@@ -24,6 +24,7 @@ from epp.config.flags import METRIC_FLAGS, SOURCE_FLAGS, ScrapeFlags
 from epp.discovery import PriorityOrder, Scope
 from epp.domain import PoolId
 from epp.recording.recorder import Recording
+from epp.sharing.redis_client import Address, Password, RedisAddressError, read_address
 from epp.telemetry.generations import Names
 from gateway.extproc import options as flags
 from gateway.kube.objects import DEFAULT_NAMESPACE
@@ -145,7 +146,7 @@ def first_line(flag: str, file: Path | None) -> str | None:
     if file is None:
         return None
     try:
-        return file.read_text().partition("\n")[0].strip()
+        return _first_line(file)
     except (OSError, UnicodeDecodeError) as error:
         sys.exit(f"epp: {flag}: {error}")
 
@@ -166,6 +167,33 @@ def recording(given: argparse.Namespace) -> Recording | None:
         sys.exit(f"epp: --record-key-file: the first line of {given.record_key_file} is empty")
     key = secrets.token_bytes(32) if words is None else hashlib.sha256(words.encode()).digest()
     return Recording(given.record, given.record_size_limit, key)
+
+
+def redis_address(url: str | None) -> Address | None:
+    """Where Redis is."""
+    try:
+        return None if url is None else read_address(url)
+    except RedisAddressError as error:
+        sys.exit(f"epp: --redis-url: {error}")
+
+
+def redis_password(file: Path | None) -> Password | None:
+    """The first line of a file, which is read for each connection, since it may change; it must be there now."""
+    last = first_line("--redis-password-file", file)
+    if file is None or last is None:
+        return None
+
+    def read() -> str:
+        try:
+            return _first_line(file)
+        except OSError:
+            return last
+
+    return read
+
+
+def _first_line(file: Path) -> str:
+    return file.read_text().partition("\n")[0].strip()
 
 
 def unquoted(text: str) -> str:
@@ -227,10 +255,8 @@ def options(given: argparse.Namespace) -> app.Options:
         default_pool=PoolId(f"{given.pool_namespace or DEFAULT_NAMESPACE}/{given.pool_name}")
         if given.pool_name
         else None,
-        redis_url=given.redis_url,
-        redis_password=first_line("--redis-password-file", given.redis_password_file)
-        if given.redis_password_file
-        else None,
+        redis=redis_address(given.redis_url),
+        redis_password=redis_password(given.redis_password_file),
         http_host=given.http_host,
         http_port=given.http_port,
         http_socket=given.http_socket,

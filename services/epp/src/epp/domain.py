@@ -23,6 +23,8 @@ from gateway.wire.errors import Rejection
 PoolId = NewType("PoolId", str)  # "namespace/name"
 EndpointId = NewType("EndpointId", str)  # "10.0.0.1:8000" or "[::1]:8000": what x-gateway-destination-endpoint carries
 PickId = NewType("PickId", str)
+RunId = NewType("RunId", str)  # one run of a replica, from its start to its end
+Stamp = int  # logical time: what was done knowing of another event has a later one
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 # A token count of this or more is a broken model server's, wherever it was told.
@@ -36,6 +38,28 @@ _STORED_PREFIXES = ("resp", "conv")
 def replica_of(pick_id: PickId) -> str:
     """Whose pick it was: ids are the replica's name and a number."""
     return pick_id.rpartition("-")[0]
+
+
+# A pick's number within its run, as hexadecimal digits: a thousand years of ten thousand picks a second.
+_NUMBER_DIGITS = 12
+
+
+def run_of(pick_id: PickId) -> RunId:
+    """The run of a replica that made a pick."""
+    return RunId(pick_id[:-_NUMBER_DIGITS])
+
+
+def number_of(pick_id: PickId) -> int | None:
+    """A pick's number within its run; later ones are higher. None for an id that no picker made."""
+    try:
+        return int(pick_id[-_NUMBER_DIGITS:], 16)
+    except ValueError:
+        return None
+
+
+def pick_id_of(run: RunId, number: int) -> PickId:
+    """The id of a run's pick of that number."""
+    return PickId(f"{run}{number:0{_NUMBER_DIGITS}x}")
 
 
 def stored_id_of(answer_id: object) -> str | None:
@@ -239,6 +263,18 @@ class PrefixLearned:
     pool: PoolId
     endpoint: EndpointId
     blocks: tuple[int, ...]
+    stamp: Stamp = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixUnlearned:
+    """`endpoint` does not hold the blocks of this prompt from number `start` on."""
+
+    pool: PoolId
+    endpoint: EndpointId
+    blocks: tuple[int, ...]
+    start: int
+    stamp: Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +282,11 @@ class FeedbackForwarded:
     """An access-log entry for a pick that another replica made."""
 
     feedback: Feedback
+
+    @property
+    def pool(self) -> PoolId:
+        """Empty where the entry does not say it: the replica that picked knows it."""
+        return self.feedback.pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +307,36 @@ class PickSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaAlive:
+    """A replica's heartbeat, `beat` counts them. Of its picks up to number `through` only `live` are in flight; None
+    where it does not say it."""
+
+    pool: PoolId
+    run: RunId
+    beat: int
+    through: int = 0
+    live: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBound:
+    """A session is at `endpoint` from now on; None lets go of it. `session` is its key."""
+
+    pool: PoolId
+    session: str
+    endpoint: EndpointId | None
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerStored:
-    """`endpoint` keeps a response or a conversation under this id."""
+    """`endpoint` keeps a response or a conversation under this id; `session` is the conversation it belongs to."""
 
     pool: PoolId
     endpoint: EndpointId
     stored_id: str
+    session: str | None = None
+    stamp: Stamp = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,5 +347,45 @@ class ServerDrained:
     server: str
     seconds: float
 
+    @property
+    def pool(self) -> PoolId:
+        """None: a server may be in several."""
+        return PoolId("")
 
-SharedEvent = PrefixLearned | FeedbackForwarded | PickPlaced | PickSettled | AnswerStored | ServerDrained
+
+@dataclass(frozen=True, slots=True)
+class EndpointEjected:
+    """A replica avoids an endpoint, since requests fail there."""
+
+    pool: PoolId
+    endpoint: EndpointId
+    run: RunId
+    reason: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointReturned:
+    """A replica no longer avoids it."""
+
+    pool: PoolId
+    endpoint: EndpointId
+    run: RunId
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedObserved:
+    """What a replica has measured of an endpoint so far: for each line its fading sums, see `FadingLine`."""
+
+    pool: PoolId
+    endpoint: EndpointId
+    run: RunId
+    lines: tuple[tuple[float, ...], ...]
+    stamp: Stamp
+
+
+SharedEvent = (
+    PrefixLearned | PrefixUnlearned | FeedbackForwarded | PickPlaced | PickSettled | ReplicaAlive | SessionBound
+    | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained
+)  # fmt: skip

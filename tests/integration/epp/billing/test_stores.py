@@ -11,6 +11,7 @@ from epp.billing.biller import Biller, Billing
 from epp.billing.sqlite import SqliteBill
 from epp.billing.totals import Line, Totals
 from epp.picking.observer import NullObserver
+from epp.sharing.redis_client import read_address
 from gateway.service.metrics import Registry
 
 NOON = 1_764_331_200.0
@@ -21,7 +22,7 @@ ONE = Totals(1, 0, 10, 5, 7, 0, 3_000_000)
 @asynccontextmanager
 async def billing(path: Path | None = None, url: str | None = None, days: int = 400) -> AsyncIterator[Biller]:
     biller = Biller(Billing(path, days), NullObserver(), Registry(), lambda: NOON)
-    biller.open(url, None)
+    biller.open(None if url is None else read_address(url), None)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(biller.run())
         await asyncio.sleep(0)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from epp.sharing.quota_counters import RedisCounters
+from epp.sharing.redis_client import read_address
 from gateway.quotas.counters import Claim, Counts, MemoryCounters, used
 from gateway.quotas.windows import CALENDAR_MONTH, Window
 from tests.integration.epp.conftest import RedisServer
@@ -30,7 +31,7 @@ class Losses:
 
 @asynccontextmanager
 async def replicas(server: RedisServer, count: int) -> AsyncIterator[Sequence[RedisCounters]]:
-    made = [RedisCounters(server.url, Losses()) for _ in range(count)]
+    made = [RedisCounters(read_address(server.url), Losses()) for _ in range(count)]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(each.run()) for each in made]
         yield made

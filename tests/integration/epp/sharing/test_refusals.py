@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import structlog
-from redis.asyncio import Redis
 
-from epp.sharing.stream import STREAM
-from tests.integration.epp.sharing.test_stream import EVENT, Replica, connected, running, until
+from epp.sharing.stream_keys import stream_of
+from tests.integration.epp.sharing.replicas import EVENT, POOL, Replica, command, connected, running, until
 
 pytestmark = pytest.mark.redis
 
+STREAM = stream_of(POOL)
 REPLICAS_NEEDED = ("CONFIG", "SET", "min-replicas-to-write")
 REFUSALS = {
     "another type": (("SET", STREAM, "1"), ("DEL", STREAM)),
@@ -19,11 +19,6 @@ REFUSALS = {
     "too few replicas": ((*REPLICAS_NEEDED, "1"), (*REPLICAS_NEEDED, "0")),
     "read-only": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
 }
-
-
-async def command(url: str, *words: str) -> None:
-    async with Redis.from_url(url) as redis:
-        await redis.execute_command(*words)
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
@@ -35,7 +30,7 @@ async def test_a_redis_that_refuses_is_a_line_for_each_change_of_state(redis_ser
         with structlog.testing.capture_logs() as lines:
             await command(redis_server.url, *begin)
             for _ in range(20):
-                a.stream.record(EVENT)
+                a.journal.publish((EVENT,))
                 await asyncio.sleep(0.05)
             await command(redis_server.url, *end)
             await until(lambda: EVENT in b.received_events)

@@ -1,5 +1,6 @@
 """A picker with three endpoints, driven as its shells drive it."""
 
+from collections.abc import Iterable
 from random import Random
 
 import orjson
@@ -31,8 +32,8 @@ class Events:
     def __init__(self) -> None:
         self.journal: list[SharedEvent] = []
 
-    def record(self, event: SharedEvent) -> None:
-        self.journal.append(event)
+    def publish(self, events: Iterable[SharedEvent]) -> None:
+        self.journal += events
 
 
 def picker(events: Events | None = None, replica: str = "r", endpoints: int = 3) -> Picker:

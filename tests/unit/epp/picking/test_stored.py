@@ -72,7 +72,7 @@ def test_other_replicas_know_it_too() -> None:
     other = picker(replica="other")
     other.apply(stored, 2.5)
 
-    assert stored == AnswerStored(POOL, IDS[2], ID)
+    assert (stored.pool, stored.endpoint, stored.stored_id) == (POOL, IDS[2], ID)
     assert send(other, "GET", f"/v1/responses/{ID}").targets == (IDS[2],)
 
 

@@ -7,6 +7,7 @@ sharing ───┘        │             └─ access log (gRPC)
 """
 
 import asyncio
+import secrets
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from epp.billing.biller import Biller, Billing
 from epp.config import SchedulerConfig
 from epp.config.engines import MetricsDataSource, ModelsDataSource
 from epp.config.flags import ScrapeFlags
+from epp.datalayer.producers.other_run import HEARTBEAT_SECONDS
 from epp.discovery import Discovery, Pools, PriorityOrder, Scope
 from epp.domain import PickId, PoolId, SharedEvent
 from epp.picking.picker import Picker
@@ -33,13 +35,18 @@ from epp.recording.recorder import Recorder, Recording
 from epp.scraping.endpoints import Access, Secure
 from epp.scraping.keyed_models import KeyedModels
 from epp.scraping.scraper import Scraper
+from epp.sharing.follower import Follower
+from epp.sharing.journal import FLEET
 from epp.sharing.quota_counters import RedisCounters
-from epp.sharing.stream import Apply, SharedStream
+from epp.sharing.redis_client import Address, Password
+from epp.sharing.redis_journal import RedisJournal, Restate
+from epp.sharing.stream_keys import EARLIER
 from epp.telemetry.adapters import AdapterMetrics
 from epp.telemetry.caching import CacheMetrics
 from epp.telemetry.generations import Generations, Names
 from epp.telemetry.metrics import Metrics
 from epp.telemetry.quotas import QuotaMetrics
+from epp.telemetry.sharing import SharingMetrics
 from epp.transports.accesslog import METADATA, TAGS, FeedbackIntake, LogSight
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.picker import RequestPicker
@@ -83,8 +90,8 @@ class Options:
     config_text: str | None = None
     scrape_flags: ScrapeFlags = field(default_factory=ScrapeFlags)
     default_pool: PoolId | None = None
-    redis_url: str | None = None
-    redis_password: str | None = field(default=None, repr=False)
+    redis: Address | None = None
+    redis_password: Password | None = field(default=None, repr=False)
     http_host: str = "127.0.0.1"
     http_port: int | None = None
     http_socket: Path | None = None
@@ -107,7 +114,8 @@ class Stack:
         self.options = options
         self.metrics = Metrics()
         self.metrics.warned(config.warnings)
-        self.stream = shared_stream(options, self._apply, self.metrics)
+        self.sharing = SharingMetrics(self.metrics.registry)
+        self.journal = shared_journal(options, self.sharing, lambda pool: self.picker.pools.restate(pool))
         gate = TimedGate(ConfiguredGate(config, self.metrics.queues), clock.monotonic, self.metrics.queues)
         self.recorder: Recorder | None = None
         if options.recording is not None:
@@ -115,18 +123,23 @@ class Stack:
             self.recorder = Recorder(options.recording, self.metrics, self.metrics.registry, started_at)
         served = self.metrics if self.recorder is None else self.recorder.served
         self.biller = Biller(options.billing, served, self.metrics.registry, clock.wall)
-        self.biller.open(options.redis_url, options.redis_password)
+        self.biller.open(options.redis, options.redis_password)
         self.picker = Picker(
             self._recorded(config),
             random=Random(),
             replica=options.replica,
             observer=self.biller.billed,
-            journal=self.stream,
+            journal=self.journal,
             default_pool=options.default_pool,
             explains=options.explains,
             gate=gate,
             shell=self,
         )
+        self.follower: Follower | None = None
+        if self.journal is not None:
+            self.follower = Follower(
+                self.journal, self._apply, lambda: self.picker.pools.states, self.sharing, (FLEET, EARLIER)
+            )
         self.metrics.queues.describe(lambda: self.picker.queues(clock.monotonic()))
         self.metrics.describe_pools(lambda: self.picker.pools.describe(clock.monotonic()))
         self.metrics.registry.add(CacheMetrics(self.picker.decisions.caching.totals))
@@ -178,8 +191,9 @@ class Stack:
         yield source.follow(self._reconfigure)
         yield pass_time(self.picker, self.streams, clock.monotonic)
         yield name_labels(self.picker, self.metrics)
-        if self.stream is not None:
-            yield self.stream.run()
+        if self.follower is not None:
+            yield self.follower.run()
+            yield beat(self.picker, clock.monotonic)
         if self.shared_counters is not None:
             yield self.shared_counters.run()
         if self.router is not None:
@@ -197,6 +211,10 @@ class Stack:
 
         known = Known(lambda: self.discovery.base_models, lambda: self.discovery.tenants)
         return Router(choice, metrics, known, keep)
+
+    def is_warm(self) -> bool:
+        """Whether it knows what other replicas know, as far as that can be had."""
+        return self.follower is None or self.follower.is_warm
 
     # What the picker's queues need of the process.
 
@@ -243,7 +261,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     opened = asyncio.Event()
 
     def is_ready() -> bool:
-        return stack.discovery.had_pools and opened.is_set() and not stopping.is_set()
+        return stack.discovery.had_pools and stack.is_warm() and opened.is_set() and not stopping.is_set()
 
     shared = Shared(
         stack.traced(sees_end=False),  # the answer does not pass the HTTP transport
@@ -259,7 +277,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
             *debug.routes(picker, clock.monotonic, clock.wall),
             *Page(picker, clock.monotonic, clock.wall).routes(),
             *usage.routes(stack.biller, clock.wall),
-            *drain.routes(picker.draining, clock.monotonic, asyncio.sleep, is_shared=stack.stream is not None),
+            *drain.routes(picker.draining, clock.monotonic, asyncio.sleep, is_shared=stack.journal is not None),
         ],
         options.listeners.facts,
         options.operators_token,
@@ -291,18 +309,19 @@ def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContex
     return transport.serving(options.http_host, options.http_port, options.http_socket)
 
 
-def shared_stream(options: Options, apply: Apply, metrics: Metrics) -> SharedStream | None:
+def shared_journal(options: Options, metrics: SharingMetrics, restate: Restate) -> RedisJournal | None:
     """The link to the other replicas, when there is one."""
-    if options.redis_url is None:
+    if options.redis is None:
         return None
-    return SharedStream(options.redis_url, options.replica, apply, metrics, password=options.redis_password)
+    sender = f"{options.replica}-{secrets.token_hex(4)}"
+    return RedisJournal(options.redis, sender, metrics, restate, options.redis_password)
 
 
 def shared_counters(options: Options, metrics: QuotaMetrics) -> RedisCounters | None:
     """Counters of quotas that the replicas share, when there is a Redis."""
-    if options.redis_url is None:
+    if options.redis is None:
         return None
-    return RedisCounters(options.redis_url, metrics, password=options.redis_password)
+    return RedisCounters(options.redis, metrics, password=options.redis_password)
 
 
 def scrape_source(config: SchedulerConfig) -> Access:
@@ -333,6 +352,13 @@ async def pass_time(picker: Picker, streams: OpenStreams, now: Clock) -> None:
         await asyncio.sleep(PASS_SECONDS)
         streams.report(now())
         picker.pass_time(now(), streams.picks)
+
+
+async def beat(picker: Picker, now: Clock) -> None:
+    """Tell the other replicas that this one lives."""
+    while True:
+        picker.beat(now())
+        await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 async def name_labels(picker: Picker, metrics: Metrics) -> None:

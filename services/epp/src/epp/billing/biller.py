@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from redis.asyncio import Redis
-
 from epp.billing import shared
 from epp.billing.requests import BilledRequests
 from epp.billing.sqlite import SqliteBill
 from epp.billing.totals import Line, Totals, day_of
 from epp.picking.observer import PickObserver
-from epp.sharing.stream import FAILURES, connect
+from epp.sharing.redis_client import FAILURES, Address, Client, Password, connect
 from epp.telemetry.words import Bounded
 from gateway.service import logs
 from gateway.service.clock import Clock
@@ -47,7 +45,7 @@ class Biller:
 
     def __init__(self, billing: Billing, observer: PickObserver, registry: Registry, wall: Clock) -> None:
         self._billing, self._wall = billing, wall
-        self._redis: Redis | None = None
+        self._redis: Client | None = None
         self._file: SqliteBill | None = None
         self._batch: tuple[str, Mapping[Line, Totals]] | None = None
         self._fails = False
@@ -61,10 +59,10 @@ class Biller:
         )
         self.billed = BilledRequests(observer, wall, self._count)
 
-    def open(self, redis_url: str | None, password: str | None) -> None:
+    def open(self, redis: Address | None, password: Password | None) -> None:
         """In Redis where there is one."""
-        if redis_url is not None and self._billing.path is None:
-            self._redis = connect(redis_url, password)
+        if redis is not None and self._billing.path is None:
+            self._redis = connect(redis, password)
         else:
             self._file = SqliteBill(self._billing.path)
 

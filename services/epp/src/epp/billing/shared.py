@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
-from redis.asyncio import Redis
-
 from epp.billing.totals import Line, Totals
+from epp.sharing.redis_client import Client
 from gateway.quotas.windows import DAY
 
 PREFIX: Final = "pointsman:bill:1:"
@@ -27,7 +26,7 @@ return 1
 """
 
 
-async def add(redis: Redis, batch: str, sums: Mapping[Line, Totals], days: int) -> None:
+async def add(redis: Client, batch: str, sums: Mapping[Line, Totals], days: int) -> None:
     """Keep sums under the id of their batch, so that they may be sent again until it is known that they arrived."""
     counts = list(_counts(sums))
     for at in range(0, len(counts), _BATCH):
@@ -39,7 +38,7 @@ async def add(redis: Redis, batch: str, sums: Mapping[Line, Totals], days: int) 
         await evaluated
 
 
-async def read(redis: Redis, since: str, until: str) -> Sequence[tuple[Line, Totals]]:
+async def read(redis: Client, since: str, until: str) -> Sequence[tuple[Line, Totals]]:
     """The lines from one day to another, both included."""
     found: dict[Line, dict[str, int]] = {}
     days = list(_days(since, until))

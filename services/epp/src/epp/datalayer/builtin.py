@@ -14,10 +14,12 @@ from epp.datalayer.producers.engines import EnginesProducer
 from epp.datalayer.producers.load import LoadProducer
 from epp.datalayer.producers.newcomers import NewcomerProducer
 from epp.datalayer.producers.others import OthersProducer
+from epp.datalayer.producers.own_picks import OwnPicksProducer
 from epp.datalayer.producers.prefill import PrefillProducer
 from epp.datalayer.producers.prefixes import PrefixProducer
 from epp.datalayer.producers.sessions import SessionProducer
 from epp.datalayer.producers.speed import PRIOR_PREFILL_TOKENS_PER_SECOND
+from epp.datalayer.shared import ALONE, Shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Builtin:
     newcomers: NewcomerProducer
     sessions: SessionProducer
     others: OthersProducer
+    own_picks: OwnPicksProducer
 
     def in_order(self) -> Sequence[Producer]:
         """Each after those that it reads from."""
@@ -46,14 +49,15 @@ class Builtin:
             self.newcomers,
             self.sessions,
             self.others,
+            self.own_picks,
         )
 
 
-def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) -> Builtin:
+def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND, shared: Shared = ALONE) -> Builtin:
     """A new set."""
     engines, load = EnginesProducer(), LoadProducer()
-    prefill = PrefillProducer(load, prefill_tokens_per_second)
-    prefixes = PrefixProducer(engines)
+    prefill = PrefillProducer(load, prefill_tokens_per_second, shared)
+    prefixes = PrefixProducer(engines, shared)
     return Builtin(
         engines,
         AdapterProducer(),
@@ -62,6 +66,7 @@ def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) 
         prefixes,
         CrowdProducer(prefixes),
         NewcomerProducer(prefixes, load),
-        sessions=SessionProducer(),
+        sessions=SessionProducer(shared),
         others=OthersProducer(),
+        own_picks=OwnPicksProducer(shared),
     )

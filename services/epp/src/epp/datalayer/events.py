@@ -1,7 +1,6 @@
 """What happens in a pool, as values that producers handle. Pure. The two of every request are tuples, which cost least.
 
-Events of other replicas come under their types in `epp.domain`: `PrefixLearned`, `PickPlaced`, `PickSettled`,
-`AnswerStored`.
+Events of other replicas come under their types in `epp.domain`, see `SharedEvent`.
 """
 
 from collections.abc import Callable
@@ -94,6 +93,11 @@ class AttemptFailed:
 @dataclass(frozen=True, slots=True)
 class TimePassed:
     """About a second went by."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatDue:
+    """About half a second went by, where there are other replicas to hear of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from epp.datalayer.member import Member
 from epp.datalayer.producer import Producers
 from epp.datalayer.report import Report
 from epp.datalayer.roster import Candidates, Roster, StandingObserver
+from epp.datalayer.shared import ALONE, Shared
 from epp.datalayer.standing.progress import ProgressWatch
 from epp.datalayer.standing.watch import RequestWatch
 from epp.datalayer.stored import StoredAnswers
@@ -31,12 +32,14 @@ from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolSpec, ScrapeFaul
 class PoolState:
     """State of one pool; `spec` is discovery's latest view of it."""
 
-    def __init__(self, spec: PoolSpec, producers: Producers, observer: StandingObserver) -> None:
+    def __init__(
+        self, spec: PoolSpec, producers: Producers, observer: StandingObserver, shared: Shared = ALONE
+    ) -> None:
         self.spec = spec
-        self.roster = Roster(observer)
+        self.roster = Roster(observer, shared)
         self.departures = Departures()
         self.drains = Drains()
-        self.stored = StoredAnswers()
+        self.stored = StoredAnswers(shared)
         observe = self.roster.observe
         for watch in (self.roster, self.departures, self.stored, RequestWatch(observe), ProgressWatch(observe)):
             producers.add(watch.handles())

@@ -14,11 +14,13 @@ from typing import Final, Protocol
 from epp.datalayer.events import RequestPlaced
 from epp.datalayer.member import Member
 from epp.datalayer.producer import Handlers
+from epp.datalayer.shared import ALONE, Shared
 from epp.datalayer.standing.attempts import Sign
-from epp.datalayer.standing.endpoint import Condition
-from epp.datalayer.standing.pool import PoolStanding, StandingChanged
+from epp.datalayer.standing.elsewhere import EjectedElsewhere
+from epp.datalayer.standing.endpoint import Condition, Standing
+from epp.datalayer.standing.pool import EJECTED_SHARE_LIMIT, PoolStanding, StandingChanged
 from epp.datalayer.standing.signals import ATTEMPT_FAILURES, OUTAGE_ENDS, Signal
-from epp.domain import Endpoint, EndpointId, ScrapeFault
+from epp.domain import Endpoint, EndpointEjected, EndpointId, EndpointReturned, ScrapeFault
 
 # Other faults leave open whether requests are served.
 _FAULTS: Final[Mapping[ScrapeFault, Signal]] = MappingProxyType(
@@ -79,8 +81,11 @@ NO_CANDIDATES = Candidates((), (), ())
 class Roster:
     """Members with their standing; the pool is the only writer."""
 
-    def __init__(self, observer: StandingObserver) -> None:
+    def __init__(self, observer: StandingObserver, shared: Shared = ALONE) -> None:
         self.members: dict[EndpointId, Member] = {}
+        self._shared = shared
+        self._elsewhere = EjectedElsewhere()
+        self._avoided_elsewhere: Mapping[EndpointId, str] = {}
         self._observer = observer
         self._standing = PoolStanding()
         self._scraped: set[EndpointId] = set()
@@ -91,8 +96,12 @@ class Roster:
         self._changes_at = float("-inf")
 
     def handles(self) -> Handlers:
-        """Placements: a request may be a probe."""
-        return {RequestPlaced: self._placed}
+        """Placements, since a request may be a probe, and what other replicas say."""
+        return {
+            RequestPlaced: self._placed,
+            EndpointEjected: self._ejected_elsewhere,
+            EndpointReturned: self._returned_elsewhere,
+        }
 
     def join(self, member: Member) -> None:
         """A member is there from now on."""
@@ -114,7 +123,11 @@ class Roster:
 
     def conditions(self, now: float) -> Mapping[EndpointId, Condition]:
         """Standing, share and reason of all members."""
-        return self._standing.conditions(now)
+        conditions = dict(self._standing.conditions(now))
+        for id_, reason in self._avoided_elsewhere.items():
+            if id_ in conditions and conditions[id_].share > 0.0:
+                conditions[id_] = Condition(Standing.EJECTED, 0.0, reason)
+        return conditions
 
     def scraped(self, member: Member, now: float) -> None:
         """Its metrics port answers."""
@@ -171,6 +184,18 @@ class Roster:
             for share in event.placement.shares:
                 self._standing.placed(share.member.id, now)
 
+    def _ejected_elsewhere(self, event: EndpointEjected, now: float) -> None:
+        self._take_word(event, event.reason, now)
+
+    def _returned_elsewhere(self, event: EndpointReturned, now: float) -> None:
+        self._take_word(event, "", now)
+
+    def _take_word(self, event: EndpointEjected | EndpointReturned, reason: str, now: float) -> None:
+        self._shared.witness(event.stamp)
+        if event.endpoint in self.members:
+            self._elsewhere.take(event.endpoint, event.run, event.stamp, reason, now)
+            self._changes_at = float("-inf")
+
     def _probe(self, now: float) -> EndpointId | None:
         """One that is due."""
         due = self._standing.is_due_for_probe
@@ -186,10 +211,22 @@ class Roster:
                 self._observer.ejected(change.endpoint, change.reason)
             else:
                 self._observer.returned(change.endpoint)
+            self._publish(change)
+
+    def _publish(self, change: StandingChanged) -> None:
+        if change.is_outage or not self._shared.is_on:
+            return
+        pool, run, stamp = self._shared.pool, self._shared.run, self._shared.next_stamp()
+        if change.is_ejected:
+            self._shared.publish(EndpointEjected(pool, change.endpoint, run, change.reason, stamp))
+        else:
+            self._shared.publish(EndpointReturned(pool, change.endpoint, run, stamp))
 
     def _sort(self, now: float) -> None:
         self._announce(self._standing.advance(now))
-        self._reduced = reduced = self._standing.reduced(now)
+        avoided = self._elsewhere.avoided(int(len(self.members) * EJECTED_SHARE_LIMIT), now)
+        self._avoided_elsewhere = {id_: f"avoided by another replica: {reason}" for id_, reason in avoided.items()}
+        self._reduced = reduced = {**self._standing.reduced(now), **dict.fromkeys(avoided, 0.0)}
         regular: list[Member] = []
         self._irregular = []
         for id_, member in self.members.items():
@@ -197,10 +234,10 @@ class Roster:
             (regular if is_regular else self._irregular).append(member)
         self._regular = Candidates.of(regular)
         self._reasons = self._reasons_of(self._irregular, now)
-        self._changes_at = self._standing.changes_at(now)
+        self._changes_at = min(self._standing.changes_at(now), self._elsewhere.changes_at())
 
     def _reasons_of(self, members: Sequence[Member], now: float) -> dict[EndpointId, str]:
-        conditions = self._standing.conditions(now) if members else {}
+        conditions = self.conditions(now) if members else {}
         return {
             each.id: f"{conditions[each.id].standing.value}: {conditions[each.id].reason or _UNSCRAPED}"
             for each in members

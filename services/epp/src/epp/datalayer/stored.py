@@ -1,27 +1,35 @@
 """Where stored answers live: which endpoint holds a response or a conversation, by its id. Pure, bounded.
 
 Engines keep what they store in the memory of one server, so a request that names an id can be answered there alone. The
-ids come from answers: by the access log, by response phases, or from another replica. A restarted picker knows none of
-them; a request that names an id it does not know goes where any other would.
+ids come from answers: by the access log, by response phases, or from another replica, where the later word counts. A
+request that names an id that is not known goes where any other would.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from epp.datalayer.events import RequestAlive, RequestReported
 from epp.datalayer.placement import Placement
 from epp.datalayer.producer import Handlers
-from epp.domain import AnswerStored, EndpointId, Feedback
+from epp.datalayer.shared import ALONE, Shared
+from epp.domain import AnswerStored, EndpointId, Feedback, SharedEvent, Stamp
 
 # An id has some 40 bytes: so many are about ten megabytes a pool.
 STORED_LIMIT: Final = 50_000
 
 
 class Stored(NamedTuple):
-    """Where an answer is kept, and the session of the request that it answered, where this picker placed it."""
+    """Where an answer is kept, and the session of the request that it answered, where that is known."""
 
     endpoint: EndpointId
     session: str | None = None
+    stamp: Stamp = 0
+
+    @property
+    def order(self) -> tuple[Stamp, EndpointId, str]:
+        """What decides between two: the same on all replicas."""
+        return self.stamp, self.endpoint, self.session or ""
 
 
 def keeper_of(feedback: Feedback, placement: Placement) -> EndpointId:
@@ -32,7 +40,8 @@ def keeper_of(feedback: Feedback, placement: Placement) -> EndpointId:
 class StoredAnswers:
     """By id, least recently used first."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Shared = ALONE) -> None:
+        self._shared = shared
         self._homes: OrderedDict[str, Stored] = OrderedDict()
 
     def __len__(self) -> int:
@@ -63,13 +72,31 @@ class StoredAnswers:
         del now
         self._learn(event.report.feedback, event.report.placement)
 
+    def facts(self) -> Iterator[SharedEvent]:
+        """All of it, for replicas that lack it."""
+        return (self._event(stored_id, stored) for stored_id, stored in self._homes.items())
+
     def _learned(self, event: AnswerStored, now: float) -> None:
         del now
-        self._store(event.stored_id, Stored(event.endpoint))
+        self._shared.witness(event.stamp)
+        found, known = Stored(event.endpoint, event.session, event.stamp), self._homes.get(event.stored_id)
+        if known is None or found.order > known.order:
+            self._store(event.stored_id, found)
 
     def _learn(self, feedback: Feedback, placement: Placement) -> None:
-        if feedback.stored_id is not None:
-            self._store(feedback.stored_id, Stored(keeper_of(feedback, placement), placement.session))
+        stored_id = feedback.stored_id
+        if stored_id is None:
+            return
+        endpoint, known = keeper_of(feedback, placement), self._homes.get(stored_id)
+        if known is not None and (known.endpoint, known.session) == (endpoint, placement.session):
+            self._homes.move_to_end(stored_id)
+            return
+        stored = Stored(endpoint, placement.session, self._shared.next_stamp())
+        self._store(stored_id, stored)
+        self._shared.publish(self._event(stored_id, stored))
+
+    def _event(self, stored_id: str, stored: Stored) -> AnswerStored:
+        return AnswerStored(self._shared.pool, stored.endpoint, stored_id, stored.session, stored.stamp)
 
     def _store(self, stored_id: str, stored: Stored) -> None:
         self._homes[stored_id] = stored

@@ -7,7 +7,7 @@ have at a server counts as far as they share it.
 from typing import Final
 
 from epp.domain import ServerDrained
-from epp.picking.observer import Journal
+from epp.picking.observer import Publisher
 from epp.picking.pools import Pools
 
 # From the end of the wait to the end of the process: it has stopped listening by then, which scrapes see.
@@ -17,7 +17,7 @@ STOPPING_SECONDS: Final = 30.0
 class Draining:
     """`server` is `address:port`, or an address with every port of it, in whichever pools."""
 
-    def __init__(self, pools: Pools, journal: Journal | None) -> None:
+    def __init__(self, pools: Pools, journal: Publisher | None) -> None:
         self._pools = pools
         self._journal = journal
 
@@ -27,7 +27,7 @@ class Draining:
         seconds = wait + STOPPING_SECONDS
         is_known = self.learned_elsewhere(server, seconds, now)
         if is_known and self._journal is not None:
-            self._journal.record(ServerDrained(server, seconds))
+            self._journal.publish((ServerDrained(server, seconds),))
         return is_known
 
     def learned_elsewhere(self, server: str, seconds: float, now: float) -> bool:

@@ -1,10 +1,10 @@
 """What the picker reports to the outside, as two small protocols. Pure; the picker calls them, shells implement them.
 
-A `PickObserver` counts: metrics attach here. A `Journal` passes events on to other replicas. Neither may block, raise
+A `PickObserver` counts: metrics attach here. A `Publisher` passes events on to other replicas. Neither may block, raise
 or keep a reference to a body.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from epp.datalayer.placement import Placement
@@ -87,8 +87,8 @@ class NullObserver:
         """Ignore it."""
 
 
-class Journal(Protocol):
-    """Where events for other replicas go. `record` never blocks; what cannot be kept is dropped and counted there."""
+class Publisher(Protocol):
+    """Where events for other replicas go. What cannot be kept is dropped and counted there."""
 
-    def record(self, event: SharedEvent) -> None:
-        """Take one event."""
+    def publish(self, events: Iterable[SharedEvent]) -> None:
+        """Pass them on soon; never waits."""

@@ -28,6 +28,7 @@ from epp.domain import (
     PoolId,
     PoolSpec,
     Request,
+    RunId,
     ScrapeFault,
     ServedModel,
     ServerDrained,
@@ -35,6 +36,7 @@ from epp.domain import (
     Ticket,
     Verdict,
     Waiter,
+    pick_id_of,
 )
 from epp.picking import answer, model_lists, place
 from epp.picking.admitting import Admitting, Shell, Steps
@@ -42,7 +44,7 @@ from epp.picking.decisions import DecisionLog
 from epp.picking.draining import Draining
 from epp.picking.explain import Notes
 from epp.picking.objectives import with_known_names
-from epp.picking.observer import Journal, PickObserver
+from epp.picking.observer import PickObserver, Publisher
 from epp.picking.pools import Pools
 from epp.picking.prepare import Prepared, parse, prepare, with_blocks
 from epp.picking.settle import Settlement
@@ -68,18 +70,21 @@ class Picker:
         random: Random,
         replica: str,
         observer: PickObserver,
-        journal: Journal | None = None,
+        journal: Publisher | None = None,
         default_pool: PoolId | None = None,
         explains: bool = False,
         gate: Gate | None = None,
         shell: Shell | None = None,
     ) -> None:
         self.decisions = DecisionLog(observer)
-        self.pools = Pools(config, observer, self.decisions.plugin_failed, default_pool)
+        # A restarted picker must not take up ids of its former self, whose reports may still come.
+        self.run = RunId(f"{replica}-{random.getrandbits(24):06x}")
+        self.pools = Pools(
+            config, observer, self.decisions.plugin_failed, default_pool, publisher=journal, run=self.run
+        )
         self.draining = Draining(self.pools, journal)
         self._config = config
         self._random = random
-        self._replica = replica
         self._observer = observer
         self._explains = explains
         gate = gate or ConfiguredGate(config, NoQueueObserver())
@@ -88,8 +93,7 @@ class Picker:
         )
         self._admitting = Admitting(gate, Steps(self._place, self._refuse), self._settlement, shell)
         self._no_trace = NoTrace(self.decisions.plugin_failed)
-        # A restarted picker must not take up ids of its former self, whose reports may still come.
-        self._picks = random.getrandbits(40)
+        self._picks = 0  # of this run
 
     # What transports call
 
@@ -180,6 +184,12 @@ class Picker:
         self.pools.pass_time(now)
         self._admitting.release(now)
 
+    def beat(self, now: float) -> None:
+        """Tell other replicas that this one lives, and see who of them does not: about twice a second where there are
+        any."""
+        self.pools.beat(now)
+        self._admitting.release(now)
+
     def resume(self, now: float) -> None:
         """Go on giving verdicts where the last release stopped; see `Shell`."""
         self._admitting.release(now)
@@ -257,7 +267,7 @@ class Picker:
 
     def _next_id(self) -> PickId:
         self._picks += 1
-        return PickId(f"{self._replica}-{self._picks:x}")
+        return pick_id_of(self.run, self._picks)
 
 
 def _note_candidates(notes: Notes, view: SchedulingView) -> None:

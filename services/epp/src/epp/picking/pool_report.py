@@ -71,6 +71,7 @@ def _describe_endpoint(known: Builtin, member: Member, condition: Condition, now
         "in_flight": load.in_flight,
         "in_flight_tokens": load.in_flight_tokens,
         "others_in_flight": known.others.in_flight(slot),
+        "others_in_flight_tokens": known.others.in_flight_tokens(slot),
         "backlog_seconds": round(prefill.backlog(now), 3),
         "encoder_backlog_seconds": round(prefill.encoder_backlog(now), 3),
         "media_tokens_per_second": round(1 / max(speed.seconds_per_media_token, 1e-9)),

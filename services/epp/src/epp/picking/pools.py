@@ -1,29 +1,28 @@
 """All pools: what discovery, scrapes and other replicas report goes in here. Pure; the picker owns it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from epp.config import SchedulerConfig
 from epp.datalayer.builtin import Builtin, builtin
-from epp.datalayer.events import Configured, PrefixSettings
+from epp.datalayer.events import Configured, HeartbeatDue, PrefixSettings
 from epp.datalayer.pool import PoolState
 from epp.datalayer.producer import Producers
+from epp.datalayer.shared import NO_RUN, Shared
 from epp.datalayer.standing.signals import Signal
 from epp.domain import (
-    AnswerStored,
     EndpointId,
     EngineMetrics,
-    PickPlaced,
-    PickSettled,
     PoolId,
     PoolSpec,
-    PrefixLearned,
     Request,
+    RunId,
     ScrapeFault,
     ServedModel,
+    SharedEvent,
 )
 from epp.picking import model_lists
-from epp.picking.observer import PickObserver
+from epp.picking.observer import PickObserver, Publisher
 from epp.picking.own_producers import Failed, own_producers
 from epp.picking.pool_report import describe_pool, served_models
 from epp.prompts.stored import named_by_path
@@ -38,7 +37,14 @@ class Pools:
     """Pools by id, each with its producers, under one configuration."""
 
     def __init__(
-        self, config: SchedulerConfig, observer: PickObserver, failed: Failed, default_pool: PoolId | None = None
+        self,
+        config: SchedulerConfig,
+        observer: PickObserver,
+        failed: Failed,
+        default_pool: PoolId | None = None,
+        *,
+        publisher: Publisher | None = None,
+        run: RunId = NO_RUN,
     ) -> None:
         self.states: dict[PoolId, PoolState] = {}
         self._builtin: dict[PoolId, Builtin] = {}
@@ -46,6 +52,8 @@ class Pools:
         self._observer = observer
         self._failed = failed
         self._default_pool = default_pool
+        self._publish = None if publisher is None else publisher.publish
+        self._run = run
 
     def __len__(self) -> int:
         return len(self.states)
@@ -84,7 +92,7 @@ class Pools:
         if state is not None:
             state.models_listed(endpoint, models, now)
 
-    def learned_elsewhere(self, event: PrefixLearned | PickPlaced | PickSettled | AnswerStored, now: float) -> None:
+    def learned_elsewhere(self, event: SharedEvent, now: float) -> None:
         """Take what another replica did or learned."""
         state = self.states.get(event.pool)
         if state is not None:
@@ -93,6 +101,16 @@ class Pools:
     def others_in_flight(self, pool: PoolId, slot: int) -> int:
         """Requests that other replicas have at one endpoint, as far as they share it."""
         return self._builtin[pool].others.in_flight(slot)
+
+    def restate(self, pool: PoolId) -> Iterator[SharedEvent]:
+        """What this replica has in flight, for others that lack it."""
+        known = self._builtin.get(pool)
+        return iter(()) if known is None else known.own_picks.facts()
+
+    def beat(self, now: float) -> None:
+        """About half a second went by, and there are other replicas."""
+        for state in self.states.values():
+            state.handle(HeartbeatDue(), now)
 
     def pass_time(self, now: float) -> None:
         """About a second went by."""
@@ -180,9 +198,10 @@ class Pools:
         return self._builtin[pool].engines.last_models or tuple(model_lists.named(model) for model in sorted(named))
 
     def _add(self, id_: PoolId, spec: PoolSpec, now: float) -> None:
-        known = self._builtin[id_] = builtin()
+        shared = Shared(id_, self._run, self._publish)
+        known = self._builtin[id_] = builtin(shared=shared)
         own = own_producers(self._config.producers, id_, self._failed)
-        pool = PoolState(spec, Producers((*known.in_order(), *own)), _PoolObserver(id_, self._observer))
+        pool = PoolState(spec, Producers((*known.in_order(), *own)), _PoolObserver(id_, self._observer), shared)
         self.states[id_] = pool
         pool.handle(configured(self._config), now)
         pool.replace(spec, now)

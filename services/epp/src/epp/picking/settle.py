@@ -13,20 +13,15 @@ from epp.datalayer.placement import Placement
 from epp.datalayer.placing import Placing
 from epp.datalayer.pool import PoolState
 from epp.datalayer.report import Report
-from epp.datalayer.stored import keeper_of
 from epp.domain import (
-    AnswerStored,
     Feedback,
     FeedbackForwarded,
     Outcome,
     PickId,
-    PickPlaced,
-    PickSettled,
     PoolId,
-    PrefixLearned,
     replica_of,
 )
-from epp.picking.observer import Journal, PickObserver
+from epp.picking.observer import PickObserver, Publisher
 from epp.picking.poison import PoisonRequests
 
 
@@ -38,7 +33,7 @@ class Settlement:
         self,
         replica: str,
         pools: Mapping[PoolId, PoolState],
-        journal: Journal | None,
+        journal: Publisher | None,
         observer: PickObserver,
         answered: Callable[[Placement, int], None],
         *,
@@ -54,11 +49,9 @@ class Settlement:
         self._reported = reported
 
     def reserve(self, placement: Placement, placing: Placing, pool: PoolState) -> None:
-        """Enter a placement: from now on its endpoints carry it, and other replicas may know."""
+        """Enter a placement: from now on its endpoints carry it."""
         self.ledger.reserve(placement)
         pool.handle(RequestPlaced(placement, placing), placement.placed_at)
-        if self._journal is not None:
-            _share(placement, self._journal)
 
     def settle(self, pick_id: PickId, outcome: Outcome, now: float) -> bool:
         """Release a reservation; whether there was one."""
@@ -68,8 +61,6 @@ class Settlement:
         pool = self._pools.get(placement.pool)
         if pool is not None:
             pool.handle(RequestSettled(placement, outcome), now)
-        if self._journal is not None:
-            self._journal.record(PickSettled(placement.pool, pick_id))
         self._observer.settled(placement.pool, pick_id, outcome, now - placement.placed_at)
         return True
 
@@ -85,7 +76,7 @@ class Settlement:
         """
         if replica_of(feedback.pick_id) != self._replica:
             if self._journal is not None:
-                self._journal.record(FeedbackForwarded(feedback))
+                self._journal.publish((FeedbackForwarded(feedback),))
             return False
         return self.observe_own(feedback, now)
 
@@ -125,7 +116,6 @@ class Settlement:
         pool = None if placement is None else self._pools.get(placement.pool)
         if placement is not None and pool is not None:
             pool.handle(RequestAlive(placement, feedback), now)
-            self._share_stored(placement, feedback)
 
     def _learn(self, placement: Placement, feedback: Feedback, now: float) -> None:
         pool = self._pools.get(placement.pool)
@@ -133,21 +123,6 @@ class Settlement:
             report = Report(placement, feedback, pool.served(feedback.served))
             self.poison.learn(report, now)
             pool.reported(report, now)
-            self._share_stored(placement, feedback)
         if feedback.completion_tokens:
             self._answered(placement, feedback.completion_tokens)
         self._reported(placement, feedback, now)
-
-    def _share_stored(self, placement: Placement, feedback: Feedback) -> None:
-        if feedback.stored_id is not None and self._journal is not None:
-            keeper = keeper_of(feedback, placement)
-            self._journal.record(AnswerStored(placement.pool, keeper, feedback.stored_id))
-
-
-def _share(placement: Placement, journal: Journal) -> None:
-    """What other replicas may know of a placement: who holds the prompt, and who carries what."""
-    for share in placement.shares:
-        if share.holds_prompt and placement.blocks:
-            journal.record(PrefixLearned(placement.pool, share.member.id, placement.blocks))
-    legs = tuple((share.member.id, share.tokens) for share in placement.shares)
-    journal.record(PickPlaced(placement.pool, placement.id, legs))

@@ -1,91 +1,125 @@
 """Shared events as bytes, many to a message. Pure.
 
     message = frame*            frame = kind (1 byte) · length (u32) · payload
-    P       = text pool · text endpoint · block hashes (u64 each)
-    L       = text pool · text pick id · (text endpoint · tokens (u32))*
-    E       = text pool · text pick id
-    S       = text pool · text endpoint · text id
-    D       = seconds (f64) · text server
+    p       = stamp · pool · endpoint · block hashes (u64 each)             learned
+    u       = stamp · start (u32) · pool · endpoint · block hashes         unlearned
+    L       = pool · pick id · (endpoint · tokens (u32))*                   placed
+    E       = pool · pick id                                                settled
+    h       = beat · through · is listed (u32) · pool · run · pick numbers  heartbeat
+    b       = stamp · pool · session · endpoint, empty for none             bound
+    s       = stamp · has session (u32) · pool · endpoint · id · session    stored
+    x, y    = stamp · pool · endpoint · run (· reason)                      ejected, returned
+    v       = stamp · pool · endpoint · run · sums (f64 each)               speed
+    D       = seconds (f64) · server                                       drained
     F       = JSON of the feedback's fields
-    text    = length (u16) · UTF-8
 
-All numbers are little-endian. A frame of an unknown kind is skipped, so that replicas of two versions can share; one
-that cannot be read ends the message.
+Texts are u16 length · UTF-8, stamps and beats u64, all numbers little-endian. A frame of an unknown kind is skipped, so
+that replicas of two versions can share; one that cannot be read ends the message. Releases with one stream for all
+pools wrote P (pool · endpoint · blocks) and S (pool · endpoint · id), which are still read.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
-
-import orjson
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from epp.domain import (
     AnswerStored,
+    EndpointEjected,
     EndpointId,
-    Feedback,
+    EndpointReturned,
     FeedbackForwarded,
     PickId,
     PickPlaced,
     PickSettled,
     PoolId,
     PrefixLearned,
+    PrefixUnlearned,
+    ReplicaAlive,
+    RunId,
     ServerDrained,
+    SessionBound,
     SharedEvent,
+    SpeedObserved,
 )
+from epp.sharing import feedback
+from epp.sharing.fields import Fields, MalformedError, count, number, numbers, reals, text
 
-_FRAME = struct.Struct("<cI")
-_LENGTH = struct.Struct("<H")
-_TOKENS = struct.Struct("<I")
-_SECONDS = struct.Struct("<d")
-_PREFIX, _FEEDBACK, _PLACED, _SETTLED, _STORED, _DRAINED = b"P", b"F", b"L", b"E", b"S", b"D"
+__all__ = ["BLOCK_LIMIT", "LEG_LIMIT", "MalformedError", "decode", "encode", "join"]
+
+_FRAME: Final = struct.Struct("<cI")
 # More blocks than any prompt has: 64k blocks of 16 tokens are a million tokens.
 BLOCK_LIMIT = 65_536
 # More endpoints than any request has: its primary, a prefill leg, and encoders.
 LEG_LIMIT = 64
+# More than a heartbeat lists.
+PICKS_LIMIT = 65_536
+SUMS_LIMIT = 64
+SUMS_OF_LINE = 6
+# Servers' words may be long.
+REASON_LIMIT = 200
 _MOST_TOKENS = 2**32 - 1
-
-
-class MalformedError(ValueError):
-    """A message that this version cannot read to its end."""
 
 
 def encode(event: SharedEvent) -> bytes:
     """One frame."""
-    match event:
-        case PrefixLearned(pool, endpoint, blocks):
-            shared = blocks[:BLOCK_LIMIT]
-            payload = _text(pool) + _text(endpoint) + struct.pack(f"<{len(shared)}Q", *shared)
-            return _FRAME.pack(_PREFIX, len(payload)) + payload
-        case PickPlaced(pool, pick_id, legs):
-            listed = (
-                _text(endpoint) + _TOKENS.pack(min(tokens, _MOST_TOKENS)) for endpoint, tokens in legs[:LEG_LIMIT]
-            )
-            payload = _text(pool) + _text(pick_id) + b"".join(listed)
-            return _FRAME.pack(_PLACED, len(payload)) + payload
-        case PickSettled(pool, pick_id):
-            payload = _text(pool) + _text(pick_id)
-            return _FRAME.pack(_SETTLED, len(payload)) + payload
-        case AnswerStored(pool, endpoint, stored_id):
-            payload = _text(pool) + _text(endpoint) + _text(stored_id)
-            return _FRAME.pack(_STORED, len(payload)) + payload
-        case ServerDrained(server, seconds):
-            payload = _SECONDS.pack(seconds) + _text(server)
-            return _FRAME.pack(_DRAINED, len(payload)) + payload
-        case FeedbackForwarded(feedback):
-            payload = orjson.dumps(feedback._asdict())
-            return _FRAME.pack(_FEEDBACK, len(payload)) + payload
+    kind, payload = _written(event)
+    return _FRAME.pack(kind, len(payload)) + payload
 
 
 def decode(message: bytes) -> tuple[SharedEvent, ...]:
     """Every event of a message; raises MalformedError."""
     try:
         return tuple(_events(message))
-    except (struct.error, KeyError, TypeError, ValueError) as error:
+    except (struct.error, AttributeError, KeyError, TypeError, ValueError) as error:
         raise MalformedError(str(error)) from None
 
 
 def join(frames: Iterable[bytes]) -> bytes:
     """Frames as one message."""
     return b"".join(frames)
+
+
+def _written(event: SharedEvent) -> tuple[bytes, bytes]:
+    match event:
+        case PickPlaced(pool, pick_id, legs):
+            listed = (text(endpoint) + count(min(tokens, _MOST_TOKENS)) for endpoint, tokens in legs[:LEG_LIMIT])
+            return b"L", text(pool) + text(pick_id) + b"".join(listed)
+        case PickSettled(pool, pick_id):
+            return b"E", text(pool) + text(pick_id)
+        case PrefixLearned(pool, endpoint, blocks, stamp):
+            return b"p", number(stamp) + text(pool) + text(endpoint) + numbers(blocks[:BLOCK_LIMIT])
+        case PrefixUnlearned(pool, endpoint, blocks, start, stamp):
+            head = number(stamp) + count(start) + text(pool) + text(endpoint)
+            return b"u", head + numbers(blocks[:BLOCK_LIMIT])
+        case FeedbackForwarded(forwarded):
+            return b"F", feedback.write(forwarded)
+        case ReplicaAlive(pool, run, beat, through, live):
+            head = number(beat) + number(through) + count(live is not None) + text(pool) + text(run)
+            return b"h", head + numbers(live or ())
+        case _:
+            return _rarely_written(event)
+
+
+Rare = SessionBound | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained
+
+
+def _rarely_written(event: Rare) -> tuple[bytes, bytes]:
+    match event:
+        case SessionBound(pool, session, bound, stamp):
+            return b"b", number(stamp) + text(pool) + text(session) + text(bound or "")
+        case AnswerStored(pool, endpoint, stored_id, owner, stamp):
+            head = number(stamp) + count(owner is not None) + text(pool) + text(endpoint)
+            return b"s", head + text(stored_id) + text(owner or "")
+        case EndpointEjected(pool, endpoint, run, reason, stamp):
+            return b"x", number(stamp) + text(pool) + text(endpoint) + text(run) + text(reason[:REASON_LIMIT])
+        case EndpointReturned(pool, endpoint, run, stamp):
+            return b"y", number(stamp) + text(pool) + text(endpoint) + text(run)
+        case ServerDrained(server, seconds):
+            return b"D", reals((seconds,)) + text(server)
+        case SpeedObserved(pool, endpoint, run, lines, stamp):
+            head = number(stamp) + text(pool) + text(endpoint) + text(run)
+            return b"v", head + reals(tuple(each for line in lines for each in line))
 
 
 def _events(message: bytes) -> Iterator[SharedEvent]:
@@ -97,118 +131,95 @@ def _events(message: bytes) -> Iterator[SharedEvent]:
         if len(payload) < length:
             raise MalformedError("a frame is cut")
         at += length
-        if kind == _PREFIX:
-            yield _prefix(payload)
-        elif kind == _PLACED:
-            yield _placed(payload)
-        elif kind == _SETTLED:
-            yield _settled(payload)
-        elif kind == _STORED:
-            yield _stored(payload)
-        elif kind == _DRAINED:
-            yield _drained(payload)
-        elif kind == _FEEDBACK:
-            yield FeedbackForwarded(_feedback(orjson.loads(payload)))
+        read = _READERS.get(kind)
+        if read is not None:
+            fields = Fields(payload)
+            yield read(fields)
+            fields.end()
 
 
-def _prefix(payload: bytes) -> PrefixLearned:
-    pool, at = _read_text(payload, 0)
-    endpoint, at = _read_text(payload, at)
-    count, rest = divmod(len(payload) - at, 8)
-    if rest or count > BLOCK_LIMIT:
-        raise MalformedError("not a whole number of blocks")
-    return PrefixLearned(PoolId(pool), EndpointId(endpoint), struct.unpack_from(f"<{count}Q", payload, at))
+def _pool(fields: Fields) -> PoolId:
+    return PoolId(fields.text())
 
 
-def _placed(payload: bytes) -> PickPlaced:
-    pool, at = _read_text(payload, 0)
-    pick_id, at = _read_text(payload, at)
+def _endpoint(fields: Fields) -> EndpointId:
+    return EndpointId(fields.text())
+
+
+def _placed(fields: Fields) -> PickPlaced:
+    pool, pick_id = _pool(fields), PickId(fields.text())
     legs: list[tuple[EndpointId, int]] = []
-    while at < len(payload):
-        endpoint, at = _read_text(payload, at)
-        (tokens,) = _TOKENS.unpack_from(payload, at)
-        at += _TOKENS.size
-        legs.append((EndpointId(endpoint), tokens))
+    while fields.left:
+        legs.append((_endpoint(fields), fields.count()))
         if len(legs) > LEG_LIMIT:
             raise MalformedError("more endpoints than a request has")
-    return PickPlaced(PoolId(pool), PickId(pick_id), tuple(legs))
+    return PickPlaced(pool, pick_id, tuple(legs))
 
 
-def _settled(payload: bytes) -> PickSettled:
-    pool, at = _read_text(payload, 0)
-    pick_id, at = _read_text(payload, at)
-    if at != len(payload):
-        raise MalformedError("a settlement has more than a pick")
-    return PickSettled(PoolId(pool), PickId(pick_id))
+def _learned(fields: Fields) -> PrefixLearned:
+    stamp = fields.number()
+    return PrefixLearned(_pool(fields), _endpoint(fields), fields.numbers(BLOCK_LIMIT), stamp)
 
 
-def _stored(payload: bytes) -> AnswerStored:
-    pool, at = _read_text(payload, 0)
-    endpoint, at = _read_text(payload, at)
-    stored_id, at = _read_text(payload, at)
-    if at != len(payload):
-        raise MalformedError("a stored answer has more than an id")
-    return AnswerStored(PoolId(pool), EndpointId(endpoint), stored_id)
+def _unlearned(fields: Fields) -> PrefixUnlearned:
+    stamp, start = fields.number(), fields.count()
+    return PrefixUnlearned(_pool(fields), _endpoint(fields), fields.numbers(BLOCK_LIMIT), start, stamp)
 
 
-def _drained(payload: bytes) -> ServerDrained:
-    (seconds,) = _SECONDS.unpack_from(payload, 0)
-    server, at = _read_text(payload, _SECONDS.size)
-    if at != len(payload) or not 0 <= seconds < float("inf"):
+def _alive(fields: Fields) -> ReplicaAlive:
+    beat, through, is_listed = fields.number(), fields.number(), fields.count()
+    pool, run, live = _pool(fields), RunId(fields.text()), fields.numbers(PICKS_LIMIT)
+    return ReplicaAlive(pool, run, beat, through, live if is_listed else None)
+
+
+def _drained(fields: Fields) -> ServerDrained:
+    seconds = fields.real()
+    if not 0 <= seconds < float("inf"):
         raise MalformedError("not a drain")
-    return ServerDrained(server, seconds)
+    return ServerDrained(fields.text(), seconds)
 
 
-def _feedback(fields: dict[str, object]) -> Feedback:
-    """Checked by type, since another version wrote it."""
-    known = {name: fields[name] for name in _FIELDS if name in fields}
-    flags = known.pop("flags", ())
-    if not isinstance(known.get("pick_id"), str) or not isinstance(flags, list | tuple):
-        raise MalformedError("not a feedback")
-    for name in _NUMBERS:
-        value = known.get(name)
-        if not isinstance(value, int | float | None) or (value is not None and value < 0):
-            raise MalformedError(f"{name} is no count")
-    if not isinstance(known.get("stored_id"), str | None):
-        raise MalformedError("stored_id is no text")
-    if not isinstance(known.get("is_streamed", False), bool):
-        raise MalformedError("is_streamed is no truth")
-    if known.get("attempts", 1) is None:
-        raise MalformedError("attempts are missing")
-    served, pick_id, pool = known.pop("served", None), str(known.pop("pick_id")), str(known.pop("pool", ""))
-    return Feedback(
-        pick_id=PickId(pick_id),
-        pool=PoolId(pool),
-        served=None if served is None else EndpointId(str(served)),
-        flags=tuple(str(flag) for flag in flags),
-        is_final=bool(known.pop("is_final")),
-        **known,  # type: ignore[arg-type]  # numbers, checked above
-    )
+def _bound(fields: Fields) -> SessionBound:
+    stamp, pool, session, endpoint = fields.number(), _pool(fields), fields.text(), _endpoint(fields)
+    return SessionBound(pool, session, endpoint or None, stamp)
 
 
-_FIELDS = Feedback._fields
-_NUMBERS = (
-    "status",
-    "attempts",
-    "failed_attempt",
-    "ttft_seconds",
-    "duration_seconds",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "reasoning_tokens",
-    "response_bytes",
-)
+def _stored(fields: Fields) -> AnswerStored:
+    stamp, has_session = fields.number(), fields.count()
+    pool, endpoint, stored_id, session = _pool(fields), _endpoint(fields), fields.text(), fields.text()
+    return AnswerStored(pool, endpoint, stored_id, session if has_session else None, stamp)
 
 
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return _LENGTH.pack(len(data)) + data
+def _ejected(fields: Fields) -> EndpointEjected:
+    stamp, pool, endpoint, run = fields.number(), _pool(fields), _endpoint(fields), RunId(fields.text())
+    return EndpointEjected(pool, endpoint, run, fields.text(), stamp)
 
 
-def _read_text(payload: bytes, at: int) -> tuple[str, int]:
-    (length,) = _LENGTH.unpack_from(payload, at)
-    start = at + _LENGTH.size
-    if start + length > len(payload):
-        raise MalformedError("a text is cut")
-    return payload[start : start + length].decode(), start + length
+def _returned(fields: Fields) -> EndpointReturned:
+    stamp, pool, endpoint, run = fields.number(), _pool(fields), _endpoint(fields), RunId(fields.text())
+    return EndpointReturned(pool, endpoint, run, stamp)
+
+
+def _speed(fields: Fields) -> SpeedObserved:
+    stamp, pool, endpoint, run = fields.number(), _pool(fields), _endpoint(fields), RunId(fields.text())
+    sums, size = fields.reals(SUMS_LIMIT), SUMS_OF_LINE
+    lines = tuple(sums[at : at + size] for at in range(0, len(sums), size))
+    return SpeedObserved(pool, endpoint, run, lines, stamp)
+
+
+_READERS: Final[Mapping[bytes, Callable[[Fields], SharedEvent]]] = MappingProxyType({
+    b"L": _placed,
+    b"E": lambda fields: PickSettled(_pool(fields), PickId(fields.text())),
+    b"p": _learned,
+    b"u": _unlearned,
+    b"F": lambda fields: FeedbackForwarded(feedback.read(fields.rest())),
+    b"h": _alive,
+    b"b": _bound,
+    b"s": _stored,
+    b"x": _ejected,
+    b"y": _returned,
+    b"v": _speed,
+    b"D": _drained,
+    b"P": lambda fields: PrefixLearned(_pool(fields), _endpoint(fields), fields.numbers(BLOCK_LIMIT)),
+    b"S": lambda fields: AnswerStored(_pool(fields), _endpoint(fields), fields.text()),
+})  # fmt: skip

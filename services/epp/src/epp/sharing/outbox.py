@@ -1,9 +1,13 @@
-"""Frames that wait to be shared, bounded. Pure.
+"""Events that wait to be shared, bounded. Pure.
 
-When the stream is slow or gone, the oldest go first: what was learned last is worth most.
+When the journal is slow or gone, the oldest go first: what was learned last is worth most.
 """
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
 
 # A picker under full load makes a few thousand events a second of about a kilobyte: some seconds of outage.
 EVENT_LIMIT = 10_000
@@ -12,44 +16,45 @@ BYTE_LIMIT = 16 * 1024 * 1024
 MESSAGE_BYTES = 256 * 1024
 
 
-class Outbox:
-    """First in, first out; `put` says how many were dropped."""
+class Outbox(Generic[Item]):
+    """First in, first out; `put` says how many were dropped. `size_of` gives an item's bytes, about."""
 
-    def __init__(self, events: int = EVENT_LIMIT, limit: int = BYTE_LIMIT) -> None:
-        self._frames: deque[bytes] = deque()
+    def __init__(self, events: int = EVENT_LIMIT, limit: int = BYTE_LIMIT, size_of: Callable[[Any], int] = len) -> None:
+        self._items: deque[Item] = deque()
+        self._size_of = size_of
         self._size = 0
         self._events = events
         self._limit = limit
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._items)
 
-    def put(self, frame: bytes) -> int:
-        """Take a frame; the number of frames that had to go for it."""
-        self._frames.append(frame)
-        self._size += len(frame)
+    def put(self, item: Item) -> int:
+        """Take an item; the number of items that had to go for it."""
+        self._items.append(item)
+        self._size += self._size_of(item)
         return self._shrink()
 
-    def put_back(self, frames: list[bytes]) -> int:
-        """Return what `take` gave, to its old place; the number of frames that had to go."""
-        self._frames.extendleft(reversed(frames))
-        self._size += sum(map(len, frames))
+    def put_back(self, items: list[Item]) -> int:
+        """Return what `take` gave, to its old place; the number of items that had to go."""
+        self._items.extendleft(reversed(items))
+        self._size += sum(map(self._size_of, items))
         return self._shrink()
 
     def _shrink(self) -> int:
         dropped = 0
-        while len(self._frames) > self._events or self._size > self._limit:
-            self._size -= len(self._frames.popleft())
+        while len(self._items) > self._events or self._size > self._limit:
+            self._size -= self._size_of(self._items.popleft())
             dropped += 1
         return dropped
 
-    def take(self, size: int = MESSAGE_BYTES) -> list[bytes]:
-        """The next frames, at least one if there is any, of about `size` bytes together."""
-        taken: list[bytes] = []
+    def take(self, size: int = MESSAGE_BYTES) -> list[Item]:
+        """The next items, at least one if there is any, of about `size` bytes together."""
+        taken: list[Item] = []
         total = 0
-        while self._frames and (not taken or total + len(self._frames[0]) <= size):
-            frame = self._frames.popleft()
-            total += len(frame)
-            taken.append(frame)
+        while self._items and (not taken or total + self._size_of(self._items[0]) <= size):
+            item = self._items.popleft()
+            total += self._size_of(item)
+            taken.append(item)
         self._size -= total
         return taken

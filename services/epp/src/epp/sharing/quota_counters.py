@@ -12,9 +12,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import uuid4
 
-from redis.asyncio import Redis
-
-from epp.sharing.stream import FAILURES, connect, is_cancelled
+from epp.sharing.redis_client import FAILURES, Address, Client, Password, connect, is_cancelled
 from gateway.quotas.counters import Claim, Counts, Taken
 from gateway.quotas.windows import DAY, SLOTS, Window
 from gateway.service import logs
@@ -92,8 +90,8 @@ class _Batch(NamedTuple):
 class RedisCounters:
     """Run `run` beside whoever takes and adds."""
 
-    def __init__(self, url: str, metrics: CounterMetrics, *, password: str | None = None) -> None:
-        self._url, self._password, self._metrics = url, password, metrics
+    def __init__(self, address: Address, metrics: CounterMetrics, *, password: Password | None = None) -> None:
+        self._address, self._password, self._metrics = address, password, metrics
         self._waiting: deque[_Waiting] = deque()
         self._sums: dict[_Sum, int] = {}
         self._batch: _Batch | None = None  # sent, perhaps, and not known to have arrived
@@ -122,7 +120,7 @@ class RedisCounters:
         """Send until cancelled."""
         try:
             while not is_cancelled():
-                redis = connect(self._url, self._password, CALL_SECONDS)
+                redis = connect(self._address, self._password, CALL_SECONDS)
                 try:
                     await self._serve(redis)
                 except FAILURES as error:
@@ -133,7 +131,7 @@ class RedisCounters:
         finally:
             self._tell_waiting()
 
-    async def _serve(self, redis: Redis) -> None:
+    async def _serve(self, redis: Client) -> None:
         script: str = await redis.script_load(_SCRIPT)  # a Redis that loses it counts as unreachable until the next try
         while not is_cancelled():
             if self._is_reachable:
@@ -147,7 +145,7 @@ class RedisCounters:
                 self._is_reachable = True
                 log.info("quotas are counted in Redis again")
 
-    async def _charge(self, redis: Redis, script: str) -> None:
+    async def _charge(self, redis: Client, script: str) -> None:
         while self._batch is not None or self._sums:
             if self._batch is None:
                 self._batch, self._sums = _Batch(uuid4().hex, self._sums), {}
@@ -161,7 +159,7 @@ class RedisCounters:
                 await _evaluated(redis.evalsha(script, len(keys), *keys, *arguments))
             self._batch = None
 
-    async def _answer(self, redis: Redis, script: str) -> None:
+    async def _answer(self, redis: Client, script: str) -> None:
         while self._waiting:
             asked = [self._waiting[at] for at in range(min(len(self._waiting), MOST_TOGETHER))]
             pipeline = redis.pipeline(transaction=False)

@@ -126,10 +126,6 @@ class Metrics:
             name("protocol_violations_total"), "Streams that broke the protocol.", ()
         )
         self._log_entries = self.registry.counter(name("access_log_entries_total"), "Entries received.", ("kind",))
-        self._shared = self.registry.counter(
-            name("shared_events_total"), "Events of the shared stream.", ("direction",)
-        )
-        self._dropped = self.registry.counter(name("shared_events_dropped_total"), "Events that were not shared.", ())
         self._guarded = self.registry.counter(name("guard_total"), "What the guard found.", ("reason", "action"))
         self._door = self.registry.counter(name("http_requests_total"), "Answers of the HTTP door.", ("status",))
         self._usage = self.registry.counter(
@@ -266,14 +262,6 @@ class Metrics:
         for kind, number in (("final", finals), ("heartbeat", heartbeats), ("other", strangers)):
             if number:
                 self._log_entries.add((kind,), number)
-
-    def shared(self, direction: str, events: int) -> None:
-        """Events went out to, or came in from, the other replicas."""
-        self._shared.add((direction,), events)
-
-    def dropped(self, events: int) -> None:
-        """Events that the others will not hear of."""
-        self._dropped.add((), events)
 
     def guarded(self, reason: str, action: str) -> None:
         """The guard found something; reasons are the operator's own words."""

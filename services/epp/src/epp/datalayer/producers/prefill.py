@@ -4,18 +4,21 @@ The backlog is kept as the time at which it will be done, at the measured speed.
 answer tokens are no part of it; but each request there slows the decoding of the others, by what `decode_delay` says.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from epp.datalayer.aligned import Aligned
-from epp.datalayer.events import EndpointJoined, EndpointLeft, RequestPlaced, RequestReported, Scraped
+from epp.datalayer.events import EndpointJoined, EndpointLeft, RequestPlaced, RequestReported, Scraped, TimePassed
 from epp.datalayer.member import Member
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
 from epp.datalayer.producers.load import LoadProducer
+from epp.datalayer.producers.shared_speed import MeasuredElsewhere
 from epp.datalayer.producers.speed import PRIOR_PREFILL_TOKENS_PER_SECOND, SpeedEstimator
 from epp.datalayer.report import Report
+from epp.datalayer.shared import ALONE, Shared
+from epp.domain import SharedEvent, SpeedObserved
 
 NOTE: Final = "prefill"  # of the request: see `Ahead`
 COST_NOTE: Final = "cost"  # of the request, once it is reported: see `Cost`
@@ -60,6 +63,8 @@ class EndpointPrefill:
     free_at: float
     pace: float
     encoded_at: float = 0.0
+    elsewhere: MeasuredElsewhere = field(default_factory=MeasuredElsewhere)
+    published_samples: int = 0
 
     def backlog(self, now: float) -> float:
         """Seconds of prefill that are reserved and not done yet."""
@@ -83,8 +88,11 @@ class EndpointPrefill:
 class PrefillProducer:
     """See the module's docstring. Reads from the load whether an endpoint is idle."""
 
-    def __init__(self, load: LoadProducer, tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND) -> None:
+    def __init__(
+        self, load: LoadProducer, tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND, shared: Shared = ALONE
+    ) -> None:
         self._load = load
+        self._shared = shared
         self._prior = tokens_per_second
         self._endpoints: dict[int, EndpointPrefill] = {}
         self._aligned = Aligned(self._endpoints)
@@ -98,6 +106,8 @@ class PrefillProducer:
             Scraped: self._scraped,
             RequestPlaced: self._placed,
             RequestReported: self._reported,
+            SpeedObserved: self._observed_elsewhere,
+            TimePassed: self._time_passed,
         }
 
     def columns(self) -> Mapping[str, Column]:
@@ -160,6 +170,30 @@ class PrefillProducer:
             learn_speed(self._endpoints[report.served.slot].speed, report)
             if (completed := report.feedback.completion_tokens) is not None:
                 self.answer_tokens += _ANSWER_SHARE * (completed - self.answer_tokens)
+
+    def facts(self) -> Iterator[SharedEvent]:
+        """What was measured here."""
+        return (self._observed(each) for each in self._endpoints.values() if each.speed.samples)
+
+    def _time_passed(self, event: TimePassed, now: float) -> None:
+        del event, now
+        if not self._shared.is_on:
+            return
+        for each in self._endpoints.values():
+            if each.speed.samples != each.published_samples:
+                self._shared.publish(self._observed(each))
+
+    def _observed(self, each: EndpointPrefill) -> SpeedObserved:
+        each.published_samples = each.speed.samples
+        shared = self._shared
+        return SpeedObserved(shared.pool, each.member.id, shared.run, each.speed.sums, shared.next_stamp())
+
+    def _observed_elsewhere(self, event: SpeedObserved, now: float) -> None:
+        del now
+        self._shared.witness(event.stamp)
+        for each in self._endpoints.values():
+            if each.member.id == event.endpoint and each.elsewhere.take(event.run, event.stamp, event.lines):
+                each.speed.add_others(each.elsewhere.together())
 
 
 def learn_speed(speed: SpeedEstimator, report: Report) -> None:

@@ -23,11 +23,13 @@ from epp.datalayer.placement import SETTLED_BLOCKS_LIMIT, Placement
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
 from epp.datalayer.producers.engines import EnginesProducer, has_restarted
+from epp.datalayer.producers.prefix_history import Change, PrefixHistory
 from epp.datalayer.producers.prefix_holding import DEFAULT_CAPACITY_BLOCKS, Stamp
 from epp.datalayer.producers.prefix_index import PrefixIndex, Touches, stamp_at
 from epp.datalayer.producers.tokens import TokenScale
 from epp.datalayer.report import Report
-from epp.domain import EndpointId, EngineMetrics, Outcome, PrefixLearned
+from epp.datalayer.shared import ALONE, Shared
+from epp.domain import EndpointId, EngineMetrics, Outcome, PrefixLearned, PrefixUnlearned
 
 NOTE: Final = "prefix"  # when the first endpoint last touched the blocks before
 LONGEST: Final = "longest match"  # of what is computed once for each placement: in blocks, over all endpoints
@@ -42,8 +44,10 @@ Matches = Mapping[int, int]  # slot → leading blocks
 class PrefixProducer:
     """See the module's docstring."""
 
-    def __init__(self, engines: EnginesProducer) -> None:
+    def __init__(self, engines: EnginesProducer, shared: Shared = ALONE) -> None:
         self.index = PrefixIndex()
+        self._shared = shared
+        self._history = PrefixHistory()
         self.token_scale = TokenScale()
         self.block_tokens = 0
         self._engines = engines
@@ -67,6 +71,7 @@ class PrefixProducer:
             RequestSettled: self._settled,
             RequestReported: self._reported,
             PrefixLearned: self._learned_elsewhere,
+            PrefixUnlearned: self._unlearned_elsewhere,
         }
 
     def columns(self) -> Mapping[str, Column]:
@@ -130,7 +135,7 @@ class PrefixProducer:
         del now
         slot = event.member.slot
         self._members.pop(event.member.id, None)
-        self.index.forget(slot)
+        self._forget(slot)
         for known in (self._last_cold, self.measured, self._started):
             known.pop(slot, None)
 
@@ -145,7 +150,7 @@ class PrefixProducer:
         before = self._started.get(slot)
         self._started[slot] = metrics
         if before is not None and has_restarted(before, metrics):
-            self.index.forget(slot)
+            self._forget(slot)
             self._set_capacity(event.member)
         if before is None or (metrics.block_count, metrics.block_size) != (before.block_count, before.block_size):
             self._follow_block_size()
@@ -156,7 +161,7 @@ class PrefixProducer:
         size = self._settings.block_tokens(self._engines.block_size())
         if size != self.block_tokens:
             self.block_tokens = size
-            self.index = PrefixIndex()
+            self.index, self._history = PrefixIndex(), PrefixHistory()
             self._set_capacities()
 
     def _set_capacities(self) -> None:
@@ -184,6 +189,8 @@ class PrefixProducer:
                 continue
             if placement.blocks:
                 touches.append(self.index.learn(share.member.slot, placement.blocks))
+                if self._shared.is_on:
+                    self._publish_learned(share.member, placement.blocks)
             if is_cold:
                 self._cold += 1
                 self._last_cold[share.member.slot] = self._cold
@@ -209,20 +216,54 @@ class PrefixProducer:
             return
         if report.is_elsewhere and report.placement.block_tokens == self.block_tokens:
             self.index.learn(report.served.slot, report.placement.blocks)
+            if self._shared.is_on:
+                self._publish_learned(report.served, report.placement.blocks)
         if report.is_ok:
             self._correct(report, report.served)
-
-    def _learned_elsewhere(self, event: PrefixLearned, now: float) -> None:
-        del now
-        member = self._members.get(event.endpoint)
-        if member is not None:
-            self.index.learn(member.slot, event.blocks)
 
     def _unlearn(self, placement: Placement, *, new_from: int) -> None:
         """The request brought nothing to its endpoints: they do not hold its blocks from this one on."""
         for share in placement.shares:
             if share.holds_prompt and self._members.get(share.member.id) is share.member:
                 self.index.unlearn(share.member.slot, placement.blocks, new_from)
+                if self._shared.is_on:
+                    self._publish_unlearned(share.member, placement.blocks, new_from)
+
+    # What other replicas learn
+
+    def _publish_learned(self, member: Member, blocks: tuple[int, ...]) -> None:
+        stamp = self._shared.next_stamp()
+        self._history.add(member.slot, Change(stamp, blocks))
+        self._shared.publish(PrefixLearned(self._shared.pool, member.id, blocks, stamp))
+
+    def _publish_unlearned(self, member: Member, blocks: tuple[int, ...], start: int) -> None:
+        stamp = self._shared.next_stamp()
+        self._history.add(member.slot, Change(stamp, blocks, start))
+        self._shared.publish(PrefixUnlearned(self._shared.pool, member.id, blocks, start, stamp))
+
+    def _learned_elsewhere(self, event: PrefixLearned, now: float) -> None:
+        del now
+        self._change(event.endpoint, Change(event.stamp or self._shared.next_stamp(), event.blocks))
+
+    def _unlearned_elsewhere(self, event: PrefixUnlearned, now: float) -> None:
+        del now
+        self._change(event.endpoint, Change(event.stamp, event.blocks, event.start))
+
+    def _change(self, endpoint: EndpointId, change: Change) -> None:
+        """Take a change, and again those that are later and may contradict it."""
+        self._shared.witness(change.stamp)
+        member = self._members.get(endpoint)
+        if member is None or not change.blocks:
+            return
+        for each in self._history.add(member.slot, change):
+            if each.start is None:
+                self.index.learn(member.slot, each.blocks)
+            else:
+                self.index.unlearn(member.slot, each.blocks, each.start)
+
+    def _forget(self, slot: int) -> None:
+        self.index.forget(slot)
+        self._history.forget(slot)
 
     def _correct(self, report: Report, served: Member) -> None:
         feedback, placement = report.feedback, report.placement

@@ -1,12 +1,13 @@
-"""Sessions: which endpoint a session is bound to, by its id. Pure."""
+"""Sessions: which endpoint a session is bound to, by its id, on all replicas. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from epp.datalayer.events import Configured, EndpointJoined, EndpointLeft, RequestPlaced, RequestReported, TimePassed
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
-from epp.datalayer.producers.session_map import Sessions
-from epp.domain import EndpointId
+from epp.datalayer.producers.session_map import Binding, Sessions, key_of
+from epp.datalayer.shared import ALONE, Shared
+from epp.domain import EndpointId, SessionBound, SharedEvent
 
 _UNBOUND = EndpointId("")
 
@@ -14,19 +15,21 @@ _UNBOUND = EndpointId("")
 class SessionProducer:
     """Binds the session of each placement to the endpoint that answers it."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Shared = ALONE) -> None:
         self.sessions = Sessions()
+        self._shared = shared
         self._ids: dict[int, EndpointId] = {}
         self._seconds = 0.0
 
     def handles(self) -> Handlers:
-        """Placements, and time."""
+        """Placements here, bindings elsewhere, and time."""
         return {
             Configured: self._configured,
             EndpointJoined: self._joined,
             EndpointLeft: self._left,
             RequestPlaced: self._placed,
             RequestReported: self._reported,
+            SessionBound: self._bound_elsewhere,
             TimePassed: self._time_passed,
         }
 
@@ -50,16 +53,35 @@ class SessionProducer:
         del now
         self._ids.pop(event.member.slot, None)
 
+    def facts(self, now: float) -> Iterator[SharedEvent]:
+        """All bindings, for replicas that lack them."""
+        pool = self._shared.pool
+        return (SessionBound(pool, key, each.endpoint, each.stamp) for key, each in self.sessions.live(now))
+
     def _placed(self, event: RequestPlaced, now: float) -> None:
-        placement = event.placement
-        if placement.session:
-            self.sessions.bind(placement.session, placement.primary.id, now, self._seconds)
+        session, endpoint = event.placement.session, event.placement.primary.id
+        if not session:
+            return
+        stamp = None
+        if self._shared.is_on and self.sessions.needs_sharing(session, endpoint, now, self._seconds):
+            stamp = self._shared.next_stamp()
+            self._shared.publish(SessionBound(self._shared.pool, key_of(session), endpoint, stamp))
+        self.sessions.bind(session, endpoint, now, self._seconds, stamp)
 
     def _reported(self, event: RequestReported, now: float) -> None:
         """A session does not stay where its request failed."""
         placement = event.report.placement
-        if placement.session and event.report.has_failed:
-            self.sessions.unbind(placement.session, placement.primary.id, now)
+        session = placement.session
+        if not session or not event.report.has_failed:
+            return
+        if self.sessions.endpoint(session, now) == placement.primary.id:
+            stamp = self._shared.next_stamp()
+            self.sessions.unbind(session, now, self._seconds, stamp)
+            self._shared.publish(SessionBound(self._shared.pool, key_of(session), None, stamp))
+
+    def _bound_elsewhere(self, event: SessionBound, now: float) -> None:
+        self._shared.witness(event.stamp)
+        self.sessions.fold(event.session, Binding(event.endpoint, now + self._seconds, event.stamp, now))
 
     def _time_passed(self, event: TimePassed, now: float) -> None:
         del event

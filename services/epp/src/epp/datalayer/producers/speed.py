@@ -8,7 +8,9 @@ fade, never steeper or flatter than those of any real accelerator. What encoding
 from the prompts that hold some, as the rest of their time; prefill from the others.
 """
 
-from epp.datalayer.producers.line import FadingLine
+from collections.abc import Sequence
+
+from epp.datalayer.producers.line import FadingLine, Sums
 
 # Upstream's figure for an 8B model on one H100 (15 928 tokens per second at its peak), until something is measured.
 PRIOR_PREFILL_TOKENS_PER_SECOND = 15_928.0
@@ -48,6 +50,18 @@ class SpeedEstimator:
         self.seconds_per_token = self._prefill.slope  # prefill
         self.seconds_per_media_token = self._encode.slope  # beside prefill
         self.gap_per_request = self._decode.slope  # seconds by which each request there lengthens the gap of all
+
+    @property
+    def sums(self) -> tuple[Sums, ...]:
+        """What was measured here, for others."""
+        return self._prefill.sums, self._decode.sums, self._encode.sums
+
+    def add_others(self, sums: Sequence[Sums]) -> None:
+        """Take what others measured, all of them together, in the place of what they had."""
+        for line, others in zip((self._prefill, self._decode, self._encode), sums, strict=True):
+            line.add_others(others)
+        self.seconds_per_token, self.gap_per_request = self._prefill.slope, self._decode.slope
+        self.seconds_per_media_token = self._encode.slope
 
     @property
     def samples(self) -> int:

@@ -43,11 +43,13 @@ RESHARE_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class StandingChanged:
-    """An endpoint was ejected, or takes part again; `reason` is for people."""
+    """An endpoint was ejected, or takes part again; `reason` is for people. `is_outage` says that it was not for
+    requests that failed, but for what this replica sees of the server itself."""
 
     endpoint: EndpointId
     is_ejected: bool
     reason: str
+    is_outage: bool = False
 
 
 class PoolStanding:
@@ -86,7 +88,7 @@ class PoolStanding:
             return None
         reason = f"{signal.value} ({detail})" if detail else signal.value
         state.eject(reason, now)
-        return StandingChanged(endpoint, is_ejected=True, reason=reason)
+        return StandingChanged(endpoint, is_ejected=True, reason=reason, is_outage=state.has_outage)
 
     def rest(self, endpoint: EndpointId, seconds: float, now: float) -> None:
         """A server refused for load and named a time."""

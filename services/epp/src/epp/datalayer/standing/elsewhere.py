@@ -1,0 +1,53 @@
+"""Endpoints that other replicas avoid because requests fail there: known here before it costs requests here. Pure.
+
+What another replica cannot reach itself, at a metrics port, is not shared: that may be its own network. Each run's last
+word about an endpoint counts. A word is good for as long as an ejection lasts, whatever becomes of who said it.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from epp.datalayer.standing.endpoint import LONGEST_EJECTION_SECONDS
+from epp.domain import EndpointId, RunId, Stamp
+
+WORD_SECONDS: Final = LONGEST_EJECTION_SECONDS + 3.0
+# Words of a pool: a hundred replicas about a hundred endpoints; beyond it the oldest is forgotten.
+WORDS_LIMIT: Final = 10_000
+
+
+class _Word(NamedTuple):
+    stamp: Stamp
+    reason: str  # empty where the endpoint is avoided no longer
+    until: float
+
+    @property
+    def order(self) -> tuple[Stamp, str]:
+        return self.stamp, self.reason
+
+
+class EjectedElsewhere:
+    """Folds words in any order, each any number of times."""
+
+    def __init__(self) -> None:
+        self._words: dict[tuple[EndpointId, RunId], _Word] = {}
+
+    def take(self, endpoint: EndpointId, run: RunId, stamp: Stamp, reason: str, now: float) -> None:
+        """A replica's word: why it avoids an endpoint; an empty reason takes it back."""
+        key, word = (endpoint, run), _Word(stamp, reason, now + WORD_SECONDS)
+        known = self._words.get(key)
+        if known is None or word.order > known.order:
+            self._words.pop(key, None)
+            self._words[key] = word
+            if len(self._words) > WORDS_LIMIT:
+                del self._words[next(iter(self._words))]
+
+    def avoided(self, limit: int, now: float) -> Mapping[EndpointId, str]:
+        """At most so many endpoints with the reason, the same ones on all replicas."""
+        for key in [key for key, word in self._words.items() if now >= word.until]:
+            del self._words[key]
+        found = {endpoint: word.reason for (endpoint, _), word in sorted(self._words.items()) if word.reason}
+        return dict(list(found.items())[:limit])
+
+    def changes_at(self) -> float:
+        """When time alone changes something."""
+        return min((word.until for word in self._words.values() if word.reason), default=float("inf"))

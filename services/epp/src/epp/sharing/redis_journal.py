@@ -1,0 +1,88 @@
+"""A Journal in Redis: one bounded stream for each pool. A shell on redis-py; no pick waits for it.
+
+`publish` puts events into the pool's outbox; one task for each pool writes what is there, in batches. Redis that is
+slow, gone, full or back again costs knowledge and nothing else: each task starts over with growing pauses.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Final
+
+from epp.domain import PoolId, SharedEvent
+from epp.sharing.condition import Condition
+from epp.sharing.journal import Batch, Position, Snapshot
+from epp.sharing.metrics import SharingMetrics
+from epp.sharing.redis_client import Address, Password, connect
+from epp.sharing.stream_reader import StreamReader
+from epp.sharing.stream_writer import StreamWriter
+
+# What this replica holds of a pool, for others that lost it.
+Restate = Callable[[PoolId], Iterable[SharedEvent]]
+# Pools that may be written to: no replica serves more.
+POOLS_LIMIT: Final = 1000
+
+
+class RedisJournal:
+    """Run `run` beside the picker. `sender` tells this process from all others, those before it among them."""
+
+    def __init__(
+        self, address: Address, sender: str, metrics: SharingMetrics, restate: Restate, password: Password | None = None
+    ) -> None:
+        self._redis = connect(address, password)
+        self._sender = sender
+        self._metrics = metrics
+        self._restate = restate
+        self._writing, self._reading = Condition("write", metrics), Condition("read", metrics)
+        self._writers: dict[PoolId, StreamWriter] = {}
+        self._tasks: dict[PoolId, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    def publish(self, events: Iterable[SharedEvent]) -> None:
+        """Share events soon; never waits."""
+        for event in events:
+            writer = self._writers.get(event.pool) or self._writer(event.pool)
+            if writer is None:
+                self._metrics.dropped(1)
+            else:
+                writer.put(event)
+
+    async def subscribe(self, pool: PoolId, start: Position) -> AsyncIterator[Batch]:
+        """See `Journal`."""
+        reader = self._reader(pool)
+        try:
+            async for batch in reader.follow(start):
+                if batch.has_gap and pool in self._writers:
+                    self._writers[pool].restates = True
+                yield batch
+        finally:
+            self._reading.forget(pool)
+
+    async def snapshot(self, pool: PoolId) -> Snapshot:
+        """See `Journal`."""
+        return await self._reader(pool).snapshot()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for pool, writer in self._writers.items():
+                    self._start(pool, writer)
+                await asyncio.Event().wait()
+        finally:
+            self._group = None
+            await self._redis.aclose()
+
+    def _reader(self, pool: PoolId) -> StreamReader:
+        return StreamReader(self._redis, self._sender, pool, self._reading, self._metrics)
+
+    def _writer(self, pool: PoolId) -> StreamWriter | None:
+        if len(self._writers) >= POOLS_LIMIT:
+            return None
+        writer = StreamWriter(self._sender, pool, self._writing, self._metrics, self._restate)
+        self._writers[pool] = writer
+        self._start(pool, writer)
+        return writer
+
+    def _start(self, pool: PoolId, writer: StreamWriter) -> None:
+        if self._group is not None and pool not in self._tasks:
+            self._tasks[pool] = self._group.create_task(writer.run(self._redis))

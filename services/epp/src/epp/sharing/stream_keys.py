@@ -1,0 +1,32 @@
+"""Names and bounds of what is kept in Redis. Pure.
+
+One stream for each pool, so that who follows a pool reads nothing of others. The braces keep the keys of one pool on
+one node of a cluster.
+"""
+
+from typing import Final
+
+from epp.domain import PoolId
+
+# The releases before this one wrote events of all pools to one stream; it is followed like a pool.
+EARLIER: Final = PoolId("*earlier")
+_EARLIER_STREAM: Final = "pointsman:shared:1"
+SENDER, EVENTS = b"r", b"e"  # the fields of a message
+# Messages kept of a pool, about; with batches of a few kilobytes some dozen MB.
+STREAM_LENGTH: Final = 20_000
+# What no replica writes to is gone after this time.
+KEEP_SECONDS: Final = 3600
+BEGINNING: Final = "0-0"
+
+
+def stream_of(pool: PoolId) -> str:
+    """The key of a pool's stream; pools have a slash in their names, so none is called `*`."""
+    if pool == EARLIER:
+        return _EARLIER_STREAM
+    return f"pointsman:2:{{{pool or '*'}}}:events"
+
+
+def order_of(position: str) -> tuple[int, int]:
+    """What compares two places in a stream."""
+    milliseconds, _, sequence = position.partition("-")
+    return int(milliseconds), int(sequence or 0)
