@@ -97,6 +97,17 @@ def test_a_trace_of_a_moment_is_replayed_whole(tmp_path: Path) -> None:
     assert document["rows"][0]["figures"]["good_share"]["mean"] == 1.0
 
 
+def test_what_servers_did_is_said_beside_what_would_be(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = [json.loads(line) | {"endpoint": "a:1", "ttft_ms": 250.0} for line in trace.read_text().splitlines()]
+    lines = [
+        line | {"prompt_tokens": line["input_length"], "cached_tokens": line["input_length"] // 4} for line in recorded
+    ]
+    trace.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    answer(trace, "--seeds", "1", "--jobs", "1", "--config", "default")
+
+    assert "as recorded: hit ratio 0.250, TTFT p50 250 ms, p90 250 ms" in capsys.readouterr().out
+
+
 class _Page(HTMLParser):
     """Tags that are open, and what the page would load."""
 

@@ -1,6 +1,7 @@
 """`pointsman lab SOURCE …`: a study, its table on the terminal, its report as a page. What cannot be done is 2."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,13 +28,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         asked = study_of(given)
         _check_outputs(asked)
         report = _report(asked) if asked.search is None else _searched(asked, asked.search)
-        print(text_of(report))
-        _write(asked, report)
+        written = _write(asked, report)
+        print(text_of(report), *(f"{file} was written" for file in written), sep="\n")
     except UsageError as error:
         print(f"pointsman lab: {error}", file=sys.stderr)
         sys.exit(CANNOT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read the table has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(asked: Asked) -> Report:
@@ -61,12 +64,13 @@ def _check_outputs(asked: Asked) -> None:
             raise UsageError(f"{file}: not a file in a folder that exists")
 
 
-def _write(asked: Asked, report: Report) -> None:
+def _write(asked: Asked, report: Report) -> list[Path]:
     texts: list[tuple[Path, str]] = [(asked.page, page_of(report))]
     if asked.json is not None:
         texts.append((asked.json, json.dumps(document_of(report), indent=1, allow_nan=False) + "\n"))
     for file, text in texts:
         _write_text(file, text)
+    return [file for file, _ in texts]
 
 
 def _write_text(file: Path, text: str) -> None:
@@ -74,7 +78,6 @@ def _write_text(file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror or error}") from None
-    print(f"{file} was written")
 
 
 if __name__ == "__main__":

@@ -17,14 +17,14 @@ from epp.config import ConfigError, parse_config
 from lab import ranges
 from lab.searching import Search
 from lab.simulation.fleet import engine_config
-from lab.simulation.measures import Limits
+from lab.simulation.measures import Limits, percentile
 from lab.study.answer import FIGURES
 from lab.study.contenders import BUILT_IN, DEFAULT, LEAST_REQUEST, Contender
 from lab.study.search import WEIGHT_LIMIT, SearchError, weights_of
 from lab.study.study import Made, Point, Study, Traced
 from lab.traces import reading
 from lab.traces.replay import replay_of
-from lab.traces.trace import TraceError
+from lab.traces.trace import TracedRequest, TraceError
 from lab.workloads.wider import WIDER
 from model_sim import profiles
 from model_sim.profiles import Profile, ProfileError
@@ -213,6 +213,7 @@ def _source(given: Namespace, profile: Profile) -> tuple[Made | Traced, tuple[st
     notes = [f"{trace.format} trace: {replay.count} requests"]
     if trace.has_times:
         notes[0] += f" in {replay.seconds:.0f} s, {replay.count / replay.seconds:.2f} a second"
+    notes += _as_recorded([request for lane in replay.lanes for request in lane])
     if trace.is_cut:
         notes.append(f"the file goes on: its first {given.requests} requests are replayed (--requests)")
     if replay.left_out:
@@ -220,6 +221,18 @@ def _source(given: Namespace, profile: Profile) -> tuple[Made | Traced, tuple[st
     if not any(request.blocks for lane in replay.lanes for request in lane):
         notes.append("the trace does not say what prompts share: no prompt is found in a cache")
     return Traced(replay), tuple(notes)
+
+
+def _as_recorded(requests: Sequence[TracedRequest]) -> list[str]:
+    """What the servers that were there did with them."""
+    counted = [each for each in requests if each.cached_share is not None]
+    times = sorted(each.first_token for each in requests if each.first_token is not None)
+    if not counted or not times:
+        return []
+    tokens = sum(each.prompt_tokens for each in counted)
+    cached = sum((each.cached_share or 0.0) * each.prompt_tokens for each in counted)
+    p50, p90 = (1000 * percentile(times, share) for share in (0.5, 0.9))
+    return [f"as recorded: hit ratio {cached / max(1, tokens):.3f}, TTFT p50 {p50:.0f} ms, p90 {p90:.0f} ms"]
 
 
 def _context(profile: Profile) -> int:

@@ -16,7 +16,7 @@ MOONCAKE = [
 RECORDED = {
     "timestamp": 1_700_000_000_000, "input_length": 128, "output_length": 40, "hash_ids": [7, 8], "block_size": 64,
     "session_id": "ab", "pool": "default/a", "model": "m", "endpoint": "10.0.0.1:8000", "status": 200,
-    "prompt_tokens": 256, "cached_tokens": 0, "ttft_ms": 100.0, "duration_ms": 1500.0,
+    "prompt_tokens": 256, "cached_tokens": 128, "ttft_ms": 100.0, "duration_ms": 1500.0,
 }  # fmt: skip
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n{},4808,10\n{},110,27\n"
 AGENTX = {
@@ -69,7 +69,7 @@ def test_a_recording_has_sessions_and_the_tokens_that_servers_counted(tmp_path: 
 
     assert found.format == "recording"
     first, second = found.requests
-    assert first == TracedRequest(0.0, 256, 40, (7, 8), 128, "ab", 1.5, "default/a")
+    assert first == TracedRequest(0.0, 256, 40, (7, 8), 128, "ab", 1.5, "default/a", 0.5, 0.1)
     assert (second.prompt_tokens, second.block_tokens, second.output_tokens) == (256, 128, None)  # by the same ratio
 
 

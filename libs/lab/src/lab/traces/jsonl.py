@@ -28,17 +28,29 @@ def request_of(record: Mapping[str, Any]) -> tuple[TracedRequest, int | None]:
     size = MOONCAKE_BLOCK_TOKENS if record.get("block_size") is None else fields.tokens(record, "block_size")
     if not 1 <= size <= BLOCK_LIMIT:
         raise fields.FieldError(f"block_size: expected 1 to {BLOCK_LIMIT}, got {size}")
+    counted = _optional_tokens(record, "prompt_tokens")
+    cached = _optional_tokens(record, "cached_tokens")
     request = TracedRequest(
         at=fields.milliseconds(record, "timestamp"),
         prompt_tokens=fields.tokens(record, "input_length"),
-        output_tokens=None if record.get("output_length") is None else fields.tokens(record, "output_length"),
+        output_tokens=_optional_tokens(record, "output_length"),
         blocks=fields.integers(record, "hash_ids"),
         block_tokens=size,
         session=fields.word(record, "session_id"),
-        duration=None if record.get("duration_ms") is None else fields.milliseconds(record, "duration_ms"),
+        duration=_optional_seconds(record, "duration_ms"),
         pool=fields.word(record, "pool"),
+        cached_share=min(1.0, cached / counted) if counted and cached is not None else None,
+        first_token=_optional_seconds(record, "ttft_ms"),
     )
-    return request, None if record.get("prompt_tokens") is None else fields.tokens(record, "prompt_tokens")
+    return request, counted
+
+
+def _optional_tokens(record: Mapping[str, Any], name: str) -> int | None:
+    return None if record.get(name) is None else fields.tokens(record, name)
+
+
+def _optional_seconds(record: Mapping[str, Any], name: str) -> float | None:
+    return None if record.get(name) is None else fields.milliseconds(record, name)
 
 
 def calibrated(read: Sequence[tuple[TracedRequest, int | None]]) -> list[TracedRequest]:

@@ -27,6 +27,8 @@ class TracedRequest:
     session: str | None = None
     duration: float | None = None
     pool: str | None = None
+    cached_share: float | None = None  # of the prompt, as its server counted
+    first_token: float | None = None  # seconds to it, as it was
 
 
 @dataclass(frozen=True, slots=True)
