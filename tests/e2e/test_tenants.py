@@ -18,7 +18,7 @@ from tests.e2e.stack import PORT_COUNT, READY_SECONDS, Stack, free_stack_ports, 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
 QWEN, PHI = "Qwen/Qwen3-32B", "phi-4-mini-instruct"
-CLIENTS = {"alice": "team-a", "anna": "team-a", "bob": "team-b", "carol": "team-a"}
+CLIENTS = {"alice": "team-a", "anna": "team-a", "bob": "team-b", "carol": "team-a", "quinn": "limited"}
 # `team-b` has one pool's model; `team` is a prefix of both names and has another one.
 TENANTS = """
 apiVersion: v1
@@ -31,6 +31,16 @@ data:
     - {name: team-a}
     - {name: team-b, models: ["phi-*"]}
     - {name: team, models: [nothing]}
+"""
+
+
+QUOTAS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: quotas, labels: {pointsman.dev/quotas: "true"}}
+data:
+  quotas: |
+    - {name: limited, when: {tenant: limited}, tokens: 60, per: hour}
 """
 
 
@@ -61,6 +71,7 @@ def tenancy(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFac
     run = tmp_path_factory.mktemp("tenants")
     (run / "tenants").mkdir()
     (run / "tenants" / "tenants.yaml").write_text(TENANTS)
+    (run / "tenants" / "quotas.yaml").write_text(QUOTAS)
     (run / "salt").write_text("0123456789abcdef0123456789abcdef")
     made = Tenancy(None, run / "keys.txt", {})  # type: ignore[arg-type]  # the stack needs the file first
     for name, tenant in CLIENTS.items():
@@ -127,6 +138,42 @@ def test_a_tenant_does_not_find_what_another_one_has_in_the_cache(tenancy: Tenan
     chosen = [tenancy.cached(name, fresh, cache_salt="chosen") for name in ("alice", "bob", "anna")]
     assert chosen[:2] == [0, 0]
     assert chosen[2] > 0
+
+
+def test_a_tenant_whose_quota_is_used_up_is_refused_in_its_own_words_and_has_a_bill(tenancy: Tenancy) -> None:
+    key, url = tenancy.keys["quinn"], tenancy.stack.url
+
+    def is_refused() -> bool:
+        return tenancy.ask(key, max_tokens=30, ignore_eos=True).status_code == 429
+
+    assert not is_refused()
+    wait_until(is_refused, 30)
+    with (
+        openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as ours,
+        pytest.raises(openai.RateLimitError) as refused,
+    ):
+        ours.completions.create(model=PHI, prompt="hello")
+    assert refused.value.code == "rate_limited"
+    assert refused.value.response.headers["x-ratelimit-limit-tokens"] == "60"
+    assert 3000 < int(refused.value.response.headers["retry-after"]) <= 3781
+    with (
+        anthropic.Anthropic(base_url=url, api_key=key, max_retries=0) as theirs,
+        pytest.raises(anthropic.RateLimitError),
+    ):
+        theirs.messages.create(model=PHI, max_tokens=3, messages=[{"role": "user", "content": "hello"}])
+    assert tenancy.ask(tenancy.keys["alice"]).status_code == 200
+
+    def billed() -> dict[str, int]:
+        metrics = tenancy.stack.settings.ports.epp_metrics
+        rows = httpx.get(f"http://{HOST}:{metrics}/usage?by=tenant", timeout=30).raise_for_status().json()["rows"]
+        return next((row for row in rows if row["tenant"] == "limited"), {"requests": 0})
+
+    # Each answer has some 30 tokens: the second or third ended above the limit, and nothing was served after it.
+    wait_until(lambda: billed()["requests"] >= 2, 30)
+    found = billed()
+    assert 2 <= found["requests"] <= 3
+    assert found["completion"] == 30 * found["requests"]
+    assert found["prompt"] + found["completion"] >= 60
 
 
 def test_a_revoked_key_is_refused_and_a_broken_file_changes_nothing(tenancy: Tenancy, root: Path) -> None:

@@ -22,6 +22,10 @@ MOST_RULES: Final = 5000
 Subject = Mapping[str, str]  # what is known of a request, by attribute
 
 
+MOST_COMBINATIONS: Final = 10_000
+"""Of rules that matched together, for which it is remembered which of them decide: some MB."""
+
+
 class Measure(StrEnum):
     TOKENS = "tokens"
     REQUESTS = "requests"
@@ -73,11 +77,12 @@ class Overlap(NamedTuple):
 
 
 class RuleSet:
-    """Immutable. Of rules for the same requests in one rivalry, the first counts alone."""
+    """Of rules for the same requests in one rivalry, the first counts alone."""
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self.rules: Sequence[Rule] = tuple(rules)[:MOST_RULES]
         self._open: list[tuple[int, Rule]] = []  # with no condition on a certain value
+        self._deciding: dict[tuple[int, ...], Sequence[Rule]] = {}  # of rules that matched together
         self._by_value: dict[Condition, list[tuple[int, Rule]]] = {}
         for at, rule in enumerate(self.rules):
             certain = next((each for each in rule.conditions if each.value != ANY), None)
@@ -93,11 +98,16 @@ class RuleSet:
         found = list(self._open)
         for item in subject.items():
             found += self._by_value.get(Condition(*item), ())
-        matching = [rule for _, rule in sorted(found, key=_place) if rule.matches(subject)]
+        matching = [item for item in found if item[1].matches(subject)]
         if len(matching) < 2:
-            return matching
-        kept = [rule for rule in matching if not any(_beats(other, rule, matching) for other in matching)]
-        return [*{rule.key: rule for rule in reversed(kept)}.values()][::-1]
+            return [rule for _, rule in matching]
+        places = tuple(sorted([place for place, _ in matching]))
+        known = self._deciding.get(places)
+        if known is None:
+            known = _kept([self.rules[place] for place in places])
+            if len(self._deciding) < MOST_COMBINATIONS:
+                self._deciding[places] = known
+        return known
 
     def overlaps(self) -> Iterator[Overlap]:
         """Every pair of which one takes the other's place."""
@@ -111,8 +121,9 @@ class RuleSet:
                         yield Overlap(other, rule, rule.narrows(other))
 
 
-def _place(item: tuple[int, Rule]) -> int:
-    return item[0]
+def _kept(matching: Sequence[Rule]) -> Sequence[Rule]:
+    kept = [rule for rule in matching if not any(_beats(other, rule, matching) for other in matching)]
+    return [*{rule.key: rule for rule in reversed(kept)}.values()][::-1]
 
 
 def _beats(winner: Rule, loser: Rule, ordered: Sequence[Rule]) -> bool:

@@ -41,11 +41,11 @@ class Codec:
 
     def encode(self, decision: Decision) -> bytes:
         """The answer to a call."""
-        response = self._response(
-            overall_code=2 if decision.is_over_limit else 1,
-            raw_body=decision.body,
-            dynamic_metadata={SUBJECT: decision.subject} if decision.subject else None,
-            response_headers_to_add=[{"key": key, "value": value} for key, value in decision.headers],
-        )
+        response = self._response(overall_code=2 if decision.is_over_limit else 1, raw_body=decision.body)
+        add = response.response_headers_to_add.add
+        for key, value in decision.headers:
+            add(key=key, value=value)
+        if decision.subject:
+            response.dynamic_metadata.fields[SUBJECT].string_value = decision.subject
         serialised: bytes = response.SerializeToString()
         return serialised
