@@ -7,6 +7,7 @@ cannot be written is tried again, the latest counts.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import orjson
@@ -18,9 +19,9 @@ from gateway.kube.sources.cluster.server import LOST, ApiServer, RefusedError
 from gateway.kube.sources.cluster.statuses import merged
 from gateway.kube.sources.source import Statuses
 
-WRITTEN: Final[Mapping[str, Resource]] = {
+WRITTEN: Final[Mapping[str, Resource]] = MappingProxyType({
     resource.kind: resource for resource in (GATEWAY_CLASS, GATEWAY, HTTP_ROUTE, POOL)
-}
+})  # fmt: skip
 ATTEMPTS: Final = 5  # at an object that others write, too, before it has to wait
 RETRY_SECONDS: Final = 5.0
 CONFLICT: Final = 409
