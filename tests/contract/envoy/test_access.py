@@ -22,6 +22,7 @@ pytestmark = pytest.mark.envoy
 one_door = pytest.mark.parametrize("transport", [PickerTransport.EXT_PROC], ids=["ext_proc"])
 
 MESSAGES = "/v1/messages"
+STREAMED = b'{"model": "open", "stream": true}'
 SPLIT_ROUTE = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -71,12 +72,19 @@ async def test_only_a_key_of_the_secret_passes_the_gateway(make_bed: MakeBed) ->
         assert (theirs["type"], theirs["error"]["type"]) == ("error", "authentication_error")  # type: ignore[index]
         assert len(bed.orders.headers) == 4  # nobody else was picked for
 
+        bed.one.goes_on.clear()
+        streamed = asyncio.create_task(bed.ask(body=STREAMED, headers=bearer("Key-a")))
+        async with asyncio.timeout(20):
+            while len(bed.orders.headers) < 5:
+                await asyncio.sleep(0.05)
         await bed.gateway.apply(secret=secret(bob="Key-b", carol="Key-c"))
         assert await statuses(bed, dict(bearer("Key-a")), dict(bearer("Key-b")), dict(bearer("Key-c"))) == [
             401,
             200,
             200,
         ]
+        bed.one.goes_on.set()
+        assert (await streamed).body.endswith(b"data: [DONE]\n\n")  # an answer that has begun goes on
         async with bed.gateway.session.get(f"http://{HOST}:{bed.gateway.admin}/config_dump?include_eds") as dump:
             text = await dump.text()
         assert "ApiKeyAuthPerRoute" in text
