@@ -53,9 +53,9 @@ async def used_of(counters: RedisCounters | MemoryCounters, key: str = "k", now:
     return used(found[0])
 
 
-async def until_used(counters: RedisCounters, amount: int) -> None:
+async def until_used(counters: RedisCounters, amount: int, key: str = "k", window: Window = MINUTE) -> None:
     async with asyncio.timeout(20):
-        while (found := await take(counters, claim(amount=0))) is None or used(found[0]) != amount:
+        while (found := await take(counters, claim(key, 0, window=window))) is None or used(found[0]) != amount:
             await asyncio.sleep(0.05)
 
 
