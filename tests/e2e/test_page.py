@@ -26,9 +26,9 @@ async def test_routes_have_live_shares_and_objects_their_conditions(ext_proc_sta
 
         rows = await page.evaluate(ROUTES)
         assert any("vllm-qwen3-32b" in row and "100 %" in row for row in rows), rows
+        await page.until(f"({CARDS})['Envoys have the latest'] === '1 / 1'")
         cards = await page.evaluate(CARDS)
         assert cards["Gateways without complaint"] == "1 / 1"
-        assert cards["Envoys have the latest"] == "1 / 1"
         assert float(cards["requests a second"]) > 0
         conditions = await page.evaluate("document.getElementById('conditions').textContent")
         assert "InferencePool default/vllm-qwen3-32b" in conditions

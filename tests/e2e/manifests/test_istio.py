@@ -24,7 +24,7 @@ from tests.e2e.manifests.staging import (
     staged,
     status_of,
 )
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, wait_until
 
 pytestmark = pytest.mark.envoy
 
@@ -107,9 +107,10 @@ def test_a_get_reaches_a_server_of_the_pool_and_a_path_below_it_does_too(stack: 
 
 
 def test_the_gateway_is_programmed_and_the_picker_is_reached_by_unverified_tls(stack: Stack) -> None:
-    status = status_of(stack)
+    def programmed() -> dict[str, str]:
+        return {each["type"]: each["status"] for each in status_of(stack)["gateways"][0]["conditions"]}
 
-    programmed = {each["type"]: each["status"] for each in status["gateways"][0]["conditions"]}
-    assert programmed == {"Accepted": "True", "Programmed": "True"}
+    wait_until(lambda: programmed() == {"Accepted": "True", "Programmed": "True"}, 20, programmed)
+    status = status_of(stack)
     assert status["pools"][0]["pickerSecurity"].startswith("unverified TLS: DestinationRule")
     assert conditions(status["routes"][0])["Accepted"] == ("True", "Accepted", "Route was valid")

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.xds.files import RELEASE_SECONDS, WARM_SECONDS, FolderServer, contents, restored, steps
+from controlplane.status.uptake import Refusal, Uptake
+from controlplane.xds.files import (
+    ASK_AGAIN_SECONDS,
+    ASK_SECONDS,
+    RELEASE_SECONDS,
+    WARM_SECONDS,
+    FolderServer,
+    contents,
+    pause_after,
+    restored,
+    steps,
+)
 from controlplane.xds.resources import names
 from controlplane.xds.snapshot import Snapshot, snapshot_of
 from tests.unit.controlplane.folders import published
@@ -120,3 +131,16 @@ async def test_a_call_that_breaks_off_is_made_good_by_the_next(tmp_path: Path) -
     await server.serve(snapshot("c"))
 
     assert published(tmp_path) == contents(snapshot("c"))
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds"),
+    [
+        (Uptake("1"), ASK_SECONDS),  # no Envoy is there yet
+        (Uptake("1", waiting=("a",)), ASK_SECONDS),
+        (Uptake("1", taken=("a",)), ASK_AGAIN_SECONDS),
+        (Uptake("1", refusals=(Refusal("a", "no"),)), ASK_AGAIN_SECONDS),
+    ],
+)
+def test_envoy_is_asked_again_soon_until_it_is_there_and_has_taken_everything(found: Uptake, seconds: float) -> None:
+    assert pause_after(found) == seconds

@@ -34,7 +34,7 @@ WARM_SECONDS: Final = 1.0
 # Envoy's workers take new routes within milliseconds; what is in flight on an old cluster keeps its connection.
 RELEASE_SECONDS: Final = 0.5
 
-# Envoy reads a file within milliseconds. What it took may change later: it restarts, or goes.
+# Envoy reads a file within milliseconds, and serves at once when it starts. What it took may change later: it goes.
 ASK_SECONDS: Final = 0.1
 ASK_AGAIN_SECONDS: Final = 2.0
 
@@ -119,7 +119,13 @@ class FolderServer:
             if found != latest:
                 yield found
             latest = found
-            pause = ASK_SECONDS if found.waiting else ASK_AGAIN_SECONDS
+            pause = pause_after(found)
+
+
+def pause_after(found: Uptake) -> float:
+    """Seconds until Envoy is asked again: soon while it is not there yet, or has not taken everything."""
+    is_settled = bool(found.taken or found.refusals) and not found.waiting
+    return ASK_AGAIN_SECONDS if is_settled else ASK_SECONDS
 
 
 def _mode(name: str, content: bytes) -> int:
