@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from epp.admission.configured import ConfiguredGate
 from epp.app import debug as debug
-from epp.app import drain, usage
+from epp.app import drain, replicas, usage
 from epp.app.config_file import ConfigSource
 from epp.app.guarded import GuardedPicker, Judge
 from epp.app.page import Page
@@ -275,6 +275,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         is_ready,
         [
             *debug.routes(picker, clock.monotonic, clock.wall),
+            *replicas.routes(picker.pools, stack.follower, stack.sharing, clock.monotonic),
             *Page(picker, clock.monotonic, clock.wall).routes(),
             *usage.routes(stack.biller, clock.wall),
             *drain.routes(picker.draining, clock.monotonic, asyncio.sleep, is_shared=stack.journal is not None),

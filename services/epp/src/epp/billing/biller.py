@@ -17,7 +17,7 @@ from epp.billing.requests import BilledRequests
 from epp.billing.sqlite import SqliteBill
 from epp.billing.totals import Line, Totals, day_of
 from epp.picking.observer import PickObserver
-from epp.sharing.redis_client import FAILURES, Address, Client, Password, connect
+from epp.sharing.redis_client import FAILURES, Address, Client, Password, close, connect
 from epp.telemetry.words import Bounded
 from gateway.service import logs
 from gateway.service.clock import Clock
@@ -75,7 +75,7 @@ class Biller:
         finally:
             await self._keep()
             if self._redis is not None:
-                await self._redis.aclose()
+                await close(self._redis)
             if self._file is not None:
                 self._file.close()
 

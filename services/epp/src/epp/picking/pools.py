@@ -102,6 +102,10 @@ class Pools:
         """Requests that other replicas have at one endpoint, as far as they share it."""
         return self._builtin[pool].others.in_flight(slot)
 
+    def replicas(self, now: float) -> Mapping[PoolId, object]:
+        """The runs of other replicas, for people."""
+        return {id_: known.others.describe(now) for id_, known in self._builtin.items()}
+
     def restate(self, pool: PoolId) -> Iterator[SharedEvent]:
         """What this replica has in flight, for others that lack it."""
         known = self._builtin.get(pool)

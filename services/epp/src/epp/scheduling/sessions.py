@@ -1,8 +1,8 @@
 """Session affinity: the same session to the same endpoint, while that endpoint is among the candidates. Pure.
 
 Two ways to know the endpoint: a token that the answer carried and the client sends back, which needs no memory and
-works over replicas and restarts; or a session id bound in a bounded map of this replica. The token is a hash: it does
-not show who the endpoint is.
+works over replicas and restarts; or a session id bound in a bounded map, which replicas share. The token is a
+hash: it does not show who the endpoint is.
 """
 
 import re
@@ -29,7 +29,7 @@ _TAKEN: Final = frozenset((
 ))  # fmt: skip
 _TAKEN_PREFIXES: Final = (CONTROL_HEADER_PREFIX, "x-envoy-")
 _STRATEGIES = ("encoded_endpoint_header", "session_id")
-_WHY_STRATEGY = "how the endpoint is known: from the answer's token, or by a session id in this replica's memory"
+_WHY_STRATEGY = "how the endpoint is known: from the answer's token, or by a session id that is bound on all replicas"
 
 
 def token_of(endpoint: EndpointId) -> str:

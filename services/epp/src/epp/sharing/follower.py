@@ -5,7 +5,7 @@ been caught up with, or five seconds are over, the replica is warm.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from epp.domain import PoolId, SharedEvent
@@ -45,6 +45,11 @@ class Follower:
         self._lacking: dict[PoolId, str] = {}
         self._caught_up = asyncio.Event()
         self.is_warm = False
+
+    @property
+    def lacking(self) -> Mapping[PoolId, str]:
+        """Pools of which the past is not known, and why."""
+        return self._lacking
 
     async def run(self) -> None:
         """Follow until cancelled."""

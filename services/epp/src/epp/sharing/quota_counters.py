@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import uuid4
 
-from epp.sharing.redis_client import FAILURES, Address, Client, Password, connect, is_cancelled
+from epp.sharing.redis_client import FAILURES, Address, Client, Password, close, connect, is_cancelled
 from gateway.quotas.counters import Claim, Counts, Taken
 from gateway.quotas.windows import DAY, SLOTS, Window
 from gateway.service import logs
@@ -127,7 +127,7 @@ class RedisCounters:
                     self._failed(str(error))
                     await asyncio.sleep(PAUSE_SECONDS)
                 finally:
-                    await redis.aclose()
+                    await close(redis)
         finally:
             self._tell_waiting()
 

@@ -12,7 +12,7 @@ from epp.domain import PoolId, SharedEvent
 from epp.sharing.condition import Condition
 from epp.sharing.journal import Batch, Position, Snapshot
 from epp.sharing.metrics import SharingMetrics
-from epp.sharing.redis_client import Address, Password, connect
+from epp.sharing.redis_client import Address, Client, Password, close, connect
 from epp.sharing.stream_reader import StreamReader
 from epp.sharing.stream_writer import StreamWriter
 
@@ -28,7 +28,8 @@ class RedisJournal:
     def __init__(
         self, address: Address, sender: str, metrics: SharingMetrics, restate: Restate, password: Password | None = None
     ) -> None:
-        self._redis = connect(address, password)
+        self._address = address
+        self._password = password
         self._sender = sender
         self._metrics = metrics
         self._restate = restate
@@ -48,18 +49,23 @@ class RedisJournal:
 
     async def subscribe(self, pool: PoolId, start: Position) -> AsyncIterator[Batch]:
         """See `Journal`."""
-        reader = self._reader(pool)
+        redis = self._connect()
         try:
-            async for batch in reader.follow(start):
+            async for batch in self._reader(redis, pool).follow(start):
                 if batch.has_gap and pool in self._writers:
                     self._writers[pool].restates = True
                 yield batch
         finally:
             self._reading.forget(pool)
+            await close(redis)
 
     async def snapshot(self, pool: PoolId) -> Snapshot:
         """See `Journal`."""
-        return await self._reader(pool).snapshot()
+        redis = self._connect()
+        try:
+            return await self._reader(redis, pool).snapshot()
+        finally:
+            await close(redis)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -70,10 +76,13 @@ class RedisJournal:
                 await asyncio.Event().wait()
         finally:
             self._group = None
-            await self._redis.aclose()
 
-    def _reader(self, pool: PoolId) -> StreamReader:
-        return StreamReader(self._redis, self._sender, pool, self._reading, self._metrics)
+    def _connect(self) -> Client:
+        """Each task has a client of its own: that of a cluster closes connections that other tasks are opening."""
+        return connect(self._address, self._password)
+
+    def _reader(self, redis: Client, pool: PoolId) -> StreamReader:
+        return StreamReader(redis, self._sender, pool, self._reading, self._metrics)
 
     def _writer(self, pool: PoolId) -> StreamWriter | None:
         if len(self._writers) >= POOLS_LIMIT:
@@ -85,4 +94,11 @@ class RedisJournal:
 
     def _start(self, pool: PoolId, writer: StreamWriter) -> None:
         if self._group is not None and pool not in self._tasks:
-            self._tasks[pool] = self._group.create_task(writer.run(self._redis))
+            self._tasks[pool] = self._group.create_task(self._write(writer))
+
+    async def _write(self, writer: StreamWriter) -> None:
+        redis = self._connect()
+        try:
+            await writer.run(redis)
+        finally:
+            await close(redis)

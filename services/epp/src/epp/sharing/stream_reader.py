@@ -18,8 +18,9 @@ log = logs.get(__name__)
 
 READ_BLOCK_SECONDS: Final = 1.0
 READ_MESSAGES: Final = 64
-# A picker that starts reads what was shared this long ago: model servers still hold those prefixes.
-REPLAY_SECONDS: Final = 120
+# A picker that starts reads what was shared this long ago. Sessions live as long by default, and those in use are
+# shared more often than that; model servers still hold the prefixes.
+REPLAY_SECONDS: Final = 300
 
 
 class StreamReader:

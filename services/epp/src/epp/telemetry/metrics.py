@@ -294,7 +294,13 @@ class PoolGauges:
                 "inference_extension_prefix_indexer_size", "Blocks in the prefix index.", pools,
                 lambda pool: _number(pool, "index_blocks") or 0,
             ),
-            _of_pools("pointsman_epp_in_flight_requests", "Picks that have not ended.", pools, _in_flight),
+            _of_pools(
+                "pointsman_epp_in_flight_requests", "Picks that have not ended.", pools, partial(_sum, "in_flight")
+            ),
+            _of_pools(
+                "pointsman_epp_others_in_flight_requests", "Those of other replicas.", pools,
+                partial(_sum, "others_in_flight"),
+            ),
         ]  # fmt: skip
         return "".join(families)
 
@@ -357,8 +363,8 @@ def _mean(field: str, pool: Mapping[str, object]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _in_flight(pool: Mapping[str, object]) -> float:
-    return sum(_number(endpoint, "in_flight") or 0 for endpoint in _mappings(pool.get("endpoints")))
+def _sum(field: str, pool: Mapping[str, object]) -> float:
+    return sum(_number(endpoint, field) or 0 for endpoint in _mappings(pool.get("endpoints")))
 
 
 def _mappings(value: object) -> list[Mapping[str, object]]:
