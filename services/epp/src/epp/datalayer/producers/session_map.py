@@ -63,7 +63,7 @@ class Sessions:
         elif known is None:
             self._set(key, Binding(endpoint, now + ttl))
         else:
-            self._set(key, known._replace(endpoint=endpoint, until=now + ttl))
+            self._set(key, Binding(endpoint, now + ttl, known.stamp, known.shared_at))
 
     def unbind(self, session: str, now: float, ttl: float, stamp: Stamp) -> None:
         """Let go of a session; a binding that is older, and comes later, does not hold."""
