@@ -16,7 +16,17 @@ from processes import plan
 from processes.plan import HOST
 from tests.conftest import free_ports
 from tests.e2e.conftest import TRANSPORTS
-from tests.e2e.stack import PORT_COUNT, Stack, completes, free_stack_ports, held_answers, process_stack, wait_until
+from tests.e2e.stack import (
+    PORT_COUNT,
+    READY_SECONDS,
+    Stack,
+    all_are_well,
+    completes,
+    free_stack_ports,
+    held_answers,
+    process_stack,
+    wait_until,
+)
 from tests.e2e.test_feedback import total
 from tests.e2e.test_requests import chat
 
@@ -131,7 +141,7 @@ async def test_a_model_server_that_drains_before_it_stops_cuts_none(slow: Stack)
     deltas = await streams_while(slow, begin_to_stop)
     status = await stopping[0]
     slow.start(running.process)
-    wait_until(lambda: shown(slow, port).get("standing") == "good", 30)
+    wait_until(lambda: all_are_well(slow), READY_SECONDS)
 
     assert status == 200
     assert deltas == [TOKENS] * STREAMS
