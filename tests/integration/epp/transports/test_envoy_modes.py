@@ -332,6 +332,7 @@ async def test_a_client_that_leaves_settles_its_pick(gateway: Gateway) -> None:
         async with gateway.acting() as picker:
             body = b"x" * 20_000_000
             answer = await gateway.client.post(gateway.url(name), data=io.BytesIO(body))
+            assert answer.status == 200
             answer.close()  # in the middle of the answer
             await gateway.settles()
             assert len(picker.settled) == 1

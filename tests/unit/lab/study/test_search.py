@@ -83,7 +83,7 @@ def test_better_weights_are_found_where_there_are_such(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "poor.yaml").write_text(POOR)
-    main(["shared", "--rate", "12", "--servers", "3", "--warm", "3", "--seconds", "5", "--seeds", "3", "--jobs", "1",
+    main(["shared", "--rate", "12", "--servers", "3", "--warm", "6", "--seconds", "10", "--seeds", "5", "--jobs", "1",
           "--config", "poor.yaml", "--search", "--variants", "3", "--by", "hit_ratio"])  # fmt: skip
 
     said = capsys.readouterr().out
