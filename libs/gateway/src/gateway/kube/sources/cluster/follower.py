@@ -1,7 +1,7 @@
-"""Does what a reflector wants, for one selection of objects: asks the API server, and reports how it went. Shell.
+"""Does what a reflector wants, for one selection of objects: requests to the API server, and reports how they went.
 
-Answers are decoded in a worker thread. A token of the process's account and its permissions are tried anew with each
-question.
+Shell. Answers are decoded in a worker thread. A token of the process's account and its permissions are tried anew with
+each request.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Follower:
         self._rest = Rest()
         self._phase: Phase | None = None
         self._reason = ""
-        self._is_open = False  # whether the server has answered the question under way
+        self._is_open = False  # whether the server has answered the request under way
         self.reflector: Reflector[Entry] = Reflector(selection.resource.versions, random)
 
     async def run(self) -> None:
@@ -55,12 +55,12 @@ class Follower:
                 if isinstance(step, Wait):
                     await asyncio.sleep(step.seconds)
                 else:
-                    await self._ask(step)
+                    await self._perform(step)
         finally:
             self._rest.end()
             self._observer.phase(self._selection, self._phase, None)
 
-    async def _ask(self, step: List | Watch) -> None:
+    async def _perform(self, step: List | Watch) -> None:
         began, self._is_open = clock.monotonic(), False
         try:
             if isinstance(step, List):
@@ -114,7 +114,6 @@ class Follower:
         has_changed = False
         for each in events:
             if isinstance(each, ErrorEvent):
-                self._stirred()
                 raise RefusedError(each.status, each.message)
             has_changed |= self.reflector.changed(each)
         if has_changed:

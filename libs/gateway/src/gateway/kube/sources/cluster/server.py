@@ -24,7 +24,7 @@ class RefusedError(Exception):
     """The server answered with an error; `retry_after` is in seconds."""
 
     def __init__(self, status: int, reason: str, retry_after: float = 0.0) -> None:
-        self.status, self.reason, self.retry_after = status, reason, retry_after
+        self.status, self.retry_after = status, retry_after
         super().__init__(f"{status} {reason}")
 
 
@@ -41,25 +41,25 @@ class ApiServer:
 
     async def get(self, path: str, query: Mapping[str, str]) -> bytes:
         """The whole answer. Raises RefusedError, or one of LOST."""
-        async with self._asked("GET", path, query, timeout=_whole()) as response:
+        async with self._response("GET", path, query, timeout=_whole()) as response:
             return await response.read()
 
     @asynccontextmanager
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
         """The answer as it comes, in chunks. Raises as `get` does, also while it is read."""
         silence = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
-        async with self._asked("GET", path, {**query, "watch": "true"}, timeout=silence) as response:
+        async with self._response("GET", path, {**query, "watch": "true"}, timeout=silence) as response:
             yield response.content.iter_any()
 
-    async def apply(self, path: str, manager: str, body: Mapping[str, object]) -> bytes:
+    async def apply(self, path: str, manager: str, body: Mapping[str, object]) -> None:
         """Apply fields of an object on the server's side, as this field manager. Raises as `get` does."""
         query = {"fieldManager": manager, "force": "true"}
         headers = {"Content-Type": "application/apply-patch+yaml"}
-        async with self._asked("PATCH", path, query, orjson.dumps(body), headers, timeout=_whole()) as response:
-            return await response.read()
+        async with self._response("PATCH", path, query, orjson.dumps(body), headers, timeout=_whole()) as response:
+            await response.read()
 
     @asynccontextmanager
-    async def _asked(
+    async def _response(
         self,
         method: str,
         path: str,
