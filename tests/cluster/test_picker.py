@@ -85,10 +85,12 @@ def test_the_documents_deployment_and_role_are_enough(namespace: str, tmp_path: 
 
         refused = [(line["verb"], line["resource"]) for line in service.log() if line.get("phase") == "forbidden"]
         assert sorted(refused) == [
+            ("list", "configmaps"),
             ("list", "inferencemodelrewrites.inference.networking.x-k8s.io"),
             ("list", "inferencemodelrewrites.llm-d.ai"),
             ("list", "inferencemodels.inference.networking.x-k8s.io"),
             ("list", "inferenceobjectives.llm-d.ai"),
+            ("list", "quotapolicies.aigateway.envoyproxy.io"),
         ], "each once"
 
 

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
+from epp.discovery import Scope
 from gateway.kube.objects import Manifests
+from gateway.kube.resolution.quotas import quota_rules
 from gateway.kube.sources.cluster.resources import CONFIG_MAP, OBJECTIVE_X, POOL, Selection, pods_of
 from gateway.kube.sources.cluster.source import Consumer
 from gateway.kube.sources.opening import Cluster, opened
@@ -17,6 +19,7 @@ GROUP = "inference.networking.k8s.io"
 POOLS = f"/apis/{GROUP}/v1/namespaces/models/inferencepools"
 PODS = "/api/v1/namespaces/models/pods"
 OBJECTIVES = "/apis/inference.networking.x-k8s.io/v1alpha2/namespaces/models/inferenceobjectives"
+QUOTA_POLICIES = "/apis/aigateway.envoyproxy.io/v1alpha1/namespaces/models/quotapolicies"
 CONFIG_MAPS = "/api/v1/namespaces/models/configmaps"
 READY = {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
 SECONDS = 60  # the longest pause of the source is ten
@@ -111,6 +114,22 @@ async def test_a_pool_with_another_selector_gets_other_pods_and_a_second_watch_r
             lambda: (PODS, "app=b") in [(path, query.get("labelSelector")) for path, query in server.asked]
         )
         await eventually(lambda: server.watches(PODS) == 1)
+
+
+async def test_a_picker_follows_the_quotas_of_its_namespace(tmp_path: Path) -> None:
+    server = ApiServer()
+    put_pool(server)
+    rule = "- {name: everyone, requests: 10, per: minute}"
+    server.put(CONFIG_MAPS, "quotas", metadata={"labels": {"pointsman.dev/quotas": "true"}}, data={"rules": rule})
+    target = {"group": "aigateway.envoyproxy.io", "kind": "AIServiceBackend", "name": "b"}
+    quota = {"quota": {"limit": 5, "duration": "60s"}}
+    server.put(QUOTA_POLICIES, "policy", spec={"targetRefs": [target], "serviceQuota": quota})
+
+    async with serving(server, tmp_path) as (config, _), followed(config, Scope("models", "a").needs) as stream:
+        first = await until(stream, lambda _: True)
+
+    assert first.problems == ()
+    assert [rule.limit for rule in quota_rules(first.manifests)] == [10, 5]
 
 
 async def test_a_long_list_comes_in_pages(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which resources are read, where they are, and which Pods pools need."""
 
 from gateway.kube.objects import InferencePool
+from gateway.kube.reading import workloads
 from gateway.kube.reading.table import READERS
 from gateway.kube.sources.cluster.resources import BY_KIND, HTTP_ROUTE, POD, POOL, Selection, pods_of
 from tests.unit.kube.documents import read_one
@@ -41,5 +42,6 @@ def test_one_object_is_selected_by_its_name() -> None:
     assert Selection(HTTP_ROUTE).path("v1") == "/apis/gateway.networking.k8s.io/v1/httproutes"
 
 
-def test_every_resource_has_a_reader() -> None:
+def test_every_resource_has_a_reader_and_every_kind_that_is_read_a_resource() -> None:
     assert BY_KIND.keys() <= READERS.keys()
+    assert READERS.keys() - BY_KIND.keys() == workloads.READERS.keys(), "a cluster has their Pods"

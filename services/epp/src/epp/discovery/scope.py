@@ -1,4 +1,7 @@
-"""Which objects of a cluster a picker follows: a pool with what belongs to it, or all of a namespace or all. Pure."""
+"""Which objects of a cluster a picker follows: a pool with what belongs to it, or all of a namespace or all.
+
+Pure. The quotas of a namespace are followed with its pools, since the picker is what counts them.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,14 +14,16 @@ from gateway.kube.sources.cluster.resources import (
     OBJECTIVE_X,
     POOL,
     POOL_X,
+    QUOTA_POLICY,
     REWRITE,
     REWRITE_X,
     Selection,
     pods_of,
 )
 from gateway.wire.protocol import BBR_MANAGED_LABEL, TENANTS_LABEL
+from gateway.wire.quotas import QUOTAS_LABEL
 
-_OF_POOLS: Final = (OBJECTIVE_X, OBJECTIVE, REWRITE_X, REWRITE, MODEL_X)
+_BESIDE_POOLS: Final = (OBJECTIVE_X, OBJECTIVE, REWRITE_X, REWRITE, MODEL_X, QUOTA_POLICY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Scope:
     def needs(self, known: Manifests) -> tuple[Selection, ...]:
         """A pool of the group that is current counts before one of the same name in the former group."""
         pools = tuple(Selection(resource, self.namespace, self.pool) for resource in (POOL_X, POOL))
-        more = tuple(Selection(resource, self.namespace) for resource in _OF_POOLS)
-        labels = (BBR_MANAGED_LABEL, TENANTS_LABEL) if self.routes_by_body else ()
-        names = (Selection(CONFIG_MAP, self.namespace, labels=((label, "true"),)) for label in labels)
-        return (*pools, *more, *pods_of(known.pools.values()), *names)
+        more = tuple(Selection(resource, self.namespace) for resource in _BESIDE_POOLS)
+        labels = (QUOTAS_LABEL, *((BBR_MANAGED_LABEL, TENANTS_LABEL) if self.routes_by_body else ()))
+        maps = (Selection(CONFIG_MAP, self.namespace, labels=((label, "true"),)) for label in labels)
+        return (*pools, *more, *pods_of(known.pools.values()), *maps)

@@ -99,6 +99,7 @@ AI_GATEWAY: Final = tuple(
     Resource(AI_GATEWAY_GROUP, ("v1beta1", "v1alpha1"), kind, _plural(kind))
     for kind in ("AIGatewayRoute", "AIServiceBackend", "BackendSecurityPolicy", "GatewayConfig")
 )
+QUOTA_POLICY: Final = Resource(AI_GATEWAY_GROUP, ("v1beta1", "v1alpha1"), "QuotaPolicy", "quotapolicies")
 BACKEND: Final = Resource(ENVOY_GATEWAY_GROUP, ("v1alpha1",), "Backend", "backends")
 _POLICY_VERSIONS: Final = ("v1", "v1beta1", "v1alpha1")
 POLICIES: Final = tuple(
@@ -110,7 +111,7 @@ BY_KIND: Final[Mapping[tuple[str, str], Resource]] = MappingProxyType({
     for found in (
         POD, CONFIG_MAP, SECRET, SERVICE, NAMESPACE, ENDPOINT_SLICE, GATEWAY_CLASS, GATEWAY, HTTP_ROUTE,
         REFERENCE_GRANT, BACKEND_TLS_POLICY, POOL, POOL_X, OBJECTIVE_X, OBJECTIVE, REWRITE_X, REWRITE, MODEL_X,
-        DESTINATION_RULE, WORKSPACE, INFERENCE_SET, *AI_GATEWAY, BACKEND, *POLICIES,
+        DESTINATION_RULE, WORKSPACE, INFERENCE_SET, *AI_GATEWAY, QUOTA_POLICY, BACKEND, *POLICIES,
     )
 })  # fmt: skip
 
