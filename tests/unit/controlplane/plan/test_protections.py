@@ -134,6 +134,8 @@ def test_no_key_is_shown(tmp_path: Path) -> None:
          "spec.authorization.rules[0].principal.clientCIDRs[0]", "expected a network such as 10.0.0.0/8, got 'x'"),
         ("authorization: {rules: [{action: Allow, principal: {jwt: {provider: p, scopes: [a]}}}]}",
          "spec.authorization.rules[0].principal.jwt.provider", "no provider 'p' in jwt.providers of this policy"),
+        ("authorization: {rules: [{action: Allow, principal: {headers: [], clientCIDRs: []}}]}",
+         "spec.authorization.rules[0].principal", "at least one of clientCIDRs, jwt and headers is required"),
         ("authorization: {rules: [{principal: {clientCIDRs: [10.0.0.0/8]}}]}", "spec.authorization.rules[0].action",
          "expected Allow or Deny"),
     ],

@@ -200,7 +200,7 @@ def _rule(item: Fields, index: int, providers: frozenset[str]) -> AccessRule:
     item.done()
     if principal is None:
         return AccessRule(name, allows=False)
-    if not principal.keys():
+    if not any(principal.raw(key) for key in ("clientCIDRs", "jwt", "headers")):
         item.problem("principal", "at least one of clientCIDRs, jwt and headers is required")
     headers, token = principal.children("headers", MOST), principal.child("jwt")
     found = AccessRule(
