@@ -10,6 +10,7 @@ from controlplane.options import Options
 from controlplane.render import Rendered, render
 from controlplane.status.report import complaints
 from controlplane.xds.files import contents
+from gateway.kube.sources.files import load
 from tests.unit.controlplane.manifest_texts import gateway, manifests, pool, route, routes_file, service, to_pool
 
 MODEL = "[{name: x-gateway-model-name, value: m}]"
@@ -39,6 +40,14 @@ def rendered(folder: Path, *texts: str, handled: frozenset[str] = frozenset(), f
     return render(found, {}, Options(handled_elsewhere=handled))
 
 
+def with_problems(folder: Path, *texts: str) -> Rendered:
+    """What is rendered at the start, when nothing was good before."""
+    (folder / "all.yaml").write_text("\n---\n".join(texts))
+    loaded = load([folder])
+    assert loaded.problems
+    return render(loaded.manifests, {}, Options())
+
+
 def refused(found: Rendered) -> set[str]:
     """The paths whose requests are answered with 500."""
     files = contents(found.snapshot)
@@ -48,6 +57,7 @@ def refused(found: Rendered) -> set[str]:
     return {item["match"]["path_separated_prefix"] for item in named}
 
 
+SHARED = "{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}"
 ALL = {"/a", "/b", "/c"}
 
 
@@ -77,6 +87,46 @@ ALL = {"/a", "/b", "/c"}
 )
 def test_requests_for_what_is_targeted_are_answered_with_500(tmp_path: Path, text: str, paths: set[str]) -> None:
     assert refused(rendered(tmp_path, text)) == paths
+
+
+@pytest.mark.parametrize("kind", ["SecurityPolicy", "AuthorizationPolicy"])
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        "targetRefs: [{kind: Gateway, name: other}, g]",
+        "targetRefs: [{kind: Gateway, name: other}, {kind: Gateway, name: [g]}]",
+        "targetRefs: [{kind: Gateway, name: other}, {kind: Gateway, name: G}]",
+        "targetRefs: [{kind: Gateway, name: other}, {name: g}]",
+        "targetRefs: {kind: Gateway, name: g}, targetRef: {kind: Gateway, name: other}",
+        "targetRefs: [{kind: Gateway, name: other}], targetSelectors: [{matchLabels: {a: b}}]",
+        "targetSelectors: [{kind: Gateway, matchLabels: {a: [b]}}]",
+    ],
+)
+def test_a_policy_with_a_target_that_cannot_be_read_closes_its_namespace(
+    tmp_path: Path, kind: str, unreadable: str
+) -> None:
+    both = route(to_pool("/a"), to_pool("/b", pool="q"))
+    text = policy(f", {unreadable}", kind)
+
+    assert refused(with_problems(tmp_path, LABELLED, both, pool(), pool("q"), service(), text)) == {"/a", "/b"}
+
+
+def test_a_policy_with_a_selector_that_cannot_be_read_closes_its_namespace(tmp_path: Path) -> None:
+    unreadable = policy(", selector: {matchLabels: {app: [q]}}", "AuthorizationPolicy")
+
+    assert refused(with_problems(tmp_path, LABELLED, route(to_pool("/a")), pool(), service(), unreadable)) == {"/a"}
+
+
+def test_a_route_of_a_gateway_elsewhere_is_closed_where_a_target_cannot_be_read(tmp_path: Path) -> None:
+    foreign = gateway(SHARED, namespace="front")
+    redirect = (
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\n"
+        "spec: {parentRefs: [{name: g, namespace: front}], rules: [{matches: [{path: {value: /a}}], "
+        "filters: [{type: RequestRedirect, requestRedirect: {hostname: h}}]}]}\n"
+    )
+    unreadable = policy(", targetRefs: [{kind: HTTPRoute, name: [r]}]")
+
+    assert refused(with_problems(tmp_path, foreign, redirect, unreadable)) == {"/a"}
 
 
 def test_the_statuses_of_policy_and_route_say_why(tmp_path: Path) -> None:

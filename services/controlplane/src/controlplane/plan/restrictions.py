@@ -6,16 +6,13 @@ targeted may pass.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from controlplane.options import Options
 from controlplane.plan.protections import FaultyCredentialError, Protection, protection
 from controlplane.plan.quotas import NO_SERVICE, is_enforced, quota_condition
-from controlplane.plan.targets import SECTIONED, Target, is_here, targeted
+from controlplane.plan.targets import SECTIONED, SECURITY_POLICY, Target, is_here, targeted
 from controlplane.status.conditions import Condition, PolicyStatus, met, unmet
 from gateway.kube.objects import AccessPolicy, Manifests, ObjectName
-
-SECURITY_POLICY: Final = "SecurityPolicy"
 
 
 @dataclass(frozen=True, slots=True)

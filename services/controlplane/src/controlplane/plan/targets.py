@@ -17,6 +17,7 @@ from gateway.kube.resolution.ai_gateway import service_name
 from gateway.kube.resolution.endpoints import pool_pods, pool_slices
 
 MESH_NAMESPACE: Final = "istio-system"  # a policy here that selects nothing is for every namespace
+SECURITY_POLICY: Final = "SecurityPolicy"
 GATEWAY_LABELS: Final = ("gateway.networking.k8s.io/gateway-name", "istio.io/gateway-name")
 
 TARGET_KINDS: Final = ("Gateway", "HTTPRoute", "InferencePool", "Service")
@@ -96,7 +97,8 @@ def _of_kind(kind: str, manifests: Manifests) -> Mapping[ObjectName, Gateway | H
 
 def _workloads(policy: AccessPolicy, manifests: Manifests) -> Iterator[Target]:
     """Gateways and pools whose Pods the selector matches, and Services where it matches all. PeerAuthentication is for
-    servers within a mesh, which a Gateway's listeners are not."""
+    servers within a mesh, which a Gateway's listeners are not. A SecurityPolicy has no selector: it is for every route
+    of its namespace, too."""
     selected = policy.workloads.match_labels
     namespace = policy.meta.id.namespace
     everywhere = namespace == MESH_NAMESPACE and not selected
@@ -105,6 +107,9 @@ def _workloads(policy: AccessPolicy, manifests: Manifests) -> Iterator[Target]:
         is_meant = policy.kind != "PeerAuthentication" and policy.workloads.matches(labels)
         if (everywhere or name.namespace == namespace) and is_meant:
             yield "Gateway", name, ""
+    for name in manifests.routes:
+        if policy.kind == SECURITY_POLICY and name.namespace == namespace:
+            yield "HTTPRoute", name, ""
     for name, pool in manifests.pools.items():
         if (everywhere or name.namespace == namespace) and _selects(policy, pool, manifests):
             yield "InferencePool", name, ""

@@ -104,7 +104,8 @@ def _reader(kind: str, restricts: Callable[[Fields], bool]) -> Reader:
         if not restricts(spec):
             top.at("kind").note(f"{kind} is without effect here")
             return None
-        return AccessPolicy(meta, kind, _targets(spec), LabelSelector(_workloads(spec)))
+        targets, workloads = _attachment(spec)
+        return AccessPolicy(meta, kind, targets, workloads)
 
     return policy
 
@@ -112,11 +113,10 @@ def _reader(kind: str, restricts: Callable[[Fields], bool]) -> Reader:
 def _security_policy(meta: Meta, top: Fields) -> AccessPolicy:
     """One with a problem has no rules: nothing passes what it protects."""
     spec = spec_of(top)
-    findings = spec.at("").findings
-    before = len(findings.problems)
-    targets, rules = _targets(spec), access_rules(meta, spec, _TARGETING)
-    is_sound = len(findings.problems) == before
-    return AccessPolicy(meta, "SecurityPolicy", targets, LabelSelector({}), rules if is_sound else None)
+    problems = spec.at("").findings.problems
+    before = len(problems)
+    (targets, workloads), rules = _attachment(spec), access_rules(meta, spec, _TARGETING)
+    return AccessPolicy(meta, "SecurityPolicy", targets, workloads, rules if len(problems) == before else None)
 
 
 READERS: Final[Mapping[tuple[str, str], Reader]] = MappingProxyType({
@@ -124,6 +124,14 @@ READERS: Final[Mapping[tuple[str, str], Reader]] = MappingProxyType({
 } | {
     (group, kind): _reader(kind, restricts) for (group, kind), restricts in _RESTRICTS.items()
 })  # fmt: skip
+
+
+def _attachment(spec: Fields) -> tuple[tuple[PolicyTarget, ...], LabelSelector]:
+    """What a policy is for. Where a part of that cannot be read, it may be anything: the whole namespace."""
+    problems = spec.at("").findings.problems
+    before = len(problems)
+    found = _targets(spec), LabelSelector(_workloads(spec))
+    return found if len(problems) == before else ((), LabelSelector({}))
 
 
 def _targets(spec: Fields) -> tuple[PolicyTarget, ...]:

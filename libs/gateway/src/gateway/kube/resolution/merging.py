@@ -47,8 +47,8 @@ def merged(folders: Iterable[Sequence[Contents]]) -> Loaded:
 
 
 def _counts(entry: Entry) -> bool:
-    """A policy with a problem still keeps requests out: what of its targets could be read, or its whole namespace. So
-    does a list of tenants: without it every client could do everything."""
+    """A policy with a problem still keeps requests out: from its targets, or from its whole namespace where one of
+    them could not be read. So does a list of tenants: without it every client could do everything."""
     is_list = isinstance(entry.found, ConfigMap) and entry.found.tenants is not None
     return not entry.problems or is_list or isinstance(entry.found, AccessPolicy)
 
