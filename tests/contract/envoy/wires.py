@@ -15,6 +15,7 @@ class Wire:
     address: str
     ports: Sequence[int]
     breaks_off: bool = False  # each new connection, as soon as something comes over it
+    _is_cut: bool = False
     _flows: asyncio.Event = field(default_factory=asyncio.Event)
     _servers: list[asyncio.Server] = field(default_factory=list)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -27,6 +28,7 @@ class Wire:
 
     async def mend(self) -> None:
         """Listen."""
+        self._is_cut = False
         for port in self.ports:
 
             async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int = port) -> None:
@@ -35,7 +37,8 @@ class Wire:
             self._servers.append(await asyncio.start_server(pass_on, self.address, port))
 
     async def cut(self) -> None:
-        """Break every connection, and refuse new ones."""
+        """Break every connection, and refuse new ones. One that was accepted just before ends as its task begins."""
+        self._is_cut = True
         for server in self._servers:
             server.close()
         self._servers.clear()
@@ -45,6 +48,9 @@ class Wire:
             await asyncio.sleep(0)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
+        if self._is_cut:
+            writer.transport.abort()
+            return
         self._writers.add(writer)
         try:
             if self.breaks_off:
