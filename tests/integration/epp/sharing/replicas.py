@@ -81,7 +81,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> float:
 
 
 async def connected(*replicas: Replica) -> None:
-    """Every replica has heard every other once."""
+    """Every replica has seen every other once."""
     for number, replica in enumerate(replicas):
         replica.journal.publish((PrefixLearned(replica.pool, EndpointId("hello"), (number,)),))
     await until(lambda: all(len(replica.received_events) >= len(replicas) - 1 for replica in replicas))

@@ -53,7 +53,7 @@ def test_what_a_vanished_replica_held_ends_within_three_seconds() -> None:
     assert in_flight_elsewhere(two, pass_seconds(two, 1.0, 3.0)) == 0
 
 
-def test_a_replica_that_is_heard_again_has_in_flight_what_it_had() -> None:
+def test_a_replica_that_is_seen_again_has_in_flight_what_it_had() -> None:
     events = Events()
     one, two = picker(events), picker(Events(), replica="s")
     one.beat(0.9)

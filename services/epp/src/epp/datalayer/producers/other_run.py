@@ -1,7 +1,7 @@
 """One run of another replica: its requests in flight, and whether it is still there. Pure.
 
 A pick is over once it was settled, or once a heartbeat that came after it leaves it out; whichever comes first, and in
-whatever order. The heartbeat with the highest count says it for all before it.
+whatever order. The heartbeat with the highest count counts for all before it.
 """
 
 from collections import OrderedDict
@@ -23,20 +23,20 @@ Legs = tuple[tuple[int, int], ...]  # slot and tokens
 class OtherRun:
     """Written by `OthersProducer` alone."""
 
-    __slots__ = ("_listed", "_live", "_settled", "_through", "beat", "heard_at", "is_silent", "placed")
+    __slots__ = ("_listed", "_live", "_settled", "_through", "beat", "is_silent", "last_seen_at", "placed")
 
     def __init__(self, now: float) -> None:
         self.placed: OrderedDict[PickId, tuple[Legs, float]] = OrderedDict()
-        self.heard_at = now
+        self.last_seen_at = now
         self.is_silent = False
         self.beat = 0  # the highest
         self._settled: OrderedDict[PickId, None] = OrderedDict()
-        self._listed = 0  # the beat that said what is in flight
+        self._listed = 0  # the beat that listed what is in flight
         self._through = 0
         self._live: frozenset[int] = frozenset()
 
     def is_over(self, pick_id: PickId) -> bool:
-        """Whether a placement of it says nothing new."""
+        """Whether a placement of it adds nothing."""
         return pick_id in self.placed or pick_id in self._settled or self._is_left_out(pick_id)
 
     def settle(self, pick_id: PickId) -> Legs:
@@ -64,10 +64,10 @@ class OtherRun:
 
     def has_vanished(self, now: float) -> bool:
         """Whether it stopped beating a moment ago."""
-        return self.beat > 0 and not self.is_silent and now - self.heard_at > SILENT_SECONDS
+        return self.beat > 0 and not self.is_silent and now - self.last_seen_at > SILENT_SECONDS
 
     def oldest_at(self) -> float:
-        """When the first of its requests was heard of."""
+        """When the first of its requests came."""
         return next(iter(self.placed.values()))[1]
 
     def _is_left_out(self, pick_id: PickId) -> bool:

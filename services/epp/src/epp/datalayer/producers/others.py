@@ -1,7 +1,7 @@
 """Other replicas' requests: what they have in flight at each endpoint, as far as they share it. Pure.
 
 Counted apart from this picker's own, by the run of the replica that placed them. A run gives heartbeats; what one holds
-that is silent does not count, until it is heard again. A replica of an earlier release gives none: what it does not
+that is silent does not count, until it is seen again. A replica of an earlier release gives none: what it does not
 settle is forgotten after a while.
 """
 
@@ -27,7 +27,7 @@ class OthersProducer:
 
     def __init__(self) -> None:
         self._slots: dict[EndpointId, int] = {}
-        self._runs: OrderedDict[RunId, OtherRun] = OrderedDict()  # the one heard last at the end
+        self._runs: OrderedDict[RunId, OtherRun] = OrderedDict()  # the one seen last at the end
         self._counts: dict[int, int] = {}
         self._tokens: dict[int, int] = {}
 
@@ -68,7 +68,7 @@ class OthersProducer:
             {
                 "run": id_,
                 "standing": "silent" if run.is_silent else "alive",
-                "heard_seconds_ago": round(now - run.heard_at, 3),
+                "last_seen_seconds_ago": round(now - run.last_seen_at, 3),
                 "in_flight": len(run.placed),
             }
             for id_, run in self._runs.items()
@@ -88,7 +88,7 @@ class OthersProducer:
             run.forget_slot(slot)
 
     def _place(self, event: PickPlaced, now: float) -> None:
-        run = self._heard(run_of(event.pick_id), now)
+        run = self._seen(run_of(event.pick_id), now)
         if run.is_over(event.pick_id):
             return
         legs = tuple(
@@ -100,15 +100,15 @@ class OthersProducer:
             self._forget_oldest(max(self._runs.values(), key=lambda each: len(each.placed)))
 
     def _settle(self, event: PickSettled, now: float) -> None:
-        run = self._heard(run_of(event.pick_id), now)
+        run = self._seen(run_of(event.pick_id), now)
         self._count(run, run.settle(event.pick_id), -1)
 
     def _alive(self, event: ReplicaAlive, now: float) -> None:
-        run = self._heard(event.run, now)
+        run = self._seen(event.run, now)
         for legs in run.take(event):
             self._count(run, legs, -1)
 
-    def _heard(self, id_: RunId, now: float) -> OtherRun:
+    def _seen(self, id_: RunId, now: float) -> OtherRun:
         run = self._runs.get(id_)
         if run is None:
             run = self._runs[id_] = OtherRun(now)
@@ -117,7 +117,7 @@ class OthersProducer:
                 self._silence(gone)
             return run
         self._runs.move_to_end(id_)
-        run.heard_at = now
+        run.last_seen_at = now
         if run.is_silent:
             run.is_silent = False
             for legs, _ in run.placed.values():
@@ -140,7 +140,7 @@ class OthersProducer:
         for id_, run in list(self._runs.items()):
             while run.placed and now - run.oldest_at() > FORGET_SECONDS:
                 self._forget_oldest(run)
-            if not run.placed and now - run.heard_at > FORGET_SECONDS:
+            if not run.placed and now - run.last_seen_at > FORGET_SECONDS:
                 del self._runs[id_]
 
     def _forget_oldest(self, run: OtherRun) -> None:
