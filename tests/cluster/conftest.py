@@ -30,12 +30,13 @@ def kubectl(*arguments: str, text: str | None = None) -> str:
     return done.stdout
 
 
-def apply(*objects: dict[str, Any]) -> None:
-    kubectl("apply", "--server-side", "-f", "-", text=yaml.safe_dump_all(objects))
+def put(namespace: str, *objects: dict[str, Any]) -> None:
+    """Make or change objects; those of the whole cluster in whichever namespace."""
+    kubectl("-n", namespace, "apply", "--server-side", "-f", "-", text=yaml.safe_dump_all(objects))
 
 
 def eventually(holds: Callable[[], bool], what: Callable[[], object] = lambda: "") -> None:
-    """A server that was just told of a definition answers 429 for a moment; the cluster's own work takes seconds."""
+    """A server that has just got a definition answers 429 for a moment; the cluster's own work takes seconds."""
     end = time.monotonic() + SECONDS
     while not holds():
         assert time.monotonic() < end, what()
@@ -48,7 +49,7 @@ def definitions() -> None:
     present = set(kubectl("get", "crd", "-o", "name").split())
     for each in yaml.safe_load_all(DEFINITIONS.read_text()):
         if f"customresourcedefinition.apiextensions.k8s.io/{each['metadata']['name']}" not in present:
-            apply(each)
+            put("default", each)
             kubectl("wait", "--for=condition=Established", f"crd/{each['metadata']['name']}", "--timeout=60s")
 
 

@@ -8,21 +8,6 @@ from typing import Any
 PAUSE = "localhost/pause:1"
 POOL = "inference-model-server-pool"
 
-PLUGINS = """
-apiVersion: inference.networking.x-k8s.io/v1alpha1
-kind: EndpointPickerConfig
-plugins:
-- type: queue-scorer
-- type: kv-cache-utilization-scorer
-- type: prefix-cache-scorer
-schedulingProfiles:
-- name: default
-  plugins:
-  - {pluginRef: queue-scorer, weight: 2}
-  - {pluginRef: kv-cache-utilization-scorer, weight: 2}
-  - {pluginRef: prefix-cache-scorer, weight: 3}
-"""
-
 
 def pool(app: str = "inference-model-server") -> dict[str, Any]:
     return {
@@ -75,25 +60,30 @@ def pod(name: str) -> dict[str, Any]:
 
 def rights(namespace: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the document's Role grants, and nothing else."""
-    verbs = ["get", "list", "watch"]
-    rules = [
+    return granted(
+        namespace,
+        "inference-model-reader",
         ("inference.networking.x-k8s.io", ["inferenceobjectives", "inferencepools"]),
         ("inference.networking.k8s.io", ["inferencepools"]),
         ("", ["pods"]),
-    ]
-    group = "rbac.authorization.k8s.io"
+    )
+
+
+def granted(namespace: str, name: str, *resources: tuple[str, list[str]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A Role that lets resources of API groups be read, and its binding to the namespace's default account."""
+    group, verbs = "rbac.authorization.k8s.io", ["get", "list", "watch"]
     role = {
         "apiVersion": f"{group}/v1",
         "kind": "Role",
-        "metadata": {"name": "inference-model-reader"},
-        "rules": [{"apiGroups": [name], "resources": resources, "verbs": verbs} for name, resources in rules],
+        "metadata": {"name": name},
+        "rules": [{"apiGroups": [of], "resources": found, "verbs": verbs} for of, found in resources],
     }
     binding = {
         "apiVersion": f"{group}/v1",
         "kind": "RoleBinding",
-        "metadata": {"name": "epp-to-inference-model-reader"},
+        "metadata": {"name": name},
         "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
-        "roleRef": {"kind": "Role", "name": "inference-model-reader", "apiGroup": group},
+        "roleRef": {"kind": "Role", "name": name, "apiGroup": group},
     }
     return role, binding
 

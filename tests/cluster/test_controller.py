@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.cluster import seed
-from tests.cluster.conftest import eventually, kubectl
+from tests.cluster.conftest import eventually, kubectl, put
 from tests.conftest import ROOT, free_ports
 
 CONTROLLER = "pointsman.dev/controlplane"
@@ -45,10 +43,6 @@ ROUTE: dict[str, Any] = {
         ],
     },
 }
-
-
-def put(namespace: str, *objects: dict[str, Any]) -> None:
-    kubectl("-n", namespace, "apply", "--server-side", "-f", "-", text=yaml.safe_dump_all(objects))
 
 
 def status(namespace: str, kind: str, name: str) -> dict[str, Any]:

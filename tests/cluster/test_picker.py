@@ -8,19 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from tests.cluster import seed
-from tests.cluster.conftest import DEFINITIONS, Service, account, eventually, kubectl, running
+from tests.cluster.conftest import DEFINITIONS, Service, account, eventually, kubectl, put, running
+from tests.unit.epp.seed import SEED
 
 DOWN_SECONDS = 5  # long enough for three attempts in vain
 OBJECTIVES = "inferenceobjectives.inference.networking.x-k8s.io"
-
-
-def put(namespace: str, *objects: dict[str, Any]) -> None:
-    kubectl("-n", namespace, "apply", "--server-side", "-f", "-", text=yaml.safe_dump_all(objects))
 
 
 def addresses(namespace: str, app: str = "inference-model-server") -> set[str]:
@@ -38,7 +34,7 @@ def addresses(namespace: str, app: str = "inference-model-server") -> set[str]:
 def picker(namespace: str, folder: Path) -> Iterator[Service]:
     """Started with the document's arguments."""
     file = folder / "default-plugins.yaml"
-    file.write_text(seed.PLUGINS)
+    file.write_text(SEED)
     arguments = (
         "--pool-name", seed.POOL, "--pool-namespace", namespace, "--v", "4", "--zap-encoder", "json",
         "--config-file", str(file),
@@ -123,7 +119,7 @@ def test_a_right_that_is_taken_away_leaves_the_endpoints_as_they_were(namespace:
     with picker(namespace, tmp_path) as service:
         knows(service, namespace, "10.1.0.1")
 
-        kubectl("-n", namespace, "delete", "rolebinding", "epp-to-inference-model-reader")
+        kubectl("-n", namespace, "delete", "rolebinding", "inference-model-reader")
         restart_api_server()  # so that what is watched is asked for again
         eventually(lambda: any(line.get("resource") == "pods" for line in service.log()), service.file.read_text)
         knows(service, namespace, "10.1.0.1")
@@ -146,7 +142,7 @@ def test_a_definition_that_goes_and_comes_back_is_noticed_without_a_restart(name
             eventually(lambda: phase(service, OBJECTIVES) == "missing", service.file.read_text)
             assert service.endpoints(f"{namespace}/{seed.POOL}") == addresses(namespace)
         finally:
-            kubectl("apply", "--server-side", "-f", "-", text=yaml.safe_dump(definition))
+            put("default", definition)
             kubectl("wait", "--for=condition=Established", f"crd/{OBJECTIVES}", "--timeout=60s")
         eventually(lambda: phase(service, OBJECTIVES) == "following", service.file.read_text)
 
@@ -164,8 +160,8 @@ def test_an_api_server_that_is_gone_costs_nothing_that_is_known(namespace: str, 
         put_ready(namespace, "10.1.0.2")
         knows(service, namespace, "10.1.0.1", "10.1.0.2")
 
-        told = [line["event"] for line in service.log() if "the API server" in line["event"] and "phase" not in line]
-        assert told == [
+        changes = [line["event"] for line in service.log() if "the API server" in line["event"] and "phase" not in line]
+        assert changes == [
             "the API server answers",
             "the API server is not reached; what was read stays in force",
             "the API server answers",

@@ -4,26 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.cluster.conftest import account, eventually, kubectl, running
+from tests.cluster.conftest import account, eventually, kubectl, put, running
+from tests.cluster.seed import granted
 
 MANAGED = "inference.networking.k8s.io/bbr-managed"
-
-
-def rights(namespace: str) -> tuple[dict[str, Any], ...]:
-    group = "rbac.authorization.k8s.io"
-    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}
-    return (
-        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": {"name": "bbr"}, "rules": [rule]},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": "bbr"},
-            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
-            "roleRef": {"kind": "Role", "name": "bbr", "apiGroup": group},
-        },
-    )
 
 
 def config_map(base: str, **labels: str) -> dict[str, Any]:
@@ -34,10 +19,7 @@ def config_map(base: str, **labels: str) -> dict[str, Any]:
 def test_models_come_and_go_with_their_config_maps(
     namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def put(*objects: dict[str, Any]) -> None:
-        kubectl("-n", namespace, "apply", "--server-side", "-f", "-", text=yaml.safe_dump_all(objects))
-
-    put(*rights(namespace), config_map("llama"))
+    put(namespace, *granted(namespace, "bbr", ("", ["configmaps"])), config_map("llama"))
     monkeypatch.setenv("NAMESPACE", namespace)
     arguments = ("--zap-encoder", "json", "--secure-serving=false")
     with running(tmp_path, "bbr", *arguments, kubeconfig=account(namespace, tmp_path)) as service:
@@ -46,7 +28,7 @@ def test_models_come_and_go_with_their_config_maps(
             return [line["names"] for line in service.log() if line["event"] == "model names mapped"]
 
         eventually(lambda: service.is_ready and mapped() == [1], service.file.read_text)
-        put(config_map("qwen"))
+        put(namespace, config_map("qwen"))
         eventually(lambda: mapped() == [1, 2], service.file.read_text)
         kubectl("-n", namespace, "label", "configmap", "llama", f"{MANAGED}-")
         eventually(lambda: mapped() == [1, 2, 1], service.file.read_text)

@@ -11,6 +11,7 @@ import grpc.aio
 
 from gateway import protos
 from tests.conftest import free_ports
+from tests.unit.epp.seed import SEED
 
 POOL = protos.load_pool()
 HealthRequest = protos.message_class(POOL, "grpc.health.v1.HealthCheckRequest")
@@ -33,17 +34,6 @@ metadata: {name: s, namespace: inference-model-server, labels: {app: inference-m
 addressType: IPv4
 endpoints: [{addresses: [10.0.0.7]}]
 ports: [{port: 3000}]
-"""
-CONFIG = """
-apiVersion: inference.networking.x-k8s.io/v1alpha1
-kind: EndpointPickerConfig
-plugins: [{type: queue-scorer}, {type: kv-cache-utilization-scorer}, {type: prefix-cache-scorer}]
-schedulingProfiles:
-- name: default
-  plugins:
-  - {pluginRef: queue-scorer, weight: 2}
-  - {pluginRef: kv-cache-utilization-scorer, weight: 2}
-  - {pluginRef: prefix-cache-scorer, weight: 3}
 """
 
 
@@ -96,7 +86,7 @@ async def server_certificate(port: int) -> bytes:
 async def test_a_published_deployment_serves_over_tls_and_answers_every_probe(tmp_path: Path) -> None:
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests" / "pool.yaml").write_text(MANIFESTS)
-    (tmp_path / "default-plugins.yaml").write_text(CONFIG)
+    (tmp_path / "default-plugins.yaml").write_text(SEED)
     serving, probing, metrics = free_ports(3)
     own = ["--grpc-port", str(serving), "--grpc-health-port", str(probing), "--metrics-port", str(metrics)]
     environment = {**os.environ, "POINTSMAN_CONFIG_DIR": str(tmp_path / "manifests")}
