@@ -30,7 +30,7 @@ class ApiServer:
         self.refusals: dict[str, int] = {}
         self.applied: list[tuple[str, dict[str, str], Object]] = []
         self.meanwhile: Callable[[], None] | None = None  # happens once, between a reading of an object and its writing
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
         self._objects: dict[str, dict[str, Object]] = {}
         self._log: dict[str, list[tuple[int, Object]]] = {}
         self._watchers: dict[str, set[asyncio.Queue[Object | None]]] = {}
@@ -40,7 +40,7 @@ class ApiServer:
             self._objects.setdefault(path, {})
 
     def put(self, path: str, name: str, **fields: object) -> None:
-        """Add or change an object; what is watching it hears of it."""
+        """Add or change an object; sent to what watches it."""
         self.version += 1
         metadata = {"name": name, "namespace": "models", "resourceVersion": str(self.version)}
         given = fields.pop("metadata", {})
@@ -75,7 +75,7 @@ class ApiServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path, query = request.path, dict(request.query)
-        self.asked.append((path, query))
+        self.requests.append((path, query))
         if request.headers.get("Authorization") != (f"Bearer {self.token}" if self.token else "Bearer first"):
             return refusal(401)
         if path in self.refusals:

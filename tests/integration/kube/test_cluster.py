@@ -14,6 +14,7 @@ from gateway.kube.sources.opening import Cluster, opened
 from gateway.kube.sources.source import Snapshot
 from gateway.service.metrics import Registry
 from tests.integration.kube.api_server import ApiServer, serving
+from tests.integration.kube.waiting import SECONDS, eventually
 
 GROUP = "inference.networking.k8s.io"
 POOLS = f"/apis/{GROUP}/v1/namespaces/models/inferencepools"
@@ -22,7 +23,6 @@ OBJECTIVES = "/apis/inference.networking.x-k8s.io/v1alpha2/namespaces/models/inf
 QUOTA_POLICIES = "/apis/aigateway.envoyproxy.io/v1alpha1/namespaces/models/quotapolicies"
 CONFIG_MAPS = "/api/v1/namespaces/models/configmaps"
 READY = {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
-SECONDS = 60  # the longest pause of the source is ten
 
 
 def of_pool(known: Manifests) -> tuple[Selection, ...]:
@@ -69,12 +69,6 @@ async def until(stream: AsyncIterator[Snapshot], holds: Callable[[Snapshot], boo
     raise AssertionError("the stream ended")
 
 
-async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not holds():
-            await asyncio.sleep(0.02)
-
-
 def pods(snapshot: Snapshot) -> set[str]:
     return {name.name for name in snapshot.manifests.pods}
 
@@ -87,8 +81,8 @@ async def test_a_pool_and_the_pods_with_its_labels_are_followed(tmp_path: Path) 
     async with serving(server, tmp_path) as (config, _), followed(config) as stream:
         first = await until(stream, lambda _: True)
         assert pods(first) == {"one"}, "the first snapshot holds all that is needed"
-        assert (POOLS, "metadata.name=a") in [(path, query.get("fieldSelector")) for path, query in server.asked]
-        assert (PODS, "app=a") in [(path, query.get("labelSelector")) for path, query in server.asked]
+        assert (POOLS, "metadata.name=a") in [(path, query.get("fieldSelector")) for path, query in server.requests]
+        assert (PODS, "app=a") in [(path, query.get("labelSelector")) for path, query in server.requests]
 
         await eventually(lambda: server.watches(PODS) == 1)
         put_pod(server, "two")
@@ -111,7 +105,7 @@ async def test_a_pool_with_another_selector_gets_other_pods_and_a_second_watch_r
 
         put_pool(server, "b")
         await eventually(
-            lambda: (PODS, "app=b") in [(path, query.get("labelSelector")) for path, query in server.asked]
+            lambda: (PODS, "app=b") in [(path, query.get("labelSelector")) for path, query in server.requests]
         )
         await eventually(lambda: server.watches(PODS) == 1)
 
@@ -140,7 +134,7 @@ async def test_a_long_list_comes_in_pages(tmp_path: Path) -> None:
         first = await until(stream, lambda _: True)
 
     assert len(first.manifests.config_maps) == 600
-    assert [query.get("continue") for path, query in server.asked if "watch" not in query] == [None, "250", "500"]
+    assert [query.get("continue") for path, query in server.requests if "watch" not in query] == [None, "250", "500"]
 
 
 async def test_a_watch_goes_on_from_its_bookmark_and_lists_anew_where_that_is_too_old(tmp_path: Path) -> None:
@@ -153,12 +147,12 @@ async def test_a_watch_goes_on_from_its_bookmark_and_lists_anew_where_that_is_to
         marked = str(server.version)
         await asyncio.sleep(0.1)
         server.send(CONFIG_MAPS, None)
-        await eventually(lambda: server.asked[-1][1].get("resourceVersion") == marked)
+        await eventually(lambda: server.requests[-1][1].get("resourceVersion") == marked)
 
         await eventually(lambda: server.watches(CONFIG_MAPS) == 1)
         gone = {"kind": "Status", "code": 410, "message": "too old resource version"}
         server.send(CONFIG_MAPS, {"type": "ERROR", "object": gone})
-        await eventually(lambda: "watch" not in server.asked[-1][1] or server.watches(CONFIG_MAPS) == 1)
+        await eventually(lambda: "watch" not in server.requests[-1][1] or server.watches(CONFIG_MAPS) == 1)
         server.put(CONFIG_MAPS, "two")
         last = await until(stream, lambda snapshot: len(snapshot.manifests.config_maps) == 2)
 

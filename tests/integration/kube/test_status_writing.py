@@ -1,7 +1,6 @@
 """The status of objects is written to an API server: once, under the version that was read, beside that of others."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from gateway.kube.sources.opening import Cluster, opened
 from gateway.kube.sources.source import StatusSource
 from gateway.service.metrics import Registry
 from tests.integration.kube.api_server import ApiServer, serving
+from tests.integration.kube.waiting import eventually
 
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/models/httproutes"
 ROUTE = f"{ROUTES}/a"
 KEY = ObjectKey("HTTPRoute", ObjectName("models", "a"))
 OURS, THEIRS = "pointsman.dev/controlplane", "other.dev/controller"
-SECONDS = 60
 
 
 def needs(_known: Manifests) -> tuple[Selection, ...]:
@@ -44,12 +43,6 @@ async def followed(config: Path, registry: Registry | None = None) -> AsyncItera
         await anext(stream)
         yield source
         await stream.aclose()
-
-
-async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 def parents(server: ApiServer) -> list[Mapping[str, Any]]:
@@ -90,7 +83,7 @@ async def test_a_status_that_the_object_has_is_not_written_by_a_controller_that_
     put_route(server, status=status(OURS))
     async with serving(server, tmp_path) as (config, _), followed(config) as source:
         await source.report({KEY: status(OURS)})
-        await eventually(lambda: (ROUTE, {}) in server.asked)
+        await eventually(lambda: (ROUTE, {}) in server.requests)
         await source.report({KEY: status(OURS, "Other")})
         await eventually(lambda: len(server.applied) == 1)
 
@@ -103,7 +96,7 @@ async def test_a_status_that_is_forbidden_is_written_once_it_may_be(tmp_path: Pa
     server.refusals[f"{ROUTE}/status"] = 403
     async with serving(server, tmp_path) as (config, _), followed(config) as source:
         await source.report({KEY: status(OURS)})
-        await eventually(lambda: f"{ROUTE}/status" in [path for path, _ in server.asked])
+        await eventually(lambda: f"{ROUTE}/status" in [path for path, _ in server.requests])
         del server.refusals[f"{ROUTE}/status"]
         await eventually(lambda: len(parents(server)) == 1)
 
