@@ -60,11 +60,11 @@ class Serving:
 
 async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
     """Build, follow and serve until `stopping` is set. Envoy keeps what was published."""
-    metrics, options = Metrics(), serving.options
+    metrics, options, envoy = Metrics(), serving.options, _administered(serving.delivery)
     consumer = Consumer(needs, options.services, CONTROLLER_NAME)
     async with (
         opening.opened(serving.objects, consumer, metrics.registry) as source,
-        _delivering(serving.delivery) as server,
+        _delivering(serving.delivery, envoy) as server,
     ):
         assert source is not None  # an origin was given
         plane = ControlPlane(source, server, metrics, options, clock.stamp)
@@ -72,9 +72,7 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
         async def show(_request: web.Request) -> web.Response:
             return web.Response(text=document(tree(plane.view)), content_type="application/json")
 
-        asked = serving.delivery.admin if isinstance(serving.delivery, Files) else None
-        traffic = Traffic(EnvoyAdmin(*asked) if asked else None, clock.monotonic)
-        page = Page(lambda: plane.ports, traffic, serving.picker_pages)
+        page = Page(lambda: plane.ports, Traffic(envoy, clock.monotonic), serving.picker_pages)
         operators = admin.application(
             metrics.registry,
             lambda: plane.view.published,
@@ -90,10 +88,15 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
             await stopping.wait()
 
 
+def _administered(delivery: Files | Grpc) -> EnvoyAdmin | None:
+    """The administration port of the only Envoy, where it is known."""
+    return EnvoyAdmin(*delivery.admin) if isinstance(delivery, Files) and delivery.admin else None
+
+
 @asynccontextmanager
-async def _delivering(delivery: Files | Grpc) -> AsyncIterator[Server]:
+async def _delivering(delivery: Files | Grpc, envoy: EnvoyAdmin | None) -> AsyncIterator[Server]:
     if isinstance(delivery, Files):
-        yield FolderServer(delivery.output_dir, admin=EnvoyAdmin(*delivery.admin) if delivery.admin else None)
+        yield FolderServer(delivery.output_dir, admin=envoy)
         return
     codec = Codec()
     server = AdsServer(codec)

@@ -20,10 +20,7 @@ class EnvoyAdmin:
 
     async def figures(self) -> Figures | None:
         """Versions taken and counts of rejections; None if it does not answer."""
-        found = await self._get("/stats", {"format": "json", "filter": FILTER})
-        if found is None:
-            return None
-        return {item["name"]: item["value"] for item in found.get("stats", ()) if "name" in item}
+        return await self.statistics(FILTER)
 
     async def errors(self) -> tuple[str, ...]:
         """Why it refuses listeners, in its own words. It keeps none for clusters and routes but in its log."""
