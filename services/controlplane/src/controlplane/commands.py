@@ -17,7 +17,7 @@ import orjson
 
 from controlplane.command_line import DEFAULT, Form, options
 from controlplane.diff import differences
-from controlplane.document import document, tree
+from controlplane.document import Tree, document, tree
 from controlplane.options import Options
 from controlplane.plane import View
 from controlplane.render import Rendered, render
@@ -57,8 +57,8 @@ def check(given: argparse.Namespace) -> int:
 
 def _checked(loaded: Loaded, rendered: Rendered) -> int:
     """The same for programs."""
-    found = View(status=rendered.status, faults=rendered.faults, problems=loaded.problems, notes=loaded.notes)
-    shown = {key: value for key, value in tree(found).items() if key in ("problems", "notes", "faults", "warnings")}
+    found = _tree(loaded, rendered)
+    shown = {key: found[key] for key in ("faults", "problems", "notes", "warnings")}
     shown["notes"] = [*map(str, (*loaded.notes, *base_models(loaded.manifests).conflicts))]
     sys.stdout.write(
         document({**shown, "complaints": [*complaints(rendered.status)], "summary": summary(rendered.status)})
@@ -116,12 +116,17 @@ def status(given: argparse.Namespace) -> int:
             return UNABLE
     else:
         loaded, rendered = _rendered(given.config_dir, options(given))
-        found = tree(View(status=rendered.status, faults=rendered.faults, problems=loaded.problems, notes=loaded.notes))
+        found = _tree(loaded, rendered)
     shown = {Form.JSON: document, Form.YAML: manifests, Form.TABLE: table}[Form(given.output)]
     text = shown(found)
     is_for_people = given.output == Form.TABLE and sys.stdout.isatty() and "NO_COLOR" not in os.environ
     sys.stdout.write(coloured(text) if is_for_people else text)
     return WRONG if found["problems"] or found["faults"] else GOOD
+
+
+def _tree(loaded: Loaded, rendered: Rendered) -> Tree:
+    """As /status of a control plane that serves this."""
+    return tree(View(status=rendered.status, faults=rendered.faults, problems=loaded.problems, notes=loaded.notes))
 
 
 def _missing(folders: Sequence[Path]) -> bool:
