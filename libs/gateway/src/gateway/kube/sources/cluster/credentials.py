@@ -8,7 +8,7 @@ import binascii
 import ssl
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -128,15 +128,12 @@ def _credentials(cluster: Fields, user: Fields | None, folder: Path) -> Credenti
         if user.has(key):
             user.problem(key, "credential plugins are not run: use a token or a client certificate")
     token_file = user.text("tokenFile")
-    return Credentials(
-        found.server,
-        found.authority,
-        _pem(user, "client-certificate", folder),
-        _pem(user, "client-key", folder),
-        user.text("token", longest=1 << 16),
-        folder / token_file if token_file else None,
-        found.server_name,
-        found.is_verified,
+    return replace(
+        found,
+        certificate=_pem(user, "client-certificate", folder),
+        key=_pem(user, "client-key", folder),
+        token=user.text("token", longest=1 << 16),
+        token_file=folder / token_file if token_file else None,
     )
 
 
