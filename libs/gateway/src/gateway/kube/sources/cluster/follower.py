@@ -6,6 +6,7 @@ each request.
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from random import Random
 from typing import Final
 
@@ -21,7 +22,6 @@ from gateway.service import clock
 
 PAGE_ITEMS: Final = 250  # objects; 2 MiB of Pods, which take the interpreter 5 ms in one piece
 WATCH_SECONDS: Final = 300.0  # at least, and at most twice that: the server's watches end at different times
-UNREADABLE: Final = 502  # the status of an answer that is none of the API
 
 
 class Follower:
@@ -72,7 +72,7 @@ class Follower:
             self._answered()
             self._refused(error, clock.monotonic() - began)
         except UnreadableError as error:
-            self._refused(RefusedError(UNREADABLE, str(error)), clock.monotonic() - began)
+            self._refused(RefusedError(HTTPStatus.BAD_GATEWAY, str(error)), clock.monotonic() - began)
         except LOST as error:
             if not self._is_open:
                 self._observer.failed(error)

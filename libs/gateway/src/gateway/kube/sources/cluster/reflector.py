@@ -11,6 +11,7 @@ the resource itself is gone.
 
 from collections.abc import Sequence
 from enum import StrEnum
+from http import HTTPStatus
 from random import Random
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -20,9 +21,6 @@ ABSENT_RETRY_SECONDS: Final = 10.0  # a definition or a permission that is missi
 LONGEST_RETRY_AFTER: Final = 60.0  # of what a server asks for
 SHORT_WATCH_SECONDS: Final = 1.0  # a watch that ends sooner, without an event, is a failure
 SURE_AFTER: Final = 3  # answers in a row: a server that starts may say 404 or 503 for a moment
-GONE: Final = 410
-NOT_FOUND: Final = 404
-FORBIDDEN: Final = 403
 
 
 class Phase(StrEnum):
@@ -181,14 +179,14 @@ class Reflector(Generic[T]):
     def refused(self, status: int, retry_after: float = 0.0, lasted: float = 0.0) -> bool:
         """The server answered with an error; whether the objects are others now."""
         self._lasted(lasted)
-        if status == NOT_FOUND:
+        if status == HTTPStatus.NOT_FOUND:
             return self._missing()
         self._not_found = 0
-        if status == FORBIDDEN:
+        if status == HTTPStatus.FORBIDDEN:
             self.phase = Phase.FORBIDDEN
             self._list_again()
             self._wait = self._jittered(ABSENT_RETRY_SECONDS)
-        elif status == GONE:
+        elif status == HTTPStatus.GONE:
             self._list_again()
             self._retry(is_free=self._failures == 0)
         else:

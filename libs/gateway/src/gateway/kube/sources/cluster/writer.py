@@ -7,6 +7,7 @@ cannot be written is tried again, the latest counts.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -24,9 +25,6 @@ WRITTEN: Final[Mapping[str, Resource]] = MappingProxyType({
 })  # fmt: skip
 ATTEMPTS: Final = 5  # at an object that others write, too, before it has to wait
 RETRY_SECONDS: Final = 5.0
-CONFLICT: Final = 409
-NOT_FOUND: Final = 404
-FORBIDDEN: Final = 403
 
 MetaOf = Callable[[ObjectKey], Meta | None]  # of an object that is known
 
@@ -89,7 +87,7 @@ class StatusWriter:
             except RefusedError as error:
                 self._note(key, error)
                 left = True
-                if error.status == FORBIDDEN:
+                if error.status == HTTPStatus.FORBIDDEN:
                     forbidden.add(key.kind)
             except LOST:
                 return False
@@ -103,7 +101,7 @@ class StatusWriter:
     def _note(self, key: ObjectKey, error: RefusedError) -> None:
         """One line for each resource."""
         resource = str(WRITTEN[key.kind])
-        if error.status != CONFLICT and resource not in self._refused:
+        if error.status != HTTPStatus.CONFLICT and resource not in self._refused:
             self._refused.add(resource)
             self._observer.unwritten(resource, str(error))
 
@@ -118,9 +116,9 @@ class StatusWriter:
             try:
                 await self._apply(path, Header(meta.api_version, key.kind, namespace), status)
             except RefusedError as error:
-                if error.status == NOT_FOUND:  # it is gone, or was only made of another object
+                if error.status == HTTPStatus.NOT_FOUND:  # it is gone, or was only made of another object
                     return
-                if error.status != CONFLICT or attempt == ATTEMPTS - 1:
+                if error.status != HTTPStatus.CONFLICT or attempt == ATTEMPTS - 1:
                     raise
             else:
                 return
