@@ -6,14 +6,13 @@ request that names an id that is not known goes where any other would.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from epp.datalayer.events import RequestAlive, RequestReported
 from epp.datalayer.placement import Placement
 from epp.datalayer.producer import Handlers
 from epp.datalayer.shared import ALONE, Shared
-from epp.domain import AnswerStored, EndpointId, Feedback, SharedEvent, Stamp
+from epp.domain import AnswerStored, EndpointId, Feedback, Stamp
 
 # An id has some 40 bytes: so many are about ten megabytes a pool.
 STORED_LIMIT: Final = 50_000
@@ -72,10 +71,6 @@ class StoredAnswers:
         del now
         self._learn(event.report.feedback, event.report.placement)
 
-    def facts(self) -> Iterator[SharedEvent]:
-        """All of it, for replicas that lack it."""
-        return (self._event(stored_id, stored) for stored_id, stored in self._homes.items())
-
     def _learned(self, event: AnswerStored, now: float) -> None:
         del now
         self._shared.witness(event.stamp)
@@ -93,10 +88,7 @@ class StoredAnswers:
             return
         stored = Stored(endpoint, placement.session, self._shared.next_stamp())
         self._store(stored_id, stored)
-        self._shared.publish(self._event(stored_id, stored))
-
-    def _event(self, stored_id: str, stored: Stored) -> AnswerStored:
-        return AnswerStored(self._shared.pool, stored.endpoint, stored_id, stored.session, stored.stamp)
+        self._shared.publish(AnswerStored(self._shared.pool, stored.endpoint, stored_id, stored.session, stored.stamp))
 
     def _store(self, stored_id: str, stored: Stored) -> None:
         self._homes[stored_id] = stored

@@ -37,7 +37,7 @@ def size_of(event: SharedEvent) -> int:
 
 
 class StreamWriter:
-    """`restates` asks for all that this replica holds of the pool to be written again, since others may lack it."""
+    """`restates` asks for all that this replica has in flight to be written again, since others may lack it."""
 
     def __init__(
         self,

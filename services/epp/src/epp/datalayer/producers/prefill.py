@@ -4,7 +4,7 @@ The backlog is kept as the time at which it will be done, at the measured speed.
 answer tokens are no part of it; but each request there slows the decoding of the others, by what `decode_delay` says.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from epp.datalayer.producers.shared_speed import MeasuredElsewhere
 from epp.datalayer.producers.speed import PRIOR_PREFILL_TOKENS_PER_SECOND, SpeedEstimator
 from epp.datalayer.report import Report
 from epp.datalayer.shared import ALONE, Shared
-from epp.domain import SharedEvent, SpeedObserved
+from epp.domain import SpeedObserved
 
 NOTE: Final = "prefill"  # of the request: see `Ahead`
 COST_NOTE: Final = "cost"  # of the request, once it is reported: see `Cost`
@@ -170,10 +170,6 @@ class PrefillProducer:
             learn_speed(self._endpoints[report.served.slot].speed, report)
             if (completed := report.feedback.completion_tokens) is not None:
                 self.answer_tokens += _ANSWER_SHARE * (completed - self.answer_tokens)
-
-    def facts(self) -> Iterator[SharedEvent]:
-        """What was measured here."""
-        return (self._observed(each) for each in self._endpoints.values() if each.speed.samples)
 
     def _time_passed(self, event: TimePassed, now: float) -> None:
         del event, now

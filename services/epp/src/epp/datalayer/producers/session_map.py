@@ -5,7 +5,6 @@ higher, so that all replicas come to the same.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -74,10 +73,6 @@ class Sessions:
         known = self._bound.get(key)
         if known is None or binding.order >= known.order:
             self._set(key, binding)
-
-    def live(self, now: float) -> Iterator[tuple[str, Binding]]:
-        """All that are good, by their keys."""
-        return ((key, bound) for key, bound in self._bound.items() if bound.endpoint is not None and now < bound.until)
 
     def expire(self, now: float) -> None:
         """Drop what has run out, from the least recently used on."""

@@ -1,13 +1,13 @@
 """Sessions: which endpoint a session is bound to, by its id, on all replicas. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from epp.datalayer.events import Configured, EndpointJoined, EndpointLeft, RequestPlaced, RequestReported, TimePassed
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
 from epp.datalayer.producers.session_map import Binding, Sessions, key_of
 from epp.datalayer.shared import ALONE, Shared
-from epp.domain import EndpointId, SessionBound, SharedEvent
+from epp.domain import EndpointId, SessionBound
 
 _UNBOUND = EndpointId("")
 
@@ -52,11 +52,6 @@ class SessionProducer:
     def _left(self, event: EndpointLeft, now: float) -> None:
         del now
         self._ids.pop(event.member.slot, None)
-
-    def facts(self, now: float) -> Iterator[SharedEvent]:
-        """All bindings, for replicas that lack them."""
-        pool = self._shared.pool
-        return (SessionBound(pool, key, each.endpoint, each.stamp) for key, each in self.sessions.live(now))
 
     def _placed(self, event: RequestPlaced, now: float) -> None:
         session, endpoint = event.placement.session, event.placement.primary.id
