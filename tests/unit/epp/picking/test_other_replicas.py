@@ -1,5 +1,7 @@
 """What a replica knows of the others: what they have in flight, while they live; sessions, answers, failing servers."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -13,6 +15,7 @@ from epp.domain import (
     PickSettled,
     ReplicaAlive,
     Request,
+    RunId,
     SessionBound,
     SharedEvent,
 )
@@ -226,6 +229,18 @@ def test_an_endpoint_where_one_replicas_requests_fail_is_avoided_by_all() -> Non
         two.pass_time(now + number)
     scrape(two, now + 20)
     assert endpoints(two, now + 20)[IDS[0]]["standing"] == "good"
+
+
+def test_an_endpoint_that_left_takes_no_share_of_those_that_may_be_avoided() -> None:
+    made = picker(Events())
+    made.apply(EndpointEjected(POOL, IDS[0], RunId("other"), "cut", 1), 1.0)
+    made.pass_time(1.0)
+    assert endpoints(made)[IDS[0]]["standing"] == "ejected"
+    made.replace_pools({POOL: replace(spec(), endpoints=spec().endpoints[1:])}, 1.0)
+    made.apply(EndpointEjected(POOL, IDS[1], RunId("other"), "cut", 2), 1.0)
+
+    assert ask(made, now=1.1).targets[0] == IDS[2]
+    assert endpoints(made, 1.1)[IDS[1]]["standing"] == "ejected"
 
 
 def test_what_only_this_replica_cannot_reach_is_its_own_affair() -> None:

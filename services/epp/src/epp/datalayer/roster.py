@@ -224,7 +224,7 @@ class Roster:
 
     def _sort(self, now: float) -> None:
         self._announce(self._standing.advance(now))
-        avoided = self._elsewhere.avoided(int(len(self.members) * EJECTED_SHARE_LIMIT), now)
+        avoided = self._elsewhere.avoided(self.members, int(len(self.members) * EJECTED_SHARE_LIMIT), now)
         self._avoided_elsewhere = {id_: f"avoided by another replica: {reason}" for id_, reason in avoided.items()}
         self._reduced = reduced = {**self._standing.reduced(now), **dict.fromkeys(avoided, 0.0)}
         regular: list[Member] = []

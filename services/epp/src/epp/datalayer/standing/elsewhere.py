@@ -4,7 +4,7 @@ What another replica cannot reach itself, at a metrics port, is not shared: that
 word about an endpoint counts. A word is good for as long as an ejection lasts, whatever becomes of who said it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final, NamedTuple
 
 from epp.datalayer.standing.endpoint import LONGEST_EJECTION_SECONDS
@@ -41,11 +41,12 @@ class EjectedElsewhere:
             if len(self._words) > WORDS_LIMIT:
                 del self._words[next(iter(self._words))]
 
-    def avoided(self, limit: int, now: float) -> Mapping[EndpointId, str]:
-        """At most so many endpoints with the reason, the same ones on all replicas."""
+    def avoided(self, among: Container[EndpointId], limit: int, now: float) -> Mapping[EndpointId, str]:
+        """Endpoints of these, at most so many, with the reason; the same ones on all replicas."""
         for key in [key for key, word in self._words.items() if now >= word.until]:
             del self._words[key]
-        found = {endpoint: word.reason for (endpoint, _), word in sorted(self._words.items()) if word.reason}
+        words = sorted(self._words.items())
+        found = {endpoint: word.reason for (endpoint, _), word in words if word.reason and endpoint in among}
         return dict(list(found.items())[:limit])
 
     def changes_at(self) -> float:
