@@ -266,7 +266,7 @@ async def test_a_tenant_follows_from_the_clients_key_whatever_the_client_says(
     keys = secret(alice="Key-a", bob="Key-b", carol="Key-c")
     async with make_bed(access=access, tenants=TENANTS, policy=policy(api_keys()), secret=keys) as bed:
         bed.pick(bed.one)
-        said = {
+        untrusted = {
             protocol.FAIRNESS_ID: "random",
             protocol.OBJECTIVE: "urgent",
             protocol.TENANT: "team-a",
@@ -274,7 +274,7 @@ async def test_a_tenant_follows_from_the_clients_key_whatever_the_client_says(
             protocol.ALLOWED_MODELS: "*",
             "x-llm-d-inference-fairness-id": "other",
         }
-        mine = await bed.ask("closed", headers={**bearer("Key-b"), **said})
+        mine = await bed.ask("closed", headers={**bearer("Key-b"), **untrusted})
         seen = mine.json["headers"]
         assert isinstance(seen, dict)
         assert [seen[name] for name in (protocol.TENANT, protocol.FAIRNESS_ID, protocol.OBJECTIVE)] == [

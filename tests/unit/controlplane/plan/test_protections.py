@@ -49,7 +49,7 @@ def test_a_policy_that_is_enforced_is_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "texts", "said"),
+    ("spec", "texts", "expected"),
     [
         (KEYS, [], "no Secret default/keys"),
         (KEYS, [secret("{}")], "no key in Secret default/keys"),
@@ -81,12 +81,12 @@ def test_a_policy_that_is_enforced_is_accepted(tmp_path: Path) -> None:
     ],
 )
 def test_a_policy_that_cannot_be_enforced_says_why_and_closes(
-    tmp_path: Path, spec: str, texts: list[str], said: str
+    tmp_path: Path, spec: str, texts: list[str], expected: str
 ) -> None:
     found = rendered(tmp_path, policy(spec), *texts)
 
     end = "; requests for Gateway default/g are answered with 500"
-    assert message(found) == (False, "Invalid", said + end)
+    assert message(found) == (False, "Invalid", expected + end)
     assert not is_open(found)
 
 
@@ -121,7 +121,7 @@ def test_no_key_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "place", "said"),
+    ("spec", "place", "expected"),
     [
         ("apiKeyAuth: {extractFrom: [{headers: [a], params: [b]}]}", "spec.apiKeyAuth.credentialRefs", "required"),
         ("apiKeyAuth: {credentialRefs: [{name: k}], extractFrom: [{headers: ['a b']}]}",
@@ -140,10 +140,10 @@ def test_no_key_is_shown(tmp_path: Path) -> None:
          "expected Allow or Deny"),
     ],
 )  # fmt: skip
-def test_a_bad_value_is_named_with_its_place_and_closes(spec: str, place: str, said: str) -> None:
+def test_a_bad_value_is_named_with_its_place_and_closes(spec: str, place: str, expected: str) -> None:
     found, problems, _ = read_one(f"{SECURITY}spec: {{targetRefs: [{{group: g, kind: Gateway, name: a}}], {spec}}}")
 
-    assert any(place in str(problem) and said in str(problem) for problem in problems), problems
+    assert any(place in str(problem) and expected in str(problem) for problem in problems), problems
     assert getattr(found, "rules", "") is None
 
 

@@ -34,7 +34,7 @@ NOBODY: Final = Tenant(name="", fairness_id="anonymous")  # of all who are not k
 _REWRITES: Final = (
     MODEL_NAME_REWRITE, *(alias for alias, name in CLIENT_HEADER_ALIASES.items() if name == MODEL_NAME_REWRITE),
 )  # fmt: skip
-_SAID: Final = (FAIRNESS_ID, OBJECTIVE, MODEL_NAME_REWRITE, *CLIENT_HEADER_ALIASES)
+_UNTRUSTED: Final = (FAIRNESS_ID, OBJECTIVE, MODEL_NAME_REWRITE, *CLIENT_HEADER_ALIASES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +105,19 @@ def _caller(
         written[OBJECTIVE] = _objective(headers.get(OBJECTIVE, ""), tenant)
     if not tenant.models.is_every and MODELS_PATH in headers.get(":path", ""):
         written[ALLOWED_MODELS] = tenant.models.header(base_models)
-    said = [header for header in _SAID if header in headers and not tenant.is_trusted]
+    untrusted = [header for header in _UNTRUSTED if header in headers and not tenant.is_trusted]
     if not tenant.models.is_every:  # another name for the model would lead around them
-        said += [header for header in _REWRITES if header in headers]
+        untrusted += [header for header in _REWRITES if header in headers]
     return Caller(
         set_headers=tuple((header, value) for header, value in written.items() if value),
-        removed=tuple(dict.fromkeys(header for header in said if not written.get(header))),
+        removed=tuple(dict.fromkeys(header for header in untrusted if not written.get(header))),
         models=tenant.models,
         salt=access.salter.salt(isolation, tenant.name, tenant.group, client) if access.salter else None,
     )
 
 
-def _objective(said: str, tenant: Tenant) -> str:
+def _objective(requested: str, tenant: Tenant) -> str:
     """What the client names if it may, else the tenant's first one; without any of its own, none."""
-    if said in tenant.objectives:
-        return said
+    if requested in tenant.objectives:
+        return requested
     return tenant.objectives[0] if tenant.objectives else ""

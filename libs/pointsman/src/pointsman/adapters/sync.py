@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from pointsman.adapters.config import Config, InvalidConfigError, config_of
 from pointsman.adapters.keeping import GOOD_EVENTS, Event, Keeper
 from pointsman.adapters.server import Server
-from pointsman.commands.command import UNABLE, Command, add_json, add_run, asked_with_token, picker_url
+from pointsman.commands.command import UNABLE, Command, add_json, add_run, picker_url, request_with_token
 
 FILE_SECONDS: Final = 0.5  # between two looks at the file
 STOP_SECONDS: Final = 5.0  # for what is under way at the end
@@ -183,7 +183,7 @@ def _urls(given: argparse.Namespace, config: Config) -> Sequence[str]:
 def _members(url: str, pool: str) -> Sequence[str]:
     """The addresses of a pool's endpoints, as its picker knows them."""
     try:
-        with urllib.request.urlopen(asked_with_token(f"{url}/debug/pools"), timeout=_PATIENCE_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request_with_token(f"{url}/debug/pools"), timeout=_PATIENCE_SECONDS) as answer:  # noqa: S310
             pools: Sequence[Mapping[str, object]] = json.load(answer)["pools"]
     except (OSError, ValueError, KeyError) as error:
         raise _UnableError(f"--pool {pool}: {url} is no picker that answers ({error}): give --url") from None

@@ -55,7 +55,7 @@ def picker_url(given: argparse.Namespace) -> str:
     return (given.url or f"http://{HOST}:{ports_of(given).epp_metrics}").rstrip("/")
 
 
-def asked_with_token(url: str) -> urllib.request.Request:
+def request_with_token(url: str) -> urllib.request.Request:
     """A request for an operators' port, with the token of this command's environment."""
     return urllib.request.Request(url, headers=dict(access.brought(os.environ)))  # noqa: S310 - given by a person
 

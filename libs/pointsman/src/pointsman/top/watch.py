@@ -15,7 +15,7 @@ import urllib.request
 from typing import Any, Final
 
 from gateway.service import access
-from pointsman.commands.command import UNABLE, Command, add_json, add_run, asked_with_token, picker_url
+from pointsman.commands.command import UNABLE, Command, add_json, add_run, picker_url, request_with_token
 from pointsman.top.table import Screen, table
 
 ANSWER_SECONDS: Final = 5.0
@@ -95,7 +95,7 @@ def _asked(url: str) -> Any:
 
 def _part(url: str, name: str) -> Any:
     try:
-        with urllib.request.urlopen(asked_with_token(f"{url}/debug/{name}"), timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request_with_token(f"{url}/debug/{name}"), timeout=ANSWER_SECONDS) as answer:  # noqa: S310
             return json.load(answer)[name]
     except urllib.error.HTTPError as error:
         remedy = f"give its token in {access.VARIABLE}" if error.code == 401 else "is it the picker's operators' port?"

@@ -136,7 +136,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
                 *memo.result(warnings, warnings, backends, manifests.only("routes")),
                 *pool_warnings(pools, reached, workloads),
                 *quota_warnings(manifests, options),
-                *(tenant_warnings(ports, options) if has_tenants else ()),
+                *(_tenant_warnings(ports, options) if has_tenants else ()),
             ),
         ),
     )
@@ -159,7 +159,7 @@ def _attached(
     return attachments, tuple(statuses)
 
 
-def tenant_warnings(ports: Sequence[Port], options: Options) -> Iterator[str]:
+def _tenant_warnings(ports: Sequence[Port], options: Options) -> Iterator[str]:
     """Where tenants do not apply, although objects name them."""
     if options.bbr is None:
         yield "ConfigMaps name tenants, and there is no router to judge callers"
