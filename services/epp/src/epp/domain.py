@@ -69,12 +69,6 @@ def stored_id_of(answer_id: object) -> str | None:
     return answer_id if answer_id.startswith(_STORED_PREFIXES) else None
 
 
-def whole_prompt(counted: int | None, read: int | None, created: int | None) -> int | None:
-    """Tokens of a prompt. The messages API counts those read from the cache (`read`, which other APIs leave away) and
-    those put there (`created`) beside the others."""
-    return counted if counted is None or read is None else counted + read + (created or 0)
-
-
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One routable model server, `address:port`. `name` is for people; `labels` come from its EndpointSlice."""

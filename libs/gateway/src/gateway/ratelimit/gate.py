@@ -15,6 +15,7 @@ from gateway.quotas.verdicts import Standing, Verdict, limits, whole_seconds
 from gateway.ratelimit.messages import WITHIN_LIMITS, Decision, Descriptor
 from gateway.wire import protocol, quotas
 from gateway.wire.refusals import quota_used_up
+from gateway.wire.usage import whole_prompt
 
 COUNT_LIMIT: Final = 10**9  # tokens; more is a broken model server's
 _NOT_ATTRIBUTES: Final = (quotas.PHASE, quotas.PATH, quotas.REQUEST_ID, quotas.SUBJECT, quotas.FAILURE_MODE)
@@ -66,9 +67,8 @@ def _answer(about: Descriptor, counted: Sequence[Descriptor]) -> Answer:
         for each in counted
         if each.hits is not None and each.hits < COUNT_LIMIT and (name := each.entries.get(quotas.COUNT)) is not None
     }
-    prompt, read = counts.get(protocol.PROMPT_TOKENS), counts.get(protocol.CACHE_READ_TOKENS)
-    if prompt is not None and read is not None:  # the messages API counts them beside the others
-        prompt += read + counts.get(protocol.CACHE_CREATION_TOKENS, 0)
+    read, created = counts.get(protocol.CACHE_READ_TOKENS), counts.get(protocol.CACHE_CREATION_TOKENS)
+    prompt = whole_prompt(counts.get(protocol.PROMPT_TOKENS), read, created)
     return Answer(
         status=about.hits or 0,
         attempts=counts.get(quotas.ATTEMPTS, 0),

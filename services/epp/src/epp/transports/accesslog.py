@@ -17,7 +17,6 @@ from epp.domain import (
     SharedEvent,
     replica_of,
     stored_id_of,
-    whole_prompt,
 )
 from epp.transports.picker import FeedbackSink
 from gateway.accesslog.entries import LogEntry
@@ -39,6 +38,7 @@ from gateway.wire.protocol import (
     USAGE_NAMESPACE,
 )
 from gateway.wire.quotas import STREAMED
+from gateway.wire.usage import whole_prompt
 
 # What is read of an entry's metadata and tags.
 METADATA: Mapping[str, tuple[str, ...]] = {

@@ -7,9 +7,10 @@ import re
 
 import orjson
 
-from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, Pick, stored_id_of, whole_prompt
+from epp.domain import TOKEN_LIMIT, EndpointId, Feedback, Pick, stored_id_of
 from gateway.extproc.protocol.messages import BodyReceived, Event, HeadersReceived
 from gateway.wire.protocol import DESTINATION_SERVED, LB_NAMESPACE
+from gateway.wire.usage import whole_prompt
 
 # The last event of a stream and the `usage` of an answer fit many times over.
 TAIL_BYTES = 16 * 1024
