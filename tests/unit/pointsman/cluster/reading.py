@@ -3,8 +3,7 @@
 from gateway.kube.objects import Manifests
 from gateway.kube.reading.contents import Contents, entries
 from gateway.kube.reading.documents import Document, documents
-from gateway.kube.resolution.ai_gateway import with_ai_gateway
-from gateway.kube.resolution.kaito import with_workspaces
+from gateway.kube.resolution.derived import with_derived
 from gateway.kube.resolution.merging import merged
 from gateway.schema.problems import Findings, Problem
 from gateway.schema.yamltext import parse
@@ -18,7 +17,7 @@ def manifests_in(*texts: str) -> Manifests:
     found = merged([[Contents(tuple(entries(text, "a.yaml", problems)))] for text in texts])
     assert problems == []
     assert found.problems == ()
-    return with_ai_gateway(with_workspaces(found.manifests))
+    return with_derived(found.manifests)
 
 
 def documents_in(text: str) -> tuple[Document, ...]:

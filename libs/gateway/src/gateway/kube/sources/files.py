@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.kube.reading.contents import Contents, entries
-from gateway.kube.resolution.ai_gateway import with_ai_gateway
-from gateway.kube.resolution.kaito import with_workspaces
+from gateway.kube.resolution.derived import with_derived
 from gateway.kube.resolution.merging import Loaded, merged
 from gateway.schema.problems import Place, Problem
 from gateway.schema.yamltext import Pause, no_pause
@@ -131,4 +130,4 @@ def load(dirs: Sequence[Path]) -> Loaded:
     loaded = FolderReader(dirs).read()
     if loaded is None:
         return Loaded(merged(()).manifests)
-    return replace(loaded, manifests=with_ai_gateway(with_workspaces(loaded.manifests)))
+    return replace(loaded, manifests=with_derived(loaded.manifests))

@@ -17,9 +17,8 @@ from typing import Final, NamedTuple
 from watchfiles import awatch
 
 from gateway.kube.objects import Manifests, ObjectKey, ObjectName
-from gateway.kube.resolution.ai_gateway import with_ai_gateway
+from gateway.kube.resolution.derived import with_derived
 from gateway.kube.resolution.endpoints import hostnames
-from gateway.kube.resolution.kaito import with_workspaces
 from gateway.kube.resolution.merging import Loaded, changed, held
 from gateway.kube.sources.files import FolderReader
 from gateway.kube.sources.resolve import Lookup, Resolver, system_lookup
@@ -136,7 +135,7 @@ def _read(
     if loaded is None:
         return None
     before = last.manifests if last is not None else Manifests()
-    manifests = with_ai_gateway(with_workspaces(amount(before, loaded)))
+    manifests = with_derived(amount(before, loaded))
     objects = changed(before, manifests)
     is_news = last is None or bool(objects) or (loaded.problems, loaded.notes) != (last.problems, last.notes)
     return _Reading(manifests, hostnames(manifests, services), loaded, changed=objects, is_news=is_news)

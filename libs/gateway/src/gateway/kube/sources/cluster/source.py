@@ -13,9 +13,8 @@ from typing import Final
 
 from gateway.kube.objects import Manifests, Meta, ObjectKey, ObjectName, Parsed
 from gateway.kube.reading.contents import Contents, Entry
-from gateway.kube.resolution.ai_gateway import with_ai_gateway
+from gateway.kube.resolution.derived import with_derived
 from gateway.kube.resolution.endpoints import hostnames
-from gateway.kube.resolution.kaito import with_workspaces
 from gateway.kube.resolution.merging import changed, held, merged
 from gateway.kube.sources.cluster.follower import Follower
 from gateway.kube.sources.cluster.observing import Observer
@@ -174,5 +173,5 @@ def _reading(found: Sequence[Sequence[Entry]], before: Manifests, names_of: Name
     """What a worker thread does after every change."""
     loaded = merged([Contents(tuple(entries))] for entries in found)
     amount = held(before, loaded) if loaded.problems else loaded.manifests
-    manifests = with_ai_gateway(with_workspaces(amount))
+    manifests = with_derived(amount)
     return Reading(manifests, loaded.problems, loaded.notes, names_of(manifests))
