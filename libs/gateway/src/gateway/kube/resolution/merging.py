@@ -54,8 +54,10 @@ def _counts(entry: Entry) -> bool:
 
 
 def held(before: Manifests, loaded: Loaded) -> Manifests:
-    """What a reading with problems amounts to: each faulty object as it was before, each object of a file that could
-    not be read in full as it was unless the file holds it still, and all else as it is now."""
+    """What a reading amounts to: each faulty object as it was before, each object of a file that could not be read in
+    full as it was unless the file holds it still, and all else as it is now."""
+    if not loaded.problems:
+        return loaded.manifests
     kept = (
         each
         for was, now in zip(before.by_kind(), loaded.manifests.by_kind(), strict=True)

@@ -49,7 +49,7 @@ class FolderSource:
         tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self._dirs = tuple(dirs)
-        self._amount = _all_or_nothing if is_strict else _each_by_itself
+        self._amount = _all_or_nothing if is_strict else held
         self._services = tuple(services)
         self._lookup = lookup
         self._tick_seconds = tick_seconds
@@ -139,10 +139,6 @@ def _read(
     objects = changed(before, manifests)
     is_news = last is None or bool(objects) or (loaded.problems, loaded.notes) != (last.problems, last.notes)
     return _Reading(manifests, hostnames(manifests, services), loaded, changed=objects, is_news=is_news)
-
-
-def _each_by_itself(before: Manifests, loaded: Loaded) -> Manifests:
-    return held(before, loaded) if loaded.problems else loaded.manifests
 
 
 def _all_or_nothing(before: Manifests, loaded: Loaded) -> Manifests:

@@ -172,6 +172,5 @@ class ClusterSource:
 def _reading(found: Sequence[Sequence[Entry]], before: Manifests, names_of: Names) -> Reading:
     """What a worker thread does after every change."""
     loaded = merged([Contents(tuple(entries))] for entries in found)
-    amount = held(before, loaded) if loaded.problems else loaded.manifests
-    manifests = with_derived(amount)
+    manifests = with_derived(held(before, loaded))
     return Reading(manifests, loaded.problems, loaded.notes, names_of(manifests))
