@@ -66,15 +66,15 @@ def test_the_service_takes_every_argument(case: Case) -> None:
 
 
 @each(PARTS)
-def test_probes_ask_for_names_that_the_service_has(case: Case) -> None:
+def test_probes_name_ports_and_services_that_there_are(case: Case) -> None:
     (container,) = pod(case)["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
 
-    asked = {name: container[name]["grpc"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    probes = {name: container[name]["grpc"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
 
-    assert {probe["port"] for probe in asked.values()} == {ports["grpc-health"]}
-    assert asked["livenessProbe"]["service"] == asked["startupProbe"]["service"] == "liveness"
-    assert asked["readinessProbe"]["service"] in ("readiness", "inference-extension")
+    assert {probe["port"] for probe in probes.values()} == {ports["grpc-health"]}
+    assert probes["livenessProbe"]["service"] == probes["startupProbe"]["service"] == "liveness"
+    assert probes["readinessProbe"]["service"] in ("readiness", "inference-extension")
 
 
 @each([*CASES.values()])
@@ -157,7 +157,7 @@ def test_the_names_are_those_of_the_reference(case: Case) -> None:
 
 
 @each(POOLS)
-def test_the_pool_refers_to_the_picker_that_is_told_of_the_pool(case: Case) -> None:
+def test_the_pool_and_its_picker_name_each_other(case: Case) -> None:
     given = epp_command.arguments(arguments(case))
     spec = only(case, "InferencePool")["spec"]
     reference = spec.get("endpointPickerRef") or spec["extensionRef"]

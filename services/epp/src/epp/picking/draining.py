@@ -25,13 +25,13 @@ class Draining:
         """Pick a server no more, here and at other replicas, while it is waited for and some time longer; whether any
         pool knows it."""
         seconds = wait + STOPPING_SECONDS
-        is_known = self.learned_elsewhere(server, seconds, now)
+        is_known = self.drain(server, seconds, now)
         if is_known and self._journal is not None:
             self._journal.publish((ServerDrained(server, seconds),))
         return is_known
 
-    def learned_elsewhere(self, server: str, seconds: float, now: float) -> bool:
-        """Pick a server no more for so long; whether any pool knows it."""
+    def drain(self, server: str, seconds: float, now: float) -> bool:
+        """Pick a server no more for so long, here alone; whether any pool knows it."""
         found = [pool.drain(server, now + seconds, now) for pool in self._pools.states.values()]
         return any(found)
 

@@ -143,7 +143,7 @@ class Picker:
                 if self._settlement.observe_own(feedback, now):
                     self._admitting.release(now)
             case ServerDrained(server, seconds):
-                self.draining.learned_elsewhere(server, seconds, now)
+                self.draining.drain(server, seconds, now)
             case _:
                 self.pools.learned_elsewhere(event, now)
                 if isinstance(event, PickSettled):
