@@ -8,11 +8,14 @@ from controlplane.options import Options
 from controlplane.render import Rendered, render
 from controlplane.xds.concealing import concealed
 from controlplane.xds.files import contents
+from gateway.kube.objects import AccessPolicy
 from tests.unit.controlplane.manifest_texts import gateway, manifests, pool, route, service, to_pool
 from tests.unit.kube.documents import head, read_one
 
 SECURITY = head("SecurityPolicy", "gateway.envoyproxy.io/v1alpha1")
 KEYS = "apiKeyAuth: {credentialRefs: [{name: keys}], extractFrom: [{headers: [x-api-key]}]}"
+TOKENS = "jwt: {providers: [{name: p, remoteJWKS: {uri: 'https://x/k'}}]}"
+SPLIT_CLAIM = "{provider: p, claims: [{name: a..b, values: [c]}]}"
 
 
 def policy(spec: str = KEYS, name: str = "x", target: str = "Gateway, name: g", created: str = "") -> str:
@@ -134,6 +137,11 @@ def test_no_key_is_shown(tmp_path: Path) -> None:
          "spec.authorization.rules[0].principal.clientCIDRs[0]", "expected a network such as 10.0.0.0/8, got 'x'"),
         ("authorization: {rules: [{action: Allow, principal: {jwt: {provider: p, scopes: [a]}}}]}",
          "spec.authorization.rules[0].principal.jwt.provider", "no provider 'p' in jwt.providers of this policy"),
+        ("apiKeyAuth: {credentialRefs: [{name: k}], extractFrom: [{params: ['']}]}",
+         "spec.apiKeyAuth.extractFrom[0].params[0]", "may not be empty"),
+        (f"{TOKENS}, authorization: {{rules: [{{action: Allow, principal: {{jwt: {SPLIT_CLAIM}}}}}]}}",
+         "spec.authorization.rules[0].principal.jwt.claims[0].name",
+         "expected names with single dots between them, got 'a..b'"),
         ("authorization: {rules: [{action: Allow, principal: {headers: [], clientCIDRs: []}}]}",
          "spec.authorization.rules[0].principal", "at least one of clientCIDRs, jwt and headers is required"),
         ("authorization: {rules: [{principal: {clientCIDRs: [10.0.0.0/8]}}]}", "spec.authorization.rules[0].action",
@@ -145,6 +153,19 @@ def test_a_bad_value_is_named_with_its_place_and_closes(spec: str, place: str, e
 
     assert any(place in str(problem) and expected in str(problem) for problem in problems), problems
     assert getattr(found, "rules", "") is None
+
+
+def test_a_rule_with_an_empty_name_has_one_for_envoy() -> None:
+    rule = "{name: '', action: Allow, principal: {clientCIDRs: [10.0.0.0/8]}}"
+    found, problems, _ = read_one(
+        f"{SECURITY}spec: {{targetRefs: [{{group: g, kind: Gateway, name: a}}], authorization: {{rules: [{rule}]}}}}"
+    )
+
+    assert problems == []
+    assert isinstance(found, AccessPolicy)
+    assert found.rules is not None
+    assert found.rules.authorization is not None
+    assert [each.name for each in found.rules.authorization.rules] == ["rule-0"]
 
 
 def test_where_tenants_do_not_apply_is_said(tmp_path: Path) -> None:

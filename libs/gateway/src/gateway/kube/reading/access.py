@@ -67,6 +67,9 @@ def _key_source(item: Fields) -> Sources:
         item.problem("headers", "exactly one of headers, params and cookies is required")
     for index, name in enumerate(headers):
         check_header(item, f"headers[{index}]", name)
+    for key, found in (("params", params), ("cookies", cookies)):
+        if "" in found:
+            item.problem(f"{key}[{found.index('')}]", "may not be empty")
     item.done()
     return Sources(tuple((name.lower(), "") for name in headers), params, cookies)
 
@@ -196,7 +199,7 @@ def _rule(item: Fields, index: int, providers: frozenset[str]) -> AccessRule:
     action = item.choice("action", ("Allow", "Deny", ""), "")
     if not action:
         item.problem("action", "expected Allow or Deny")
-    name, methods = item.text("name", f"rule-{index}"), _methods(operation) if operation else ()
+    name, methods = item.text("name") or f"rule-{index}", _methods(operation) if operation else ()
     item.done()
     if principal is None:
         return AccessRule(name, allows=False)
@@ -251,6 +254,8 @@ def _claims(item: Fields, providers: frozenset[str]) -> Iterator[ClaimMatch]:
         item.problem("claims", "at least one of claims and scopes is required")
     for claim in claims:
         name = claim.text("name", required=True)
+        if name and "" in name.split("."):
+            claim.problem("name", f"expected names with single dots between them, got {what(name)}")
         kind = ClaimKind(claim.choice("valueType", tuple(ClaimKind), ClaimKind.TEXT))
         yield ClaimMatch(provider, tuple(name.split(".")), claim.texts("values", 16, least=1), kind)
         claim.done()
