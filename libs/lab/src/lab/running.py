@@ -40,7 +40,7 @@ def _each(study: Study, runs: list[Run], jobs: int) -> Iterator[tuple[Run, Measu
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
-        except BaseException:
+        except BaseException:  # also Ctrl-C, and a reader who stops: what has not begun is not begun
             executor.shutdown(wait=False, cancel_futures=True)
             raise
 
