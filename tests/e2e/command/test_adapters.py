@@ -1,10 +1,12 @@
 """`pointsman adapters sync` beside simulated model servers."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import httpx2 as httpx
 import pytest
@@ -121,3 +123,28 @@ def test_what_cannot_be_followed_ends_with_status_two(
 
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("answer", [b"-ERR unknown command\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]"])
+def test_a_stranger_in_a_pickers_place_ends_with_one_line(root: Path, tmp_path: Path, answer: bytes) -> None:
+    file = tmp_path / "adapters.yaml"
+    file.write_text("vLLMLoRAConfig: {}")
+    with socket.create_server((HOST, 0)) as server:
+        server.settimeout(60)  # of a command that never connects
+        thread = Thread(target=answer_once, args=(server, answer))
+        thread.start()
+        url = f"http://{HOST}:{server.getsockname()[1]}"
+        command = [str(root / ".venv/bin/pointsman"), "adapters", "sync", "--config", str(file), "--pool", "p"]
+        done = subprocess.run([*command, "--url", url], capture_output=True, text=True, check=False, timeout=60)
+        thread.join()
+
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{url} is no picker's operators' port" in line
+
+
+def answer_once(server: socket.socket, answer: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(answer)

@@ -9,8 +9,7 @@ import os
 import signal
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
@@ -20,12 +19,12 @@ from urllib.parse import urlsplit
 from pointsman.adapters.config import Config, InvalidConfigError, config_of
 from pointsman.adapters.keeping import GOOD_EVENTS, Event, Keeper
 from pointsman.adapters.server import Server
-from pointsman.commands.command import UNABLE, Command, add_json, add_run, picker_url, request_with_token
+from pointsman.commands.command import UNABLE, Command, add_json, add_run
+from pointsman.commands.picker import NoPickerError, picker_url, state
 
 FILE_SECONDS: Final = 0.5  # between two looks at the file
 STOP_SECONDS: Final = 5.0  # for what is under way at the end
 MAX_SERVERS: Final = 256  # threads, of which nearly all wait
-_PATIENCE_SECONDS: Final = 5.0  # for the picker's answer
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -183,15 +182,13 @@ def _urls(given: argparse.Namespace, config: Config) -> Sequence[str]:
 def _members(url: str, pool: str) -> Sequence[str]:
     """The addresses of a pool's endpoints, as its picker knows them."""
     try:
-        with urllib.request.urlopen(request_with_token(f"{url}/debug/pools"), timeout=_PATIENCE_SECONDS) as answer:  # noqa: S310
-            pools: Sequence[Mapping[str, object]] = json.load(answer)["pools"]
-    except (OSError, ValueError, KeyError) as error:
-        raise _UnableError(f"--pool {pool}: {url} is no picker that answers ({error}): give --url") from None
+        pools = state(url, "pools")
+    except NoPickerError as error:
+        raise _UnableError(f"--pool {pool}: there is no picker that answers: {error}") from None
     wanted = pool if "/" in pool else f"default/{pool}"
     for each in pools:
-        endpoints = each["endpoints"]
-        if each["pool"] == wanted and isinstance(endpoints, list):
-            return [f"http://{endpoint['endpoint']}" for endpoint in endpoints]
+        if each["pool"] == wanted:
+            return [f"http://{endpoint['endpoint']}" for endpoint in each["endpoints"]]
     known = ", ".join(str(each["pool"]) for each in pools) or "none"
     raise _UnableError(f"--pool {pool}: no such pool; the picker knows {known}")
 

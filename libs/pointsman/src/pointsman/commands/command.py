@@ -2,15 +2,13 @@
 
 import argparse
 import os
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from gateway.service import access
 from pointsman import installation
-from processes.plan import HOST, Ports
+from processes.plan import Ports
 
 UNABLE: Final = 2  # exit status: the command could not do its work
 
@@ -48,16 +46,6 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def ports_of(given: argparse.Namespace) -> Ports:
     """The ports of the stack that is meant."""
     return Ports().moved(given.port_offset)
-
-
-def picker_url(given: argparse.Namespace) -> str:
-    """The picker's operators' port, of a URL that is given or of this host."""
-    return (given.url or f"http://{HOST}:{ports_of(given).epp_metrics}").rstrip("/")
-
-
-def request_with_token(url: str) -> urllib.request.Request:
-    """A request for an operators' port, with the token of this command's environment."""
-    return urllib.request.Request(url, headers=dict(access.brought(os.environ)))  # noqa: S310 - given by a person
 
 
 def become(program: str, *words: str) -> NoReturn:

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import Final
 
-from pointsman.commands.command import Command, add_json, add_run, become, picker_url, ports_of
+from pointsman.commands.command import Command, add_json, add_run, become, ports_of
+from pointsman.commands.picker import picker_url
 from pointsman.run import folder_of
 from processes import stopping
 from processes.plan import HOST

@@ -5,30 +5,23 @@ bring three packages for what six escape sequences do.
 """
 
 import argparse
-import http.client
 import json
 import os
 import shutil
 import sys
 import time
-import urllib.request
 from typing import Any, Final
 
-from gateway.service import access
-from pointsman.commands.command import UNABLE, Command, add_json, add_run, picker_url, request_with_token
+from pointsman.commands.command import UNABLE, Command, add_json, add_run
+from pointsman.commands.picker import NoPickerError, picker_url, state
 from pointsman.top.table import Screen, table
 
-ANSWER_SECONDS: Final = 5.0
 _ENTER: Final = "\x1b[?1049h\x1b[?25l"  # another screen, without a cursor
 _LEAVE: Final = "\x1b[?25h\x1b[?1049l"
 _HOME: Final = "\x1b[H"
 _REST_OF_LINE: Final = "\x1b[K"
 _REST_OF_SCREEN: Final = "\x1b[J"
 _UNBOUNDED: Final = 1_000_000  # lines and columns of what is no terminal
-
-
-class _SilentError(Exception):
-    """Nobody answers, or somebody who is no picker."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +45,8 @@ def _seconds(text: str) -> float:
 def _run(given: argparse.Namespace) -> int:
     url = picker_url(given)
     try:
-        first = _asked(url)
-    except _SilentError as error:
+        first = _state(url)
+    except NoPickerError as error:
         print(f"pointsman: {error}", file=sys.stderr)
         return UNABLE
     if given.json:
@@ -77,10 +70,10 @@ def _watch(url: str, found: Any, interval: float) -> None:
             lines = [head, *table(found["pools"], found["queues"], screen)]
             sys.stdout.write(_HOME + "".join(f"{line}{_REST_OF_LINE}\n" for line in lines) + _REST_OF_SCREEN)
             sys.stdout.flush()
-            time.sleep(interval)
+            time.sleep(interval)  # between two looks, as --interval says
             try:
-                found, complaint = _asked(url), ""
-            except _SilentError as error:  # it may come back
+                found, complaint = _state(url), ""
+            except NoPickerError as error:  # it may come back
                 complaint = str(error)
     except KeyboardInterrupt:
         return
@@ -89,22 +82,8 @@ def _watch(url: str, found: Any, interval: float) -> None:
         sys.stdout.flush()
 
 
-def _asked(url: str) -> Any:
-    return {"pools": _part(url, "pools"), "queues": _part(url, "queues")}
-
-
-def _part(url: str, name: str) -> Any:
-    try:
-        with urllib.request.urlopen(request_with_token(f"{url}/debug/{name}"), timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-            return json.load(answer)[name]
-    except urllib.error.HTTPError as error:
-        remedy = f"give its token in {access.VARIABLE}" if error.code == 401 else "is it the picker's operators' port?"
-        raise _SilentError(f"{url} answers {error.code}: {remedy}") from None
-    except OSError as error:
-        why = getattr(getattr(error, "reason", error), "strerror", None) or getattr(error, "reason", error)
-        raise _SilentError(f"{url} does not answer ({why}): is a stack running there? else give --url") from None
-    except (ValueError, KeyError, TypeError, http.client.HTTPException):
-        raise _SilentError(f"{url} is no picker's operators' port: give that with --url") from None
+def _state(url: str) -> Any:
+    return {name: state(url, name) for name in ("pools", "queues")}
 
 
 TOP: Final = Command(
