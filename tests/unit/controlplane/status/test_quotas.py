@@ -8,6 +8,7 @@ from controlplane.options import Options
 from controlplane.render import render
 from controlplane.status.report import complaints
 from controlplane.xds.resources import names
+from gateway.kube.sources.files import load
 from tests.unit.controlplane.manifest_texts import gateway, manifests
 
 SERVED = Options(quotas=("127.0.0.1", 9002))
@@ -49,7 +50,7 @@ def policy(model: str = "m", name: str = "p", target: str = "b", created: str = 
     )
 
 
-def said(folder: Path, *texts: str, options: Options = SERVED) -> str:
+def complaints_of(folder: Path, *texts: str, options: Options = SERVED) -> str:
     found = render(manifests(folder, gateway(), ROUTE, BACKEND, *texts), {}, options)
     assert found.faults == ()
     return "\n".join(complaints(found.status))
@@ -72,7 +73,7 @@ def said(folder: Path, *texts: str, options: Options = SERVED) -> str:
     ],
 )  # fmt: skip
 def test_a_rule_that_does_not_do_what_it_seems_to_says_so(tmp_path: Path, lines: tuple[str, ...], message: str) -> None:
-    found = said(tmp_path, config(*lines))
+    found = complaints_of(tmp_path, config(*lines))
 
     assert message in found
     assert ("quota" in found) == bool(message)
@@ -81,8 +82,8 @@ def test_a_rule_that_does_not_do_what_it_seems_to_says_so(tmp_path: Path, lines:
 def test_quotas_that_nothing_counts_are_no_silent_promise(tmp_path: Path) -> None:
     line = "{name: a, tokens: 9, per: day}"
 
-    assert "not enforced: no --quota-address" in said(tmp_path, config(line), options=Options())
-    refused = said(tmp_path, config(line), policy(), options=Options())
+    assert "not enforced: no --quota-address" in complaints_of(tmp_path, config(line), options=Options())
+    refused = complaints_of(tmp_path, config(line), policy(), options=Options())
     assert "no --quota-address says which service counts them; requests for Service" in refused
 
 
@@ -100,10 +101,30 @@ def test_quotas_that_nothing_counts_are_no_silent_promise(tmp_path: Path) -> Non
     ],
 )
 def test_a_policy_says_what_became_of_it(tmp_path: Path, texts: tuple[str, ...], messages: tuple[str, ...]) -> None:
-    found = said(tmp_path, *texts)
+    found = complaints_of(tmp_path, *texts)
 
     assert all(message in found for message in messages), found
     assert ("Quota" in found or "quota" in found) == bool(messages)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "closed"),
+    [
+        (policy().replace("60s", "soon"), "Service default/b"),
+        (policy().replace("limit: 5", "limit: many"), "Service default/b"),
+        (policy().replace("name: b}]", "name: [b]}]"), "Gateway default/g"),
+        (policy().replace("AIServiceBackend, name: b", "Other, name: b"), "Gateway default/g"),
+    ],
+)
+def test_at_the_start_a_policy_with_a_problem_closes_what_it_is_for(tmp_path: Path, wrong: str, closed: str) -> None:
+    (tmp_path / "all.yaml").write_text(f"{gateway()}\n---\n{ROUTE}\n---\n{BACKEND}\n---\n{wrong}")
+    loaded = load([tmp_path])
+    assert loaded.problems
+
+    found = "\n".join(complaints(render(loaded.manifests, {}, SERVED).status))
+
+    assert "its specification has a problem; requests for " in found
+    assert closed in found
 
 
 def test_without_quotas_nothing_is_asked(tmp_path: Path) -> None:

@@ -27,8 +27,13 @@ _COUNTS: Final = ("input_tokens", "cached_input_tokens", "output_tokens", "reaso
 
 
 def quota_policy(meta: Meta, top: Fields) -> AccessPolicy:
+    """One with a problem closes what it targets; its whole namespace where a target cannot be read."""
     spec = spec_of(top)
+    problems = spec.at("").findings.problems
+    before = len(problems)
     targets = tuple(_target(item) for item in spec.children("targetRefs", 16))
+    if len(problems) > before:
+        targets = ()
     reader = _Reader(meta, [ObjectName(meta.id.namespace, target.name) for target in targets])
     service = spec.child("serviceQuota")
     if service is not None:
@@ -36,6 +41,8 @@ def quota_policy(meta: Meta, top: Fields) -> AccessPolicy:
     for index, item in enumerate(spec.children("perModelQuotas", MOST_ITEMS)):
         reader.model(item, index)
     spec.done()
+    if len(problems) > before:
+        reader.unserved.append("its specification has a problem")
     return AccessPolicy(
         meta,
         KIND,
