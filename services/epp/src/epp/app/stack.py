@@ -68,12 +68,14 @@ from gateway.router.kept import KeptBodies
 from gateway.router.metrics import Metrics as RouterMetrics
 from gateway.router.routers import Choice, Known, Router
 from gateway.rpc.health import Health
-from gateway.service import admin, clock, lifecycle
+from gateway.service import admin, clock, lifecycle, logs
 from gateway.service.clock import Clock
 from gateway.wire.errors import Rejection
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+
+log = logs.get(__name__)
 
 PASS_SECONDS = 1.0
 RENEW_LABELS_SECONDS = 60.0
@@ -106,6 +108,11 @@ class Options:
     billing: Billing = field(default_factory=Billing)
     operators_token: str | None = field(default=None, repr=False)
 
+    @property
+    def counting_redis(self) -> Address | None:
+        """The Redis that counts quotas and keeps the bill: one that takes scripts of several keys."""
+        return self.redis if self.redis is not None and self.redis.takes_several_keys else None
+
 
 class Stack:
     """Everything that lives as long as the process, built but not yet running."""
@@ -123,7 +130,7 @@ class Stack:
             self.recorder = Recorder(options.recording, self.metrics, self.metrics.registry, started_at)
         served = self.metrics if self.recorder is None else self.recorder.served
         self.biller = Biller(options.billing, served, self.metrics.registry, clock.wall)
-        self.biller.open(options.redis, options.redis_password)
+        self.biller.open(options.counting_redis, options.redis_password)
         self.picker = Picker(
             self._recorded(config),
             random=Random(),
@@ -151,7 +158,7 @@ class Stack:
         self.quotas = Quotas(self.shared_counters or MemoryCounters(), self.quota_metrics)
         gate_of_quotas = QuotaGate(self.quotas)
         self.rate_limits = RateLimits(
-            ratelimit.Codec(), lambda asked, decided: gate_of_quotas.decide(asked, clock.wall(), decided)
+            ratelimit.Codec(), lambda descriptors, decided: gate_of_quotas.decide(descriptors, clock.wall(), decided)
         )
         self.discovery = Discovery(self._replace_pools, options.priority_order, replace_quotas=self.quotas.replace)
         intake = FeedbackIntake(self.picker, self.metrics)
@@ -319,10 +326,13 @@ def shared_journal(options: Options, metrics: SharingMetrics, restate: Restate) 
 
 
 def shared_counters(options: Options, metrics: QuotaMetrics) -> RedisCounters | None:
-    """Counters of quotas that the replicas share, when there is a Redis."""
-    if options.redis is None:
+    """Counters of quotas that the replicas share, when there is a Redis that counts."""
+    redis = options.counting_redis
+    if redis is None:
+        if options.redis is not None:
+            log.warning("quotas and the bill are this replica's alone: a Redis Cluster keeps neither")
         return None
-    return RedisCounters(options.redis, metrics, password=options.redis_password)
+    return RedisCounters(redis, metrics, password=options.redis_password)
 
 
 def scrape_source(config: SchedulerConfig) -> Access:

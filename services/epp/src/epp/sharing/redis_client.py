@@ -46,6 +46,11 @@ class Address:
     service: str = ""
     options: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def takes_several_keys(self) -> bool:
+        """Whether one script or transaction may use several keys; in a Cluster each may be on another node."""
+        return self.kind != "cluster"
+
 
 def read_address(url: str) -> Address:
     """A URL as above; raises RedisAddressError."""
@@ -111,9 +116,9 @@ def _single(options: dict[str, Any]) -> Redis:
 
 
 def _behind_sentinel(address: Address, options: dict[str, Any], *, is_tls: bool) -> Redis:
-    asked = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol")}
-    asked |= {"ssl": is_tls, **{name: value for name, value in options.items() if name.startswith("ssl_")}}
-    sentinel = Sentinel(address.hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    own = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol")}
+    own |= {"ssl": is_tls, **{name: value for name, value in options.items() if name.startswith("ssl_")}}
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=own)  # type: ignore[no-untyped-call]
     found: Redis = sentinel.master_for(address.service, ssl=is_tls, **options)
     return found
 
