@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab import running, searching
-from lab.command_line import Asked, UsageError, arguments, study_of
+from lab.command_line import Task, UsageError, arguments, study_of
 from lab.report.document import document_of
 from lab.report.page import page_of
 from lab.report.report import Report
@@ -25,10 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Console script."""
     given = arguments(sys.argv[1:] if argv is None else argv)
     try:
-        asked = study_of(given)
-        _check_outputs(asked)
-        report = _report(asked) if asked.search is None else _searched(asked, asked.search)
-        written = _write(asked, report)
+        task = study_of(given)
+        _check_outputs(task)
+        report = _report(task) if task.search is None else _searched(task, task.search)
+        written = _write(task, report)
         print(text_of(report), *(f"{file} was written" for file in written), sep="\n")
     except UsageError as error:
         print(f"pointsman lab: {error}", file=sys.stderr)
@@ -39,35 +39,35 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _report(asked: Asked) -> Report:
-    results = running.run(asked.study, asked.jobs, sys.stderr)
-    return Report(asked.title, asked.notes, asked.study, rows_of(asked.study, results), asked.is_relative)
+def _report(task: Task) -> Report:
+    results = running.run(task.study, task.jobs, sys.stderr)
+    return Report(task.title, task.notes, task.study, rows_of(task.study, results), task.is_relative)
 
 
-def _searched(asked: Asked, search: Search) -> Report:
+def _searched(task: Task, search: Search) -> Report:
     """The proposal against what there is, on seeds that had no part in the search."""
-    proposal = searching.propose(asked.study, search, asked.jobs, sys.stderr)
-    rows = rows_of(proposal.study, running.run(proposal.study, asked.jobs, sys.stderr))
-    notes, base = [*asked.notes, *proposal.notes], proposal.study.contenders[0].name
+    proposal = searching.propose(task.study, search, task.jobs, sys.stderr)
+    rows = rows_of(proposal.study, running.run(proposal.study, task.jobs, sys.stderr))
+    notes, base = [*task.notes, *proposal.notes], proposal.study.contenders[0].name
     if proposal.best is not None and rows[1].differences[search.figure.name].verdict is Verdict.BETTER:
         _write_text(PROPOSAL, proposal.best.text or "")
         notes.append(f"take the proposal, {PROPOSAL}: it is better than {base} on seeds that had no part in the search")
     else:
         notes.append(f"keep {base}: nothing was found that is better on seeds that had no part in the search")
-    return Report(asked.title, notes, proposal.study, rows, asked.is_relative)
+    return Report(task.title, notes, proposal.study, rows, task.is_relative)
 
 
-def _check_outputs(asked: Asked) -> None:
+def _check_outputs(task: Task) -> None:
     """Before minutes of work."""
-    for file in (asked.page, asked.json):
+    for file in (task.page, task.json):
         if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
             raise UsageError(f"{file}: not a file in a folder that exists")
 
 
-def _write(asked: Asked, report: Report) -> list[Path]:
-    texts: list[tuple[Path, str]] = [(asked.page, page_of(report))]
-    if asked.json is not None:
-        texts.append((asked.json, json.dumps(document_of(report), indent=1, allow_nan=False) + "\n"))
+def _write(task: Task, report: Report) -> list[Path]:
+    texts: list[tuple[Path, str]] = [(task.page, page_of(report))]
+    if task.json is not None:
+        texts.append((task.json, json.dumps(document_of(report), indent=1, allow_nan=False) + "\n"))
     for file, text in texts:
         _write_text(file, text)
     return [file for file, _ in texts]

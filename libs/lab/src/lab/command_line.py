@@ -50,7 +50,7 @@ class UsageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Task:
     """A study, and what to do with its answer."""
 
     study: Study
@@ -107,7 +107,7 @@ def arguments(argv: Sequence[str]) -> Namespace:
     return parser.parse_args(argv)
 
 
-def study_of(given: Namespace) -> Asked:
+def study_of(given: Namespace) -> Task:
     """Read what it names."""
     _check_numbers(given)
     try:
@@ -128,7 +128,7 @@ def study_of(given: Namespace) -> Asked:
         Limits(given.first_token, given.gap),
     )  # fmt: skip
     search = _search(given, contenders[0]) if given.search else None
-    return Asked(study, _title(given), notes, rates.is_relative, given.output, given.json, given.jobs, search)
+    return Task(study, _title(given), notes, rates.is_relative, given.output, given.json, given.jobs, search)
 
 
 def _search(given: Namespace, base: Contender) -> Search:

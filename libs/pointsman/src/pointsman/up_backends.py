@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pointsman import banner
-from pointsman.backends.asking import Found, ask
 from pointsman.backends.folder import ManifestFolder
 from pointsman.backends.manifests import Picker, files_of
 from pointsman.backends.pools import Pool, pools_of
+from pointsman.backends.probing import Found, probe
 from pointsman.backends.server import InvalidBackendError, Server, server_of
 from pointsman.backends.watch import INTERVAL_SECONDS, Watch
 from pointsman.run import ports_of, serve, settings_of, stop_command
@@ -69,14 +69,14 @@ def _backends(given: Namespace) -> Backends:
 
 def _first_found(backends: Backends) -> Found:
     """What is known once any server answers: without one there is no model to serve."""
-    found, is_first = ask(backends.servers, backends.api_key), True
+    found, is_first = probe(backends.servers, backends.api_key), True
     while not found.models:
         if is_first:
             lines = [f"  {server.url}: {why}" for server, why in found.down.items()]
             print("waiting for a model server:", *lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
         is_first = False
         time.sleep(INTERVAL_SECONDS)
-        found = ask(backends.servers, backends.api_key)
+        found = probe(backends.servers, backends.api_key)
     return found
 
 

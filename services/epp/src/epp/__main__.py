@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from epp.app import asking
+from epp.app import client
 from epp.app import config_file as configuration
 from epp.app import stack as app
 from epp.app.guarded import Judge
@@ -105,7 +105,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag("--usage-file", type=Path, metavar="FILE", help="keep the bill in this file of SQLite (default: in the "
          "Redis of --redis-url, else in memory)")  # fmt: skip
     flag("--usage-days", type=int, default=DEFAULT_DAYS, metavar="DAYS", help="keep the bill for so many days")
-    asking.add_bill(parser.add_argument_group("for usage"))
+    client.add_bill(parser.add_argument_group("for usage"))
     flag(access.FLAG, type=Path, metavar="FILE",
          help="the page and /debug want the bearer token in the first line of this file (default: open)")  # fmt: skip
     flag("--record", type=Path, metavar="FILE", help="write what was served to this file, for `pointsman lab`: block "
@@ -285,13 +285,13 @@ def check_config(file: Path) -> None:
 
 def explain(url: str, request_id: str) -> None:
     """Ask a running picker why."""
-    found = asking.ask(url, f"/debug/explain/{urllib.parse.quote(request_id, safe='')}")
+    found = client.fetch(url, f"/debug/explain/{urllib.parse.quote(request_id, safe='')}")
     print(json.dumps(found, indent=2))
 
 
 def usage(given: argparse.Namespace) -> None:
     """Show the bill of a running picker."""
-    print(asking.bill(given.url, given.by, given.since, given.until, given.prices, report.Output(given.output)))
+    print(client.bill(given.url, given.by, given.since, given.until, given.prices, report.Output(given.output)))
 
 
 def plugins() -> None:

@@ -1,6 +1,6 @@
 """ShareGPT-style JSON: conversations with their texts and without times. Pure.
 
-A human's turn is a request with all that was said before. Texts become lengths and hashes of blocks, by the estimate of
+A human's turn is a request with all that came before it. Texts become lengths and hashes of blocks, by the estimate of
 four bytes a token; what is equal from the start on has equal blocks.
 """
 
@@ -14,7 +14,7 @@ from lab.traces.trace import TracedRequest
 BLOCK_TOKENS = 64
 BYTES_PER_TOKEN = 4
 _BLOCK_BYTES = BLOCK_TOKENS * BYTES_PER_TOKEN
-_ASKING = frozenset(("human", "user", "system", "tool"))
+_QUESTIONERS = frozenset(("human", "user", "system", "tool"))
 
 
 def is_record(record: Mapping[str, Any]) -> bool:
@@ -25,27 +25,27 @@ def is_record(record: Mapping[str, Any]) -> bool:
 def requests_of(record: Mapping[str, Any], number: int) -> Iterator[TracedRequest]:
     """A conversation's requests, one for each answer."""
     name = "conversations" if "conversations" in record else "messages"
-    said, blocks, chain = b"", list[int](), b""
+    history, blocks, chain = b"", list[int](), b""
     for message in fields.items(record, name):
         text = _text(message, name)
-        asks = _author(message, name) in _ASKING
-        if not asks and said:
-            chain = _extend(blocks, said, chain)
+        is_question = _author(message, name) in _QUESTIONERS
+        if not is_question and history:
+            chain = _extend(blocks, history, chain)
             yield TracedRequest(
                 at=0.0,
-                prompt_tokens=max(1, len(said) // BYTES_PER_TOKEN),
+                prompt_tokens=max(1, len(history) // BYTES_PER_TOKEN),
                 output_tokens=max(1, len(text) // BYTES_PER_TOKEN),
                 blocks=tuple(blocks),
                 block_tokens=BLOCK_TOKENS,
                 session=str(number),
             )
-        said += text
+        history += text
 
 
-def _extend(blocks: list[int], said: bytes, chain: bytes) -> bytes:
+def _extend(blocks: list[int], history: bytes, chain: bytes) -> bytes:
     """Add the whole blocks that are new; each hash covers all before it."""
-    for at in range(len(blocks), len(said) // _BLOCK_BYTES):
-        chain = blake2b(chain + said[at * _BLOCK_BYTES : (at + 1) * _BLOCK_BYTES], digest_size=8).digest()
+    for at in range(len(blocks), len(history) // _BLOCK_BYTES):
+        chain = blake2b(chain + history[at * _BLOCK_BYTES : (at + 1) * _BLOCK_BYTES], digest_size=8).digest()
         blocks.append(int.from_bytes(chain, "big"))
     return chain
 

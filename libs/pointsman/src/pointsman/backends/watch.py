@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from pointsman.backends.asking import Found, ask
 from pointsman.backends.pools import Pool, pools_of
+from pointsman.backends.probing import Found, probe
 from pointsman.backends.server import InvalidBackendError, Models, Server
 
 INTERVAL_SECONDS: Final = 2.0
@@ -38,7 +38,7 @@ class Watch:
 
     def _look(self, server: Server) -> None:
         try:
-            found: Mapping[Server, Models] = ask([server], self._api_key).models
+            found: Mapping[Server, Models] = probe([server], self._api_key).models
             if not found:
                 return
             pools = pools_of({**self._models, **found})

@@ -82,18 +82,18 @@ def _documents(folders: Sequence[Path]) -> Iterator[Document]:
 
 def reachable(backends: Mapping[ObjectName, Backend]) -> Mapping[ObjectName, bool]:
     """Whether any endpoint of each answers as a server does."""
-    asked = {(endpoint, found.tls is not None) for found in backends.values() for endpoint in found.endpoints}
+    endpoints = {(endpoint, found.tls is not None) for found in backends.values() for endpoint in found.endpoints}
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        answers = dict(zip(asked, threads.map(_answers, asked), strict=True))
+        answers = dict(zip(endpoints, threads.map(_answers, endpoints), strict=True))
     return {
         name: any(answers[endpoint, found.tls is not None] for endpoint in found.endpoints)
         for name, found in backends.items()
     }
 
 
-def _answers(asked: tuple[BackendEndpoint, bool]) -> bool:
+def _answers(place: tuple[BackendEndpoint, bool]) -> bool:
     """Whether it lists models or wants a key for that. Proxies answer for servers that are not there, with an error."""
-    endpoint, is_tls = asked
+    endpoint, is_tls = place
     scheme = "https" if is_tls or endpoint.port == _HTTPS_PORT else "http"
     url = f"{scheme}://{format_endpoint(endpoint.host, endpoint.port)}/v1/models"
     try:

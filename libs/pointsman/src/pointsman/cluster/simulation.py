@@ -113,7 +113,7 @@ def _of_workload(
 ) -> _Part:
     ports, notes = _ports(workload, found, manifests)
     places = Places(addresses.take(workload.replicas, ports), ports, folder)
-    models = _models_asked(found, manifests) or (workload.id.name,)
+    models = _models_wanted(found, manifests) or (workload.id.name,)
     servers = tuple(servers_of(workload, places, models, manifests))
     return _Part(servers, _line(str(workload), servers) if servers else f"{workload}: no replica", notes)
 
@@ -126,8 +126,8 @@ def _ports(
     assert container is not None
     assert program is not None
     named = {port.name: port.port for port in container.ports}
-    asked = [named.get(port, DEFAULT_PORT) if isinstance(port, str) else port for each in found for port in each.ports]
-    ports = tuple(dict.fromkeys(asked)) or (DEFAULT_PORT,)
+    wanted = [named.get(port, DEFAULT_PORT) if isinstance(port, str) else port for each in found for port in each.ports]
+    ports = tuple(dict.fromkeys(wanted)) or (DEFAULT_PORT,)
     is_echo = program.role is Role.ECHO
     written = tuple(port.port for port in container.ports) if is_echo else own_ports(program.arguments)
     if not written or set(ports) & set(written):
@@ -139,7 +139,7 @@ def _ports(
     return (*ports, *written), (note,)
 
 
-def _models_asked(found: Sequence[Demand], manifests: Manifests) -> tuple[str, ...]:
+def _models_wanted(found: Sequence[Demand], manifests: Manifests) -> tuple[str, ...]:
     return tuple(model for demand in found if demand.is_of_pool for model in models_of_pool(demand.id, manifests))
 
 

@@ -35,16 +35,16 @@ class Traffic:
     def __init__(self, envoy: Envoy | None, now: Clock) -> None:
         self._envoy = envoy
         self._now = now
-        self._asked_at = float("-inf")
+        self._read_at = float("-inf")
         self._found: Tree = {"known": False, "clusters": {}, "clients": {}, "endpoints": []}
         self._lock = asyncio.Lock()
 
     async def latest(self) -> Tree:
-        """Asked for now, or a moment ago. `known` is false where Envoy cannot be asked, or does not answer."""
+        """Read now, or a moment ago. `known` is false where Envoy cannot be asked, or does not answer."""
         async with self._lock:
-            if self._envoy is not None and self._now() - self._asked_at >= INTERVAL_SECONDS:
+            if self._envoy is not None and self._now() - self._read_at >= INTERVAL_SECONDS:
                 statistics, clusters = await asyncio.gather(self._envoy.statistics(PATTERN), self._envoy.clusters())
-                self._asked_at = self._now()
+                self._read_at = self._now()
                 self._found = await asyncio.to_thread(figures, statistics, clusters)
         return self._found
 

@@ -129,7 +129,7 @@ class RedisCounters:
                 finally:
                     await close(redis)
         finally:
-            self._tell_waiting()
+            self._release_waiting()
 
     async def _serve(self, redis: Client) -> None:
         script: str = await redis.script_load(_SCRIPT)  # a Redis that loses it counts as unreachable until the next try
@@ -161,16 +161,16 @@ class RedisCounters:
 
     async def _answer(self, redis: Client, script: str) -> None:
         while self._waiting:
-            asked = [self._waiting[at] for at in range(min(len(self._waiting), MOST_TOGETHER))]
+            batch = [self._waiting[at] for at in range(min(len(self._waiting), MOST_TOGETHER))]
             pipeline = redis.pipeline(transaction=False)
-            for claims, now, _ in asked:
+            for claims, now, _ in batch:
                 arguments = [""]
                 for claim in claims:
                     window = claim.window
                     arguments += _arguments(window, window.first(now), window.slot(now), claim.amount, claim.limit)
                 pipeline.evalsha(script, len(claims), *(PREFIX + claim.key for claim in claims), *arguments)
             found: Any = await pipeline.execute()
-            for (_, _, taken), counted in zip(asked, found, strict=True):
+            for (_, _, taken), counted in zip(batch, found, strict=True):
                 self._waiting.popleft()
                 taken([_counts(each) for each in counted])
 
@@ -178,9 +178,9 @@ class RedisCounters:
         if self._is_reachable:
             self._is_reachable = False
             log.warning("quotas cannot be counted in Redis; requests are not checked there", reason=reason)
-        self._tell_waiting()
+        self._release_waiting()
 
-    def _tell_waiting(self) -> None:
+    def _release_waiting(self) -> None:
         while self._waiting:
             self._waiting.popleft().taken(None)
 

@@ -26,8 +26,8 @@ class Found:
     without_metrics: tuple[Server, ...] = ()
 
 
-def ask(servers: Sequence[Server], api_key: str | None) -> Found:
-    """Ask each. A server that answers with something else than a model list is an `InvalidBackendError`."""
+def probe(servers: Sequence[Server], api_key: str | None) -> Found:
+    """Try each. A server that answers with something else than a model list is an `InvalidBackendError`."""
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         answers = [*threads.map(lambda server: _models(server, api_key), servers)]
         up = [server for server, answer in zip(servers, answers, strict=True) if isinstance(answer, Models)]

@@ -1,4 +1,4 @@
-"""What the command line asks of a running picker, on its operators' port. What goes wrong ends the process."""
+"""What the command line reads of a running picker, on its operators' port. What goes wrong ends the process."""
 
 import argparse
 import http.client
@@ -20,7 +20,7 @@ SECONDS = 10
 
 
 def add_bill(parser: argparse._ArgumentGroup) -> None:
-    """The flags of a question for the bill."""
+    """The flags of the bill."""
     add = parser.add_argument
     add("--by", default="tenant,model", help="some of day, tenant, model (default tenant,model)")
     add("--since", metavar="DATE", help="first day, in UTC (default: 30 days before the last)")
@@ -32,9 +32,9 @@ def add_bill(parser: argparse._ArgumentGroup) -> None:
 def bill(url: str, by: str, since: str | None, until: str | None, prices: Path | None, output: Output) -> str:
     """The bill as text."""
     fields = tuple(by.split(","))
-    asked = fields if prices is None or "model" in fields else (*fields, "model")
-    query = {"by": ",".join(asked), **({"since": since} if since else {}), **({"until": until} if until else {})}
-    found = ask(url, f"{PATH}?{urllib.parse.urlencode(query)}")["rows"]
+    wanted = fields if prices is None or "model" in fields else (*fields, "model")
+    query = {"by": ",".join(wanted), **({"since": since} if since else {}), **({"until": until} if until else {})}
+    found = fetch(url, f"{PATH}?{urllib.parse.urlencode(query)}")["rows"]
     if prices is not None:
         found = _priced(found, fields, prices)
     return shown(found, fields, output)
@@ -47,7 +47,7 @@ def _priced(found: Sequence[Any], fields: Sequence[str], prices: Path) -> Sequen
         sys.exit(f"--prices: {prices}: {error}")
 
 
-def ask(url: str, path: str) -> Any:
+def fetch(url: str, path: str) -> Any:
     """The JSON that a picker answers."""
     if not _is_http(url):
         sys.exit(f"--url: expected http://HOST:PORT, got {url!r}")
