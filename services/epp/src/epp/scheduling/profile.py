@@ -52,12 +52,14 @@ def run_profile(profile: Profile, view: SchedulingView, trace: Trace = NO_TRACE)
             scores = scorer.score(view)
             if len(scores) != count:
                 raise _wrong_count(len(scores), view)
-            scores = clamped(scores)
+            has_opinion = any(scores)
+            if has_opinion:
+                scores = clamped(scores)
         except Exception as error:  # noqa: BLE001 - nothing is known of what somebody's plugin raises
             trace.failed(name, in_words(error))
             continue
         trace.scored(profile.name, name, weight, view, scores)
-        if any(scores):
+        if has_opinion:
             weighted = map(float(weight).__mul__, scores)
             totals = [*map(add, totals, weighted)] if totals else [*weighted]
     totals = totals or [0.0] * count

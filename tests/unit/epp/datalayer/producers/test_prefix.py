@@ -143,6 +143,16 @@ def test_prompts_that_part_share_what_is_before() -> None:
     assert index.match(blocks(f"{shared}0007")) == {0: 3, 1: 4}
 
 
+def test_a_prefix_that_many_share_is_cut_once_and_not_by_each() -> None:
+    index = PrefixIndex()
+    index.learn(0, (1, 2, 3, 11, 12))
+    index.learn(0, (1, 2, 3, 21, 22))
+    for turn in range(3, 9):
+        assert index.learn(0, (1, 2, 3, 10 * turn, 10 * turn + 1)) == ((3, turn - 1), (2, None))
+        assert list(index._runs[1]) == [1, 2, 3]
+    assert index.match((1, 2, 3, 80, 81)) == {0: 5}
+
+
 def test_slots_beyond_a_machine_word_work() -> None:
     index = PrefixIndex()
     prompt = blocks("aaaabbbb")

@@ -54,6 +54,7 @@ class PrefixIndex:
     def __init__(self) -> None:
         self._runs: dict[int, array[int]] = {}
         self._masks: dict[int, int] = {}  # who holds each run
+        self._parted: set[int] = set()  # runs after which prompts went on differently
         self._holdings: dict[int, Holding] = {}
         self._blocks = 0
         self._clock: Stamp = 0  # counts learnings, so that ages of blocks compare
@@ -160,7 +161,8 @@ class PrefixIndex:
     ) -> tuple[list[int], list[tuple[int, Stamp | None]]]:
         """The runs that make up a prompt, and when they were touched; new blocks are entered as runs.
 
-        Those that follow a run that nobody else holds become a part of it, so that a conversation stays one run.
+        Those that follow a run that nobody else holds become a part of it, so that a conversation stays one run; but
+        not where prompts parted before, or a prefix that many share would grow and be split with each of them.
         """
         runs, masks, stamps = self._runs, self._masks, holding.stamps
         names: list[int] = []
@@ -174,7 +176,8 @@ class PrefixIndex:
                 if at + size > end or run[-1] != blocks[at + size - 1]:
                     count = _common(run, blocks, at)
                     self._split(name, count)
-                can_grow = count == size and masks[name] == bit
+                    self._parted.add(name)
+                can_grow = count == size and masks[name] == bit and name not in self._parted
                 names.append(name)
                 touches.append((count, stamps.get(name)))
             else:
@@ -241,6 +244,7 @@ class PrefixIndex:
         else:
             self._blocks -= len(self._runs.pop(name))
             del self._masks[name]
+            self._parted.discard(name)
 
 
 def _common(run: Sequence[int], blocks: Sequence[int], at: int) -> int:
