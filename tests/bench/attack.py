@@ -179,7 +179,7 @@ def measure(stack: Stack, transport: str, kind: str) -> Row:
     port = ports.gateways[transport]
     service = GRPC_TRANSPORTS[0]
     names = {"envoy": f"envoy-{transport}", "epp": f"epp-{service}", "bbr": f"bbr-{service}"}
-    pids = {part: pid for part, name in names.items() if (pid := stack.pid(name)) is not None}
+    pids = {part: stack.pid(name) for part, name in names.items()}
     load = [
         stack.commands.python, "-m", "tests.bench.gateway.load", "--port", str(port), "--rate", str(RATE),
         "--seconds", str(SECONDS + WARM_SECONDS),

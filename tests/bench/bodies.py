@@ -21,7 +21,7 @@ from typing import Self
 from gateway.wire.protocol import DEFAULT_BODY_LIMIT_BYTES
 from tests.bench.gateway import usage
 from tests.bench.gateway.__main__ import FOLDER, KIB, ROOT, Stack, host, running
-from tests.bench.gateway.setting import EXT_PROC, HOST, HTTP_BY_MODEL, Commands, Ports
+from tests.bench.gateway.setting import EXT_PROC, GRPC_TRANSPORTS, HOST, HTTP_BY_MODEL, Commands, Ports
 from tests.conftest import free_ports
 
 RESULT = FOLDER / "bodies.json"
@@ -136,8 +136,9 @@ async def attack(port: int, body: bytes) -> Counter[int]:
 def measure(stack: Stack, transport: str, kind: str, body: bytes) -> Row:
     """Ordinary requests, and one kind of body beside them."""
     port = stack.commands.ports.gateways[transport]
-    names = {"envoy": f"envoy-{transport}", "epp": "epp", "bbr": "bbr"}
-    pids = {part: pid for part, name in names.items() if (pid := stack.pid(name)) is not None}
+    service = GRPC_TRANSPORTS[0]
+    names = {"envoy": f"envoy-{transport}", "epp": f"epp-{service}", "bbr": f"bbr-{service}"}
+    pids = {part: stack.pid(name) for part, name in names.items()}
     load = [
         stack.commands.python, "-m", "tests.bench.gateway.load", "--port", str(port), "--rate", str(RATE),
         "--seconds", str(SECONDS + WARM_SECONDS),

@@ -8,7 +8,6 @@ CPU is the scheduler's own account of all threads of the process, in nanoseconds
 
 import argparse
 import json
-import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from subprocess import run
 
 from tests.bench.gateway.__main__ import FOLDER, ROOT, SLOWING_SECONDS, Stack, host, running
-from tests.bench.gateway.setting import EXT_PROC, Commands, Ports
+from tests.bench.gateway.setting import EXT_PROC, GRPC_TRANSPORTS, Commands, Ports
 from tests.conftest import free_ports
 
 RESULT = FOLDER / "epp_requests.json"
@@ -99,14 +98,12 @@ def main() -> None:
     folder = FOLDER / "epp-requests"
     commands = Commands(
         Ports.spread(free_ports(Ports.COUNT)), folder, ROOT / ".venv" / "bin",
-        ROOT / ".tools" / "envoy" / "bin" / "envoy", sys.executable, usage_extraction=True,
+        ROOT / ".tools" / "envoy" / "bin" / "envoy", sys.executable, usage_extraction=True, scrape_interval="1s",
     )  # fmt: skip
     commands.write_manifests()
-    calm = shlex.join(commands.epp_scraping("1s")).replace("{", "{{").replace("}", "}}")
     costs: dict[str, Cost] = {}
-    with running(commands, [EXT_PROC], calm) as stack:
-        described, pid = host(), stack.pid("epp")
-        assert pid is not None
+    with running(commands, [EXT_PROC], None) as stack:
+        described, pid = host(), stack.pid(f"epp-{GRPC_TRANSPORTS[0]}")
         rest = cores_at_rest(pid)
         print(f"{described}\nat rest {rest:.4f} cores\n")
         print(f"{'request':<22}{'requests':>9}{'EPP CPU ms':>12}{'taken off':>11}{'Go':>7}{'errors':>8}")

@@ -174,7 +174,7 @@ def memory(stack: Stack) -> dict[str, float]:
         *(f"{service}-{GRPC_TRANSPORTS[0]}" for service in ("epp", "bbr")),
         *(f"envoy-{row}" for row in stack.rows),
     ]
-    return {name: usage.resident_bytes(pid) / 2**20 for name in names if (pid := stack.pid(name)) is not None}
+    return {name: usage.resident_bytes(stack.pid(name)) / 2**20 for name in names}
 
 
 def main() -> None:

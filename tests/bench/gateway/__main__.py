@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -102,10 +102,10 @@ class Stack:
         for row in self.rows:
             wait_until(partial(self._answers, row), f"{row}: no 200 through Envoy; logs in {commands.folder}")
 
-    def start_scraping(self, interval: str) -> None:
-        """Only endpoints, and an EPP that asks them at a fixed interval."""
+    def start_scraping(self) -> None:
+        """Only endpoints, and an EPP that scrapes them."""
         self._launch("upstream", self.commands.upstream())
-        self._launch(f"epp-{GRPC_TRANSPORTS[0]}", self.commands.epp_scraping(interval))
+        self._launch(f"epp-{GRPC_TRANSPORTS[0]}", self.commands.epp(GRPC_TRANSPORTS[0]))
 
     def _filled(self, command: str) -> list[str]:
         ports = self.commands.ports.services[PEER]
@@ -133,9 +133,9 @@ class Stack:
             return bool(answer.status == 200)
         return False
 
-    def pid(self, name: str) -> int | None:
-        running = self._running.get(name)
-        return running.pid if running else None
+    def pid(self, name: str) -> int:
+        """Of a process that was started under this name; a KeyError names one that was not."""
+        return self._running[name].pid
 
     def stop(self) -> None:
         for process in reversed(self._running.values()):
@@ -174,7 +174,7 @@ def measure(stack: Stack, row: str, column: Column, seconds: float, extra: Seque
     picker = picker_of(row)
     names = {"envoy": f"envoy-{row}", **({} if row == PLAIN else {"epp": f"epp-{picker}"}),
              **({"bbr": f"bbr-{picker}"} if way_of(row) == EXT_PROC else {})}  # fmt: skip
-    pids = {part: pid for part, name in names.items() if (pid := stack.pid(name)) is not None}
+    pids = {part: stack.pid(name) for part, name in names.items()}
     scrapes = scrape_count(stack, picker) if row != PLAIN else 0.0
     before = {part: usage.cpu_seconds(pid) for part, pid in pids.items()}
     load = [
@@ -213,11 +213,9 @@ class Idle:
     scrapes_per_second: float
 
 
-def measure_idle(stack: Stack, seconds: float) -> Idle | None:
+def measure_idle(stack: Stack, seconds: float) -> Idle:
     """What the EPP costs at rest."""
     pid = stack.pid(f"epp-{GRPC_TRANSPORTS[0]}")
-    if pid is None:
-        return None
     time.sleep(SLOWING_SECONDS)
     scrapes, before, started = scrape_count(stack), usage.cpu_seconds(pid), time.monotonic()
     time.sleep(seconds)
@@ -229,15 +227,13 @@ def measure_scrape(commands: Commands, seconds: float) -> float:
     """CPU milliseconds of one scrape: an EPP that does nothing else, at a fixed interval and at rest."""
     found = []
     for interval in ("50ms", "1s"):
-        stack = Stack(commands, ())
+        stack = Stack(replace(commands, scrape_interval=interval), ())
         try:
-            stack.start_scraping(interval)
+            stack.start_scraping()
             wait_until(partial(scrape_count, stack), "the picker scrapes nothing")  # type: ignore[arg-type]
-            idle = measure_idle(stack, seconds)
+            found.append(measure_idle(stack, seconds))
         finally:
             stack.stop()
-        if idle is not None:
-            found.append(idle)
     busy, calm = found
     return (busy.cores - calm.cores) * 1000 / (busy.scrapes_per_second - calm.scrapes_per_second)
 
@@ -276,14 +272,11 @@ def main() -> None:
     commands.write_manifests()
     extra = ["--same-prompt"] if given.same_prompt else []
     cells: dict[str, dict[str, list[Cell]]] = {column.name: {row: [] for row in rows} for column in columns}
-    scrape_ms = (
-        0.0
-        if not {picker_of(row) for row in rows if row != PLAIN} - {PEER}
-        else measure_scrape(commands, given.seconds)
-    )
+    is_ours = any(picker_of(row) == GRPC_TRANSPORTS[0] for row in rows if row != PLAIN)
+    scrape_ms = measure_scrape(commands, given.seconds) if is_ours else 0.0
     with running(commands, rows, given.picker_command) as stack:
         described = host()
-        idle = measure_idle(stack, given.seconds)
+        idle = measure_idle(stack, given.seconds) if is_ours else None
         for round_ in range(given.rounds):
             for column in columns:
                 for row in rows:

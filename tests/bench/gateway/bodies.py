@@ -46,7 +46,6 @@ def token_ids(size: int) -> bytes:
 def ask(stack: Stack, row: str, body: bytes) -> Taken:
     """Send one."""
     pid = stack.pid(f"envoy-{row}")
-    assert pid is not None
     before, started = usage.cpu_seconds(pid), time.monotonic()
     connection = http.client.HTTPConnection(HOST, stack.commands.ports.gateways[row], timeout=120)
     connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})

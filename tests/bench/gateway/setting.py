@@ -177,6 +177,7 @@ class Commands:
     upstreams: str = "tests.bench.gateway.upstream"  # the module that serves them
     route: RouteFields = RouteFields()
     rendering: tuple[str, ...] = ()  # further options of the control plane
+    scrape_interval: str | None = None  # a fixed one of the picker's
 
     def manifests(self, picker: str) -> Path:
         """What the services read: the routes are the control plane's affair alone."""
@@ -194,18 +195,17 @@ class Commands:
         return [self.python, "-m", self.upstreams, *map(str, self.ports.upstreams)]
 
     def epp(self, transport: str) -> list[str]:
-        ports = self.ports.services[transport]
+        ports, configuration = self.ports.services[transport], []
+        if self.scrape_interval is not None:
+            parameters = f"{{interval: {self.scrape_interval}}}"
+            source = f"plugins:\n- {{type: metrics-data-source, parameters: {parameters}}}\n"
+            configuration = ["--config-text", DEFAULT_TEXT.replace("plugins:\n", source, 1)]
         return [
             str(self.binaries / "epp"), "run", "--config-dir", str(self.manifests(transport)), "--host", HOST,
             "--grpc-port", str(ports.epp_grpc), "--grpc-health-port", str(ports.epp_health),
             "--metrics-port", str(ports.epp_metrics), "--http-port", str(ports.epp_http),
-            "--log-level", "warning", "--secure-serving=false", "--grpc-transport", transport,
+            "--log-level", "warning", "--secure-serving=false", "--grpc-transport", transport, *configuration,
         ]  # fmt: skip
-
-    def epp_scraping(self, interval: str) -> list[str]:
-        """The EPP with a fixed scrape interval."""
-        source = f"plugins:\n- {{type: metrics-data-source, parameters: {{interval: {interval}}}}}\n"
-        return [*self.epp(GRPC_TRANSPORTS[0]), "--config-text", DEFAULT_TEXT.replace("plugins:\n", source, 1)]
 
     def bbr(self, transport: str) -> list[str]:
         ports = self.ports.services[transport]
