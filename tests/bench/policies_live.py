@@ -1,10 +1,11 @@
-"""`make bench-policies-live`: two of the lab's workloads in real time through Envoy, to confirm the policies' order.
+"""`make bench-policies-live`: the lab's workloads in real time through Envoy, to confirm the policies' order.
 
 Each policy gets the demo stack anew (three simulators of the demo's larger pool, latencies of the 8B model on an H100)
 and the same Poisson arrivals. Round-robin is the picker made to obey a header; least-request is what Envoy does
 when the picker is gone (two random choices, FailOpen). Prints a table and writes build/bench/policies_live.json.
 Times include the host's own: with few cores they say which policy is faster, not how fast an H100 is. In brackets
-stands what the lab says of the same requests on as many engines; there least-request looks at all of them.
+stands what the lab says of the same requests on as many engines; there least-request looks at all of them. In `chat`
+and `shared` a history holds the answers that came; in the others those of the workload, which no server has cached.
 """
 
 import argparse
@@ -17,15 +18,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Final, NamedTuple
 
 import httpx2 as httpx
 import orjson
 
 from epp.config.defaults import DEFAULT_TEXT
 from lab.simulation.measures import Measures, Record, measure
-from lab.workloads.conversations import WORKLOADS, Conversation, call_of
+from lab.workloads.conversations import Conversation, call_of
+from lab.workloads.wider import WIDER
 from tests.bench import policies
+from tests.bench.live_answers import CHAT, LIMIT_NAMES, Answer
 from tests.bench.policies import PROFILE
 from tests.conftest import free_ports
 from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, process_stack
@@ -49,6 +52,8 @@ schedulingProfiles:
   - {pluginRef: random-picker}
 """
 TIMEOUT_SECONDS = 60.0
+# Those whose servers need no adapters.
+LIVE: Final = ("chat", "shared", "one-12000", "agents", "agents-long", "rag", "batch", "media")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,39 +88,41 @@ def plans() -> Mapping[str, Plan]:
     }
 
 
-def body_of(conversation: Conversation, turn: int, answers: Mapping[int, str]) -> bytes:
-    """The lab's request for the demo's model, with an answer as long as the lab's; `said` are earlier answers."""
-    body = orjson.loads(call_of(conversation, turn, BLOCK).body)
-    for before, text in answers.items():
-        body["messages"][2 + 2 * before]["content"] = text
-    answer = len(conversation.turns[turn].answer.tokens) + 1
-    return orjson.dumps(body | {"model": MODEL, "max_tokens": answer, "ignore_eos": True})
+class Sent(NamedTuple):
+    """A request as it goes out."""
+
+    path: str
+    body: bytes
 
 
-async def send(
-    client: httpx.AsyncClient, body: bytes, headers: Mapping[str, str], arrival: float
-) -> tuple[Record, str]:
+def request_of(conversation: Conversation, turn: int, answers: Mapping[int, str]) -> Sent:
+    """The lab's request for the demo's model, with an answer as long as the lab's; `answers` are those that came."""
+    call = call_of(conversation, turn, BLOCK)
+    body = orjson.loads(call.body)
+    if conversation.render is None:
+        for before, text in answers.items():
+            body["messages"][2 + 2 * before]["content"] = text
+    most = len(conversation.turns[turn].answer.tokens) + 1
+    body |= {"model": MODEL, LIMIT_NAMES[call.path]: most, "ignore_eos": True}
+    if call.path == CHAT:
+        body["stream_options"] = {"include_usage": True}
+    return Sent(call.path, orjson.dumps(body))
+
+
+async def send(client: httpx.AsyncClient, sent: Sent, headers: Mapping[str, str], arrival: float) -> tuple[Record, str]:
     """One request, its stream read to the end: what came of it, and the answer."""
     began = time.monotonic()
     first = last = began
-    usage: dict[str, Any] = {}
-    text = ""
-    async with client.stream("POST", "/v1/chat/completions", content=body, headers=dict(headers)) as response:
+    answer = Answer()
+    async with client.stream("POST", sent.path, content=sent.body, headers=dict(headers)) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
-            if not line.startswith("data: {"):
-                continue
-            chunk = orjson.loads(line[6:])
-            words = "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
-            if words:
-                text += words
+            if answer.read(sent.path, line):
                 last = time.monotonic()
                 first = last if first == began else first
-            usage = chunk.get("usage") or usage
         endpoint = int(response.headers["x-inference-pod"].rpartition("-")[2])
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    gaps = max(1, usage["completion_tokens"] - 1)
-    return Record(arrival, endpoint, first - began, (last - first) / gaps, usage["prompt_tokens"], cached), text
+    gap = (last - first) / max(1, answer.answer_tokens - 1)
+    return Record(arrival, endpoint, first - began, gap, answer.prompt_tokens, answer.cached_tokens), answer.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +134,19 @@ class Clients:
     until: float
     headers: Callable[[], Mapping[str, str]]
 
-    async def hold(self, conversation: Conversation, first: bytes) -> list[Record]:
+    async def hold(self, conversation: Conversation, first: Sent) -> list[Record]:
         """One conversation, with the answers that came; `first` is its first request, made before its time."""
         records: list[Record] = []
         answers: dict[int, str] = {}
-        arrival, body = conversation.start, first
+        arrival, request = conversation.start, first
         for turn in range(conversation.first, len(conversation.turns)):
             if turn > conversation.first:
                 arrival = time.monotonic() - self.begin + conversation.turns[turn].pause
-                body = body_of(conversation, turn, answers)
+                request = request_of(conversation, turn, answers)
             if arrival >= self.until:
                 break
             await asyncio.sleep(max(0.0, self.begin + arrival - time.monotonic()))
-            record, answers[turn] = await send(self.client, body, self.headers(), arrival)
+            record, answers[turn] = await send(self.client, request, self.headers(), arrival)
             records.append(record)
         return records
 
@@ -158,13 +165,13 @@ async def drive(stack: Stack, plan: Plan, setting: Setting) -> list[Record]:
             else headers
         )
 
-    held = WORKLOADS[setting.workload].conversations(setting.rate, until, setting.seed)
-    prepared = [(each, body_of(each, each.first, {})) for each in held]
+    held = WIDER[setting.workload].conversations(setting.rate, until, setting.seed)
+    prepared = [(each, request_of(each, each.first, {})) for each in held]
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(base_url=stack.url, timeout=TIMEOUT_SECONDS, limits=limits) as client:
         async with asyncio.TaskGroup() as group:
             clients = Clients(client, time.monotonic(), until, headers)
-            tasks = [group.create_task(clients.hold(each, body)) for each, body in prepared]
+            tasks = [group.create_task(clients.hold(each, first)) for each, first in prepared]
         return [record for task in tasks for record in task.result()]
 
 
@@ -196,11 +203,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--warm", type=float, default=25.0, help="seconds before measuring")
     parser.add_argument("--span", type=float, default=25.0, help="seconds measured")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the workload")
-    parser.add_argument("--workloads", nargs="+", choices=("chat", "shared"), default=("chat", "shared"))
+    parser.add_argument("--workloads", nargs="+", choices=LIVE, default=("chat", "shared"))
     parser.add_argument("--policies", nargs="+", choices=tuple(plans()), default=tuple(plans()))
     options = parser.parse_args(arguments)
     print(f"{ENDPOINTS} simulators, {options.rate:g} requests/s; in brackets: the same in virtual time")
-    print("workload seed policy              p50 ms        p90 ms        p99 ms        hit ratio  goodput/s")
+    print("workload     seed policy              p50 ms        p90 ms        p99 ms        hit ratio  goodput/s")
     found = []
     for workload in options.workloads:
         for seed in options.seeds:
@@ -219,7 +226,7 @@ def line(setting: Setting, policy: str, real: Measures, virtual: Measures) -> st
     pairs = ((real.ttft_p50, virtual.ttft_p50), (real.ttft_p90, virtual.ttft_p90), (real.ttft_p99, virtual.ttft_p99))
     times = "".join(f"{1000 * here:7.0f} [{1000 * there:4.0f}]" for here, there in pairs)
     hits = f"{real.hit_ratio:9.3f} [{virtual.hit_ratio:.3f}]"
-    return f"{setting.workload:8} {setting.seed:4} {policy:14}{times}{hits}{real.goodput:11.1f}"
+    return f"{setting.workload:12} {setting.seed:4} {policy:14}{times}{hits}{real.goodput:11.1f}"
 
 
 if __name__ == "__main__":
