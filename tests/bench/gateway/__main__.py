@@ -91,6 +91,7 @@ class Stack:
                 self._launch(f"epp-{picker}", self._filled(picker_command or ""))
             else:
                 self._launch(f"epp-{picker}", commands.epp(picker))
+            if picker in GRPC_TRANSPORTS:
                 self._launch(f"bbr-{picker}", commands.bbr(picker))
         for row in self.rows:
             target = commands.folder / row

@@ -12,16 +12,21 @@ from epp.config.defaults import DEFAULT_TEXT
 
 HOST: Final = "127.0.0.1"
 ENDPOINTS: Final = 4
-# Ways to pick: none, the body-based router and then the picker by ext_proc, the picker by ext_proc as other gateways
-# configure it (full duplex both ways, the endpoint's address out of a header), the picker over HTTP doing both (routes
-# do not need the model), the picker over HTTP after Envoy itself has lifted the model (routes choose by it).
-PLAIN, EXT_PROC, DUPLEX, HTTP, HTTP_BY_MODEL = "plain", "ext_proc", "duplex", "http", "http+model"
+# Ways to pick: none, the body-based router and then the picker by ext_proc, both in one process by ext_proc, the picker
+# by ext_proc as other gateways configure it (full duplex both ways, the endpoint's address out of a header), the picker
+# over HTTP doing both (routes do not need the model), the picker over HTTP after Envoy itself has lifted the model
+# (routes choose by it).
+PLAIN, EXT_PROC, FUSED, DUPLEX = "plain", "ext_proc", "ext_proc fused", "duplex"
+HTTP, HTTP_BY_MODEL = "http", "http+model"
 GRPC_TRANSPORTS: Final = ("nghttp2", "grpcio")  # the first is the product's default
 SECOND: Final = " grpcio"  # what the rows of the second transport are called
 PEER: Final = "peer"  # another picker, which a command starts
 DUPLEX_PEER: Final = f"{DUPLEX} {PEER}"
-PICKERS: Final = (*GRPC_TRANSPORTS, PEER)
-ROWS: Final = (PLAIN, EXT_PROC, EXT_PROC + SECOND, DUPLEX, DUPLEX + SECOND, DUPLEX_PEER, HTTP, HTTP_BY_MODEL)
+ROUTING: Final = "fused"  # a picker that is the router, too
+PICKERS: Final = (*GRPC_TRANSPORTS, PEER, ROUTING)
+ROWS: Final = (
+    PLAIN, EXT_PROC, EXT_PROC + SECOND, FUSED, DUPLEX, DUPLEX + SECOND, DUPLEX_PEER, HTTP, HTTP_BY_MODEL,
+)  # fmt: skip
 CONCURRENCY: Final = "2"  # Envoy's worker threads: one per core of the reference host
 
 
@@ -31,8 +36,8 @@ def way_of(row: str) -> str:
 
 
 def picker_of(row: str) -> str:
-    """Who picks: ours, named by what serves its gRPC, or the peer."""
-    return PEER if row == DUPLEX_PEER else GRPC_TRANSPORTS[row.endswith(SECOND)]
+    """Who picks: ours, named by what serves its gRPC or by its being the router, too, or the peer."""
+    return {DUPLEX_PEER: PEER, FUSED: ROUTING}.get(row, GRPC_TRANSPORTS[row.endswith(SECOND)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,17 +199,18 @@ class Commands:
     def upstream(self) -> list[str]:
         return [self.python, "-m", self.upstreams, *map(str, self.ports.upstreams)]
 
-    def epp(self, transport: str) -> list[str]:
-        ports, configuration = self.ports.services[transport], []
+    def epp(self, picker: str) -> list[str]:
+        ports, configuration = self.ports.services[picker], []
         if self.scrape_interval is not None:
             parameters = f"{{interval: {self.scrape_interval}}}"
             source = f"plugins:\n- {{type: metrics-data-source, parameters: {parameters}}}\n"
             configuration = ["--config-text", DEFAULT_TEXT.replace("plugins:\n", source, 1)]
         return [
-            str(self.binaries / "epp"), "run", "--config-dir", str(self.manifests(transport)), "--host", HOST,
+            str(self.binaries / "epp"), "run", "--config-dir", str(self.manifests(picker)), "--host", HOST,
             "--grpc-port", str(ports.epp_grpc), "--grpc-health-port", str(ports.epp_health),
             "--metrics-port", str(ports.epp_metrics), "--http-port", str(ports.epp_http),
-            "--log-level", "warning", "--secure-serving=false", "--grpc-transport", transport, *configuration,
+            "--log-level", "warning", "--secure-serving=false", *configuration,
+            *(["--fused"] if picker == ROUTING else ["--grpc-transport", picker]),
         ]  # fmt: skip
 
     def bbr(self, transport: str) -> list[str]:
@@ -218,14 +224,16 @@ class Commands:
 
     def render(self, row: str) -> list[str]:
         """The control plane writes the row's files."""
-        way, transport = way_of(row), picker_of(row)
-        ports = self.ports.services[transport]
+        way, picker = way_of(row), picker_of(row)
+        ports = self.ports.services[picker]
+        router = ports.epp_grpc if picker == ROUTING else ports.bbr_grpc
         return [
             str(self.binaries / "controlplane"), "render", "--config-dir",
-            str(self.folder / "manifests" / transport / ("one-route" if way == HTTP else "by-model")),
+            str(self.folder / "manifests" / picker / ("one-route" if way == HTTP else "by-model")),
             "--output-dir", str(self.folder / row), "--listen-address", HOST,
-            "--port-map", f"80={self.ports.gateways[row]}", "--bbr-address", f"{HOST}:{ports.bbr_grpc}",
-            "--picker", "ext_proc" if way == EXT_PROC else "http", "--picker-http-port", str(ports.epp_http),
+            "--port-map", f"80={self.ports.gateways[row]}", "--bbr-address", f"{HOST}:{router}",
+            *(["--fused"] if picker == ROUTING else []),
+            "--picker", "ext_proc" if way in (EXT_PROC, FUSED) else "http", "--picker-http-port", str(ports.epp_http),
             "--usage-extraction", "on" if self.usage_extraction else "off", *self.rendering,
         ]  # fmt: skip
 
