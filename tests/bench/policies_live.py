@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -109,9 +110,25 @@ def request_of(conversation: Conversation, turn: int, answers: Mapping[int, str]
     return Sent(call.path, orjson.dumps(body))
 
 
-async def send(client: httpx.AsyncClient, sent: Sent, headers: Mapping[str, str], arrival: float) -> tuple[Record, str]:
-    """One request, its stream read to the end: what came of it, and the answer."""
+async def send(
+    client: httpx.AsyncClient, sent: Sent, headers: Callable[[], Mapping[str, str]], arrival: float
+) -> tuple[Record, str]:
+    """One request, its stream read to the end: what came of it, and the answer. Where the server whose turn it is takes
+    none now, it is the next one's."""
     began = time.monotonic()
+    for _ in range(ENDPOINTS - 1):
+        try:
+            return await attempt(client, sent, headers(), began, arrival)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                raise
+    return await attempt(client, sent, headers(), began, arrival)
+
+
+async def attempt(
+    client: httpx.AsyncClient, sent: Sent, headers: Mapping[str, str], began: float, arrival: float
+) -> tuple[Record, str]:
+    """One of these."""
     first = last = began
     answer = Answer()
     async with client.stream("POST", sent.path, content=sent.body, headers=dict(headers)) as response:
@@ -146,7 +163,7 @@ class Clients:
             if arrival >= self.until:
                 break
             await asyncio.sleep(max(0.0, self.begin + arrival - time.monotonic()))
-            record, answers[turn] = await send(self.client, request, self.headers(), arrival)
+            record, answers[turn] = await send(self.client, request, self.headers, arrival)
             records.append(record)
         return records
 
