@@ -285,11 +285,13 @@ class FeedbackForwarded:
 
 @dataclass(frozen=True, slots=True)
 class PickPlaced:
-    """A replica placed a request: each endpoint that carries a part of it, with the tokens in flight there."""
+    """A replica placed a request: each endpoint that carries a part of it, with the tokens in flight there. `prompts`
+    are those of each leg that are to be computed, where answers are counted among its tokens; empty says all."""
 
     pool: PoolId
     pick_id: PickId
     legs: tuple[tuple[EndpointId, int], ...]
+    prompts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,16 @@ feedbacks = st.builds(
     stored_id=st.none() | names,
     failed_attempt=counts,
 ).map(FeedbackForwarded)
-legs = st.lists(st.tuples(names.map(EndpointId), st.integers(0, 2**32 - 1)), max_size=4).map(tuple)
-placements = st.builds(PickPlaced, names.map(PoolId), names.map(PickId), legs)
+token_counts = st.integers(0, 2**32 - 1)
+leg = st.tuples(st.text(min_size=1, max_size=40).map(EndpointId), token_counts)
+
+
+def placed(pool: str, pick_id: str, legs: list[tuple[tuple[EndpointId, int], int]], counts_answers: bool) -> PickPlaced:
+    prompts = tuple(prompt for _, prompt in legs) if counts_answers else ()
+    return PickPlaced(PoolId(pool), PickId(pick_id), tuple(each for each, _ in legs), prompts)
+
+
+placements = st.builds(placed, names, names, st.lists(st.tuples(leg, token_counts), max_size=4), st.booleans())
 settlements = st.builds(PickSettled, names.map(PoolId), names.map(PickId))
 pools, endpoints, runs, stamps = names.map(PoolId), names.map(EndpointId), names.map(RunId), st.integers(0, 2**64 - 1)
 blocks = st.lists(stamps, max_size=50).map(tuple)

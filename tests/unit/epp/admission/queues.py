@@ -21,7 +21,7 @@ from epp.domain import (
     Verdict,
 )
 from epp.picking.admitting import Shell
-from epp.picking.observer import NullObserver
+from epp.picking.observer import NullObserver, Publisher
 from epp.picking.picker import Picker
 from gateway.wire import protocol
 from gateway.wire.errors import Rejection
@@ -75,10 +75,14 @@ class Queues:
         endpoints: int = 4,
         shell: Shell | None = None,
         observer: QueueObserver | None = None,
+        replica: str = "r",
+        journal: Publisher | None = None,
     ) -> None:
         config = parse_config(text, "test")
         gate = ConfiguredGate(config, observer or NoQueueObserver())
-        self.picker = Picker(config, random=Random(1), replica="r", observer=NullObserver(), gate=gate, shell=shell)
+        self.picker = Picker(
+            config, random=Random(1), replica=replica, observer=NullObserver(), journal=journal, gate=gate, shell=shell
+        )
         self.tickets: dict[Ticket, Client] = {}
         self.pool(endpoints, 0.0)
         self.scrape(0.0)

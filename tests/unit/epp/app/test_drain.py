@@ -63,6 +63,20 @@ async def test_among_replicas_the_first_moment_proves_nothing() -> None:
     )
 
 
+async def test_a_picker_that_starts_answers_once_it_knows_what_others_know() -> None:
+    server = Server(9.0)
+    drain = Drain(server, server.clock, server.sleep, 0.0, is_warm=lambda: server.now >= 104.0)
+    status, found = await drain.answer(SERVER, None)
+    assert status == 200
+    assert found["waited_seconds"] == pytest.approx(9.0, abs=0.2)
+
+
+async def test_a_server_that_is_unknown_while_the_picker_starts_is_looked_for_again() -> None:
+    server = Server(0.0)
+    drain = Drain(server, server.clock, server.sleep, 0.0, is_warm=lambda: server.now >= 102.0)
+    assert (await drain.answer(SERVER, None))[1]["waited_seconds"] == pytest.approx(2.0, abs=0.2)
+
+
 @pytest.mark.parametrize("wait", ["soon", "16m", "-1s", "nan", "10"])
 async def test_a_wait_that_is_no_duration_or_too_long_drains_nothing(wait: str) -> None:
     server = Server(0.0)

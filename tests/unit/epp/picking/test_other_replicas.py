@@ -8,6 +8,7 @@ import pytest
 from epp.datalayer.producers.other_run import HEARTBEAT_SECONDS, SILENT_SECONDS
 from epp.domain import (
     EndpointEjected,
+    EndpointReturned,
     Feedback,
     Outcome,
     Pick,
@@ -225,6 +226,18 @@ def test_an_endpoint_where_one_replicas_requests_fail_is_avoided_by_all() -> Non
     assert "another replica" in str(shown["reason"])
     assert all(ask(two, f"{number} " * 300, now).targets[0] != IDS[0] for number in range(20))
 
+    two.apply(EndpointReturned(POOL, IDS[0], one.run, 2**40), now)
+    two.pass_time(now)
+    shares = []
+    for tenth in range(60):  # it gets more as after an ejection of its own
+        two.pass_time(now + tenth / 10)
+        shares.append(float(str(endpoints(two, now + tenth / 10)[IDS[0]]["share"])))
+    assert shares[0] == pytest.approx(0.1)
+    assert shares == sorted(shares)
+    assert 0.4 < shares[25] < 0.7
+    assert shares[-1] == 1.0
+
+    two.apply(EndpointEjected(POOL, IDS[0], one.run, "fails", 2**41), now)
     for number in range(20):  # what nobody repeats is forgotten
         two.pass_time(now + number)
     scrape(two, now + 20)

@@ -55,7 +55,7 @@ class Uncounted:
 async def following(journal: Kept) -> AsyncIterator[tuple[Follower, list[SharedEvent]]]:
     """A follower of two pools that runs, and the events that it passes on."""
     applied: list[SharedEvent] = []
-    follower = Follower(journal, applied.append, lambda: (POOL, OTHER), Uncounted())
+    follower = Follower(journal, applied.extend, lambda: (POOL, OTHER), Uncounted())
     task = asyncio.create_task(follower.run())
     try:
         yield follower, applied

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from epp.admission.fleet import FleetShare
 from epp.admission.gate import Admission, Applicant, Released
 from epp.admission.observer import QueueObserver
 from epp.admission.plugins import turned_away
@@ -50,6 +51,7 @@ class PoolQueue:
         self._evicts = config.queues is not None and config.queues.evicts
         self._admitters = config.admitters
         self._saturation = PoolSaturation(config.detector)
+        self._share = FleetShare()
         self._gated: Gated | None = None  # as of the last look
         self._evicted_at = float("-inf")
 
@@ -72,7 +74,7 @@ class PoolQueue:
         if view is None:
             return Admission.ADMITTED if has_endpoints else None  # placing says which endpoints are missing
         priority = applicant.priority
-        ceiling = controller.ceiling(priority)
+        ceiling = self._ceiling_here(controller.ceiling(priority), view, applicant.trace, now)
         if self._saturation.at_most(ceiling, view, applicant.trace, now) >= ceiling:
             return None
         refusal = turned_away(self._admitters, view, applicant.trace) if self._admitters else None
@@ -180,7 +182,10 @@ class PoolQueue:
 
     def _dispatch(self, head: Item, view: SchedulingView, now: float) -> Released | None:
         trace, ceiling = self._applicants[head.id].trace, self._controller.ceiling(head.priority)
-        saturation = self._saturation.at_most(ceiling, view, trace, now)
+        here = self._ceiling_here(ceiling, view, trace, now)
+        saturation = self._saturation.at_most(here, view, trace, now)
+        if here <= saturation < ceiling:  # the rest of the room is other replicas', until it is known that it is not
+            return None
         item = self._controller.next(saturation, now)
         if item is None:
             self._gated = self._controller.gated(saturation)
@@ -188,6 +193,9 @@ class PoolQueue:
         refusal = turned_away(self._admitters, view, trace)
         self._left(item, Outcome.DISPATCHED if refusal is None else Outcome.REJECTED_OTHER, now)
         return Released(Ticket(item.id), refusal)
+
+    def _ceiling_here(self, ceiling: float, view: SchedulingView, trace: Trace, now: float) -> float:
+        return self._share.ceiling(ceiling, view.replicas, now, lambda: self._saturation.of(view, trace))
 
     def _left(self, item: Item, outcome: Outcome, now: float) -> None:
         self._observer.left(self._applicants.pop(item.id), outcome, now - item.arrived_at)

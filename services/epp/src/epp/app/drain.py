@@ -41,13 +41,17 @@ class Draining(Protocol):
 
 
 class Drain:
-    """See the module's docstring. `settles` are the seconds for which nothing in flight proves nothing yet."""
+    """See the module's docstring. `settles` are the seconds for which nothing in flight proves nothing yet. A picker
+    that starts waits until it `is_warm`: before, it does not know its pools, nor what others have in flight."""
 
-    def __init__(self, draining: Draining, clock: Clock, sleep: Sleep, settles: float) -> None:
+    def __init__(
+        self, draining: Draining, clock: Clock, sleep: Sleep, settles: float, is_warm: Callable[[], bool] = lambda: True
+    ) -> None:
         self._draining = draining
         self._clock = clock
         self._sleep = sleep
         self._settles = settles
+        self._is_warm = is_warm
         self._waiting = 0
 
     async def answer(self, server: str, written: str | None) -> Answer:
@@ -60,7 +64,9 @@ class Drain:
         if self._waiting >= WAITING_LIMIT:
             return 429, {"error": f"{WAITING_LIMIT} servers drain already"}
         began = self._clock()
-        if not self._draining.begin(server, wait, began):
+        while not self._is_warm() and self._clock() - began < wait:
+            await self._sleep(POLL_SECONDS)
+        if not self._draining.begin(server, wait, self._clock()):
             return 404, {"error": f"no pool has an endpoint {server!r}"}
         log.info("server drains", server=server, wait_seconds=wait)
         self._waiting += 1
@@ -81,9 +87,11 @@ class Drain:
             await self._sleep(min(POLL_SECONDS, wait - waited))
 
 
-def routes(draining: Draining, clock: Clock, sleep: Sleep, *, is_shared: bool) -> list[web.RouteDef]:
-    """The route; `is_shared` where other replicas place requests, too."""
-    drain = Drain(draining, clock, sleep, SHARING_SECONDS if is_shared else 0.0)
+def routes(
+    draining: Draining, clock: Clock, sleep: Sleep, *, is_shared: bool, is_warm: Callable[[], bool]
+) -> list[web.RouteDef]:
+    """The route; `is_shared` where other replicas place requests, too, which are known once it `is_warm`."""
+    drain = Drain(draining, clock, sleep, SHARING_SECONDS if is_shared else 0.0, is_warm)
 
     async def get(request: web.Request) -> web.Response:
         status, found = await drain.answer(request.match_info["server"], request.query.get("wait"))

@@ -8,7 +8,7 @@ sharing ───┘        │             └─ access log (gRPC)
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -245,10 +245,12 @@ class Stack:
         """A recording has the blocks of prompts, whether or not a plugin looks at them."""
         return config if self.recorder is None else replace(config, uses_prefix=True)
 
-    def _apply(self, event: SharedEvent) -> None:
+    def _apply(self, events: Sequence[SharedEvent]) -> None:
         now = clock.monotonic()
-        self.log_sight.shared(event, now)
-        self.picker.apply(event, now)
+        for event in events:
+            self.log_sight.shared(event, now)
+            self.picker.apply(event, now)
+        self.picker.resume(now)
 
     def _replace_pools(self, pools: Pools) -> None:
         self.picker.replace_pools(pools, clock.monotonic())
@@ -285,7 +287,13 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
             *replicas.routes(picker.pools, stack.follower, stack.sharing, clock.monotonic),
             *Page(picker, clock.monotonic, clock.wall).routes(),
             *usage.routes(stack.biller, clock.wall),
-            *drain.routes(picker.draining, clock.monotonic, asyncio.sleep, is_shared=stack.journal is not None),
+            *drain.routes(
+                picker.draining,
+                clock.monotonic,
+                asyncio.sleep,
+                is_shared=stack.journal is not None,
+                is_warm=lambda: stack.discovery.had_pools and stack.is_warm(),
+            ),
         ],
         options.listeners.facts,
         options.operators_token,

@@ -67,6 +67,6 @@ def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND, 
         CrowdProducer(prefixes),
         NewcomerProducer(prefixes, load),
         sessions=SessionProducer(shared),
-        others=OthersProducer(),
+        others=OthersProducer(load, prefill),
         own_picks=OwnPicksProducer(shared),
     )

@@ -18,7 +18,7 @@ from epp.datalayer.shared import ALONE, Shared
 from epp.datalayer.standing.attempts import Sign
 from epp.datalayer.standing.elsewhere import EjectedElsewhere
 from epp.datalayer.standing.endpoint import Condition, Standing
-from epp.datalayer.standing.pool import EJECTED_SHARE_LIMIT, PoolStanding, StandingChanged
+from epp.datalayer.standing.pool import EJECTED_SHARE_LIMIT, RESHARE_SECONDS, PoolStanding, StandingChanged
 from epp.datalayer.standing.signals import ATTEMPT_FAILURES, OUTAGE_ENDS, Signal
 from epp.domain import Endpoint, EndpointEjected, EndpointId, EndpointReturned, ScrapeFault
 
@@ -31,6 +31,7 @@ _FAULTS: Final[Mapping[ScrapeFault, Signal]] = MappingProxyType(
     }
 )
 _UNSCRAPED: Final = "not scraped yet"
+_WAS_AVOIDED: Final = "was avoided by another replica"
 # They come all the time, and change nothing of an endpoint that takes part in every decision.
 _FREQUENT: Final = frozenset((Signal.ANSWERED, Signal.SCRAPED))
 Avoided = Sequence[tuple[EndpointId, str]]
@@ -127,6 +128,9 @@ class Roster:
         for id_, reason in self._avoided_elsewhere.items():
             if id_ in conditions and conditions[id_].share > 0.0:
                 conditions[id_] = Condition(Standing.EJECTED, 0.0, reason)
+        for id_, share in self._elsewhere.returning(now).items():
+            if id_ in conditions and conditions[id_].share > share:
+                conditions[id_] = Condition(Standing.RETURNING, share, _WAS_AVOIDED)
         return conditions
 
     def scraped(self, member: Member, now: float) -> None:
@@ -226,7 +230,10 @@ class Roster:
         self._announce(self._standing.advance(now))
         avoided = self._elsewhere.avoided(self.members, int(len(self.members) * EJECTED_SHARE_LIMIT), now)
         self._avoided_elsewhere = {id_: f"avoided by another replica: {reason}" for id_, reason in avoided.items()}
-        self._reduced = reduced = {**self._standing.reduced(now), **dict.fromkeys(avoided, 0.0)}
+        returning = self._elsewhere.returning(now)
+        own = self._standing.reduced(now)
+        lower = {id_: min(share, own.get(id_, 1.0)) for id_, share in returning.items()}
+        self._reduced = reduced = {**own, **lower, **dict.fromkeys(avoided, 0.0)}
         regular: list[Member] = []
         self._irregular = []
         for id_, member in self.members.items():
@@ -235,6 +242,8 @@ class Roster:
         self._regular = Candidates.of(regular)
         self._reasons = self._reasons_of(self._irregular, now)
         self._changes_at = min(self._standing.changes_at(now), self._elsewhere.changes_at())
+        if returning:
+            self._changes_at = min(self._changes_at, now + RESHARE_SECONDS)
 
     def _reasons_of(self, members: Sequence[Member], now: float) -> dict[EndpointId, str]:
         conditions = self.conditions(now) if members else {}

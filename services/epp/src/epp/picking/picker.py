@@ -24,7 +24,6 @@ from epp.domain import (
     Outcome,
     Pick,
     PickId,
-    PickSettled,
     PoolId,
     PoolSpec,
     Request,
@@ -137,17 +136,15 @@ class Picker:
             self._admitting.release(now)
 
     def apply(self, event: SharedEvent, now: float) -> None:
-        """Take what another replica shared."""
+        """Take what another replica shared. Once all that came at one time is taken, `resume` lets those go on that
+        wait for room: what ended elsewhere may have made place for what began there."""
         match event:
             case FeedbackForwarded(feedback):
-                if self._settlement.observe_own(feedback, now):
-                    self._admitting.release(now)
+                self._settlement.observe_own(feedback, now)
             case ServerDrained(server, seconds):
                 self.draining.drain(server, seconds, now)
             case _:
                 self.pools.learned_elsewhere(event, now)
-                if isinstance(event, PickSettled):
-                    self._admitting.release(now)
 
     def replace_pools(self, specs: Mapping[PoolId, PoolSpec], now: float) -> None:
         """Take discovery's view of all pools."""
@@ -191,7 +188,7 @@ class Picker:
         self._admitting.release(now)
 
     def resume(self, now: float) -> None:
-        """Go on giving verdicts where the last release stopped; see `Shell`."""
+        """Go on giving verdicts, where the last release stopped (see `Shell`), or after `apply`."""
         self._admitting.release(now)
 
     def queues(self, now: float) -> Sequence[Mapping[str, object]]:

@@ -100,7 +100,8 @@ class Pools:
 
     def others_in_flight(self, pool: PoolId, slot: int) -> int:
         """Requests that other replicas have at one endpoint, as far as they share it."""
-        return self._builtin[pool].others.in_flight(slot)
+        requests, _ = self._builtin[pool].load.elsewhere(slot)
+        return requests
 
     def replicas(self, now: float) -> Mapping[PoolId, object]:
         """The runs of other replicas, for people."""

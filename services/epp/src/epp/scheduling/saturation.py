@@ -31,7 +31,7 @@ def _unreported_fill(view: SchedulingView) -> Sequence[float]:
     """How full an endpoint is by what is in flight there: an engine that reports neither queue nor cache is neither the
     emptiest nor full for ever."""
     most = UNREPORTED_CONCURRENCY
-    return [(own + others) / most for own, others in zip(view.in_flight, view.others_in_flight, strict=True)]
+    return [count / most for count in view.in_flight]
 
 
 def _warning(headroom: float) -> str | None:
@@ -162,11 +162,11 @@ class ConcurrencyDetector:
 
     def _by_requests(self, view: SchedulingView) -> list[float]:
         most = self.max_concurrency
-        return [(own + others) / most for own, others in zip(view.in_flight, view.others_in_flight, strict=True)]
+        return [count / most for count in view.in_flight]
 
     def _by_tokens(self, view: SchedulingView) -> list[float]:
-        most, others = self.max_token_concurrency, view.others_in_flight_tokens
-        return [(own + other) / most for own, other in zip(view.in_flight_tokens, others, strict=True)]
+        most = self.max_token_concurrency
+        return [tokens / most for tokens in view.in_flight_tokens]
 
 
 @dataclass(frozen=True, slots=True)

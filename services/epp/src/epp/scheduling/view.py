@@ -118,7 +118,7 @@ class SchedulingView:
 
     @property
     def in_flight(self) -> Sequence[int]:
-        """Requests this picker sent there that have not ended."""
+        """Requests that pickers sent there and that have not ended: this one, and others as far as they share it."""
         return self._columns["in_flight"](self._placing, self._slots)
 
     @property
@@ -127,14 +127,9 @@ class SchedulingView:
         return self._columns["in_flight_tokens"](self._placing, self._slots)
 
     @property
-    def others_in_flight(self) -> Sequence[int]:
-        """Requests that other replicas sent there, as far as they share it."""
-        return self._columns["others_in_flight"](self._placing, self._slots)
-
-    @property
-    def others_in_flight_tokens(self) -> Sequence[int]:
-        """Tokens of those requests."""
-        return self._columns["others_in_flight_tokens"](self._placing, self._slots)
+    def replicas(self) -> int:
+        """Pickers that serve this pool now, with this one."""
+        return int(self.figure("replicas", 0)) if self._slots else 1
 
     @property
     def matched_blocks(self) -> Sequence[int]:

@@ -3,7 +3,8 @@
     message = frame*            frame = kind (1 byte) · length (u32) · payload
     p       = stamp · pool · endpoint · block hashes (u64 each)             learned
     u       = stamp · start (u32) · pool · endpoint · block hashes         unlearned
-    L       = pool · pick id · (endpoint · tokens (u32))*                   placed
+    L       = pool · pick id · (endpoint · tokens (u32))*                   placed; after each leg an entry without
+              endpoint where fewer of its tokens are prompt
     E       = pool · pick id                                                settled
     h       = beat · through · is listed (u32) · pool · run · pick numbers  heartbeat
     b       = stamp · pool · session · endpoint, empty for none             bound
@@ -82,9 +83,8 @@ def join(frames: Iterable[bytes]) -> bytes:
 
 def _written(event: SharedEvent) -> tuple[bytes, bytes]:
     match event:
-        case PickPlaced(pool, pick_id, legs):
-            listed = (text(endpoint) + count(min(tokens, _MOST_TOKENS)) for endpoint, tokens in legs[:LEG_LIMIT])
-            return b"L", text(pool) + text(pick_id) + b"".join(listed)
+        case PickPlaced(pool, pick_id, legs, prompts):
+            return b"L", text(pool) + text(pick_id) + b"".join(_legs(legs[:LEG_LIMIT], prompts))
         case PickSettled(pool, pick_id):
             return b"E", text(pool) + text(pick_id)
         case PrefixLearned(pool, endpoint, blocks, stamp):
@@ -99,6 +99,13 @@ def _written(event: SharedEvent) -> tuple[bytes, bytes]:
             return b"h", head + numbers(live or ())
         case _:
             return _rarely_written(event)
+
+
+def _legs(legs: tuple[tuple[EndpointId, int], ...], prompts: tuple[int, ...]) -> Iterator[bytes]:
+    for at, (endpoint, tokens) in enumerate(legs):
+        yield text(endpoint) + count(min(tokens, _MOST_TOKENS))
+        if prompts:
+            yield text("") + count(min(prompts[at], _MOST_TOKENS))
 
 
 Rare = SessionBound | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained
@@ -149,11 +156,18 @@ def _endpoint(fields: Fields) -> EndpointId:
 def _placed(fields: Fields) -> PickPlaced:
     pool, pick_id = _pool(fields), PickId(fields.text())
     legs: list[tuple[EndpointId, int]] = []
+    prompts: list[int] = []
     while fields.left:
-        legs.append((_endpoint(fields), fields.count()))
-        if len(legs) > LEG_LIMIT:
+        endpoint, tokens = _endpoint(fields), fields.count()
+        if endpoint:
+            legs.append((endpoint, tokens))
+        else:
+            prompts.append(tokens)
+        if max(len(legs), len(prompts)) > LEG_LIMIT:
             raise MalformedError("more endpoints than a request has")
-    return PickPlaced(pool, pick_id, tuple(legs))
+    if len(prompts) not in (0, len(legs)):
+        raise MalformedError("not a prompt for each endpoint")
+    return PickPlaced(pool, pick_id, tuple(legs), tuple(prompts))
 
 
 def _learned(fields: Fields) -> PrefixLearned:

@@ -22,7 +22,7 @@ RETRY_SECONDS: Final = 0.5
 # Events folded in one turn of the loop: a few milliseconds.
 CHUNK: Final = 200
 
-Apply = Callable[[SharedEvent], None]
+Apply = Callable[[Sequence[SharedEvent]], None]
 
 
 class Follower:
@@ -101,7 +101,6 @@ class Follower:
 
     async def _fold(self, events: Sequence[SharedEvent]) -> None:
         for at in range(0, len(events), CHUNK):
-            for event in events[at : at + CHUNK]:
-                self._apply(event)
+            self._apply(events[at : at + CHUNK])
             if len(events) > CHUNK:
                 await asyncio.sleep(0)

@@ -7,9 +7,9 @@ The rule, for an endpoint whose metrics are fresh:
     running  = scraped running − finishes + promoted
     kv usage = scraped usage + (tokens picked − tokens finished) / cache capacity, within 0..1
 
-Nothing may be below what this picker itself has in flight there: what is missing is added to `running`. Where the
-metrics are stale or were never there, in-flight truth stands alone: both figures are the requests in flight, and KV
-usage is none. `missing` says what that may be a long way from the truth; see there what it then counts as.
+Nothing may be below what this picker and other replicas have in flight there: what is missing is added to `running`.
+Where the metrics are stale or were never there, in-flight truth stands alone: both figures are the requests in flight,
+and KV usage is none. `missing` says what that may be a long way from the truth; see there what it then counts as.
 """
 
 from typing import Final, NamedTuple
@@ -19,7 +19,7 @@ from epp.domain import EngineMetrics
 
 
 class Since(NamedTuple):
-    """What this picker did to an endpoint since the scrape that its metrics come from."""
+    """What pickers did to an endpoint since the scrape that its metrics come from."""
 
     picks: int = 0
     finishes: int = 0

@@ -70,9 +70,11 @@ class EndpointLoad:
     missing: int = EVERYTHING  # in the last scrape
     slots: int = 0  # requests that it was seen to run at a time, as far as its queue does not say that it was too many
     fresh_until: float = float("-inf")
-    in_flight: int = 0
+    in_flight: int = 0  # of this picker
     in_flight_tokens: int = 0
-    since: Since = NOTHING_SINCE
+    elsewhere: int = 0  # in flight of other replicas
+    elsewhere_tokens: int = 0
+    since: Since = NOTHING_SINCE  # of all replicas
     # Estimates of now, see `estimate`. Requests, and a share of 0..1; and which of them are not known.
     waiting: float = 0.0
     running: float = 0.0
@@ -90,6 +92,15 @@ class EndpointLoad:
         """Count a request in."""
         self.in_flight += 1
         self.in_flight_tokens += tokens
+        self._started(tokens, now)
+
+    def start_elsewhere(self, tokens: int, now: float) -> None:
+        """Count another replica's request in."""
+        self.elsewhere += 1
+        self.elsewhere_tokens += tokens
+        self._started(tokens, now)
+
+    def _started(self, tokens: int, now: float) -> None:
         self.last_busy = now
         self.events.append(_Event(now, now, tokens, True))
         picks, finishes, picked, finished = self.since
@@ -100,6 +111,15 @@ class EndpointLoad:
         """Count a request out."""
         self.in_flight -= 1
         self.in_flight_tokens -= tokens
+        self._ended(tokens, placed_at, now)
+
+    def end_elsewhere(self, tokens: int, placed_at: float, now: float) -> None:
+        """Count another replica's request out."""
+        self.elsewhere -= 1
+        self.elsewhere_tokens -= tokens
+        self._ended(tokens, placed_at, now)
+
+    def _ended(self, tokens: int, placed_at: float, now: float) -> None:
         self.last_busy = now
         self.events.append(_Event(now, placed_at, tokens, is_start=False))
         since = self.since
@@ -117,7 +137,7 @@ class EndpointLoad:
         if metrics.waiting or metrics.running:
             self.last_busy = now
         waiting = metrics.waiting or 0
-        running = max(0, self.in_flight - waiting) if metrics.running is None else metrics.running
+        running = max(0, self.known() - waiting) if metrics.running is None else metrics.running
         self.slots = max(running, self.slots - waiting)
         self.interval = self.scrape_interval(now)
         self.fresh_until = now + max(STALE_AFTER_SECONDS, STALE_AFTER_INTERVALS * self.interval)
@@ -128,13 +148,17 @@ class EndpointLoad:
         """How soon another scrape would show something new."""
         metrics = self.metrics
         if metrics is None:
-            return BUSY_INTERVAL if self.in_flight else IDLE_INTERVAL / 4
+            return BUSY_INTERVAL if self.known() else IDLE_INTERVAL / 4
         waiting, running = metrics.waiting or 0, metrics.running or 0
-        if not self.in_flight and not waiting and not running:
+        if not self.known() and not waiting and not running:
             return min(IDLE_INTERVAL, max(BUSY_INTERVAL, (now - self.last_busy) / _IDLE_SLOWDOWN))
-        if not waiting and abs(running - self.in_flight) <= 1:
+        if not waiting and abs(running - self.known()) <= 1:
             return KNOWN_INTERVAL
         return BUSY_INTERVAL
+
+    def known(self) -> int:
+        """Requests in flight there that any replica sent, as far as they share it."""
+        return self.in_flight + self.elsewhere
 
     def is_fresh(self, now: float) -> bool:
         """Whether the metrics may be used as they are."""
@@ -155,7 +179,11 @@ class EndpointLoad:
     def estimate(self, now: float) -> None:
         """Bring the figures to this time."""
         self.waiting, self.running, self.kv_usage, self.unknown = load_now(
-            self.metrics, self.since, self.in_flight, is_fresh=now <= self.fresh_until, missing=self.missing
+            self.metrics,
+            self.since,
+            self.in_flight + self.elsewhere,
+            is_fresh=now <= self.fresh_until,
+            missing=self.missing,
         )
         self.total = self.waiting + self.running
 
@@ -198,7 +226,7 @@ class LoadProducer:
         }
 
     def columns(self) -> Mapping[str, Column]:
-        """Requests there, and what of them is this picker's."""
+        """Requests there, and what of them is known by name: this picker's, and what other replicas share of theirs."""
         aligned = self._aligned_with
         return {
             "waiting": self._column(_WAITING, WAITING),
@@ -209,8 +237,10 @@ class LoadProducer:
             "total": self._column(_TOTAL, TOTAL),
             "kv_usage": self._column(_KV_USAGE, KV_USAGE),
             "missing": lambda placing, slots: [*map(_UNKNOWN, aligned(placing, slots))],
-            "in_flight": lambda placing, slots: [each.in_flight for each in aligned(placing, slots)],
-            "in_flight_tokens": lambda placing, slots: [each.in_flight_tokens for each in aligned(placing, slots)],
+            "in_flight": lambda placing, slots: [each.in_flight + each.elsewhere for each in aligned(placing, slots)],
+            "in_flight_tokens": lambda placing, slots: [
+                each.in_flight_tokens + each.elsewhere_tokens for each in aligned(placing, slots)
+            ],
             "scrape_interval": lambda placing, slots: [each.interval for each in aligned(placing, slots)],
         }
 
@@ -220,8 +250,25 @@ class LoadProducer:
         return self._loads[slot]
 
     def in_flight(self, slot: int) -> int:
-        """Requests of this picker there."""
-        return self._loads[slot].in_flight
+        """Requests of this picker and of other replicas there."""
+        return self._loads[slot].known()
+
+    def elsewhere(self, slot: int) -> tuple[int, int]:
+        """Requests of other replicas there, and their tokens."""
+        load = self._loads.get(slot)
+        return (0, 0) if load is None else (load.elsewhere, load.elsewhere_tokens)
+
+    def placed_elsewhere(self, slot: int, tokens: int, now: float) -> None:
+        """Another replica's request goes there."""
+        load = self._loads.get(slot)
+        if load is not None:
+            load.start_elsewhere(tokens, now)
+
+    def ended_elsewhere(self, slot: int, tokens: int, placed_at: float, now: float) -> None:
+        """It is over, or does not count any more."""
+        load = self._loads.get(slot)
+        if load is not None:
+            load.end_elsewhere(tokens, placed_at, now)
 
     def requests(self, slot: int) -> float:
         """Requests there, whoever sent them."""
@@ -287,7 +334,7 @@ class LoadProducer:
     def _placed(self, event: RequestPlaced, now: float) -> None:
         placement, loads = event.placement, self._loads
         primary = loads[placement.shares[0].member.slot]
-        placement.notes[NOTE] = (primary.in_flight, primary.in_flight_tokens)
+        placement.notes[NOTE] = (primary.known(), primary.in_flight_tokens + primary.elsewhere_tokens)
         for member, prompt_tokens, answer_tokens, *_ in placement.shares:
             loads[member.slot].start(prompt_tokens + answer_tokens, now)
 

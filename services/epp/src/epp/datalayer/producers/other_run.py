@@ -6,7 +6,7 @@ whatever order. The heartbeat with the highest count counts for all before it.
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from epp.domain import PickId, ReplicaAlive, number_of
 
@@ -20,13 +20,20 @@ SETTLED_LIMIT: Final = 20_000
 Legs = tuple[tuple[int, int], ...]  # slot and tokens
 
 
+class Held(NamedTuple):
+    """What a request holds: at which endpoints, since when."""
+
+    legs: Legs
+    at: float
+
+
 class OtherRun:
     """Written by `OthersProducer` alone."""
 
     __slots__ = ("_listed", "_live", "_settled", "_through", "beat", "is_silent", "last_seen_at", "placed")
 
     def __init__(self, now: float) -> None:
-        self.placed: OrderedDict[PickId, tuple[Legs, float]] = OrderedDict()
+        self.placed: OrderedDict[PickId, Held] = OrderedDict()
         self.last_seen_at = now
         self.is_silent = False
         self.beat = 0  # the highest
@@ -39,28 +46,27 @@ class OtherRun:
         """Whether a placement of it adds nothing."""
         return pick_id in self.placed or pick_id in self._settled or self._is_left_out(pick_id)
 
-    def settle(self, pick_id: PickId) -> Legs:
-        """It is over; what it held."""
+    def settle(self, pick_id: PickId) -> Held | None:
+        """It is over; what it held, where it was placed."""
         self._settled[pick_id] = None
         if len(self._settled) > SETTLED_LIMIT:
             self._settled.popitem(last=False)
-        legs, _ = self.placed.pop(pick_id, ((), 0.0))
-        return legs
+        return self.placed.pop(pick_id, None)
 
-    def take(self, event: ReplicaAlive) -> Iterator[Legs]:
+    def take(self, event: ReplicaAlive) -> Iterator[Held]:
         """A heartbeat; what those held that it leaves out."""
         self.beat = max(self.beat, event.beat)
         if event.live is None or event.beat <= self._listed:
             return
         self._listed, self._through, self._live = event.beat, event.through, frozenset(event.live)
         for pick_id in [pick_id for pick_id in self.placed if self._is_left_out(pick_id)]:
-            yield self.placed.pop(pick_id)[0]
+            yield self.placed.pop(pick_id)
 
     def forget_slot(self, slot: int) -> None:
         """An endpoint left."""
         for pick_id, (legs, at) in list(self.placed.items()):
             if any(leg[0] == slot for leg in legs):
-                self.placed[pick_id] = (tuple(leg for leg in legs if leg[0] != slot), at)
+                self.placed[pick_id] = Held(tuple(leg for leg in legs if leg[0] != slot), at)
 
     def has_vanished(self, now: float) -> bool:
         """Whether it stopped beating a moment ago."""
@@ -68,7 +74,7 @@ class OtherRun:
 
     def oldest_at(self) -> float:
         """When the first of its requests came."""
-        return next(iter(self.placed.values()))[1]
+        return next(iter(self.placed.values())).at
 
     def _is_left_out(self, pick_id: PickId) -> bool:
         number = number_of(pick_id) if self._through else None

@@ -1,8 +1,8 @@
 """Other replicas' requests: what they have in flight at each endpoint, as far as they share it. Pure.
 
-Counted apart from this picker's own, by the run of the replica that placed them. A run gives heartbeats; what one holds
-that is silent does not count, until it is seen again. A replica of an earlier release gives none: what it does not
-settle is forgotten after a while.
+Entered in each endpoint's load beside this picker's own, by the run of the replica that placed them. A run gives
+heartbeats; what one holds that is silent does not count, until it is seen again. A replica of an earlier release gives
+none: what it does not settle is forgotten after a while.
 """
 
 from collections import OrderedDict
@@ -11,7 +11,9 @@ from typing import Final
 
 from epp.datalayer.events import EndpointJoined, EndpointLeft, HeartbeatDue, TimePassed
 from epp.datalayer.producer import Column, Handlers
-from epp.datalayer.producers.other_run import Legs, OtherRun
+from epp.datalayer.producers.load import LoadProducer
+from epp.datalayer.producers.other_run import Held, OtherRun
+from epp.datalayer.producers.prefill import PrefillProducer
 from epp.domain import EndpointId, PickPlaced, PickSettled, ReplicaAlive, RunId, run_of
 
 # As long as the ledger keeps a reservation that nobody reports on.
@@ -25,11 +27,11 @@ RUNS_LIMIT: Final = 256
 class OthersProducer:
     """Folds events in any order, each any number of times: a request counts while it was placed and not settled."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: LoadProducer, prefill: PrefillProducer) -> None:
+        self._load = load
+        self._prefill = prefill
         self._slots: dict[EndpointId, int] = {}
         self._runs: OrderedDict[RunId, OtherRun] = OrderedDict()  # the one seen last at the end
-        self._counts: dict[int, int] = {}
-        self._tokens: dict[int, int] = {}
 
     def handles(self) -> Handlers:
         """Placements and settlements elsewhere, and heartbeats."""
@@ -44,19 +46,8 @@ class OthersProducer:
         }
 
     def columns(self) -> Mapping[str, Column]:
-        """Requests and tokens in flight that others placed."""
-        return {
-            "others_in_flight": lambda _, slots: [self._counts.get(slot, 0) for slot in slots],
-            "others_in_flight_tokens": lambda _, slots: [self._tokens.get(slot, 0) for slot in slots],
-        }
-
-    def in_flight(self, slot: int) -> int:
-        """Requests that others have at one endpoint."""
-        return self._counts.get(slot, 0)
-
-    def in_flight_tokens(self, slot: int) -> int:
-        """Their tokens."""
-        return self._tokens.get(slot, 0)
+        """How many replicas there are. Requests are in the load."""
+        return {"replicas": lambda _, slots: [1 + sum(1 for _ in self.live_runs())] * len(slots)}
 
     def live_runs(self) -> Iterator[RunId]:
         """Those that beat, and are not silent."""
@@ -82,8 +73,6 @@ class OthersProducer:
         del now
         slot = event.member.slot
         self._slots.pop(event.member.id, None)
-        self._counts.pop(slot, None)
-        self._tokens.pop(slot, None)
         for run in self._runs.values():
             run.forget_slot(slot)
 
@@ -91,22 +80,28 @@ class OthersProducer:
         run = self._seen(run_of(event.pick_id), now)
         if run.is_over(event.pick_id):
             return
+        prompts = event.prompts or (tokens for _, tokens in event.legs)
+        for (endpoint, _), prompt in zip(event.legs, prompts, strict=False):
+            if endpoint in self._slots:
+                self._prefill.placed_elsewhere(self._slots[endpoint], prompt, now)
         legs = tuple(
             (slot, tokens) for endpoint, tokens in event.legs if (slot := self._slots.get(endpoint)) is not None
         )
-        run.placed[event.pick_id] = (legs, now)
-        self._count(run, legs, 1)
+        held = run.placed[event.pick_id] = Held(legs, now)
+        self._count_in(held, now)
         if sum(len(each.placed) for each in self._runs.values()) > PICKS_LIMIT:
-            self._forget_oldest(max(self._runs.values(), key=lambda each: len(each.placed)))
+            self._forget_oldest(max(self._runs.values(), key=lambda each: len(each.placed)), now)
 
     def _settle(self, event: PickSettled, now: float) -> None:
         run = self._seen(run_of(event.pick_id), now)
-        self._count(run, run.settle(event.pick_id), -1)
+        held = run.settle(event.pick_id)
+        if held is not None:
+            self._count_out(held, now)
 
     def _alive(self, event: ReplicaAlive, now: float) -> None:
         run = self._seen(event.run, now)
-        for legs in run.take(event):
-            self._count(run, legs, -1)
+        for held in run.take(event):
+            self._count_out(held, now)
 
     def _seen(self, id_: RunId, now: float) -> OtherRun:
         run = self._runs.get(id_)
@@ -114,42 +109,45 @@ class OthersProducer:
             run = self._runs[id_] = OtherRun(now)
             if len(self._runs) > RUNS_LIMIT:
                 _, gone = self._runs.popitem(last=False)
-                self._silence(gone)
+                self._silence(gone, now)
             return run
         self._runs.move_to_end(id_)
         run.last_seen_at = now
         if run.is_silent:
             run.is_silent = False
-            for legs, _ in run.placed.values():
-                self._count(run, legs, 1)
+            for held in run.placed.values():
+                self._count_in(held, now)
         return run
 
     def _look_for_silence(self, event: HeartbeatDue, now: float) -> None:
         del event
         for run in self._runs.values():
             if run.has_vanished(now):
-                self._silence(run)
+                self._silence(run, now)
 
-    def _silence(self, run: OtherRun) -> None:
-        for legs, _ in run.placed.values():
-            self._count(run, legs, -1)
+    def _silence(self, run: OtherRun, now: float) -> None:
+        if not run.is_silent:
+            for held in run.placed.values():
+                self._count_out(held, now)
         run.is_silent = True
 
     def _time_passed(self, event: TimePassed, now: float) -> None:
         del event
         for id_, run in list(self._runs.items()):
             while run.placed and now - run.oldest_at() > FORGET_SECONDS:
-                self._forget_oldest(run)
+                self._forget_oldest(run, now)
             if not run.placed and now - run.last_seen_at > FORGET_SECONDS:
                 del self._runs[id_]
 
-    def _forget_oldest(self, run: OtherRun) -> None:
-        _, (legs, _) = run.placed.popitem(last=False)
-        self._count(run, legs, -1)
+    def _forget_oldest(self, run: OtherRun, now: float) -> None:
+        _, held = run.placed.popitem(last=False)
+        if not run.is_silent:
+            self._count_out(held, now)
 
-    def _count(self, run: OtherRun, legs: Legs, sign: int) -> None:
-        if run.is_silent:
-            return
-        for slot, tokens in legs:
-            self._counts[slot] = self._counts.get(slot, 0) + sign
-            self._tokens[slot] = self._tokens.get(slot, 0) + sign * tokens
+    def _count_in(self, held: Held, now: float) -> None:
+        for slot, tokens in held.legs:
+            self._load.placed_elsewhere(slot, tokens, now)
+
+    def _count_out(self, held: Held, now: float) -> None:
+        for slot, tokens in held.legs:
+            self._load.ended_elsewhere(slot, tokens, held.at, now)

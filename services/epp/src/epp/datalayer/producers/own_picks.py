@@ -44,8 +44,12 @@ class OwnPicksProducer:
     def _placed(self, event: RequestPlaced, now: float) -> None:
         del now
         placement = event.placement
-        legs = tuple([(share.member.id, share.tokens) for share in placement.shares])
-        placed = self._live[placement.id] = PickPlaced(placement.pool, placement.id, legs)
+        shares = placement.shares
+        legs = tuple([(share.member.id, share.tokens) for share in shares])
+        prompts = (
+            tuple([share.prompt_tokens for share in shares]) if any(share.answer_tokens for share in shares) else ()
+        )
+        placed = self._live[placement.id] = PickPlaced(placement.pool, placement.id, legs, prompts)
         self._last = placement.id
         self._shared.publish(placed)
 

@@ -157,6 +157,12 @@ class PrefillProducer:
         primary = event.placement.shares[0].member.slot
         event.placement.notes[NOTE] = Ahead(ahead, self._load.requests(primary))
 
+    def placed_elsewhere(self, slot: int, tokens: int, now: float) -> None:
+        """Another replica's prompt of so many tokens goes there."""
+        known = self._endpoints.get(slot)
+        if known is not None:
+            known.reserve(tokens, now)
+
     def _reported(self, event: RequestReported, now: float) -> None:
         del now
         report = event.report

@@ -1,13 +1,14 @@
 """Endpoints that other replicas avoid because requests fail there: known here before it costs requests here. Pure.
 
 What another replica cannot reach itself, at a metrics port, is not shared: that may be its own network. Each run's last
-word about an endpoint counts. A word is good for as long as an ejection lasts, whatever becomes of who said it.
+word about an endpoint counts. A word is good for as long as an ejection lasts, whatever becomes of who said it. An
+endpoint that is avoided no longer comes back as after an ejection here: its share of decisions grows.
 """
 
 from collections.abc import Container, Mapping
 from typing import Final, NamedTuple
 
-from epp.datalayer.standing.endpoint import LONGEST_EJECTION_SECONDS
+from epp.datalayer.standing.endpoint import LONGEST_EJECTION_SECONDS, RETURN_SECONDS, returning_share
 from epp.domain import EndpointId, RunId, Stamp
 
 WORD_SECONDS: Final = LONGEST_EJECTION_SECONDS + 3.0
@@ -30,6 +31,8 @@ class EjectedElsewhere:
 
     def __init__(self) -> None:
         self._words: dict[tuple[EndpointId, RunId], _Word] = {}
+        self._avoided: Mapping[EndpointId, str] = {}  # as of the last look
+        self._returned: dict[EndpointId, float] = {}  # when they were avoided no longer
 
     def take(self, endpoint: EndpointId, run: RunId, stamp: Stamp, reason: str, now: float) -> None:
         """A replica's word: why it avoids an endpoint; an empty reason takes it back."""
@@ -47,7 +50,18 @@ class EjectedElsewhere:
             del self._words[key]
         words = sorted(self._words.items())
         found = {endpoint: word.reason for (endpoint, _), word in words if word.reason and endpoint in among}
-        return dict(list(found.items())[:limit])
+        avoided = dict(list(found.items())[:limit])
+        for endpoint in self._avoided.keys() - avoided.keys():
+            self._returned[endpoint] = now
+        for endpoint, at in list(self._returned.items()):
+            if endpoint in avoided or now - at >= RETURN_SECONDS:
+                del self._returned[endpoint]
+        self._avoided = avoided
+        return avoided
+
+    def returning(self, now: float) -> Mapping[EndpointId, float]:
+        """Endpoints that were avoided until a moment ago, with their share of decisions."""
+        return {endpoint: returning_share(now - at) for endpoint, at in self._returned.items()}
 
     def changes_at(self) -> float:
         """When time alone changes something."""

@@ -58,6 +58,11 @@ class Condition:
     reason: str
 
 
+def returning_share(seconds: float) -> float:
+    """Of decisions, so long after an endpoint began to return."""
+    return LEAST_SHARE + (1 - LEAST_SHARE) * min(1.0, seconds / RETURN_SECONDS)
+
+
 class EndpointStanding:
     """One endpoint. Its pool is the only writer."""
 
@@ -153,7 +158,7 @@ class EndpointStanding:
     def share(self, now: float) -> float:
         """Of decisions, by its standing alone; 0 or 1 request at a time while probing."""
         if self.standing is Standing.RETURNING:
-            return LEAST_SHARE + (1 - LEAST_SHARE) * min(1.0, (now - self.since) / RETURN_SECONDS)
+            return returning_share(now - self.since)
         if self.standing is Standing.GOOD:
             return LEAST_SHARE if now < self._rests_until else 1.0
         return 0.0
