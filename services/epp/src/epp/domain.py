@@ -272,6 +272,16 @@ class PrefixUnlearned:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefixesHeld:
+    """What an endpoint is believed to hold, for a replica that lacks it: consecutive blocks together, those that were
+    touched least recently first. Each part is the blocks' numbers, eight bytes each, little-endian."""
+
+    pool: PoolId
+    endpoint: EndpointId
+    parts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackForwarded:
     """An access-log entry for a pick that another replica made."""
 
@@ -383,5 +393,5 @@ class SpeedObserved:
 
 SharedEvent = (
     PrefixLearned | PrefixUnlearned | FeedbackForwarded | PickPlaced | PickSettled | ReplicaAlive | SessionBound
-    | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained
+    | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained | PrefixesHeld
 )  # fmt: skip

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from epp.domain import SharedEvent
 from epp.sharing.follower import Follower
+from epp.sharing.journal import Knowledge
 from epp.sharing.redis_client import read_address
 from epp.sharing.redis_journal import RedisJournal
 from gateway.service import clock
@@ -20,9 +21,11 @@ class SharingPicker:
 
     def __init__(self, url: str, name: str, text: str = SLOTS) -> None:
         self.counts = Counts()
-        self.journal = RedisJournal(
-            read_address(url), name, self.counts, lambda pool: self.queues.picker.pools.restate(pool)
+        knowledge = Knowledge(
+            in_flight=lambda pool: self.picker.pools.restate(pool),
+            everything=lambda pool: self.picker.pools.everything(pool),
         )
+        self.journal = RedisJournal(read_address(url), name, self.counts, knowledge)
         self.queues = Queues(text, replica=name, journal=self.journal)
         self.picker = self.queues.picker
         self.follower = Follower(self.journal, self._apply, lambda: self.picker.pools.states, self.counts)

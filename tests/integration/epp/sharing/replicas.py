@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from epp.domain import EndpointId, PoolId, PrefixLearned, SharedEvent
-from epp.sharing.journal import Journal, Snapshot
+from epp.sharing.journal import Journal, Knowledge, Position
 from epp.sharing.redis_client import connect, read_address
 from epp.sharing.redis_journal import RedisJournal
 
 POOL = PoolId("default/a")
 EVENT = PrefixLearned(POOL, EndpointId("10.0.0.1:8000"), (1, 2, 2**64 - 1), 7)
+NOTHING_KNOWN = Knowledge(in_flight=lambda _: (), everything=lambda _: iter(()))
 
 
 class Counts:
@@ -44,21 +45,26 @@ class Replica:
         self.gaps = 0
         self.counts = Counts()
         self.restated: list[SharedEvent] = []
+        self.known: list[SharedEvent] = []
+        self.knowledge = Knowledge(in_flight=lambda _: self.restated, everything=lambda _: iter(self.known))
         self.pool = pool
-        self.journal: Journal = RedisJournal(read_address(url), name, self.counts, lambda _: self.restated)
+        self.journal: Journal = RedisJournal(read_address(url), name, self.counts, self.knowledge)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.journal.run())
-            while (found := await self.journal.snapshot(self.pool)).lacks:
-                await asyncio.sleep(0.02)
-            self._take(found)
-            async for batch in self.journal.subscribe(self.pool, found.position):
-                self.gaps += batch.has_gap
+            position = await self._take("")
+            async for batch in self.journal.subscribe(self.pool, position):
+                if batch.has_gap:
+                    self.gaps += 1
+                    group.create_task(self._take(batch.offer))
                 self.received_events += batch.events
 
-    def _take(self, found: Snapshot) -> None:
+    async def _take(self, offer: str) -> Position:
+        while (found := await self.journal.snapshot(self.pool, offer)).lacks:
+            await asyncio.sleep(0.02)
         self.received_events += found.events
+        return found.position
 
 
 @asynccontextmanager

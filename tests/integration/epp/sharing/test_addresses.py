@@ -11,7 +11,7 @@ import pytest
 from epp.sharing.redis_client import read_address
 from epp.sharing.redis_journal import RedisJournal
 from tests.conftest import free_ports
-from tests.integration.epp.sharing.replicas import EVENT, Replica, command, connected, running, until
+from tests.integration.epp.sharing.replicas import EVENT, NOTHING_KNOWN, Replica, command, connected, running, until
 
 pytestmark = pytest.mark.redis
 
@@ -38,7 +38,7 @@ async def test_a_password_that_changes_is_read_from_its_file_for_the_next_connec
     await command(redis_server.url, "ACL", "SETUSER", "picker", *RIGHTS)
     address = read_address(redis_server.url.replace("redis://", "redis://picker@"))
     a, b = Replica(redis_server.url, "a"), Replica(redis_server.url, "b")
-    a.journal = RedisJournal(address, "a", a.counts, lambda _: (), file.read_text)
+    a.journal = RedisJournal(address, "a", a.counts, NOTHING_KNOWN, file.read_text)
     async with running(a, b):
         await connected(a, b)
         await command(redis_server.url, "ACL", "SETUSER", "picker", "resetpass", ">second")

@@ -12,7 +12,7 @@ from epp.domain import EndpointId, PoolId, PrefixLearned, SharedEvent
 from epp.sharing.journal import BEGINNING, Journal, NoJournal, Position
 from epp.sharing.redis_client import read_address
 from epp.sharing.redis_journal import RedisJournal
-from tests.integration.epp.sharing.replicas import EVENT, POOL, Counts, until
+from tests.integration.epp.sharing.replicas import EVENT, NOTHING_KNOWN, POOL, Counts, until
 
 Make = Callable[[str], Journal]
 
@@ -23,7 +23,7 @@ def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "none":
         return lambda _: NoJournal()
     address = read_address(request.getfixturevalue("redis_server").url)
-    return lambda name: RedisJournal(address, name, Counts(), lambda _: ())
+    return lambda name: RedisJournal(address, name, Counts(), NOTHING_KNOWN)
 
 
 @asynccontextmanager

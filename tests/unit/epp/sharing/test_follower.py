@@ -18,6 +18,7 @@ class Kept:
 
     def __init__(self, kept: dict[PoolId, tuple[SharedEvent, ...]]) -> None:
         self.kept = kept
+        self.offers: list[str] = []
         self.coming: asyncio.Queue[Batch] = asyncio.Queue()
 
     def publish(self, events: Iterable[SharedEvent]) -> None:
@@ -33,7 +34,8 @@ class Kept:
             await asyncio.Event().wait()
         return await self.coming.get()
 
-    async def snapshot(self, pool: PoolId) -> Snapshot:
+    async def snapshot(self, pool: PoolId, offer: str = "") -> Snapshot:
+        self.offers.append(offer)
         found = self.kept.get(pool)
         return Snapshot(lacks="no answer") if found is None else Snapshot(found, "end")
 
@@ -102,4 +104,22 @@ async def test_a_gap_in_what_comes_is_closed_by_what_is_kept() -> None:
         async with asyncio.timeout(20):
             while len(applied) < 2:
                 await asyncio.sleep(0.01)
-        assert applied == [PLACED, SETTLED]
+        assert set(applied) == {PLACED, SETTLED}
+
+
+async def test_what_a_replica_offers_is_read_once_it_can_be_had() -> None:
+    journal = Kept({POOL: (), OTHER: ()})
+    async with following(journal) as (follower, applied):
+        await until_warm(follower)
+        del journal.kept[POOL]
+        journal.offers.clear()
+        journal.coming.put_nowait(Batch((), has_gap=True, offer="name"))
+        journal.coming.put_nowait(Batch((SETTLED,)))  # what comes is not held up by what is missing
+        async with asyncio.timeout(20):
+            while applied != [SETTLED] or not journal.offers:
+                await asyncio.sleep(0.01)
+        journal.kept[POOL] = (PLACED,)
+        async with asyncio.timeout(20):
+            while PLACED not in applied:
+                await asyncio.sleep(0.01)
+    assert set(journal.offers) == {"name"}

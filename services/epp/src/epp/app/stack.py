@@ -36,10 +36,10 @@ from epp.scraping.endpoints import Access, Secure
 from epp.scraping.keyed_models import KeyedModels
 from epp.scraping.scraper import Scraper
 from epp.sharing.follower import Follower
-from epp.sharing.journal import FLEET
+from epp.sharing.journal import FLEET, Knowledge
 from epp.sharing.quota_counters import RedisCounters
 from epp.sharing.redis_client import Address, Password
-from epp.sharing.redis_journal import RedisJournal, Restate
+from epp.sharing.redis_journal import RedisJournal
 from epp.sharing.stream_keys import EARLIER
 from epp.telemetry.adapters import AdapterMetrics
 from epp.telemetry.caching import CacheMetrics
@@ -122,7 +122,11 @@ class Stack:
         self.metrics = Metrics()
         self.metrics.warned(config.warnings)
         self.sharing = SharingMetrics(self.metrics.registry)
-        self.journal = shared_journal(options, self.sharing, lambda pool: self.picker.pools.restate(pool))
+        knowledge = Knowledge(
+            in_flight=lambda pool: self.picker.pools.restate(pool),
+            everything=lambda pool: self.picker.pools.everything(pool),
+        )
+        self.journal = shared_journal(options, self.sharing, knowledge)
         gate = TimedGate(ConfiguredGate(config, self.metrics.queues), clock.monotonic, self.metrics.queues)
         self.recorder: Recorder | None = None
         if options.recording is not None:
@@ -325,12 +329,12 @@ def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContex
     return transport.serving(options.http_host, options.http_port, options.http_socket)
 
 
-def shared_journal(options: Options, metrics: SharingMetrics, restate: Restate) -> RedisJournal | None:
+def shared_journal(options: Options, metrics: SharingMetrics, knowledge: Knowledge) -> RedisJournal | None:
     """The link to the other replicas, when there is one."""
     if options.redis is None:
         return None
     sender = f"{options.replica}-{secrets.token_hex(4)}"
-    return RedisJournal(options.redis, sender, metrics, restate, options.redis_password)
+    return RedisJournal(options.redis, sender, metrics, knowledge, options.redis_password)
 
 
 def shared_counters(options: Options, metrics: QuotaMetrics) -> RedisCounters | None:

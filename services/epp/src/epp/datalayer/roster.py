@@ -5,7 +5,7 @@ takes part by chance; the others only where there is nobody better: a doubtful e
 ejected one is the last resort. One that is due for a probe gets the next request that it can serve.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
@@ -182,6 +182,13 @@ class Roster:
         taken = {member.id for member in members}
         avoided = [(each.id, self._reasons[each.id]) for each in irregular if each.id not in taken]
         return Candidates.of(members, probe, avoided)
+
+    def facts(self) -> Iterator[EndpointEjected]:
+        """What is avoided since requests fail, here and elsewhere, for a replica that lacks it."""
+        pool, run = self._shared.pool, self._shared.run
+        for id_, reason in self._standing.failing():
+            yield EndpointEjected(pool, id_, run, reason, self._shared.next_stamp())
+        yield from self._elsewhere.facts(pool)
 
     def _placed(self, event: RequestPlaced, now: float) -> None:
         if self._irregular:

@@ -6,6 +6,7 @@ request that names an id that is not known goes where any other would.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from epp.datalayer.events import RequestAlive, RequestReported
@@ -62,6 +63,12 @@ class StoredAnswers:
         """The session that it belongs to: a chain of responses, each naming the one before, is one session."""
         found = self._homes.get(stored_id)
         return None if found is None else found.session
+
+    def facts(self) -> Iterator[AnswerStored]:
+        """All, for a replica that lacks them."""
+        pool = self._shared.pool
+        for stored_id, stored in tuple(self._homes.items()):
+            yield AnswerStored(pool, stored.endpoint, stored_id, stored.session, stored.stamp)
 
     def _alive(self, event: RequestAlive, now: float) -> None:
         del now

@@ -112,6 +112,20 @@ class Pools:
         known = self._builtin.get(pool)
         return iter(()) if known is None else known.own_picks.facts()
 
+    def everything(self, pool: PoolId) -> Iterator[SharedEvent]:
+        """All that this replica knows of a pool, for one that knows nothing, made as it is read. What is in flight
+        comes first: it matters at once."""
+        state, known = self.states.get(pool), self._builtin.get(pool)
+        if state is None or known is None:
+            return
+        yield from known.own_picks.facts()
+        yield from known.others.facts(pool)
+        yield from state.roster.facts()
+        yield from known.prefill.facts()
+        yield from known.sessions.facts()
+        yield from state.stored.facts()
+        yield from known.prefixes.facts()
+
     def beat(self, now: float) -> None:
         """About half a second went by, and there are other replicas."""
         for state in self.states.values():

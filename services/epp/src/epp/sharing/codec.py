@@ -12,6 +12,7 @@
     x, y    = stamp · pool · endpoint · run (· reason)                      ejected, returned
     v       = stamp · pool · endpoint · run · sums (f64 each)               speed
     D       = seconds (f64) · server                                       drained
+    H       = pool · endpoint · (count (u32) · block hashes)*              held, in snapshots alone
     F       = JSON of the feedback's fields
 
 Texts are u16 length · UTF-8, stamps and beats u64, all numbers little-endian. A frame of an unknown kind is skipped, so
@@ -34,6 +35,7 @@ from epp.domain import (
     PickPlaced,
     PickSettled,
     PoolId,
+    PrefixesHeld,
     PrefixLearned,
     PrefixUnlearned,
     ReplicaAlive,
@@ -55,6 +57,8 @@ BLOCK_LIMIT = 65_536
 LEG_LIMIT = 64
 # More than a heartbeat lists.
 PICKS_LIMIT = 65_536
+# More than one event of a snapshot has.
+PARTS_LIMIT = 4096
 SUMS_LIMIT = 64
 SUMS_OF_LINE = 6
 # Servers' words may be long.
@@ -108,7 +112,7 @@ def _legs(legs: tuple[tuple[EndpointId, int], ...], prompts: tuple[int, ...]) ->
             yield text("") + count(min(prompts[at], _MOST_TOKENS))
 
 
-Rare = SessionBound | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained
+Rare = PrefixesHeld | SessionBound | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained
 
 
 def _rarely_written(event: Rare) -> tuple[bytes, bytes]:
@@ -122,6 +126,8 @@ def _rarely_written(event: Rare) -> tuple[bytes, bytes]:
             return b"x", number(stamp) + text(pool) + text(endpoint) + text(run) + text(reason[:REASON_LIMIT])
         case EndpointReturned(pool, endpoint, run, stamp):
             return b"y", number(stamp) + text(pool) + text(endpoint) + text(run)
+        case PrefixesHeld(pool, endpoint, parts):
+            return b"H", text(pool) + text(endpoint) + b"".join(count(len(each) // 8) + each for each in parts)
         case ServerDrained(server, seconds):
             return b"D", reals((seconds,)) + text(server)
         case SpeedObserved(pool, endpoint, run, lines, stamp):
@@ -180,6 +186,16 @@ def _unlearned(fields: Fields) -> PrefixUnlearned:
     return PrefixUnlearned(_pool(fields), _endpoint(fields), fields.numbers(BLOCK_LIMIT), start, stamp)
 
 
+def _held(fields: Fields) -> PrefixesHeld:
+    pool, endpoint = _pool(fields), _endpoint(fields)
+    parts: list[bytes] = []
+    while fields.left:
+        parts.append(fields.raw(8 * fields.count()))
+        if len(parts) > PARTS_LIMIT or len(parts[-1]) > 8 * BLOCK_LIMIT:
+            raise MalformedError("more than an event has")
+    return PrefixesHeld(pool, endpoint, tuple(parts))
+
+
 def _alive(fields: Fields) -> ReplicaAlive:
     beat, through, is_listed = fields.number(), fields.number(), fields.count()
     pool, run, live = _pool(fields), RunId(fields.text()), fields.numbers(PICKS_LIMIT)
@@ -234,6 +250,7 @@ _READERS: Final[Mapping[bytes, Callable[[Fields], SharedEvent]]] = MappingProxyT
     b"y": _returned,
     b"v": _speed,
     b"D": _drained,
+    b"H": _held,
     b"P": lambda fields: PrefixLearned(_pool(fields), _endpoint(fields), fields.numbers(BLOCK_LIMIT)),
     b"S": lambda fields: AnswerStored(_pool(fields), _endpoint(fields), fields.text()),
 })  # fmt: skip

@@ -11,7 +11,8 @@ from gateway.service import logs
 
 log = logs.get(__name__)
 
-PAUSE_SECONDS: Final = (0.05, 2.0)
+# The longer one is how late a replica may be in going on once it can: everybody should know everything a second later.
+PAUSE_SECONDS: Final = (0.05, 0.5)
 _MOST_DOUBLINGS: Final = 16
 
 

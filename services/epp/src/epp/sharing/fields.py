@@ -76,6 +76,13 @@ class Fields:
         (value,) = self._take(_REAL)
         return float(value)
 
+    def raw(self, size: int) -> bytes:
+        """So many."""
+        start, self._at = self._at, self._at + size
+        if self._at > len(self._payload):
+            raise MalformedError("bytes are cut")
+        return self._payload[start : self._at]
+
     def numbers(self, limit: int) -> tuple[int, ...]:
         """All that is left, as u64, at most so many."""
         return struct.unpack(f"<{self._entries(limit)}Q", self.rest())

@@ -1,14 +1,14 @@
 """Follows the journal: what it keeps of each pool, then what comes, goes to the picker. A shell; it knows the loop.
 
-One task for each pool. A gap in what comes is closed by what is kept. Once each pool that was known at the start has
-been caught up with, or five seconds are over, the replica is warm.
+One task for each pool. A gap in what comes is closed by a snapshot, beside what goes on coming. Once each pool that was
+known at the start has been caught up with, or five seconds are over, the replica is warm.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from epp.domain import PoolId, SharedEvent
+from epp.domain import PoolId, PrefixesHeld, SharedEvent
 from epp.sharing.journal import Journal, Snapshot
 from epp.sharing.metrics import SharingMetrics
 from gateway.service import logs
@@ -19,8 +19,11 @@ WARM_SECONDS: Final = 5.0
 # New pools are followed within this time.
 LOOK_SECONDS: Final = 0.2
 RETRY_SECONDS: Final = 0.5
-# Events folded in one turn of the loop: a few milliseconds.
+# Events folded in one turn of the loop, and parts of prefixes in them: a few milliseconds.
 CHUNK: Final = 200
+PARTS: Final = 512
+# Offers that wait to be read: more are of replicas that make them again.
+OFFERS_LIMIT: Final = 16
 
 Apply = Callable[[Sequence[SharedEvent]], None]
 
@@ -42,6 +45,7 @@ class Follower:
         self._metrics = metrics
         self._parts = tuple(parts)
         self._followed: dict[PoolId, asyncio.Task[None]] = {}
+        self._gaps: dict[PoolId, dict[str, None]] = {}  # the offers that close them, empty ones among them
         self._lacking: dict[PoolId, str] = {}
         self._caught_up = asyncio.Event()
         self.is_warm = False
@@ -80,12 +84,34 @@ class Follower:
 
     async def _follow(self, pool: PoolId) -> None:
         found = await self._catch_up(pool)
-        async for batch in self._journal.subscribe(pool, found.position):
-            if batch.has_gap:
-                await self._fold((await self._journal.snapshot(pool)).events)
-            await self._fold(batch.events)
-            if batch.lag_seconds is not None:
-                self._metrics.lagged("read", max(0.0, batch.lag_seconds))
+        async with asyncio.TaskGroup() as group:
+            async for batch in self._journal.subscribe(pool, found.position):
+                if batch.has_gap:
+                    self._note_gap(group, pool, batch.offer)
+                await self._fold(batch.events)
+                if batch.lag_seconds is not None:
+                    self._metrics.lagged("read", max(0.0, batch.lag_seconds))
+
+    def _note_gap(self, group: asyncio.TaskGroup, pool: PoolId, offer: str) -> None:
+        is_closing = pool in self._gaps
+        offers = self._gaps.setdefault(pool, {})
+        if len(offers) < OFFERS_LIMIT:
+            offers[offer] = None
+        if not is_closing:
+            group.create_task(self._close_gaps(pool))
+
+    async def _close_gaps(self, pool: PoolId) -> None:
+        try:
+            while offers := self._gaps[pool]:
+                offer = next(iter(offers))
+                found = await self._journal.snapshot(pool, offer)
+                await self._fold(found.events)
+                if found.lacks:
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    offers.pop(offer, None)
+        finally:
+            del self._gaps[pool]
 
     async def _catch_up(self, pool: PoolId) -> Snapshot:
         while True:
@@ -100,7 +126,19 @@ class Follower:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _fold(self, events: Sequence[SharedEvent]) -> None:
-        for at in range(0, len(events), CHUNK):
-            self._apply(events[at : at + CHUNK])
-            if len(events) > CHUNK:
+        for chunk in _chunks(events):
+            self._apply(chunk)
+            if len(chunk) < len(events):
                 await asyncio.sleep(0)
+
+
+def _chunks(events: Sequence[SharedEvent]) -> Iterator[Sequence[SharedEvent]]:
+    """All events, in pieces that are folded in one turn."""
+    start = parts = 0
+    for at, event in enumerate(events):
+        parts += len(event.parts) if isinstance(event, PrefixesHeld) else 0
+        if at - start >= CHUNK or parts > PARTS:
+            yield events[start:at]
+            start, parts = at, len(event.parts) if isinstance(event, PrefixesHeld) else 0
+    if start < len(events):
+        yield events[start:]

@@ -6,7 +6,7 @@ publisher wait, and it loses only what does not fit, which it counts.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -22,11 +22,13 @@ BEGINNING: Final[Position] = ""
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Events in the order of their coming. `has_gap` says that others before them are lost, which a snapshot makes up
-    for; `lag_seconds` is how long ago they entered the journal, about."""
+    for: any, or the one of this `offer`, which a replica made that could not publish all. `lag_seconds` is how long ago
+    they entered the journal, about."""
 
     events: tuple[SharedEvent, ...]
     has_gap: bool = False
     lag_seconds: float | None = None
+    offer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ class Snapshot:
     lacks: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What this replica has for others that lack it, by pool: its own requests in flight; and all that it knows, made
+    as it is read, while the replica goes on."""
+
+    in_flight: Callable[[PoolId], Iterable[SharedEvent]]
+    everything: Callable[[PoolId], Iterator[SharedEvent]]
+
+
 class Journal(Protocol):
     """See the module's docstring."""
 
@@ -48,8 +59,9 @@ class Journal(Protocol):
     def subscribe(self, pool: PoolId, start: Position) -> AsyncIterator[Batch]:
         """What others published about a pool from there on, for ever."""
 
-    async def snapshot(self, pool: PoolId) -> Snapshot:
-        """What was known of a pool until now. Does not raise."""
+    async def snapshot(self, pool: PoolId, offer: str = "") -> Snapshot:
+        """What was known of a pool until now: by a replica that lives, else by what the journal keeps. Does not raise.
+        `offer` is a batch's."""
 
     async def run(self) -> None:
         """Carry out what was published, until cancelled."""
@@ -68,9 +80,9 @@ class NoJournal:
             await asyncio.Event().wait()
             yield Batch(())
 
-    async def snapshot(self, pool: PoolId) -> Snapshot:
+    async def snapshot(self, pool: PoolId, offer: str = "") -> Snapshot:
         """Nothing was."""
-        del pool
+        del pool, offer
         return Snapshot()
 
     async def run(self) -> None:

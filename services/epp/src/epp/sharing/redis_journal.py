@@ -5,19 +5,18 @@ slow, gone, full or back again costs knowledge and nothing else: each task start
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 from epp.domain import PoolId, SharedEvent
 from epp.sharing.condition import Condition
-from epp.sharing.journal import Batch, Position, Snapshot
+from epp.sharing.journal import Batch, Knowledge, Position, Snapshot
 from epp.sharing.metrics import SharingMetrics
 from epp.sharing.redis_client import Address, Client, Password, close, connect
+from epp.sharing.snapshot_writer import SnapshotWriter
 from epp.sharing.stream_reader import StreamReader
 from epp.sharing.stream_writer import StreamWriter
 
-# What this replica holds of a pool, for others that lost it.
-Restate = Callable[[PoolId], Iterable[SharedEvent]]
 # Pools that may be written to: no replica serves more.
 POOLS_LIMIT: Final = 1000
 
@@ -26,16 +25,22 @@ class RedisJournal:
     """Run `run` beside the picker. `sender` tells this process from all others, those before it among them."""
 
     def __init__(
-        self, address: Address, sender: str, metrics: SharingMetrics, restate: Restate, password: Password | None = None
+        self,
+        address: Address,
+        sender: str,
+        metrics: SharingMetrics,
+        knowledge: Knowledge,
+        password: Password | None = None,
     ) -> None:
         self._address = address
         self._password = password
         self._sender = sender
         self._metrics = metrics
-        self._restate = restate
+        self._knowledge = knowledge
         self._writing, self._reading = Condition("write", metrics), Condition("read", metrics)
         self._writers: dict[PoolId, StreamWriter] = {}
-        self._tasks: dict[PoolId, asyncio.Task[None]] = {}
+        self._started: set[PoolId] = set()
+        self._whole: set[PoolId] = set()  # of which this replica has the past: it may pass it on
         self._group: asyncio.TaskGroup | None = None
 
     def publish(self, events: Iterable[SharedEvent]) -> None:
@@ -59,11 +64,14 @@ class RedisJournal:
             self._reading.forget(pool)
             await close(redis)
 
-    async def snapshot(self, pool: PoolId) -> Snapshot:
+    async def snapshot(self, pool: PoolId, offer: str = "") -> Snapshot:
         """See `Journal`."""
         redis = self._connect()
         try:
-            return await self._reader(redis, pool).snapshot()
+            found = await self._reader(redis, pool).snapshot(offer)
+            if not found.lacks:
+                self._whole.add(pool)
+            return found
         finally:
             await close(redis)
 
@@ -82,21 +90,30 @@ class RedisJournal:
         return connect(self._address, self._password)
 
     def _reader(self, redis: Client, pool: PoolId) -> StreamReader:
-        return StreamReader(redis, self._sender, pool, self._reading, self._metrics)
+        reader = StreamReader(redis, self._sender, pool, self._reading, self._metrics)
+        reader.wanted = lambda name: self._answer(pool, name)
+        return reader
+
+    def _answer(self, pool: PoolId, name: str) -> None:
+        writer = self._writers.get(pool)
+        if writer is not None and pool in self._whole:
+            writer.snapshots.answer(name)
 
     def _writer(self, pool: PoolId) -> StreamWriter | None:
         if len(self._writers) >= POOLS_LIMIT:
             return None
-        writer = StreamWriter(self._sender, pool, self._writing, self._metrics, self._restate)
+        writer = StreamWriter(self._sender, pool, self._writing, self._metrics, self._knowledge)
         self._writers[pool] = writer
         self._start(pool, writer)
         return writer
 
     def _start(self, pool: PoolId, writer: StreamWriter) -> None:
-        if self._group is not None and pool not in self._tasks:
-            self._tasks[pool] = self._group.create_task(self._write(writer))
+        if self._group is not None and pool not in self._started:
+            self._started.add(pool)
+            self._group.create_task(self._write(writer))
+            self._group.create_task(self._write(writer.snapshots))
 
-    async def _write(self, writer: StreamWriter) -> None:
+    async def _write(self, writer: StreamWriter | SnapshotWriter) -> None:
         redis = self._connect()
         try:
             await writer.run(redis)

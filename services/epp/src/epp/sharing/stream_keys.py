@@ -11,12 +11,18 @@ from epp.domain import PoolId
 # The releases before this one wrote events of all pools to one stream; it is followed like a pool.
 EARLIER: Final = PoolId("*earlier")
 _EARLIER_STREAM: Final = "pointsman:shared:1"
-SENDER, EVENTS = b"r", b"e"  # the fields of a message
+# The fields of a message: who wrote it, and events; or the name of a snapshot that is wanted of anybody, or that is
+# there. Releases that know nothing of snapshots see no events in such a message.
+SENDER, EVENTS, WANTED, OFFERED = b"r", b"e", b"w", b"o"
+END: Final = b"end"  # of the last message of a snapshot
 # Messages kept of a pool, about; with batches of a few kilobytes some dozen MB.
 STREAM_LENGTH: Final = 20_000
 # What no replica writes to is gone after this time.
 KEEP_SECONDS: Final = 3600
 BEGINNING: Final = "0-0"
+# A snapshot is a stream of its own, for as long as it takes to read it. Whoever writes its first message writes it all.
+SNAPSHOT_SECONDS: Final = 60
+CLAIM: Final = "1-1"
 
 
 def stream_of(pool: PoolId) -> str:
@@ -24,6 +30,11 @@ def stream_of(pool: PoolId) -> str:
     if pool == EARLIER:
         return _EARLIER_STREAM
     return f"pointsman:2:{{{pool or '*'}}}:events"
+
+
+def snapshot_of(pool: PoolId, name: str) -> str:
+    """The key of one snapshot of a pool."""
+    return f"pointsman:2:{{{pool or '*'}}}:snapshot:{name}"
 
 
 def order_of(position: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Reads one pool's stream: what is kept of it, and what comes. A shell on redis-py."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from typing import Any, Final
 
@@ -11,23 +11,27 @@ from epp.sharing.condition import Condition
 from epp.sharing.journal import Batch, Position, Snapshot
 from epp.sharing.metrics import SharingMetrics
 from epp.sharing.redis_client import FAILURES, Client, raise_if_cancelled
-from epp.sharing.stream_keys import BEGINNING, EVENTS, SENDER, order_of, stream_of
+from epp.sharing.snapshot_reader import CLAIM_SECONDS, SnapshotReader
+from epp.sharing.stream_keys import BEGINNING, EVENTS, OFFERED, SENDER, WANTED, order_of, stream_of
 from gateway.service import logs
 
 log = logs.get(__name__)
 
 READ_BLOCK_SECONDS: Final = 1.0
 READ_MESSAGES: Final = 64
-# A picker that starts reads what was shared this long ago. Sessions live as long by default, and those in use are
-# shared more often than that; model servers still hold the prefixes.
+# A picker that starts while no other lives reads what was shared this long ago. Sessions live as long by default, and
+# those in use are shared more often than that; model servers still hold the prefixes.
 REPLAY_SECONDS: Final = 300
 
 
 class StreamReader:
-    """One follower. `sender` is who writes from this process: what it wrote is left out."""
+    """One follower. `sender` is who writes from this process: what it wrote is left out. `wanted` is called with the
+    name under which another replica wants a snapshot."""
 
     def __init__(self, redis: Client, sender: str, pool: PoolId, condition: Condition, metrics: SharingMetrics) -> None:
+        self.wanted: Callable[[str], None] = _ignore
         self._redis = redis
+        self._snapshots = SnapshotReader(redis, sender, pool)
         self._sender = sender.encode()
         self._pool = pool
         self._key = stream_of(pool)
@@ -54,27 +58,41 @@ class StreamReader:
             self._condition.worked(self._pool)
             is_sure = bool(found)  # a stream that begins anew may lie before this place
             for at, fields in found:
-                yield Batch(self._events(fields), lag_seconds=self._clock + monotonic() - order_of(at)[0] / 1000)
+                yield self._batch(fields, self._clock + monotonic() - order_of(at)[0] / 1000)
                 await asyncio.sleep(0)
 
-    async def snapshot(self) -> Snapshot:
-        """What is kept of the last minutes."""
-        events: list[SharedEvent] = []
+    async def snapshot(self, offer: str) -> Snapshot:
+        """What the replica knows that made the offer, or another one; where none lives, what is kept of the last
+        minutes."""
         try:
-            seconds, _ = await self._redis.time()
-            position = await self._end(is_newest=True)
-            at = f"{max(0, int(seconds) - REPLAY_SECONDS) * 1000}-0"
-            while found := await self._range(at):
-                for name, fields in found:
-                    events += self._events(fields)
-                    await asyncio.sleep(0)
-                    at = position = name
+            found = await self._snapshot(offer)
         except FAILURES as error:
             raise_if_cancelled()
             self._condition.failed(self._pool, str(error))
-            return Snapshot(tuple(events), lacks=str(error) or type(error).__name__)
+            return Snapshot(lacks=str(error) or type(error).__name__)
         raise_if_cancelled()
         self._condition.worked(self._pool)
+        return found
+
+    async def _snapshot(self, offer: str) -> Snapshot:
+        seconds, _ = await self._redis.time()
+        position = await self._end(is_newest=True)
+        try:
+            events = await (self._snapshots.read(offer) if offer else self._snapshots.ask(int(seconds)))
+        except codec.MalformedError as error:
+            log.debug("a snapshot cannot be read", pool=self._pool, reason=str(error))
+            self._metrics.dropped(1)
+            events = None
+        return await self._tail(int(seconds)) if events is None else Snapshot(events, position)
+
+    async def _tail(self, seconds: int) -> Snapshot:
+        events: list[SharedEvent] = []
+        at, position = f"{max(0, seconds - REPLAY_SECONDS) * 1000}-0", await self._end(is_newest=True)
+        while found := await self._range(at):
+            for name, fields in found:
+                events += self._events(fields)
+                await asyncio.sleep(0)
+                at = position = name
         return Snapshot(tuple(events), position)
 
     async def _range(self, after: Position) -> list[tuple[Position, dict[bytes, bytes]]]:
@@ -104,6 +122,14 @@ class StreamReader:
         found: Any = await read(self._key, count=1)
         return found[0][0].decode() if found else BEGINNING
 
+    def _batch(self, fields: dict[bytes, bytes], lag: float) -> Batch:
+        if fields.get(SENDER) == self._sender:
+            return Batch((), lag_seconds=lag)
+        if WANTED in fields and lag < CLAIM_SECONDS:
+            self.wanted(fields[WANTED].decode(errors="replace"))
+        offer = fields.get(OFFERED, b"").decode(errors="replace")
+        return Batch(self._events(fields), has_gap=bool(offer), lag_seconds=lag, offer=offer)
+
     def _events(self, fields: dict[bytes, bytes]) -> tuple[SharedEvent, ...]:
         if fields.get(SENDER) == self._sender:
             return ()
@@ -115,3 +141,7 @@ class StreamReader:
             return ()
         self._metrics.shared("in", sum(not isinstance(event, ReplicaAlive) for event in events))
         return events
+
+
+def _ignore(_name: str) -> None:
+    """No snapshot is made here."""

@@ -14,7 +14,7 @@ from epp.datalayer.producer import Column, Handlers
 from epp.datalayer.producers.load import LoadProducer
 from epp.datalayer.producers.other_run import Held, OtherRun
 from epp.datalayer.producers.prefill import PrefillProducer
-from epp.domain import EndpointId, PickPlaced, PickSettled, ReplicaAlive, RunId, run_of
+from epp.domain import EndpointId, PickPlaced, PickSettled, PoolId, ReplicaAlive, RunId, run_of
 
 # As long as the ledger keeps a reservation that nobody reports on.
 FORGET_SECONDS: Final = 300.0
@@ -52,6 +52,14 @@ class OthersProducer:
     def live_runs(self) -> Iterator[RunId]:
         """Those that beat, and are not silent."""
         return (id_ for id_, run in self._runs.items() if run.beat and not run.is_silent)
+
+    def facts(self, pool: PoolId) -> Iterator[PickPlaced]:
+        """What they have in flight, for a replica that lacks it."""
+        ids = {slot: id_ for id_, slot in self._slots.items()}
+        for run in tuple(self._runs.values()):
+            for pick_id, held in () if run.is_silent else tuple(run.placed.items()):
+                legs = tuple((ids[slot], tokens) for slot, tokens in held.legs if slot in ids)
+                yield PickPlaced(pool, pick_id, legs)
 
     def describe(self, now: float) -> list[dict[str, object]]:
         """Each run, for people."""

@@ -4,7 +4,7 @@ The backlog is kept as the time at which it will be done, at the measured speed.
 answer tokens are no part of it; but each request there slows the decoding of the others, by what `decode_delay` says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -189,6 +189,15 @@ class PrefillProducer:
         each.published_samples = each.speed.samples
         shared = self._shared
         return SpeedObserved(shared.pool, each.member.id, shared.run, each.speed.sums, shared.next_stamp())
+
+    def facts(self) -> Iterator[SpeedObserved]:
+        """What was measured here and elsewhere, for a replica that lacks it."""
+        pool = self._shared.pool
+        for each in tuple(self._endpoints.values()):
+            if each.published_samples:
+                yield self._observed(each)
+            for run, stamp, lines in each.elsewhere.words():
+                yield SpeedObserved(pool, each.member.id, run, lines, stamp)
 
     def _observed_elsewhere(self, event: SpeedObserved, now: float) -> None:
         del now

@@ -63,6 +63,12 @@ class Holding:
         self.blocks -= len(self._runs[name])
         self._fade(self.stamps.pop(name))
 
+    def by_age(self) -> list[int]:
+        """All runs, in the order in which they go."""
+        stamps, prompts = self.stamps, self._prompts
+        ordered = ((stamp, prompts[stamp]) for stamp in self._order if stamp in prompts)
+        return [name for stamp, names in ordered for name in reversed(names) if stamps.get(name) == stamp]
+
     def oldest(self) -> tuple[int, Stamp] | None:
         """The run that goes first, the last of the least recently touched prompt, and its stamp."""
         order, prompts = self._order, self._prompts

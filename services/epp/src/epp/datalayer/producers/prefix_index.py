@@ -111,6 +111,15 @@ class PrefixIndex:
         self._evict(slot, holding)
         return tuple(touches)
 
+    def held_by_age(self, slot: int) -> Iterator[bytes]:
+        """The runs that an endpoint holds, in the order in which they go, eight bytes for each block. The index may
+        change between two of them."""
+        holding = self._holdings.get(slot)
+        for name in () if holding is None else holding.by_age():
+            run = self._runs.get(name)
+            if run is not None:
+                yield run.tobytes()
+
     def set_capacity(self, slot: int, blocks: int) -> None:
         """How many blocks the endpoint's cache has room for."""
         holding = self._holding(slot)

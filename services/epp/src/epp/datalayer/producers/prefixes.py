@@ -4,7 +4,7 @@ Learned from where prompts are sent, here and by other replicas; corrected by wh
 Blocks, their size and how many an endpoint holds follow the configuration and what engines say of their caches.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from epp.datalayer.events import (
@@ -22,6 +22,7 @@ from epp.datalayer.member import Member
 from epp.datalayer.placement import SETTLED_BLOCKS_LIMIT, Placement
 from epp.datalayer.placing import Placing
 from epp.datalayer.producer import Column, Handlers
+from epp.datalayer.producers import prefix_facts
 from epp.datalayer.producers.engines import EnginesProducer, has_restarted
 from epp.datalayer.producers.prefix_history import Change, PrefixHistory
 from epp.datalayer.producers.prefix_holding import DEFAULT_CAPACITY_BLOCKS, Stamp
@@ -29,7 +30,7 @@ from epp.datalayer.producers.prefix_index import PrefixIndex, Touches, stamp_at
 from epp.datalayer.producers.tokens import TokenScale
 from epp.datalayer.report import Report
 from epp.datalayer.shared import ALONE, Shared
-from epp.domain import EndpointId, EngineMetrics, Outcome, PrefixLearned, PrefixUnlearned
+from epp.domain import EndpointId, EngineMetrics, Outcome, PrefixesHeld, PrefixLearned, PrefixUnlearned
 
 NOTE: Final = "prefix"  # when the first endpoint last touched the blocks before
 LONGEST: Final = "longest match"  # of what is computed once for each placement: in blocks, over all endpoints
@@ -72,6 +73,7 @@ class PrefixProducer:
             RequestReported: self._reported,
             PrefixLearned: self._learned_elsewhere,
             PrefixUnlearned: self._unlearned_elsewhere,
+            PrefixesHeld: self._held_elsewhere,
         }
 
     def columns(self) -> Mapping[str, Column]:
@@ -248,6 +250,16 @@ class PrefixProducer:
     def _unlearned_elsewhere(self, event: PrefixUnlearned, now: float) -> None:
         del now
         self._change(event.endpoint, Change(event.stamp, event.blocks, event.start))
+
+    def _held_elsewhere(self, event: PrefixesHeld, now: float) -> None:
+        del now
+        member = self._members.get(event.endpoint)
+        if member is not None:
+            prefix_facts.learn(self.index, member.slot, event)
+
+    def facts(self) -> Iterator[PrefixesHeld]:
+        """All that is held, for a replica that lacks it."""
+        return prefix_facts.held(self._shared.pool, tuple(self._members.values()), self.index)
 
     def _change(self, endpoint: EndpointId, change: Change) -> None:
         """Take a change, and again those that are later and may contradict it."""

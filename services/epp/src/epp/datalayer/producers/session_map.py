@@ -74,6 +74,10 @@ class Sessions:
         if known is None or binding.order >= known.order:
             self._set(key, binding)
 
+    def bindings(self) -> tuple[tuple[str, Binding], ...]:
+        """All, by key, least recently used first."""
+        return tuple(self._bound.items())
+
     def expire(self, now: float) -> None:
         """Drop what has run out, from the least recently used on."""
         while self._bound:

@@ -1,6 +1,6 @@
 """Sessions: which endpoint a session is bound to, by its id, on all replicas. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from epp.datalayer.events import Configured, EndpointJoined, EndpointLeft, RequestPlaced, RequestReported, TimePassed
 from epp.datalayer.placing import Placing
@@ -77,6 +77,11 @@ class SessionProducer:
     def _bound_elsewhere(self, event: SessionBound, now: float) -> None:
         self._shared.witness(event.stamp)
         self.sessions.fold(event.session, Binding(event.endpoint, now + self._seconds, event.stamp, now))
+
+    def facts(self) -> Iterator[SessionBound]:
+        """All that is bound or let go of, for a replica that lacks it."""
+        for key, bound in self.sessions.bindings():
+            yield SessionBound(self._shared.pool, key, bound.endpoint, bound.stamp)
 
     def _time_passed(self, event: TimePassed, now: float) -> None:
         del event

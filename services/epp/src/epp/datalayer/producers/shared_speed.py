@@ -38,6 +38,10 @@ class MeasuredElsewhere:
             self._words.popitem(last=False)
         return True
 
+    def words(self) -> Sequence[tuple[RunId, Stamp, tuple[Sums, ...]]]:
+        """Of all runs."""
+        return [(run, stamp, lines) for run, (stamp, lines) in self._words.items()]
+
     def together(self) -> tuple[Sums, ...]:
         """The sums of all, in an order that does not depend on how they came."""
         words = [lines for _, (_, lines) in sorted(self._words.items())]

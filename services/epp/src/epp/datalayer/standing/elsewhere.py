@@ -5,11 +5,11 @@ word about an endpoint counts. A word is good for as long as an ejection lasts, 
 endpoint that is avoided no longer comes back as after an ejection here: its share of decisions grows.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from epp.datalayer.standing.endpoint import LONGEST_EJECTION_SECONDS, RETURN_SECONDS, returning_share
-from epp.domain import EndpointId, RunId, Stamp
+from epp.domain import EndpointEjected, EndpointId, PoolId, RunId, Stamp
 
 WORD_SECONDS: Final = LONGEST_EJECTION_SECONDS + 3.0
 # Words of a pool: a hundred replicas about a hundred endpoints; beyond it the oldest is forgotten.
@@ -62,6 +62,12 @@ class EjectedElsewhere:
     def returning(self, now: float) -> Mapping[EndpointId, float]:
         """Endpoints that were avoided until a moment ago, with their share of decisions."""
         return {endpoint: returning_share(now - at) for endpoint, at in self._returned.items()}
+
+    def facts(self, pool: PoolId) -> Iterator[EndpointEjected]:
+        """Words that hold, for a replica that lacks them."""
+        for (endpoint, run), word in tuple(self._words.items()):
+            if word.reason:
+                yield EndpointEjected(pool, endpoint, run, word.reason, word.stamp)
 
     def changes_at(self) -> float:
         """When time alone changes something."""

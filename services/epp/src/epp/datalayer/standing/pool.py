@@ -5,7 +5,7 @@ everywhere is the clients' or the fleet's fault, and ejects nobody. At most half
 an endpoint that cannot serve at all does not count against that, since keeping it in would help nobody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -130,6 +130,14 @@ class PoolStanding:
             id_: Condition(state.standing, share := self._share(state, baseline, now), _reason(state, share))
             for id_, state in self._endpoints.items()
         }
+
+    def failing(self) -> Sequence[tuple[EndpointId, str]]:
+        """Those that are out for requests that failed, and why."""
+        return [
+            (id_, state.reason)
+            for id_, state in self._endpoints.items()
+            if state.standing is Standing.EJECTED and not state.has_outage
+        ]
 
     def changes_at(self, now: float) -> float:
         """When time alone changes a standing or a share."""
