@@ -1,4 +1,4 @@
-"""Reads an answer's stream as a client of each API does: its text, and the tokens that its usage counts. Pure."""
+"""Reads an answer's stream as a client of each API does: text or a tool's arguments, and the usage. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def _chat(answer: Answer, event: Event) -> str:
         details = usage.get("prompt_tokens_details") or {}
         answer.prompt_tokens, answer.answer_tokens = usage["prompt_tokens"], usage["completion_tokens"]
         answer.cached_tokens = details.get("cached_tokens") or 0
-    return "".join(choice["delta"].get("content") or "" for choice in event["choices"])
+    return "".join([_words(choice["delta"]) for choice in event["choices"]])
 
 
 def _messages(answer: Answer, event: Event) -> str:
@@ -51,7 +51,8 @@ def _messages(answer: Answer, event: Event) -> str:
         answer.cached_tokens = usage.get("cache_read_input_tokens") or 0
         answer.prompt_tokens = usage["input_tokens"] + answer.cached_tokens
     answer.answer_tokens = usage.get("output_tokens") or answer.answer_tokens
-    return str(event["delta"].get("text", "")) if event["type"] == "content_block_delta" else ""
+    delta = event["delta"] if event["type"] == "content_block_delta" else {}
+    return str(delta.get("text") or delta.get("partial_json") or "")
 
 
 def _responses(answer: Answer, event: Event) -> str:
@@ -59,7 +60,13 @@ def _responses(answer: Answer, event: Event) -> str:
         usage = event["response"]["usage"]
         answer.prompt_tokens, answer.answer_tokens = usage["input_tokens"], usage["output_tokens"]
         answer.cached_tokens = usage["input_tokens_details"]["cached_tokens"]
-    return str(event["delta"]) if event["type"] == "response.output_text.delta" else ""
+    return str(event["delta"]) if event["type"].endswith(".delta") else ""
+
+
+def _words(delta: Event) -> str:
+    """Text, or what a tool is called with."""
+    calls = [call["function"].get("arguments") or "" for call in delta.get("tool_calls") or ()]
+    return (delta.get("content") or "") + "".join(calls)
 
 
 _READERS: Final = {CHAT: _chat, MESSAGES: _messages, RESPONSES: _responses}
