@@ -129,6 +129,19 @@ def test_an_alias_bomb_ends_as_a_problem() -> None:
     assert str(MAX_NODES) in problems[0].message
 
 
+@pytest.mark.parametrize(
+    ("written", "expected", "problems"), [("true", True, 0), ("false", False, 0), ("ja", False, 1)]
+)
+def test_websockets_are_on_or_off(written: str, expected: object, problems: int) -> None:
+    (document,), found = read(
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\n"
+        f"  annotations:\n    pointsman.dev/websockets: '{written}'\n"
+    )
+
+    assert document.meta.websockets is expected
+    assert [each.place.line for each in found] == [6] * problems
+
+
 @pytest.mark.parametrize(("written", "expected", "problems"), [("10s", 10.0, 0), ("500ms", 0.5, 0), ("soon", None, 1)])
 def test_the_limit_of_the_first_token_is_a_duration(written: str, expected: float | None, problems: int) -> None:
     (document,), found = read(

@@ -1,5 +1,7 @@
 """A pick whose body the router of the same process has read."""
 
+from dataclasses import replace
+
 import pytest
 
 from epp.domain import Pick
@@ -59,6 +61,17 @@ def test_a_body_that_is_not_known_is_asked_for(kept_id: str | None) -> None:
     assert isinstance(reply, BodyReply)
     assert reply.mutation.set_headers
     assert [(request.body, request.document) for request in picker.requests] == [(BODY, None)]
+
+
+def test_no_body_is_asked_for_where_none_ends() -> None:
+    picker = Picker(PICK)
+    offered = replace(question(None), headers={**HEADERS, ":method": "GET", "upgrade": "websocket"})
+
+    (reply,) = fused(picker, KeptBodies("a")).receive(offered, 0.0)
+
+    assert isinstance(reply, HeadersReply)
+    assert reply.body_mode is None
+    assert reply.mutation.set_headers[0] == ("x-gateway-destination-endpoint", PICK.destination)
 
 
 def test_a_body_that_changes_is_asked_for_and_replaced() -> None:

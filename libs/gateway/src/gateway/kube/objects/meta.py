@@ -40,6 +40,7 @@ class ObjectKey(NamedTuple):
 
 
 TTFT_LIMIT_ANNOTATION: Final = "pointsman.dev/first-token-timeout"
+WEBSOCKETS_ANNOTATION: Final = "pointsman.dev/websockets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Meta:
     first_token: float | None = (
         None  # seconds within which streamed answers must have begun, of a route or an objective
     )
+    websockets: bool = False  # whether requests of a route may become websockets
     place: Place = field(default=Place(""), compare=False)
 
 

@@ -13,6 +13,7 @@ from gateway.kube.objects import (
     INFERENCE_X_GROUP,
     LLM_D_GROUP,
     TTFT_LIMIT_ANNOTATION,
+    WEBSOCKETS_ANNOTATION,
     Meta,
     ObjectName,
 )
@@ -24,6 +25,7 @@ from gateway.schema.values import MAX_INTEGER, Value
 from gateway.schema.wording import what
 from gateway.schema.yamltext import Located
 
+_SWITCH: Final = ("true", "false")
 # Kinds move between these groups and stay what they are, so that an overlay may replace an object under either.
 _MOVED_GROUPS: Final = MappingProxyType({LLM_D_GROUP: INFERENCE_X_GROUP})
 
@@ -99,7 +101,8 @@ def _fragment(data: Mapping[str, object]) -> str:
 def _meta(top: Fields, api_version: str) -> Meta:
     metadata = top.child("metadata") or Fields(top.at("metadata"))
     written = metadata.strings("annotations")
-    limited = metadata.child("annotations") if TTFT_LIMIT_ANNOTATION in written else None
+    has_settings = TTFT_LIMIT_ANNOTATION in written or WEBSOCKETS_ANNOTATION in written
+    settings = metadata.child("annotations") if has_settings else None
     return Meta(
         id=ObjectName(metadata.text("namespace") or DEFAULT_NAMESPACE, metadata.text("name")),
         labels=metadata.strings("labels"),
@@ -110,7 +113,8 @@ def _meta(top: Fields, api_version: str) -> Meta:
         api_version=api_version,
         resource_version=metadata.text("resourceVersion"),
         deleted=metadata.text("deletionTimestamp"),
-        first_token=limited.duration(TTFT_LIMIT_ANNOTATION) if limited is not None else None,
+        first_token=settings.duration(TTFT_LIMIT_ANNOTATION) if settings is not None else None,
+        websockets=settings is not None and settings.choice(WEBSOCKETS_ANNOTATION, _SWITCH, "false") == "true",
         place=top.at("").place,
     )
 

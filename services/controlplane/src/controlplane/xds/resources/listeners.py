@@ -17,6 +17,7 @@ from controlplane.xds.resources import (
     rate_limits,
     secrets,
     usage,
+    websockets,
 )
 from controlplane.xds.resources.access_logs import HEARTBEATS, attempt_logs, file_log, picker_logs
 from controlplane.xds.resources.names import Tree, seconds, typed
@@ -46,7 +47,7 @@ def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Option
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name,
         rds={"route_config_name": routes, "config_source": config_source(names.ROUTES_TYPE, routes, options)},
-        **_client_facing(options),
+        **_client_facing(port, options),
         **_tracing(options),
         early_header_mutation_extensions=[client_headers.stripping(options)],
         http_filters=_http_filters(port, pickers, options),
@@ -82,7 +83,7 @@ def _chains(port: Port, manager: Tree, options: Options) -> Tree:
     }
 
 
-def _client_facing(options: Options) -> Tree:
+def _client_facing(port: Port, options: Options) -> Tree:
     """Limits on what a client may do, and no trust in its x-envoy-* headers wherever it connects from."""
     return {
         "use_remote_address": True,
@@ -103,7 +104,7 @@ def _client_facing(options: Options) -> Tree:
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         # RFC 9110 §7.8: a server may ignore Upgrade. Clients offer TLS or h2c with plain requests, and mean no tunnel.
         "http_protocol_options": {
-            "ignore_http_11_upgrade": [{"safe_regex": {"regex": ".*"}}],
+            "ignore_http_11_upgrade": websockets.ignored(port.hosts),
             **({"accept_http_10": True} if options.serves_http10 else {}),
         },
         "http2_protocol_options": {

@@ -113,6 +113,20 @@ def on_probe(picker: Picker, pools: Sequence[ObjectName], options: Options) -> T
     return {names.EPP_FILTER: typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=needed)}
 
 
+def without_body(settings: Tree) -> Tree:
+    """Filter settings of a route or a share, which ask the picker about the headers alone."""
+    found = dict(settings)
+    for name in (names.EPP_FILTER, names.EPP_RETRY_FILTER):
+        call = found.get(name)
+        if isinstance(call, dict) and (overrides := call.get("overrides")):
+            mode = {**overrides["processing_mode"], "request_body_mode": "NONE"}
+            found[name] = {**call, "overrides": {**overrides, "processing_mode": mode}}
+    call = found.get(names.HTTP_FILTER)
+    if isinstance(call, dict) and (check := call.get("check_settings")):
+        found[names.HTTP_FILTER] = {**call, "check_settings": {**check, "disable_request_body_buffering": True}}
+    return found
+
+
 def _overrides(picker: Picker, sent: dict[str, str], options: Options) -> Tree:
     longest = {protocol.LONGEST_WAIT_METADATA: str(int(options.picker_max_timeout))} | sent
     return {

@@ -117,7 +117,7 @@ def _refused() -> list[Tree]:
         _mapper(_details(".startsWith('http')"), 400, ErrorCode.INVALID_REQUEST, invalid),
         *(_mapper(_invalid(why, status), status, ErrorCode.INVALID_REQUEST, invalid) for why, status in _INVALID),
         _mapper(_details("== 'overload'"), 503, ErrorCode.GATEWAY_OVERLOADED, full),
-        _mapper(_details("== 'upgrade_failed'"), 404, ErrorCode.ROUTE_NOT_FOUND, "No route serves a tunnel."),
+        _mapper(_details("== 'upgrade_failed'"), 404, ErrorCode.ROUTE_NOT_FOUND, "No route opens a tunnel here."),
         _mapper(_details("== 'absolute_path_rejected'"), 404, ErrorCode.ROUTE_NOT_FOUND, "The path is none."),
     ]
 

@@ -16,6 +16,7 @@ from controlplane.xds.resources import (
     rate_limits,
     retries,
     usage,
+    websockets,
 )
 from controlplane.xds.resources.administration import closed
 from controlplane.xds.resources.matches import match
@@ -37,7 +38,10 @@ def routes(entry: Entry, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
         route = modifiers.with_filters(_route(entry, wanted, scope), persistence.settings(entry) | checked)
         if checked:
             route = modifiers.merged_headers(protection.headers(entry.protection), route) | route
-        yield cors.with_settings(route, cors.rule(entry))
+        route = cors.with_settings(route, cors.rule(entry))
+        if websockets.opens(entry) and route["name"] == entry.name and "route" in route:
+            yield websockets.route(route)
+        yield route
 
 
 def _route(entry: Entry, wanted: RouteMatch, scope: Scope) -> Tree:

@@ -20,6 +20,18 @@ def settings() -> Tree:
     }
 
 
+def only_headers() -> Tree:
+    """Filter settings of a route whose requests have no end: the router judges who asks, nobody waits for a body."""
+    kind = "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
+    mode = {
+        "request_header_mode": "SEND",
+        "request_body_mode": "NONE",
+        "response_header_mode": "SKIP",
+        "response_body_mode": "NONE",
+    }
+    return {**settings(), names.BBR_FILTER: typed(kind, overrides={"processing_mode": mode})}
+
+
 def needs_no_model(entry: Entry, host: VirtualHost) -> bool:
     """Whether an entry leads to no pool, nobody counts its costs, and no model could lead its requests elsewhere."""
     leads_to_pool = any(isinstance(backend.target, InferencePool) for backend in entry.backends)

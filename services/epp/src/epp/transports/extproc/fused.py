@@ -77,7 +77,7 @@ class FusedConversation:
 
     def _begin(self, event: Event, now: float) -> Sequence[Reply]:
         modes = event.modes if isinstance(event, HeadersReceived) and not event.end_of_stream else None
-        if not isinstance(event, HeadersReceived) or modes is None or modes.request_body is not BodyMode.NONE:
+        if not isinstance(event, HeadersReceived) or modes is None or not _asks_without_body(event.headers, modes):
             self._pick = self._open_pick(self._picker, self._push)
             return self._pick.receive(event, now)
         headers = replace(event, modes=Modes(BodyMode.BUFFERED, modes.response_body))
@@ -106,6 +106,11 @@ class FusedConversation:
             return HeadersReply(Direction.REQUEST, reply.mutation)
         self._held = reply
         return ASKS_FOR_BODY
+
+
+def _asks_without_body(headers: Mapping[str, str], modes: Modes) -> bool:
+    """Whether there is a body that the proxy leaves to us. What follows an upgrade is none, and has no end."""
+    return modes.request_body is BodyMode.NONE and "upgrade" not in headers
 
 
 @dataclass(frozen=True, slots=True)
