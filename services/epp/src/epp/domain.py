@@ -391,7 +391,27 @@ class SpeedObserved:
     stamp: Stamp
 
 
+@dataclass(frozen=True, slots=True)
+class ScrapeTaken:
+    """A replica scraped an endpoint: what it said, or why nothing came."""
+
+    pool: PoolId
+    endpoint: EndpointId
+    run: RunId
+    found: EngineMetrics | ScrapeFault
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsShared:
+    """The models that an endpoint listed to a replica."""
+
+    pool: PoolId
+    endpoint: EndpointId
+    models: tuple[ServedModel, ...]
+
+
 SharedEvent = (
     PrefixLearned | PrefixUnlearned | FeedbackForwarded | PickPlaced | PickSettled | ReplicaAlive | SessionBound
-    | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained | PrefixesHeld
+    | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained | PrefixesHeld | ScrapeTaken
+    | ModelsShared
 )  # fmt: skip

@@ -13,16 +13,22 @@ from epp.domain import (
     EndpointEjected,
     EndpointId,
     EndpointReturned,
+    EngineMetrics,
     Feedback,
     FeedbackForwarded,
+    ModelsShared,
     PickId,
     PickPlaced,
     PickSettled,
     PoolId,
+    PrefixesHeld,
     PrefixLearned,
     PrefixUnlearned,
     ReplicaAlive,
     RunId,
+    ScrapeFault,
+    ScrapeTaken,
+    ServedModel,
     ServerDrained,
     SessionBound,
     SpeedObserved,
@@ -81,7 +87,19 @@ returned = st.builds(EndpointReturned, pools, endpoints, runs, stamps)
 line = st.tuples(*[st.floats(allow_nan=False)] * 6)
 speeds = st.builds(SpeedObserved, pools, endpoints, runs, st.lists(line, max_size=3).map(tuple), stamps)
 drains = st.builds(ServerDrained, names, st.floats(0, 1e6))
-rare = unlearned | alive | bound | ejected | returned | speeds | drains
+parts = st.lists(st.lists(stamps, max_size=5), max_size=4).map(
+    lambda found: tuple(b"".join(block.to_bytes(8, "little") for block in part) for part in found)
+)
+held = st.builds(PrefixesHeld, pools, endpoints, parts)
+small, models = st.integers(0, 2**40), st.frozensets(names, max_size=3)
+reals = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+metrics = st.builds(
+    EngineMetrics, *[st.none() | small] * 2, reals, models, models, small, *[st.none() | small] * 2, reals, reals
+)
+scraped = st.builds(ScrapeTaken, pools, endpoints, runs, metrics | st.sampled_from(ScrapeFault))
+model_lists = st.lists(names.map(lambda name: ServedModel(name, {"id": name, "root": None})), max_size=3).map(tuple)
+listed = st.builds(ModelsShared, pools, endpoints, model_lists)
+rare = held | scraped | listed | unlearned | alive | bound | ejected | returned | speeds | drains
 events = st.lists(prefixes | feedbacks | placements | settlements | stored | rare, max_size=8)
 
 

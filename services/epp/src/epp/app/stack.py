@@ -29,12 +29,14 @@ from epp.config.engines import MetricsDataSource, ModelsDataSource
 from epp.config.flags import ScrapeFlags
 from epp.datalayer.producers.other_run import HEARTBEAT_SECONDS
 from epp.discovery import Discovery, Pools, PriorityOrder, Scope
-from epp.domain import PickId, PoolId, SharedEvent
+from epp.domain import ModelsShared, PickId, PoolId, ScrapeTaken, SharedEvent
 from epp.picking.picker import Picker
 from epp.recording.recorder import Recorder, Recording
 from epp.scraping.endpoints import Access, Secure
 from epp.scraping.keyed_models import KeyedModels
+from epp.scraping.schedule.division import LIVE_SECONDS
 from epp.scraping.scraper import Scraper
+from epp.scraping.shared_scrapes import Fleet
 from epp.sharing.follower import Follower
 from epp.sharing.journal import FLEET, Knowledge
 from epp.sharing.quota_counters import RedisCounters
@@ -156,7 +158,8 @@ class Stack:
         self.metrics.registry.add(CacheMetrics(self.picker.decisions.caching.totals))
         self.metrics.registry.add(AdapterMetrics(self.picker.pools.adapter_requests))
         self.metrics.describe_running(lambda: self.picker.running())
-        self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random())
+        fleet = None if self.journal is None else fleet_of(self.picker, self.journal)
+        self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random(), fleet)
         self.quota_metrics = QuotaMetrics(self.metrics.registry)
         self.shared_counters = shared_counters(options, self.quota_metrics)
         self.quotas = Quotas(self.shared_counters or MemoryCounters(), self.quota_metrics)
@@ -252,6 +255,9 @@ class Stack:
     def _apply(self, events: Sequence[SharedEvent]) -> None:
         now = clock.monotonic()
         for event in events:
+            if isinstance(event, ScrapeTaken | ModelsShared):
+                self.scraper.learn(event)
+                continue
             self.log_sight.shared(event, now)
             self.picker.apply(event, now)
         self.picker.resume(now)
@@ -345,6 +351,12 @@ def shared_counters(options: Options, metrics: QuotaMetrics) -> RedisCounters | 
             log.warning("quotas and the bill are this replica's alone: a Redis Cluster keeps neither")
         return None
     return RedisCounters(redis, metrics, password=options.redis_password)
+
+
+def fleet_of(picker: Picker, journal: RedisJournal) -> Fleet:
+    """This replica among others, for scraping."""
+    pools = picker.pools
+    return Fleet(picker.run, lambda pool, now: pools.live(pool, now - LIVE_SECONDS), journal.publish, pools.scraped_by)
 
 
 def scrape_source(config: SchedulerConfig) -> Access:

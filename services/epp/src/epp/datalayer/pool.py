@@ -45,6 +45,7 @@ class PoolState:
             producers.add(watch.handles())
         self.columns = producers.columns  # what producers offer, by name
         self.handle = producers.handle  # gives an event to the producers that handle it
+        self.scraped_by: dict[EndpointId, str] = {}  # for people
         self._free_slots: list[int] = []
         self._next_slot = 0
 
@@ -86,6 +87,7 @@ class PoolState:
         present = {endpoint.id: endpoint for endpoint in self.spec.endpoints if endpoint not in self.drains}
         for gone in [member for id_, member in members.items() if id_ not in present]:
             self.roster.leave(gone)
+            self.scraped_by.pop(gone.id, None)
             self.departures.left(gone, now)
         unknown = [endpoint for endpoint in present.values() if endpoint.id not in members]
         for endpoint in present.values():

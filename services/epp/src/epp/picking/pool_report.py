@@ -42,7 +42,8 @@ def describe_pool(id_: PoolId, parts: PoolParts, config: SchedulerConfig, now: f
         "capacity": capacity.describe(config, known, [*pool.roster.members.values()], now),
         "sessions": len(known.sessions.sessions),
         "endpoints": [
-            _describe_endpoint(known, member, conditions.get(id_, _LEFT), now) for id_, member in sorted(shown.items())
+            {**_describe_endpoint(known, member, conditions.get(id_, _LEFT), now), "scraped": pool.scraped_by.get(id_)}
+            for id_, member in sorted(shown.items())
         ],
     }
 

@@ -1,6 +1,6 @@
 """All pools: what discovery, scrapes and other replicas report goes in here. Pure; the picker owns it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from epp.config import SchedulerConfig
@@ -102,6 +102,17 @@ class Pools:
         """Requests that other replicas have at one endpoint, as far as they share it."""
         requests, _ = self._builtin[pool].load.elsewhere(slot)
         return requests
+
+    def live(self, pool: PoolId, since: float) -> Sequence[RunId]:
+        """The runs of other replicas that gave a sign since then."""
+        known = self._builtin.get(pool)
+        return () if known is None else known.others.seen_since(since)
+
+    def scraped_by(self, pool: PoolId, endpoint: EndpointId, by: str) -> None:
+        """Who scrapes an endpoint, for people."""
+        state = self.states.get(pool)
+        if state is not None and state.member(endpoint) is not None:
+            state.scraped_by[endpoint] = by
 
     def replicas(self, now: float) -> Mapping[PoolId, object]:
         """The runs of other replicas, for people."""

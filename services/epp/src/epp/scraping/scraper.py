@@ -3,7 +3,7 @@
 
 A shell: sockets, timers and logs around `schedule`, which says what is due. A scrape runs in callbacks of timers and of
 its connection; only opening a connection takes a task. So a slow or dead endpoint delays nobody, and nothing wakes for
-an endpoint that is not due. Each scrape has a time limit.
+an endpoint that is not due. Each scrape has a time limit. Among replicas each scrapes its share: see `SharedScrapes`.
 """
 
 import asyncio
@@ -12,14 +12,26 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from epp.domain import Endpoint, EndpointId, EngineMetrics, PoolId, PoolSpec, ScrapeFault, ServedModel
+from epp.domain import (
+    Endpoint,
+    EndpointId,
+    EngineMetrics,
+    ModelsShared,
+    PoolId,
+    PoolSpec,
+    ScrapeFault,
+    ScrapeTaken,
+    ServedModel,
+)
 from epp.scraping import exposition
 from epp.scraping.endpoints import Access, Place, tls
 from epp.scraping.http_client import Answer, Connection, connect
 from epp.scraping.log import ScrapeLog, ScrapeMetrics
+from epp.scraping.schedule.division import LOOK_SECONDS
 from epp.scraping.schedule.models import read_models
 from epp.scraping.schedule.slots import MAX_RETRIES, Slots, until_next, until_slot
 from epp.scraping.schedule.target import HTTP_OK, ScrapeTarget, Step
+from epp.scraping.shared_scrapes import Fleet, SharedScrapes
 from gateway.service.clock import Clock
 
 TIMEOUT_SECONDS = 1.0
@@ -57,8 +69,17 @@ HASTE_SECONDS = 0.01
 class Scraper:
     """Run `run`; `replace_pools` says who is scraped."""
 
-    def __init__(self, sink: ScrapeSink, metrics: ScrapeMetrics, clock: Clock, access: Access, random: Random) -> None:
+    def __init__(
+        self,
+        sink: ScrapeSink,
+        metrics: ScrapeMetrics,
+        clock: Clock,
+        access: Access,
+        random: Random,
+        fleet: Fleet | None = None,
+    ) -> None:
         self._sink = sink
+        self._shared = SharedScrapes(fleet or Fleet())
         self._log = ScrapeLog(metrics)
         self._clock = clock
         self._random = random
@@ -77,6 +98,7 @@ class Scraper:
     def replace_pools(self, pools: Mapping[PoolId, PoolSpec]) -> None:
         """Scrape exactly these from now on."""
         wanted = {(spec.id, endpoint.id): endpoint for spec in pools.values() for endpoint in spec.endpoints}
+        self._shared.forget(pools)
         for key in self._links.keys() - wanted.keys():
             self._drop(self._links.pop(key))
         for key, endpoint in wanted.items():
@@ -89,10 +111,28 @@ class Scraper:
     def hasten(self, pool: PoolId) -> None:
         """Scrape the endpoints of a pool now, but for those that are being scraped or fail."""
         for (of, _), link in self._links.items():
-            target = link.target
-            if of == pool and target.step is Step.IDLE and target.fault is None and link.timer is not None:
-                link.timer.cancel()
-                self._schedule(link, HASTE_SECONDS * self._random.random())
+            if of == pool and link.target.fault is None:
+                self._advance(link)
+
+    def learn(self, event: ScrapeTaken | ModelsShared) -> None:
+        """Take what another replica scraped."""
+        link, now = self._links.get((event.pool, event.endpoint)), self._clock()
+        if link is None:
+            return
+        if isinstance(event, ModelsShared):
+            self._sink.models_listed(event.pool, event.endpoint, event.models, now)
+            return
+        found = self._shared.taken(link.target, event, now)
+        if found is not None:
+            self._sink.scraped(event.pool, event.endpoint, found, now)
+        elif link.target.is_doubtful:
+            self._advance(link)
+
+    def _advance(self, link: _Link) -> None:
+        """Look soon whether an endpoint is to be scraped here, unless it is being scraped."""
+        if link.target.step is Step.IDLE and link.timer is not None:
+            link.timer.cancel()
+            self._schedule(link, HASTE_SECONDS * self._random.random())
 
     def locked(self, pools: Collection[PoolId] | None) -> list[tuple[PoolId, Endpoint]]:
         """The endpoints of these pools, or of all, that list their models to clients with a key only; by address."""
@@ -121,12 +161,22 @@ class Scraper:
                 for link in self._links.values():
                     self._schedule(link, 0.0)
                 try:
-                    await asyncio.Event().wait()
+                    await self._divide()
                 finally:
                     self._group = None  # which takes no more tasks
         finally:
             for link in self._links.values():
                 self._drop(link)
+
+    async def _divide(self) -> None:
+        """See who lives, until cancelled: a share that is this replica's from now on is scraped at once."""
+        while True:
+            now = self._clock()
+            changed = {pool for pool in {of for of, _ in self._links} if self._shared.has_changed(pool, now)}
+            for (of, _), link in self._links.items():
+                if of in changed:
+                    self._advance(link)
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _schedule(self, link: _Link, delay: float) -> None:
         if self._group is not None and link.target.step is not Step.GONE:
@@ -135,6 +185,10 @@ class Scraper:
     def _start(self, link: _Link) -> None:
         target = link.target
         if self._group is None:
+            return
+        wait = self._shared.until_due(target, self._interval(target), self._clock())
+        if wait > 0.0:
+            self._schedule(link, wait)
             return
         if not self._slots.take(target):
             self._schedule(link, until_slot(self._random))
@@ -201,7 +255,8 @@ class Scraper:
         target, now = link.target, self._clock()
         if not target.is_ready and isinstance(found, EngineMetrics):
             found = ScrapeFault.NOT_READY
-        self._sink.scraped(target.pool, target.endpoint.id, found, now)
+        if self._shared.scraped(target, found, now):
+            self._sink.scraped(target.pool, target.endpoint.id, found, now)
         self._log.scraped(target, found, self._access.engine_of(target.endpoint.labels))
         if not self._access.models_path or not target.are_models_due(now, self._access.models_seconds):
             self._ask_health(link)
@@ -220,8 +275,10 @@ class Scraper:
         """This round is over; the next one is due when the picker says."""
         target = link.target
         self._release(link)
-        interval = self._sink.scrape_interval(target.pool, target.endpoint.id, self._clock())
-        self._schedule(link, until_next(target, interval, self._random))
+        self._schedule(link, until_next(target, self._interval(target), self._random))
+
+    def _interval(self, target: ScrapeTarget) -> float:
+        return self._sink.scrape_interval(target.pool, target.endpoint.id, self._clock())
 
     def _release(self, link: _Link) -> None:
         if link.timer is not None:
@@ -292,6 +349,8 @@ class Scraper:
         if models is not None:
             target.models_seen = body
             self._sink.models_listed(target.pool, target.endpoint.id, models, self._clock())
+        if status == HTTP_OK:
+            self._shared.listed(target, models, self._clock())
 
     def _drop(self, link: _Link) -> None:
         self._release(link)

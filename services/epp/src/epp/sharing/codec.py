@@ -13,6 +13,8 @@
     v       = stamp · pool · endpoint · run · sums (f64 each)               speed
     D       = seconds (f64) · server                                       drained
     H       = pool · endpoint · (count (u32) · block hashes)*              held, in snapshots alone
+    m       = pool · endpoint · run · JSON of the scrape                    scraped
+    a       = pool · endpoint · JSON of the models' items                   models
     F       = JSON of the feedback's fields
 
 Texts are u16 length · UTF-8, stamps and beats u64, all numbers little-endian. A frame of an unknown kind is skipped, so
@@ -31,6 +33,7 @@ from epp.domain import (
     EndpointId,
     EndpointReturned,
     FeedbackForwarded,
+    ModelsShared,
     PickId,
     PickPlaced,
     PickSettled,
@@ -40,12 +43,13 @@ from epp.domain import (
     PrefixUnlearned,
     ReplicaAlive,
     RunId,
+    ScrapeTaken,
     ServerDrained,
     SessionBound,
     SharedEvent,
     SpeedObserved,
 )
-from epp.sharing import feedback
+from epp.sharing import feedback, scrapes
 from epp.sharing.fields import Fields, MalformedError, count, number, numbers, reals, text
 
 __all__ = ["BLOCK_LIMIT", "LEG_LIMIT", "MalformedError", "decode", "encode", "join"]
@@ -101,6 +105,8 @@ def _written(event: SharedEvent) -> tuple[bytes, bytes]:
         case ReplicaAlive(pool, run, beat, through, live):
             head = number(beat) + number(through) + count(live is not None) + text(pool) + text(run)
             return b"h", head + numbers(live or ())
+        case ScrapeTaken(pool, endpoint, run, found):
+            return b"m", text(pool) + text(endpoint) + text(run) + scrapes.write(found)
         case _:
             return _rarely_written(event)
 
@@ -112,7 +118,16 @@ def _legs(legs: tuple[tuple[EndpointId, int], ...], prompts: tuple[int, ...]) ->
             yield text("") + count(min(prompts[at], _MOST_TOKENS))
 
 
-Rare = PrefixesHeld | SessionBound | AnswerStored | EndpointEjected | EndpointReturned | SpeedObserved | ServerDrained
+Rare = (
+    PrefixesHeld
+    | ModelsShared
+    | SessionBound
+    | AnswerStored
+    | EndpointEjected
+    | EndpointReturned
+    | SpeedObserved
+    | ServerDrained
+)
 
 
 def _rarely_written(event: Rare) -> tuple[bytes, bytes]:
@@ -126,6 +141,8 @@ def _rarely_written(event: Rare) -> tuple[bytes, bytes]:
             return b"x", number(stamp) + text(pool) + text(endpoint) + text(run) + text(reason[:REASON_LIMIT])
         case EndpointReturned(pool, endpoint, run, stamp):
             return b"y", number(stamp) + text(pool) + text(endpoint) + text(run)
+        case ModelsShared(pool, endpoint, models):
+            return b"a", text(pool) + text(endpoint) + scrapes.write_models(models)
         case PrefixesHeld(pool, endpoint, parts):
             return b"H", text(pool) + text(endpoint) + b"".join(count(len(each) // 8) + each for each in parts)
         case ServerDrained(server, seconds):
@@ -184,6 +201,11 @@ def _learned(fields: Fields) -> PrefixLearned:
 def _unlearned(fields: Fields) -> PrefixUnlearned:
     stamp, start = fields.number(), fields.count()
     return PrefixUnlearned(_pool(fields), _endpoint(fields), fields.numbers(BLOCK_LIMIT), start, stamp)
+
+
+def _scraped(fields: Fields) -> ScrapeTaken:
+    pool, endpoint, run = _pool(fields), _endpoint(fields), RunId(fields.text())
+    return ScrapeTaken(pool, endpoint, run, scrapes.read(fields.rest()))
 
 
 def _held(fields: Fields) -> PrefixesHeld:
@@ -251,6 +273,8 @@ _READERS: Final[Mapping[bytes, Callable[[Fields], SharedEvent]]] = MappingProxyT
     b"v": _speed,
     b"D": _drained,
     b"H": _held,
+    b"m": _scraped,
+    b"a": lambda fields: ModelsShared(_pool(fields), _endpoint(fields), scrapes.read_models(fields.rest())),
     b"P": lambda fields: PrefixLearned(_pool(fields), _endpoint(fields), fields.numbers(BLOCK_LIMIT)),
     b"S": lambda fields: AnswerStored(_pool(fields), _endpoint(fields), fields.text()),
 })  # fmt: skip

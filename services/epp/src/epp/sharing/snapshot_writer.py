@@ -35,7 +35,7 @@ log = logs.get(__name__)
 # Requests that wait to be answered: as many replicas may start at a time.
 REQUESTS_LIMIT: Final = 16
 # Events written down before others on the loop have their turn.
-TURN_EVENTS: Final = 32
+TURN_EVENTS: Final = 8
 # Of these, as many as anybody asks for in good faith.
 PAUSE_SECONDS: Final = 0.1
 _LONGEST_NAME: Final = 64

@@ -61,6 +61,10 @@ class OthersProducer:
                 legs = tuple((ids[slot], tokens) for slot, tokens in held.legs if slot in ids)
                 yield PickPlaced(pool, pick_id, legs)
 
+    def seen_since(self, at: float) -> list[RunId]:
+        """Those that beat, and gave a sign since then."""
+        return [id_ for id_, run in self._runs.items() if run.beat and run.last_seen_at >= at]
+
     def describe(self, now: float) -> list[dict[str, object]]:
         """Each run, for people."""
         return [

@@ -11,7 +11,7 @@ An answer belongs to one round, by its number: what comes for an earlier round, 
 from enum import Enum, auto
 from typing import Final
 
-from epp.domain import Endpoint, EngineMetrics, PoolId, ScrapeFault
+from epp.domain import Endpoint, EngineMetrics, PoolId, RunId, ScrapeFault, ServedModel
 
 LOCKED_STATUS: Final = (401, 403)
 HTTP_OK: Final = 200
@@ -34,8 +34,9 @@ class ScrapeTarget:
     """Its owner asks, and tells it what came."""
 
     __slots__ = (
-        "_gaps", "endpoint", "fault", "health_at", "is_listing_apart", "is_locked", "is_ready", "is_retry",
-        "is_silent_of_models", "models_at", "models_seen", "pool", "round", "step",
+        "_gaps", "checked_at", "endpoint", "fault", "health_at", "is_doubtful", "is_listing_apart", "is_locked",
+        "is_ready", "is_retry", "is_silent_of_models", "is_unreached_here", "models", "models_at", "models_seen",
+        "models_shared_at", "pool", "round", "step", "taken_at", "taken_by", "unable",
     )  # fmt: skip
 
     def __init__(self, pool: PoolId, endpoint: Endpoint) -> None:
@@ -53,6 +54,15 @@ class ScrapeTarget:
         self.health_at = 0.0  # when it is asked whether it is ready
         self.is_ready = True  # as far as it answered that
         self.is_listing_apart = False  # over a connection of its own, beside the scrapes
+        # What other replicas have to do with it: see `division`.
+        self.checked_at = float("-inf")  # the end of the last scrape here
+        self.taken_at = float("-inf")  # when another replica's last scrape came
+        self.taken_by = RunId("")
+        self.unable: set[RunId] = set()  # replicas that do not reach it, this one perhaps among them
+        self.is_doubtful = False  # another replica did not reach it: this one is to see for itself
+        self.is_unreached_here = False  # and another one reaches it
+        self.models: tuple[ServedModel, ...] = ()  # the last list, to be shared
+        self.models_shared_at = float("-inf")
 
     @property
     def is_busy(self) -> bool:
