@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from typing import Any, Final
 
-from epp.domain import PoolId, ReplicaAlive, SharedEvent
+from epp.domain import PoolId, SharedEvent
 from epp.sharing import codec
 from epp.sharing.condition import Condition
 from epp.sharing.journal import Batch, Position, Snapshot
-from epp.sharing.metrics import SharingMetrics
+from epp.sharing.metrics import SharingMetrics, of_requests
 from epp.sharing.redis_client import FAILURES, Client, raise_if_cancelled
 from epp.sharing.snapshot_reader import CLAIM_SECONDS, SnapshotReader
 from epp.sharing.stream_keys import BEGINNING, EVENTS, OFFERED, SENDER, WANTED, order_of, stream_of
@@ -139,7 +139,7 @@ class StreamReader:
             log.debug("a shared message cannot be read", pool=self._pool, reason=str(error))
             self._metrics.dropped(1)
             return ()
-        self._metrics.shared("in", sum(not isinstance(event, ReplicaAlive) for event in events))
+        self._metrics.shared("in", of_requests(events))
         return events
 
 

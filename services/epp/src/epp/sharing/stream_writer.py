@@ -7,11 +7,11 @@ from itertools import islice
 from time import monotonic
 from typing import Any, Final
 
-from epp.domain import PoolId, PrefixLearned, PrefixUnlearned, ReplicaAlive, SharedEvent
+from epp.domain import PoolId, PrefixLearned, PrefixUnlearned, SharedEvent
 from epp.sharing import codec
 from epp.sharing.condition import Condition
 from epp.sharing.journal import Knowledge
-from epp.sharing.metrics import SharingMetrics
+from epp.sharing.metrics import SharingMetrics, of_requests
 from epp.sharing.outbox import EVENT_LIMIT, Outbox
 from epp.sharing.redis_client import FAILURES, Client, raise_if_cancelled
 from epp.sharing.snapshot_writer import SnapshotWriter
@@ -94,7 +94,7 @@ class StreamWriter:
                 self._filled.set()
                 raise
             self._condition.worked(self._pool)
-            self._metrics.shared("out", sum(not isinstance(event, ReplicaAlive) for event in events))
+            self._metrics.shared("out", of_requests(events))
             self._metrics.lagged("write", monotonic() - waits_since)
             if self.restates:
                 self.restates = False

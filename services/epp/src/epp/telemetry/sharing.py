@@ -14,7 +14,7 @@ class SharingMetrics:
     def __init__(self, registry: Registry) -> None:
         name = "pointsman_epp_{}".format
         self._shared = registry.counter(
-            name("shared_events_total"), "Events of the journal, without heartbeats.", ("direction",)
+            name("shared_events_total"), "Events of requests in the journal.", ("direction",)
         )
         self._dropped = registry.counter(name("shared_events_dropped_total"), "Events that were not shared.", ())
         self._lag = registry.histogram(
