@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from epp.domain import EndpointId, Feedback, FeedbackForwarded, PickId, PickPlaced, PickSettled, PoolId, PrefixLearned
+from epp.sharing import codec
+from epp.sharing.redis_client import connect, read_address
 from epp.sharing.stream_keys import EARLIER, stream_of
 from tests.integration.epp.sharing.replicas import EVENT, POOL, Replica, command, connected, running, until
 
@@ -111,6 +113,34 @@ async def test_what_replicas_of_the_release_before_write_is_read(redis_server: A
         PrefixLearned(PoolId("p/a"), EndpointId("e1:800"), (7,)),
         PickSettled(PoolId("p/a"), PickId("z")),
     ]
+
+
+async def test_while_a_replica_of_the_release_before_writes_it_can_read_what_this_one_does(redis_server: Any) -> None:
+    new, also_new = Replica(redis_server.url, "new", EARLIER), Replica(redis_server.url, "also", EARLIER)
+    client = connect(read_address(redis_server.url))
+    key = stream_of(EARLIER)
+
+    async def frames() -> list[bytes]:
+        found: Any = await client.xrange(key)
+        return [fields[b"e"] for _, fields in found if fields[b"r"] != b"old"]
+
+    try:
+        async with running(new, also_new):
+            new.journal.publish((EVENT,))
+            await until(lambda: new.counts.moved["out"] == 1)
+            assert await frames() == []  # nobody would read it
+
+            await command(
+                redis_server.url, "XADD", key, "*", "r", "old", "e", bytes.fromhex("45080000000300702f6101007a")
+            )
+            await until(lambda: bool(new.received_events))
+            new.journal.publish((EVENT, PickSettled(POOL, PickId("z"))))
+            await until(lambda: new.counts.moved["out"] >= 4)
+            assert b"".join(await frames()) == codec.encode_earlier(EVENT)
+            await asyncio.sleep(0.2)
+            assert EVENT not in also_new.received_events  # it has it from the pool's stream
+    finally:
+        await client.aclose()
 
 
 async def test_after_a_loss_what_is_held_is_written_again(redis_server: Any) -> None:

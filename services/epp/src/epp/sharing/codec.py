@@ -18,8 +18,9 @@
     F       = JSON of the feedback's fields
 
 Texts are u16 length · UTF-8, stamps and beats u64, all numbers little-endian. A frame of an unknown kind is skipped, so
-that replicas of two versions can share; one that cannot be read ends the message. Releases with one stream for all
-pools wrote P (pool · endpoint · blocks) and S (pool · endpoint · id), which are still read.
+that replicas of two versions can share; one that cannot be read ends the message. A kind never changes: what it has to
+say more is a kind of its own. Releases with one stream for all pools wrote P (pool · endpoint · blocks) and S (pool ·
+endpoint · id): these are still read, and written while such a replica writes.
 """
 
 import struct
@@ -52,7 +53,7 @@ from epp.domain import (
 from epp.sharing import feedback, scrapes
 from epp.sharing.fields import Fields, MalformedError, count, number, numbers, reals, text
 
-__all__ = ["BLOCK_LIMIT", "LEG_LIMIT", "MalformedError", "decode", "encode", "join"]
+__all__ = ["BLOCK_LIMIT", "LEG_LIMIT", "MalformedError", "decode", "encode", "encode_earlier", "join"]
 
 _FRAME: Final = struct.Struct("<cI")
 # More blocks than any prompt has: 64k blocks of 16 tokens are a million tokens.
@@ -73,6 +74,20 @@ _MOST_TOKENS = 2**32 - 1
 def encode(event: SharedEvent) -> bytes:
     """One frame."""
     kind, payload = _written(event)
+    return _FRAME.pack(kind, len(payload)) + payload
+
+
+def encode_earlier(event: SharedEvent) -> bytes | None:
+    """One frame as releases with one stream for all pools read it; None for what they do not know."""
+    match event:
+        case PrefixLearned(pool, endpoint, blocks):
+            kind, payload = b"P", text(pool) + text(endpoint) + numbers(blocks[:BLOCK_LIMIT])
+        case AnswerStored(pool, endpoint, stored_id):
+            kind, payload = b"S", text(pool) + text(endpoint) + text(stored_id)
+        case FeedbackForwarded():
+            return encode(event)
+        case _:
+            return None
     return _FRAME.pack(kind, len(payload)) + payload
 
 

@@ -6,17 +6,22 @@ slow, gone, full or back again costs knowledge and nothing else: each task start
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from time import monotonic
 from typing import Final
 
-from epp.domain import PoolId, SharedEvent
+from epp.domain import AnswerStored, FeedbackForwarded, PoolId, PrefixLearned, SharedEvent
 from epp.sharing.condition import Condition
 from epp.sharing.journal import Batch, Knowledge, Position, Snapshot
 from epp.sharing.metrics import SharingMetrics
 from epp.sharing.redis_client import Address, Client, Password, close, connect
 from epp.sharing.snapshot_writer import SnapshotWriter
+from epp.sharing.stream_keys import EARLIER
 from epp.sharing.stream_reader import StreamReader
 from epp.sharing.stream_writer import StreamWriter
 
+# So long after a message of an earlier release its stream is written, too: there is a replica that reads it.
+EARLIER_SECONDS: Final = 120.0
+KNOWN_EARLIER: Final = (PrefixLearned, AnswerStored, FeedbackForwarded)
 # Pools that may be written to: no replica serves more.
 POOLS_LIMIT: Final = 1000
 
@@ -39,6 +44,7 @@ class RedisJournal:
         self._knowledge = knowledge
         self._writing, self._reading = Condition("write", metrics), Condition("read", metrics)
         self._writers: dict[PoolId, StreamWriter] = {}
+        self._earlier_until = float("-inf")
         self._started: set[PoolId] = set()
         self._whole: set[PoolId] = set()  # of which this replica has the past: it may pass it on
         self._group: asyncio.TaskGroup | None = None
@@ -46,11 +52,16 @@ class RedisJournal:
     def publish(self, events: Iterable[SharedEvent]) -> None:
         """Share events soon; never waits."""
         for event in events:
-            writer = self._writers.get(event.pool) or self._writer(event.pool)
-            if writer is None:
-                self._metrics.dropped(1)
-            else:
-                writer.put(event)
+            self._put(event.pool, event)
+            if monotonic() < self._earlier_until and isinstance(event, KNOWN_EARLIER):
+                self._put(EARLIER, event)
+
+    def _put(self, pool: PoolId, event: SharedEvent) -> None:
+        writer = self._writers.get(pool) or self._writer(pool)
+        if writer is None:
+            self._metrics.dropped(1)
+        else:
+            writer.put(event)
 
     async def subscribe(self, pool: PoolId, start: Position) -> AsyncIterator[Batch]:
         """See `Journal`."""
@@ -59,6 +70,8 @@ class RedisJournal:
             async for batch in self._reader(redis, pool).follow(start):
                 if batch.has_gap and pool in self._writers:
                     self._writers[pool].restates = True
+                if pool == EARLIER and batch.events:
+                    self._earlier_until = monotonic() + EARLIER_SECONDS
                 yield batch
         finally:
             self._reading.forget(pool)

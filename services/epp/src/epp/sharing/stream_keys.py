@@ -8,12 +8,14 @@ from typing import Final
 
 from epp.domain import PoolId
 
-# The releases before this one wrote events of all pools to one stream; it is followed like a pool.
+# The releases before this one wrote events of all pools to one stream; it is followed like a pool. While one of them
+# writes there, this one does, too; such messages bear a mark, and are for those alone.
 EARLIER: Final = PoolId("*earlier")
 _EARLIER_STREAM: Final = "pointsman:shared:1"
 # The fields of a message: who wrote it, and events; or the name of a snapshot that is wanted of anybody, or that is
 # there. Releases that know nothing of snapshots see no events in such a message.
 SENDER, EVENTS, WANTED, OFFERED = b"r", b"e", b"w", b"o"
+COPY: Final = b"c"
 END: Final = b"end"  # of the last message of a snapshot
 # Messages kept of a pool, about; with batches of a few kilobytes some dozen MB.
 STREAM_LENGTH: Final = 20_000

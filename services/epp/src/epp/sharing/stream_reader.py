@@ -12,7 +12,7 @@ from epp.sharing.journal import Batch, Position, Snapshot
 from epp.sharing.metrics import SharingMetrics, of_requests
 from epp.sharing.redis_client import FAILURES, Client, raise_if_cancelled
 from epp.sharing.snapshot_reader import CLAIM_SECONDS, SnapshotReader
-from epp.sharing.stream_keys import BEGINNING, EVENTS, OFFERED, SENDER, WANTED, order_of, stream_of
+from epp.sharing.stream_keys import BEGINNING, COPY, EVENTS, OFFERED, SENDER, WANTED, order_of, stream_of
 from gateway.service import logs
 
 log = logs.get(__name__)
@@ -131,7 +131,7 @@ class StreamReader:
         return Batch(self._events(fields), has_gap=bool(offer), lag_seconds=lag, offer=offer)
 
     def _events(self, fields: dict[bytes, bytes]) -> tuple[SharedEvent, ...]:
-        if fields.get(SENDER) == self._sender:
+        if fields.get(SENDER) == self._sender or COPY in fields:
             return ()
         try:
             events = codec.decode(fields.get(EVENTS, b""))

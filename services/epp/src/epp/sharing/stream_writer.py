@@ -15,7 +15,7 @@ from epp.sharing.metrics import SharingMetrics, of_requests
 from epp.sharing.outbox import EVENT_LIMIT, Outbox
 from epp.sharing.redis_client import FAILURES, Client, raise_if_cancelled
 from epp.sharing.snapshot_writer import SnapshotWriter
-from epp.sharing.stream_keys import EVENTS, KEEP_SECONDS, SENDER, STREAM_LENGTH, stream_of
+from epp.sharing.stream_keys import COPY, EARLIER, EVENTS, KEEP_SECONDS, SENDER, STREAM_LENGTH, stream_of
 from gateway.service import logs
 
 log = logs.get(__name__)
@@ -106,6 +106,8 @@ class StreamWriter:
 
     async def _append(self, redis: Client, events: list[SharedEvent]) -> None:
         fields: dict[Any, Any] = {SENDER: self._sender, EVENTS: codec.join(self._frames(events))}
+        if self._pool == EARLIER:
+            fields[COPY] = b"1"
         await redis.xadd(self._key, fields, maxlen=STREAM_LENGTH, approximate=True)
         if monotonic() - self._renewed_at > RENEW_SECONDS:
             await redis.expire(self._key, KEEP_SECONDS)
@@ -114,7 +116,7 @@ class StreamWriter:
     def _frames(self, events: list[SharedEvent]) -> Iterator[bytes]:
         for event in events:
             try:
-                yield codec.encode(event)
+                yield (codec.encode_earlier(event) or b"") if self._pool == EARLIER else codec.encode(event)
             except (struct.error, ValueError) as error:  # a text of 64 KiB, for example
                 log.debug("an event cannot be shared", pool=self._pool, reason=str(error))
                 self._metrics.dropped(1)
