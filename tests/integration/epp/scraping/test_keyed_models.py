@@ -16,7 +16,8 @@ from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.scraping.endpoints import Access
 from epp.scraping.keyed_models import MAX_LISTS, KeyedModels
-from epp.scraping.scraper import TIMEOUT_SECONDS, Scraper
+from epp.scraping.model_lists import TIMEOUT_SECONDS
+from epp.scraping.scraper import Scraper
 from tests.integration.epp.scraping.scraped import (
     METRICS,
     POOL,

@@ -22,21 +22,18 @@ from epp.app import drain, replicas, usage
 from epp.app.config_file import ConfigSource
 from epp.app.guarded import GuardedPicker, Judge
 from epp.app.page import Page
+from epp.app.scrape_source import fleet_of, scrape_source
 from epp.app.timing import TimedGate, TimedPicker
 from epp.billing.biller import Biller, Billing
 from epp.config import SchedulerConfig
-from epp.config.engines import MetricsDataSource, ModelsDataSource
 from epp.config.flags import ScrapeFlags
 from epp.datalayer.producers.other_run import HEARTBEAT_SECONDS
 from epp.discovery import Discovery, Pools, PriorityOrder, Scope
 from epp.domain import ModelsShared, PickId, PoolId, ScrapeTaken, SharedEvent
 from epp.picking.picker import Picker
 from epp.recording.recorder import Recorder, Recording
-from epp.scraping.endpoints import Access, Secure
 from epp.scraping.keyed_models import KeyedModels
-from epp.scraping.schedule.division import LIVE_SECONDS
 from epp.scraping.scraper import Scraper
-from epp.scraping.shared_scrapes import Fleet
 from epp.sharing.follower import Follower
 from epp.sharing.journal import FLEET, Knowledge
 from epp.sharing.quota_counters import RedisCounters
@@ -351,34 +348,6 @@ def shared_counters(options: Options, metrics: QuotaMetrics) -> RedisCounters | 
             log.warning("quotas and the bill are this replica's alone: a Redis Cluster keeps neither")
         return None
     return RedisCounters(redis, metrics, password=options.redis_password)
-
-
-def fleet_of(picker: Picker, journal: RedisJournal) -> Fleet:
-    """This replica among others, for scraping."""
-    pools = picker.pools
-    return Fleet(picker.run, lambda pool, now: pools.live(pool, now - LIVE_SECONDS), journal.publish, pools.scraped_by)
-
-
-def scrape_source(config: SchedulerConfig) -> Access:
-    """How the configuration wants endpoints to be asked."""
-    extractor, mappings = config.extractor, config.extractor.mappings()
-    return Access(
-        engine_of=lambda labels: mappings[extractor.engine_of(labels)],
-        metrics_path=config.metrics.path,
-        metrics_port=config.metrics.port,
-        models_path=config.models.path,
-        models_seconds=float(config.models.interval),
-        secure=secure_of(config.metrics),
-        models_secure=secure_of(config.models),
-    )
-
-
-def secure_of(source: MetricsDataSource | ModelsDataSource) -> Secure | None:
-    """How a source wants its endpoints asked over TLS."""
-    if source.scheme != "https":
-        return None
-    verifies = not source.insecure_skip_verify
-    return Secure(verifies, source.ca_cert_path, source.client_cert_path, source.client_key_path)
 
 
 async def pass_time(picker: Picker, streams: OpenStreams, now: Clock) -> None:

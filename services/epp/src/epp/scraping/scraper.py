@@ -27,14 +27,13 @@ from epp.scraping import exposition
 from epp.scraping.endpoints import Access, Place, tls
 from epp.scraping.http_client import Answer, Connection, connect
 from epp.scraping.log import ScrapeLog, ScrapeMetrics
+from epp.scraping.model_lists import TIMEOUT_SECONDS, ModelLists
 from epp.scraping.schedule.division import LOOK_SECONDS
-from epp.scraping.schedule.models import read_models
-from epp.scraping.schedule.slots import MAX_RETRIES, Slots, until_next, until_slot
+from epp.scraping.schedule.slots import Slots, until_next, until_slot
 from epp.scraping.schedule.target import HTTP_OK, ScrapeTarget, Step
 from epp.scraping.shared_scrapes import Fleet, SharedScrapes
 from gateway.service.clock import Clock
 
-TIMEOUT_SECONDS = 1.0
 # What vLLM, SGLang and TensorRT-LLM call it.
 HEALTH_PATH = "/health"
 
@@ -84,7 +83,7 @@ class Scraper:
         self._clock = clock
         self._random = random
         self._slots = Slots()
-        self._models_slots = asyncio.Semaphore(MAX_RETRIES)
+        self._models = ModelLists(sink, self._log, clock, self._shared)
         self._links: dict[tuple[PoolId, EndpointId], _Link] = {}
         self._group: asyncio.TaskGroup | None = None
         self.reconfigure(access)
@@ -93,7 +92,7 @@ class Scraper:
         """Ask differently from the next scrape on."""
         self._access = access
         self._context = tls(access.secure)
-        self._models_context = tls(access.models_secure)
+        self._models.reconfigure(access)
 
     def replace_pools(self, pools: Mapping[PoolId, PoolSpec]) -> None:
         """Scrape exactly these from now on."""
@@ -145,13 +144,7 @@ class Scraper:
 
     async def list_models(self, endpoint: Endpoint, authorization: str) -> tuple[ServedModel, ...]:
         """The models that an endpoint lists to a client with this header; none where it does not."""
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS), self._models_slots:
-                connection = await connect(endpoint.address, endpoint.port, endpoint.id, self._models_context)
-                answer = await connection.fetch(self._access.models_path, authorization=authorization)
-        except OSError:  # a time limit is one, too
-            return ()
-        return () if answer is None or answer.status != HTTP_OK else read_models(answer.body) or ()
+        return await self._models.of(endpoint, authorization)
 
     async def run(self) -> None:
         """Scrape until cancelled."""
@@ -226,21 +219,9 @@ class Scraper:
 
         def answered(answer: Answer | None) -> None:
             if link.target.is_current(number):
-                self._observe(link, self._read(link.target, answer))
+                self._observe(link, _read(link.target, answer, self._access))
 
         connection.get(self._access.metrics_path, answered)
-
-    def _read(self, target: ScrapeTarget, answer: Answer | None) -> EngineMetrics | ScrapeFault:
-        if answer is None:
-            return ScrapeFault.REFUSED
-        if answer.is_cut:
-            return ScrapeFault.TOO_LARGE
-        if answer.status != HTTP_OK:
-            return ScrapeFault.STATUS
-        try:
-            return exposition.parse(answer.body, self._access.engine_of(target.endpoint.labels))
-        except exposition.MalformedError:
-            return ScrapeFault.MALFORMED
 
     def _expire(self, link: _Link) -> None:
         connection, link.connection = link.connection, None
@@ -297,7 +278,7 @@ class Scraper:
             if answer is None:  # a server that closes after each answer has done so meanwhile
                 self._ask_models_apart(target)
             else:
-                self._learn_models(target, answer)
+                self._models.learn(target, answer)
 
         target.list_models()
         if link.connection is not None:
@@ -324,36 +305,23 @@ class Scraper:
         """Over a connection of its own, which no scrape waits for."""
         if self._group is not None:
             target.is_listing_apart = True
-            self._group.create_task(self._fetch_models(target))
-
-    async def _fetch_models(self, target: ScrapeTarget) -> None:
-        endpoint, answer = target.endpoint, None
-        try:
-            async with self._models_slots, asyncio.timeout(TIMEOUT_SECONDS):
-                connection = await connect(endpoint.address, endpoint.port, endpoint.id, self._models_context)
-                answer = await connection.fetch(self._access.models_path)
-        except OSError:  # a time limit is one, too
-            pass
-        finally:
-            target.is_listing_apart = False
-        if target.step is not Step.GONE:
-            self._learn_models(target, answer)
-
-    def _learn_models(self, target: ScrapeTarget, answer: Answer | None) -> None:
-        status, body = (None, b"") if answer is None else (answer.status, answer.body)
-        was_silent = target.is_silent_of_models
-        is_new = target.models_answered(status, body)
-        if target.is_silent_of_models and not was_silent:
-            self._log.models_missing(target, status)
-        models = read_models(body) if is_new else None
-        if models is not None:
-            target.models_seen = body
-            self._sink.models_listed(target.pool, target.endpoint.id, models, self._clock())
-        if status == HTTP_OK:
-            self._shared.listed(target, models, self._clock())
+            self._group.create_task(self._models.fetch(target))
 
     def _drop(self, link: _Link) -> None:
         self._release(link)
         link.target.leave()
         if link.connection is not None:
             link.connection.abort()
+
+
+def _read(target: ScrapeTarget, answer: Answer | None, access: Access) -> EngineMetrics | ScrapeFault:
+    if answer is None:
+        return ScrapeFault.REFUSED
+    if answer.is_cut:
+        return ScrapeFault.TOO_LARGE
+    if answer.status != HTTP_OK:
+        return ScrapeFault.STATUS
+    try:
+        return exposition.parse(answer.body, access.engine_of(target.endpoint.labels))
+    except exposition.MalformedError:
+        return ScrapeFault.MALFORMED
