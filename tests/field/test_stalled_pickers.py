@@ -14,8 +14,10 @@ from dataclasses import replace
 import pytest
 
 from controlplane.options import Options, PickerTransport
+from tests.contract.envoy.ai_gateway import at, backend, routed
 from tests.contract.envoy.conftest import Bed, MakeBed
 from tests.contract.envoy.fakes import HOST
+from tests.contract.envoy.test_tiers import objects
 from tests.contract.envoy.wires import Wire, wired
 
 pytestmark = [pytest.mark.envoy, pytest.mark.grpcio]
@@ -132,3 +134,13 @@ async def test_one_of_two_pickers_that_stalls_costs_no_request(make_bed: MakeBed
 
         assert await statuses(bed, 100) == {200: 100}
         assert await statuses(bed, 100) == {200: 100}
+
+
+async def test_a_route_with_a_lower_tier_asks_the_second_picker_before_the_tier_serves(make_bed: MakeBed) -> None:
+    async with behind_wires(make_bed, 2) as (bed, (first, _)):
+        external = backend("external", at(bed.two.port))
+        await bed.gateway.apply(ai=objects(bed.one.port, "{name: external, priority: 1}", mode="FailClose") + external)
+        assert (await routed(bed)).server == "one"
+        first.stall()
+
+        assert {(await routed(bed)).server for _ in range(20)} == {"one"}

@@ -10,6 +10,7 @@ import pytest
 from epp.domain import EndpointId, Pick, PickId, PoolId, Ticket
 from epp.transports.http.limits import Limits
 from epp.transports.servers.turns import TURNS
+from gateway.rpc.limits import LARGE_MESSAGE_BYTES, LARGE_STREAMS
 from gateway.wire.errors import ErrorCode, Rejection
 from tests.integration.epp.transports.http_peer import FakePicker, Peer, peer, question, transport, until
 
@@ -151,3 +152,40 @@ async def test_whoever_leaves_while_waiting_for_a_turn_is_not_asked_about() -> N
         await asyncio.sleep(0.1)
         assert len(picker.requests) < len(raws)
         assert not picker.reserved
+
+
+async def test_large_bodies_are_received_a_few_at_a_time_and_others_pass_them() -> None:
+    picker = FakePicker()
+    size = 32 * LARGE_MESSAGE_BYTES  # more than sockets hold, so that what is sent has been received
+    whole = question("/v1/completions", bytes(size))
+    async with transport(picker) as port, AsyncExitStack() as stack:
+        holders = [await stack.enter_async_context(peer(port)) for _ in range(LARGE_STREAMS)]
+        for each in holders:
+            await each.send(whole[:-1])
+        waits = await stack.enter_async_context(peer(port))
+        sending = asyncio.create_task(waits.send(whole))
+        small = await stack.enter_async_context(peer(port))
+        await small.send(question())
+        assert (await small.answer())[0] == 200
+        assert len(picker.requests) == 1, "the third large body waits for its turn"
+
+        await holders[0].send(whole[-1:])
+        for each in (holders[0], waits):
+            assert (await each.answer())[0] == 200
+        await sending
+        await holders[1].send(whole[-1:])
+        assert (await holders[1].answer())[0] == 200
+        assert [len(request.body) for request in picker.requests] == [2, size, size, size]
+
+
+async def test_a_large_body_that_stops_in_its_middle_leaves_its_turn_to_the_next() -> None:
+    picker = FakePicker()
+    whole = question("/v1/completions", bytes(32 * LARGE_MESSAGE_BYTES))
+    async with transport(picker, Limits(request_seconds=0.5)) as port, AsyncExitStack() as stack:
+        for _ in range(LARGE_STREAMS):
+            stuck = await stack.enter_async_context(peer(port))
+            await stuck.send(whole[:-1])
+        waits = await stack.enter_async_context(peer(port))
+        await waits.send(whole)
+        async with asyncio.timeout(20):
+            assert (await waits.answer())[0] == 200

@@ -127,6 +127,7 @@ def test_a_stream_that_ends_gives_its_turn_to_the_next(tests: Tests) -> None:
     pair.exchange()
     pair.client.send_data(third, bytes(6))
     pair.exchange()
+    run_deferred(pair)
     assert received(tests) == [MIB]
     assert budget.is_free
 
@@ -146,6 +147,7 @@ def test_a_large_message_that_waits_for_the_peer_to_take_its_answers_is_not_give
         pair.expire(now)
     pair.send(other, bytes(MIB), end=True)
     pair.exchange()
+    run_deferred(pair)
 
     assert received(tests)[-1] == MIB
     pair.client.set_local_window_size(2**30, stream_id=slow)
@@ -167,6 +169,7 @@ def test_a_large_message_that_stops_in_its_middle_is_given_up(tests: Tests) -> N
     for _ in range(2):
         pair.expire(pair.connection.due_at)
     assert pair.answers[stuck].status is Status.RESOURCE_EXHAUSTED
+    run_deferred(pair)
     assert received(tests) == [MIB]
 
 

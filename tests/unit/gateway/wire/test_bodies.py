@@ -48,7 +48,7 @@ def test_more_structure_than_any_prompt_has_is_refused(hostile: bytes) -> None:
         body(orjson.dumps("a, b: [c] {d} " * MEGABYTE)),
         body(orjson.dumps('print("[],{}", {"a": "\\\\"})\n' * 300_000)),
         body(orjson.dumps(list(range(100_000, 100_000 + ITEM_LIMIT - 10)))),
-        body(orjson.dumps([{"role": "user", "content": "a question of some length"}] * 100_000)),
+        body(orjson.dumps([{"role": "user", "content": "a question of some length"}] * 35_000)),
     ],
 )
 def test_prompts_of_any_text_are_not_refused(honest: bytes) -> None:

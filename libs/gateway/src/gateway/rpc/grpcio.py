@@ -15,10 +15,10 @@ import grpc.aio
 from gateway.rpc.calls import Handler, Method, Service, Status
 from gateway.rpc.limits import LARGE_MESSAGE_BYTES, Settings
 from gateway.service import clock, lifecycle, logs
+from gateway.service.turns import LONGEST_PAUSE_SECONDS
 
 log = logs.get(__name__)
 
-LONGEST_PAUSE_SECONDS = 0.1
 _CODES: Mapping[Status, grpc.StatusCode] = {Status(code.value[0]): code for code in grpc.StatusCode
                                             if code.value[0] in list(Status)}  # fmt: skip
 

@@ -10,8 +10,8 @@ MIB: Final = 1024 * KIB
 
 # A whole body is one message, with some room for its frame and the headers around it.
 MESSAGE_LIMIT_BYTES: Final = BODY_LIMIT_BYTES + MIB
-# Reading a larger message takes long enough for the other streams to notice: 5 ms or more.
-LARGE_MESSAGE_BYTES: Final = MIB
+# A larger message may hold so much structure that others notice its reading: 10 ms or more.
+LARGE_MESSAGE_BYTES: Final = 512 * KIB
 
 # An open stream means that its request lives, so a proxy whose host vanished must not leave one behind. A silent
 # connection is pinged this often, and closed when it stays silent for so long after: half a minute in all, as long as

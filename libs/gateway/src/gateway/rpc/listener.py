@@ -7,7 +7,6 @@ sent stays in the engine and nothing is read, so that a peer that does not read 
 import asyncio
 import socket
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -17,8 +16,9 @@ from gateway.rpc import limits
 from gateway.rpc.calls import Method, Service
 from gateway.rpc.connection import Connection, Shared
 from gateway.rpc.limits import Settings
-from gateway.service import lifecycle, logs
+from gateway.service import logs
 from gateway.service.clock import Clock
+from gateway.service.turns import LargeTurns
 
 log = logs.get(__name__)
 
@@ -28,7 +28,6 @@ BACKLOG = 1024
 GRACE_SECONDS = 1.0
 # Sockets have this long to take the last bytes.
 CLOSING_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 0.1
 # Of both families, as gRPC takes it.
 EVERY_ADDRESS = "::"
 # One write of the loop; a connection that has more to send waits for the socket.
@@ -45,31 +44,6 @@ class Reports:
     def abused(self) -> None:
         """A connection was ended."""
         log.warning("a connection was ended: its peer sends frames without work, or takes no answers")
-
-
-class LargeTurns:
-    """Has one large message handled at a time, and leaves as much time to everything else after each."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._jobs: deque[Callable[[], None]] = deque()
-        self._is_scheduled = False
-
-    def add(self, job: Callable[[], None]) -> None:
-        """Do this when its turn has come."""
-        self._jobs.append(job)
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._next)
-
-    def _next(self) -> None:
-        if not self._jobs:
-            self._is_scheduled = False
-            return
-        began = self._loop.time()
-        with lifecycle.without_collector():
-            self._jobs.popleft()()
-        self._loop.call_later(min(self._loop.time() - began, LONGEST_PAUSE_SECONDS), self._next)
 
 
 class Peers:

@@ -86,6 +86,8 @@ LONGEST_WAIT_METADATA: Final = "x-gateway-longest-wait"
 # Written by the picker into dynamic metadata and read back from Envoy's access log. Never the request id, which a
 # client can choose.
 PICK_ID: Final = "x-pointsman-pick-id"
+# Likewise, where a picker chooses nothing, so that another tier of the route serves.
+LEFT_TO_OTHERS: Final = "x-pointsman-left-to-others"
 # Written by a fused router into dynamic metadata: the body as the picker in the same process finds it again.
 KEPT_BODY: Final = "x-pointsman-kept-body"
 # A request header that asks for an explanation, and the response headers that give it.
@@ -154,7 +156,8 @@ HEALTH_CHARTS: Final = "inference-extension"
 HEALTH_SERVICES: Final = ("", EXT_PROC_SERVICE, HEALTH_READINESS, HEALTH_CHARTS)
 
 # Request bodies above this are refused with 413 by Envoy, unless an operator chose another limit. A prompt of a million
-# tokens is 4 MiB of text; the rest is room for pictures in base64.
-DEFAULT_BODY_LIMIT_BYTES: Final = 16 * 1024 * 1024
+# tokens is 4 MiB of text; the rest is room for pictures in base64. Envoy holds two to three copies of a body while the
+# picker judges it, so sixteen of the largest at once take it 250 to 400 MiB.
+DEFAULT_BODY_LIMIT_BYTES: Final = 8 * 1024 * 1024
 # The largest limit that can be chosen: the services refuse bodies above it themselves.
 BODY_LIMIT_BYTES: Final = 64 * 1024 * 1024

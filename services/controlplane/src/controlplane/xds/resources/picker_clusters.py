@@ -28,19 +28,23 @@ def picker_http_cluster(picker: Picker, options: Options) -> Tree:
     """The picker's HTTP port. Every path of it belongs to clients, so a health check carries a mark."""
     marked = {"header": {"key": protocol.PICKER_HEALTH, "value": "true"}}
     request = {"path": "/", "host": picker.hostname, "request_headers_to_add": [marked]}
-    # A check that fails ends the questions in the picker's queue, so it has as long as a question: one that is slow and
-    # answers in time is not dead.
-    timing = {"timeout": seconds(options.picker_timeout), "interval": "1s"}
-    check = {**timing, "unhealthy_threshold": 2, "http_health_check": request}
+    check = {**_patience(len(picker.http_endpoints), options.picker_timeout), "http_health_check": request}
     return names.resource(
         names.CLUSTER_TYPE,
         **by_eds(names.picker_http_cluster(picker), options),
         # As long as a question has: a shorter one could be over as it begins, since Envoy's clock stands still while a
         # script reads a large body.
         connect_timeout=seconds(options.picker_timeout),
-        **processor(RAISED_LIMIT, check, panic=0.0),
-        # A question may wait in a queue for longer than a health check takes. When its picker is found dead, it goes on
-        # to another one at once, and to the pool's failure mode where there is none.
-        close_connections_on_host_health_failure=True,
+        **processor(RAISED_LIMIT, check, panic=1.0 if len(picker.http_endpoints) > 1 else 0.0),
         typed_extension_protocol_options=protocol_options({"http_protocol_options": {}}),
     )
+
+
+def _patience(replicas: int, timeout: float) -> Tree:
+    """How soon a picker looks dead. A lone one has as long as a question and a second check: one that is slow and
+    answers in time is not dead. Where there are others, fewer questions go to a hung one: each waits for as long as a
+    request may wait in a queue, since Envoy ends no call of HTTP/1.1 for a check that fails.
+    """
+    if replicas > 1:
+        return {"timeout": seconds(timeout / 2), "interval": seconds(timeout / 4), "unhealthy_threshold": 1}
+    return {"timeout": seconds(timeout), "interval": "1s", "unhealthy_threshold": 2}

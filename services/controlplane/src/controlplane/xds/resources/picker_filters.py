@@ -99,10 +99,8 @@ def on_route(picker: Picker, question: Question, options: Options) -> Tree:
         settings = {"http_service": _http_service(picker, sent, options.picker_http_wait, options)}
         return {names.HTTP_FILTER: typed(f"{_EXT_AUTHZ}.ExtAuthzPerRoute", check_settings=settings)}
     call = typed(f"{_EXT_PROC}.ExtProcPerRoute", overrides=_overrides(picker, sent, options))
-    # A picker that chooses nothing, so that another tier serves, is not asked again.
-    has_another = len(picker.endpoints) > 1 and not (question.lower or question.is_followed)
     found: Tree = {names.EPP_FILTER: call}
-    return {**found, names.EPP_RETRY_FILTER: call} if has_another else found
+    return {**found, names.EPP_RETRY_FILTER: call} if len(picker.endpoints) > 1 else found
 
 
 def on_probe(picker: Picker, pools: Sequence[ObjectName], options: Options) -> Tree:
@@ -182,26 +180,12 @@ def _processor(picker: Picker, stat_prefix: str, options: Options) -> Tree:
 
 
 def _retry(picker: Picker, options: Options) -> Tree:
-    """The same filter once more, for what the first one let pass without a pick: a question by ext_proc cannot move to
-    another picker by itself. By then a health check has taken a hung picker out, and a dead one is ejected."""
-    picked = {
-        "input": {
-            "name": "envoy.matching.inputs.dynamic_metadata",
-            "typed_config": typed(
-                "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput",
-                filter=protocol.LB_NAMESPACE,
-                path=[{"key": protocol.DESTINATION_ENDPOINT}],
-            ),
-        },
-        "custom_match": {
-            "name": "envoy.matching.matchers.metadata_matcher",
-            "typed_config": typed(
-                "envoy.extensions.matching.input_matchers.metadata.v3.Metadata", value={"present_match": True}
-            ),
-        },
-    }
+    """The same filter once more, for what the first one let pass without an answer: a question by ext_proc cannot move
+    to another picker by itself. By then a health check has taken a hung picker out, and a dead one is ejected. One that
+    chose nothing, so that another tier serves, has answered."""
+    answered = [_has_metadata(protocol.DESTINATION_ENDPOINT), _has_metadata(protocol.LEFT_TO_OTHERS)]
     skip = {"name": "skip", "typed_config": typed("envoy.extensions.filters.common.matcher.action.v3.SkipFilter")}
-    matcher = {"predicate": {"single_predicate": picked}, "on_match": {"action": skip}}
+    matcher = {"predicate": {"or_matcher": {"predicate": answered}}, "on_match": {"action": skip}}
     return {
         "name": names.EPP_RETRY_FILTER,
         "typed_config": typed(
@@ -212,6 +196,28 @@ def _retry(picker: Picker, options: Options) -> Tree:
             },
             xds_matcher={"matcher_list": {"matchers": [matcher]}},
         ),
+    }
+
+
+def _has_metadata(key: str) -> Tree:
+    """A matcher's predicate: the picker has written this."""
+    return {
+        "single_predicate": {
+            "input": {
+                "name": "envoy.matching.inputs.dynamic_metadata",
+                "typed_config": typed(
+                    "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput",
+                    filter=protocol.LB_NAMESPACE,
+                    path=[{"key": key}],
+                ),
+            },
+            "custom_match": {
+                "name": "envoy.matching.matchers.metadata_matcher",
+                "typed_config": typed(
+                    "envoy.extensions.matching.input_matchers.metadata.v3.Metadata", value={"present_match": True}
+                ),
+            },
+        }
     }
 
 

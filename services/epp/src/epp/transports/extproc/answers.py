@@ -19,6 +19,7 @@ from gateway.wire.protocol import (
     DESTINATION_SUBSET,
     INFERENCE_MODEL,
     LB_NAMESPACE,
+    LEFT_TO_OTHERS,
     MODEL_NAME,
     PICK_ID,
     SIDECAR_HEADERS,
@@ -58,8 +59,10 @@ def proceed(pick: Pick, headers: Mapping[str, str]) -> Proceed:
 
 
 def unpicked(headers: Mapping[str, str]) -> Proceed:
-    """The request goes on without an endpoint: another backend of the route serves it."""
-    return Proceed(Mutation(remove_headers=tuple(name for name in headers if _is_control(name))))
+    """The request goes on without an endpoint: another backend of the route serves it. The mark tells this from a
+    picker that did not answer."""
+    removed = tuple(name for name in headers if _is_control(name))
+    return Proceed(Mutation(remove_headers=removed, metadata={LB_NAMESPACE: {LEFT_TO_OTHERS: "true"}}))
 
 
 def subset_hint(metadata: Metadata) -> tuple[str, ...] | None:

@@ -110,6 +110,16 @@ class HttpExchange:
         return self._state is State.HEAD and self._inbox.is_empty
 
     @property
+    def body_bytes(self) -> int:
+        """Of the request that is being received, or waits for its turn to be read."""
+        return self._head.length if self._state is State.BODY and self._head is not None else 0
+
+    @property
+    def has_body(self) -> bool:
+        """The body of this request is whole, and not yet read."""
+        return self._state is State.BODY and self._inbox.has_body
+
+    @property
     def is_overrun(self) -> bool:
         """The peer sends on and on behind a request that waits: no Envoy does."""
         return self.is_waiting and self._inbox.size > self._limits.held_bytes
@@ -187,6 +197,10 @@ class HttpExchange:
                 self._move(Input.END)
         elif seconds >= self._limits.request_seconds:
             self._break(refusals.too_slow(self._limits.request_seconds))
+
+    def restart_clock(self, now: float) -> None:
+        """Have the request's time begin now: until now nobody read what came of it."""
+        self._since = now
 
     def close_after_this(self) -> None:
         """Read no further request than the one that is being received, if there is one."""

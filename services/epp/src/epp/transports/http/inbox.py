@@ -48,6 +48,11 @@ class Inbox:
         self._at = end
         return head
 
+    @property
+    def has_body(self) -> bool:
+        """The expected body is whole."""
+        return self._at + self._missing <= len(self._buffer)
+
     def expect_body(self, length: int) -> None:
         """A body of so many bytes comes next."""
         self._missing = length

@@ -16,6 +16,7 @@ from epp.transports.http.exchange import BodyCheck, HealthCheck, HttpExchange
 from epp.transports.http.limits import Limits
 from epp.transports.picker import RequestPicker
 from epp.transports.servers.turns import Turns
+from gateway.rpc.limits import LARGE_MESSAGE_BYTES
 from gateway.service.clock import Clock
 from gateway.wire.errors import Rejection
 
@@ -80,8 +81,8 @@ class Connection(asyncio.Protocol):
     """One connection from Envoy, and the `Waiter` of its request that waits."""
 
     __slots__ = (
-        "_answered_at", "_connections", "_exchange", "_lingers_until", "_picks", "_shared", "_stuck_since", "_ticket",
-        "_transport", "_turns", "_verdict", "_waits_for_turn",
+        "_answered_at", "_connections", "_exchange", "_is_held_up", "_lingers_until", "_picks", "_shared",
+        "_stuck_since", "_ticket", "_transport", "_turns", "_verdict", "_waits_for_turn",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, connections: OpenConnections, turns: Turns) -> None:
@@ -95,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._picks: list[PickId] = []  # of the last answers, until Envoy sends again
         self._answered_at = 0.0
         self._waits_for_turn = False
+        self._is_held_up = False  # a large body stays with the peer while others arrive
         self._stuck_since: float | None = None  # while a peer that does not read holds up our bytes
         self._lingers_until: float | None = None  # the last answer is given, the peer is to close
 
@@ -118,6 +120,7 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self._proceed_in_turn(now)
+            self._hold_up()
 
     def eof_received(self) -> bool:
         """Envoy closes both sides at once; a peer that closes one side counts as gone, too."""
@@ -130,13 +133,13 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._stuck_since = None
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._read_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc  # how it went down does not matter
         self._connections.discard(self)
         self._transport = None
+        self._turns.bodies.leave(self)
         now = self._shared.clock()
         if self._ticket is not None:
             self._shared.picker.cancel(self._ticket, now)
@@ -158,7 +161,7 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Let time pass."""
-        if self._transport is None or self._waits_for_turn:
+        if self._transport is None or self._waits_for_turn or self._is_held_up:
             return
         is_stuck = self._stuck_since is not None and now - self._stuck_since >= self._shared.limits.request_seconds
         if is_stuck or (self._lingers_until is not None and now >= self._lingers_until):
@@ -178,21 +181,47 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # Questions and answers
+    # Called when it is this connection's turn
 
-    def _proceed_in_turn(self, now: float) -> None:
-        if self._waits_for_turn:
-            return
-        if self._turns.take(self._take_turn):
-            self._proceed(now)
-        else:
-            self._waits_for_turn = True
+    def take_turn(self) -> None:
+        """Receive the rest of a large body."""
+        self._is_held_up = False
+        self._exchange.restart_clock(self._shared.clock())
+        self._read_on()
 
     def _take_turn(self) -> None:
         """Go on, after a wait. For a connection that was lost meanwhile no endpoint is picked."""
         self._waits_for_turn = False
         if self._transport is not None and not self._transport.is_closing():
             self._proceed(self._shared.clock())
+            self._turns.bodies.leave(self)
+
+    # Questions and answers
+
+    def _hold_up(self) -> None:
+        """Few large bodies are received at a time; what the others have still to send stays with Envoy."""
+        if self._exchange.body_bytes <= LARGE_MESSAGE_BYTES or self._turns.bodies.has_turn(self):
+            return
+        self._is_held_up = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._is_held_up or self._stuck_since is not None:
+            return
+        transport.resume_reading()
+
+    def _proceed_in_turn(self, now: float) -> None:
+        if self._waits_for_turn:
+            return
+        is_large = self._exchange.has_body and self._exchange.body_bytes > LARGE_MESSAGE_BYTES
+        if is_large:
+            self._turns.add_large(self._take_turn)
+        if not is_large and self._turns.take(self._take_turn):
+            self._proceed(now)
+        else:
+            self._waits_for_turn = True
 
     def _proceed(self, now: float) -> None:
         """Answer whatever is complete, with one write."""

@@ -7,10 +7,11 @@ local OTHER_NAME = "x-gateway-inference-model"
 local LONGEST_NAME = 12288 -- bytes between the quotes: 1024 characters, each escaped twice
 local LONGEST_KEY = 30 -- "model" with each letter escaped
 local MOST_FIELDS = 1000 -- parts of a form that are looked at
-local MOST_STRUCTURE = 600000 -- objects, lists and strings; a picker refuses a body with more
+local MOST_STRUCTURE = 200000 -- objects, lists and strings; a picker refuses a body with more
 local LARGE = 1048576 -- bytes of a body whose copy is given back at once
 local MARKS = { '"', "[", "]", "{", "}" }
-local QUOTE, OPENS, CLOSES = 1, { [2] = true, [4] = true }, { [3] = true, [5] = true }
+local LIST, LIST_END, OBJECT, OBJECT_END = 91, 93, 123, 125
+local NEAR = 16 -- bytes that are looked at one by one
 local MEANS = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
 local BACKSLASH, QUOTATION = 92, 34
 local byte, char, find, floor = string.byte, string.char, string.find, math.floor
@@ -92,47 +93,67 @@ local function meaning(written)
   return name and name ~= "" and not find(name, "[%z\1-\31\127]") and name
 end
 
+-- Where the next mark from `at` on is, as fast as memory is read; `ahead` is where each mark was found last.
+local function next_mark(text, at, ahead, stop)
+  local nearest = stop
+  for each = 1, 5 do
+    if ahead[each] < at then
+      ahead[each] = find(text, MARKS[each], at, true) or stop
+    end
+    if ahead[each] < nearest then
+      nearest = ahead[each]
+    end
+  end
+  return nearest
+end
+
+-- What the string behind the quote at `first` is if it is the key: the value between its quotes, or false. And where
+-- to go on; nil where the string has no end.
+local function value_behind(text, first, last)
+  local _, colon = nil, nil
+  if is_key(text, first, last) then
+    _, colon = find(text, "^[ \t\r\n]*:[ \t\r\n]*", last + 1)
+  end
+  if not colon then
+    return nil, last + 1
+  end
+  return written_at(text, colon + 1)
+end
+
 local function model_of(text)
   local at, depth, stop, written = find(text, "{", 1, true), 0, #text + 1, false
   if not at or find(text, "[^ \t\r\n]") ~= at then
     return false
   end
-  local ahead = { 0, 0, 0, 0, 0 } -- where the next of each mark is
-  local structure = 0
+  local ahead, structure, plain = { 0, 0, 0, 0, 0 }, 0, 0
   repeat
-    local mark, nearest = nil, stop
-    for each = 1, 5 do
-      if ahead[each] < at then
-        ahead[each] = find(text, MARKS[each], at, true) or stop
-      end
-      if ahead[each] < nearest then
-        mark, nearest = each, ahead[each]
-      end
-    end
-    at = nearest + 1
-    structure = CLOSES[mark] and structure or structure + 1
-    if structure > MOST_STRUCTURE then
-      return false
-    elseif mark == QUOTE then
-      local last = closing_quote(text, nearest)
+    local mark = byte(text, at)
+    if mark == QUOTATION then
+      local last = closing_quote(text, at)
       if not last then
         return false
       end
-      at = last + 1
-      local _, colon = nil, nil
-      if depth == 1 and is_key(text, nearest, last) then
-        _, colon = find(text, "^[ \t\r\n]*:[ \t\r\n]*", at)
+      structure, plain = structure + 1, 0
+      if depth == 1 then
+        local found
+        found, at = value_behind(text, at, last)
+        if found ~= nil then
+          written = found
+        end
+      else
+        at = last + 1
       end
-      if colon then
-        written, at = written_at(text, colon + 1)
-      end
-    elseif OPENS[mark] then
-      depth = depth + 1
-    elseif CLOSES[mark] then
-      depth = depth - 1
+    elseif mark == OBJECT or mark == LIST then
+      structure, depth, plain, at = structure + 1, depth + 1, 0, at + 1
+    elseif mark == OBJECT_END or mark == LIST_END then
+      depth, plain, at = depth - 1, 0, at + 1
+    elseif plain < NEAR then
+      plain, at = plain + 1, at + 1
+    else
+      plain, at = 0, next_mark(text, at, ahead, stop)
     end
-  until depth == 0 or not mark
-  return depth == 0 and meaning(written) -- read once, however many there are
+  until depth == 0 or at >= stop or structure > MOST_STRUCTURE
+  return depth == 0 and structure <= MOST_STRUCTURE and meaning(written) -- read once, however many there are
 end
 
 -- The field `model` of a form, of several the last. A file is stepped over by looking for the next boundary.
