@@ -73,6 +73,7 @@ def as_json(settings: Settings, stop: str, simulated: Sequence[str] = (), notes:
         "simulated": [*simulated],
         "notes": [*notes],
         "log": str(settings.layout.run / "log"),
+        "access_log": str(settings.layout.access_log),
         "stop": stop,
     })  # fmt: skip
 
@@ -91,7 +92,7 @@ def _first(ports: Ports, request: FirstRequest | None) -> list[str]:
 def _tail(ports: Ports, run: Path, stop: str) -> list[str]:
     listing = [f"    {name:<15} {port}" for name, port in ports.named().items()]
     return [
-        "  ports", *listing, f"  logs   {run / 'log'}",
+        "  ports", *listing, f"  logs   {run / 'log'}, and each request in {run / 'access.log'}",
         f"  stop   Ctrl-C here, or '{stop}'; a second Ctrl-C does not wait for answers in flight",
     ]  # fmt: skip
 

@@ -7,9 +7,10 @@ from pointsman.commands.command import Command, Program
 from pointsman.commands.keys import KEYS
 from pointsman.commands.manifests import MANIFESTS
 from pointsman.commands.running import RUNNING
+from pointsman.compare.compare import COMPARE
 from pointsman.top.watch import TOP
 
-COMMANDS: Final[tuple[Command, ...]] = (*RUNNING, TOP, KEYS, *MANIFESTS, ADAPTERS)
+COMMANDS: Final[tuple[Command, ...]] = (*RUNNING, TOP, COMPARE, KEYS, *MANIFESTS, ADAPTERS)
 PROGRAMS: Final[tuple[Program, ...]] = (
     Program("lab", "compare configurations with your own traffic, in virtual time", "pointsman-lab"),
 )

@@ -19,6 +19,7 @@ examples:
   pointsman up manifests/ route.yaml                              a cluster's YAML, its servers simulated
   pointsman status                                                what became of the manifests
   pointsman top                                                   pools and endpoints, live
+  pointsman compare --route llm-route                             round robin beside the picker, live
   pointsman explain REQUEST-ID                                    why a request went where it went
   pointsman usage --by tenant,model --since 2026-11-01            what each tenant used
   pointsman keys new alice --tenant team-a                        a key for a client; then: up --keys-file keys.txt

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from gateway.router.key_files import KeyFileError, load
 from gateway.tenancy.keys import RANDOM_BYTES
-from pointsman import banner
+from pointsman import banner, lease
 from pointsman.cluster.simulation import Simulation
+from pointsman.upkeep import Upkeep
 from processes import runner
 from processes.plan import WITHOUT_KEY, Keys, Layout, Ports, Settings
 from processes.preflight import StartError
 
 OWNER_ONLY = 0o600
+STACK_FILE = "stack.json"  # what a running stack serves, for commands on this host
 
 
 def folder_of(given: Namespace) -> Path:
@@ -80,8 +82,11 @@ def serve(given: Namespace, settings: Settings, text: str, simulation: Simulatio
     if settings.keys is not None:
         text = f"{text}\n  Clients need a key of {settings.keys.clients}: -H 'authorization: Bearer KEY'"
         settings = replace(settings, probe=WITHOUT_KEY)
-    if not given.json:
-        return runner.serve(settings, text)
     found = simulation or Simulation()
     announced = banner.as_json(settings, stop_command(given), found.lines, found.notes)
-    return runner.serve(settings, announced, json.dumps({"stopped": True}))
+    words = (announced, json.dumps({"stopped": True})) if given.json else (text, "stopped")
+    run = settings.layout.run
+    run.mkdir(parents=True, exist_ok=True)
+    (run / STACK_FILE).write_text(announced)
+    with Upkeep(settings.layout):
+        return runner.serve(replace(settings, config_dirs=(*settings.config_dirs, lease.folder_of(run))), *words)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 HOST = "127.0.0.1"
+LOG_FLUSH_MILLISECONDS = 500  # of the access log, which people and `pointsman compare` follow
 PICKER_SECONDS = 30.0  # that Envoy waits for a picker at its start; one is ready in two on an idle host
 
 
@@ -107,6 +108,11 @@ class Layout:
     def xds(self) -> Path:
         """The folder that the control plane writes and Envoy watches."""
         return self.run / "xds"
+
+    @property
+    def access_log(self) -> Path:
+        """The file that Envoy writes a line into for each request that has ended."""
+        return self.run / "access.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +296,8 @@ def envoy(settings: Settings) -> Process:
             "--config-yaml",
             overlay,
             "--disable-hot-restart",
+            "--file-flush-interval-msec",
+            str(LOG_FLUSH_MILLISECONDS),
             "--drain-time-s",
             "30",
             "--log-level",
@@ -346,6 +354,8 @@ def _rendering(settings: Settings) -> tuple[str, ...]:
     return (
         "--output-dir",
         str(settings.layout.xds),
+        "--access-log",
+        str(settings.layout.access_log),
         "--listen-address",
         HOST,
         *(

@@ -9,6 +9,7 @@ import pytest
 from controlplane.options import Options
 from controlplane.render import Rendered, render
 from controlplane.xds.files import contents
+from gateway.kube.objects import ObjectName
 from tests.unit.controlplane.manifest_texts import (
     POOL_KIND,
     gateway,
@@ -113,6 +114,22 @@ def test_a_pool_without_a_picker_is_balanced_by_envoy(tmp_path: Path) -> None:
     (cluster,) = (item for item in resources(found, "cds.json") if item["name"] == "pool_default_p")
     assert "override_host" not in json.dumps(cluster)
     assert "typed_per_filter_config" not in routes(found)["default/r/0/0"]
+
+
+def test_a_pool_goes_by_round_robin_where_its_annotation_says_so_and_its_answers_are_read(tmp_path: Path) -> None:
+    notes = "pointsman.dev/picker: round-robin"
+    options = Options(default_picker=(ObjectName("default", "epp"), 9002))
+    both = route(to_pool("/a"), to_pool("/b", "q"))
+
+    found = rendered(tmp_path, gateway(), both, pool(), pool("q", notes=notes), service(), options=options)
+
+    (cluster,) = (item for item in resources(found, "cds.json") if item["name"] == "pool_default_q")
+    (policy,) = cluster["load_balancing_policy"]["policies"]
+    assert policy["typed_extension_config"]["name"] == "envoy.load_balancing_policies.round_robin"
+    settings = {name: set(found["typed_per_filter_config"]) for name, found in routes(found).items() if "/r/" in name}
+    asked, unasked = settings["default/r/0/0"], settings["default/r/1/0"]
+    assert asked - unasked == {"envoy.filters.http.ext_proc/epp"}
+    assert "round-robin" in found.status.pools[1].parents[0].conditions[1].message
 
 
 def test_a_pool_whose_picker_is_nowhere_is_not_resolved_and_asks_nobody(tmp_path: Path) -> None:

@@ -145,6 +145,9 @@ CONTENT_ENCODING: Final = "content-encoding"
 INFERENCE_POD: Final = "x-inference-pod"
 # Of a Pod or backend that a command of this project put in the place of a real one, so that nobody takes it for one.
 SIMULATED_LABEL: Final = "pointsman.dev/simulated"
+# Of a pool: how its picker is asked; or `round-robin`, which asks none.
+PICKER_ANNOTATION: Final = "pointsman.dev/picker"
+ROUND_ROBIN: Final = "round-robin"
 
 # gRPC services, and the health service names that the reference answers to.
 EXT_PROC_SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"

@@ -1,7 +1,6 @@
 """Asks a running picker again and again, and shows what it says. I/O; a terminal gets its screen back at the end.
 
-Where standard output is no terminal, or `--once` is given, one table is printed. A library for terminal tables would
-bring three packages for what six escape sequences do.
+Where standard output is no terminal, or `--once` is given, one table is printed.
 """
 
 import argparse
@@ -10,17 +9,14 @@ import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from pointsman.commands.command import UNABLE, Command, add_json, add_run
 from pointsman.commands.picker import NoPickerError, picker_url, state
+from pointsman.terminal import LiveScreen
 from pointsman.top.table import Screen, table
 
-_ENTER: Final = "\x1b[?1049h\x1b[?25l"  # another screen, without a cursor
-_LEAVE: Final = "\x1b[?25h\x1b[?1049l"
-_HOME: Final = "\x1b[H"
-_REST_OF_LINE: Final = "\x1b[K"
-_REST_OF_SCREEN: Final = "\x1b[J"
 _UNBOUNDED: Final = 1_000_000  # lines and columns of what is no terminal
 
 
@@ -61,25 +57,17 @@ def _run(given: argparse.Namespace) -> int:
 def _watch(url: str, found: Any, interval: float) -> None:
     has_colours = "NO_COLOR" not in os.environ
     complaint = ""
-    sys.stdout.write(_ENTER)
-    try:
+    with suppress(KeyboardInterrupt), LiveScreen() as live:
         while True:
             size = shutil.get_terminal_size()
             screen = Screen(size.columns, size.lines - 2, has_colours)
             head = f"{url}  {time.strftime('%H:%M:%S')}  Ctrl-C ends  {complaint}"[: size.columns]
-            lines = [head, *table(found["pools"], found["queues"], screen)]
-            sys.stdout.write(_HOME + "".join(f"{line}{_REST_OF_LINE}\n" for line in lines) + _REST_OF_SCREEN)
-            sys.stdout.flush()
+            live.show([head, *table(found["pools"], found["queues"], screen)])
             time.sleep(interval)  # between two looks, as --interval says
             try:
                 found, complaint = _state(url), ""
             except NoPickerError as error:  # it may come back
                 complaint = str(error)
-    except KeyboardInterrupt:
-        return
-    finally:
-        sys.stdout.write(_LEAVE)
-        sys.stdout.flush()
 
 
 def _state(url: str) -> Any:

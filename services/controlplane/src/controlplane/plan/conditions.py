@@ -18,6 +18,7 @@ from controlplane.status.conditions import (
     unmet,
 )
 from gateway.kube.objects import AIGatewayRoute, CostType, Gateway, InferencePool, Manifests, ObjectName, Workload
+from gateway.wire import protocol
 
 
 def gateway_status(
@@ -97,6 +98,8 @@ def _hint(runs: Sequence[Workload], pool: InferencePool) -> str:
 
 
 def _resolution(planned: PlannedPool) -> str:
+    if planned.goes_in_turn:
+        return f"The annotation {protocol.PICKER_ANNOTATION} lets Envoy balance it by {protocol.ROUND_ROBIN}"
     if planned.picker is None:
         return "The pool names no endpoint picker and there is no default one: Envoy balances it by least request"
     if planned.picker.is_default:

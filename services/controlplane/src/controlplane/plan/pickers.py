@@ -8,10 +8,10 @@ from controlplane.plan.backend_tls import BackendTls, ordered_by_rule, policy_fo
 from controlplane.status.conditions import Condition, unmet
 from gateway.kube.objects import InferencePool, Manifests, ObjectName, TrafficPolicy
 from gateway.kube.resolution.endpoints import Addresses, HostPort, service_endpoints, service_hostname
+from gateway.wire import protocol
 
 # Envoy AI Gateway's own picker, by the name that its examples refer to: the default picker does its work here.
 AI_GATEWAY_PICKER: Final = "envoy-ai-gateway"
-TRANSPORT_ANNOTATION = "pointsman.dev/picker"
 HTTP_PORT_ANNOTATION = "pointsman.dev/picker-http-port"
 
 
@@ -82,7 +82,14 @@ class _Reference(NamedTuple):
     is_default: bool
 
 
+def goes_in_turn(pool: InferencePool) -> bool:
+    """Whether Envoy takes the pool's endpoints one after the other, whatever picker there is."""
+    return pool.meta.annotations.get(protocol.PICKER_ANNOTATION) == protocol.ROUND_ROBIN
+
+
 def _reference(pool: InferencePool, options: Options) -> _Reference | Condition | None:
+    if goes_in_turn(pool):
+        return None
     ref = pool.picker
     if options.default_picker is not None and (ref is None or ref.name == AI_GATEWAY_PICKER):
         return _Reference(*options.default_picker, is_default=True)
@@ -117,8 +124,8 @@ def _security(
 
 def _transport(pool: InferencePool, manifests: Manifests, options: Options) -> tuple[PickerTransport, str]:
     """The transport, and why, for people."""
-    written = pool.meta.annotations.get(TRANSPORT_ANNOTATION)
-    source = f"annotation {TRANSPORT_ANNOTATION}" if written else "--picker"
+    written = pool.meta.annotations.get(protocol.PICKER_ANNOTATION)
+    source = f"annotation {protocol.PICKER_ANNOTATION}" if written else "--picker"
     if written is not None and written not in tuple(PickerTransport):
         return PickerTransport.EXT_PROC, f"{source}: {written!r} is none of {', '.join(PickerTransport)}"
     wanted = PickerTransport(written) if written else options.picker

@@ -7,7 +7,7 @@ from controlplane.options import Options
 from controlplane.plan.backends import Backends
 from controlplane.plan.connections import Group, pool_groups
 from controlplane.plan.entries import Attachment
-from controlplane.plan.pickers import Picker, picker
+from controlplane.plan.pickers import Picker, goes_in_turn, picker
 from controlplane.status.conditions import Condition
 from gateway.kube.objects import FailureMode, InferencePool, Manifests, ObjectName
 from gateway.kube.resolution.endpoints import Addresses, HostPort, pool_endpoints, pool_slices, slice_hostnames
@@ -40,8 +40,15 @@ class PlannedPool:
         return not self.pool.h2c and all(group.connection.is_plain for group in self.groups)
 
     @property
+    def goes_in_turn(self) -> bool:
+        """Whether Envoy takes its endpoints one after the other."""
+        return goes_in_turn(self.pool)
+
+    @property
     def failure_mode(self) -> FailureMode | None:
         """What happens without a pick; None for a pool that Envoy balances."""
+        if self.goes_in_turn:
+            return None
         if self.pool.picker is not None:
             return self.pool.picker.failure_mode
         return FailureMode.OPEN if self.picker is not None else None

@@ -20,6 +20,7 @@ _USAGE: Final = (
     protocol.CACHE_CREATION_TOKENS,
     protocol.REASONING_TOKENS,
 )
+_FIRST_BYTE: Final = "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"
 _FIELDS: Final[Tree] = {
     "start_time": "%START_TIME%",
     "request_id": "%REQ(X-REQUEST-ID)%",
@@ -35,6 +36,7 @@ _FIELDS: Final[Tree] = {
     "upstream": "%UPSTREAM_HOST%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "duration_ms": "%DURATION%",
+    "ttft_ms": _FIRST_BYTE,
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
     "usage": {key: f"%DYNAMIC_METADATA({protocol.USAGE_NAMESPACE}:{key})%" for key in _USAGE},
@@ -70,7 +72,7 @@ def file_log(options: Options) -> list[Tree]:
 def _picker_log(cluster: str) -> Tree:
     """Only entries with a pick's id: others are of no use to a picker."""
     picked = [_metadata_filter(namespace) for namespace in (protocol.LB_NAMESPACE, protocol.EXT_AUTHZ_NAMESPACE)]
-    first_byte: Tree = {"tag": protocol.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"}
+    first_byte: Tree = {"tag": protocol.TTFT_TAG, "value": _FIRST_BYTE}
     return _grpc_log(cluster, "pointsman", {"or_filter": {"filters": picked}}, [first_byte])
 
 

@@ -11,6 +11,12 @@ LEAST_REQUEST: Final[Tree] = {
         "typed_config": typed("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"),
     }
 }
+ROUND_ROBIN: Final[Tree] = {
+    "typed_extension_config": {
+        "name": "envoy.load_balancing_policies.round_robin",
+        "typed_config": typed("envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin"),
+    }
+}
 
 
 def by_weight() -> Tree:
@@ -34,16 +40,7 @@ NEVER: Final = {
             "envoy.extensions.load_balancing_policies.subset.v3.Subset",
             fallback_policy="NO_FALLBACK",
             subset_selectors=[{"keys": ["never"]}],
-            subset_lb_policy={
-                "policies": [
-                    {
-                        "typed_extension_config": {
-                            "name": "envoy.load_balancing_policies.round_robin",
-                            "typed_config": typed("envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin"),
-                        }
-                    }
-                ]
-            },
+            subset_lb_policy={"policies": [ROUND_ROBIN]},
         ),
     }
 }

@@ -10,7 +10,7 @@ from controlplane.plan.connections import Connection, Group
 from controlplane.plan.pools import PlannedPool
 from controlplane.plan.services import PlannedService
 from controlplane.xds.resources import first_token, names, outgoing, retries, traffic
-from controlplane.xds.resources.balancing import LEAST_REQUEST, NEVER, override_host
+from controlplane.xds.resources.balancing import LEAST_REQUEST, NEVER, ROUND_ROBIN, override_host
 from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.sources import config_source
 from controlplane.xds.resources.tls import tls
@@ -37,7 +37,7 @@ _RESOLVED: Final[Tree] = {
 def pool_cluster(planned: PlannedPool, options: Options) -> Tree:
     """A pool: Envoy follows the picker's list, and by failure mode balances itself or refuses without one."""
     pool = planned.pool
-    policy: object = LEAST_REQUEST
+    policy: object = ROUND_ROBIN if planned.goes_in_turn else LEAST_REQUEST
     metadata: Tree = {"pool": str(pool.meta.id)}
     mode = planned.failure_mode
     if mode is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from controlplane.plan.entries import Backend, Entry, ServicePortRef, VirtualHost
-from controlplane.plan.pickers import Picker
+from controlplane.plan.pickers import Picker, goes_in_turn
 from controlplane.plan.shares import mirror_name
 from controlplane.xds.resources import (
     cors,
@@ -90,8 +90,8 @@ def _settings(backend: Backend, entry: Entry, scope: Scope) -> Tree:
     if scope.quotas is not None and _is_for_models(entry, backend):
         limits = rate_limits.on_route(scope.quotas, backend, scope.options)
     if picker is None or not isinstance(backend.target, InferencePool):
-        reads = usage.on_route(scope.options) if costs or (limits and scope.options.usage_extraction) else {}
-        return limits | costs | reads
+        is_read = costs or (scope.options.usage_extraction and (limits or _goes_in_turn(backend)))
+        return limits | costs | (usage.on_route(scope.options) if is_read else {})
     question = picker_filters.Question(
         pools=(backend.target.meta.id,),
         further=retries.wanted(entry.rule.retry),
@@ -100,6 +100,11 @@ def _settings(backend: Backend, entry: Entry, scope: Scope) -> Tree:
         first_token=_first_token(entry),
     )
     return limits | pool_filters(picker, question, scope) | costs
+
+
+def _goes_in_turn(backend: Backend) -> bool:
+    """Whether its requests are compared with those of a picker, by what the access log has of both."""
+    return isinstance(backend.target, InferencePool) and goes_in_turn(backend.target)
 
 
 def _is_for_models(entry: Entry, backend: Backend) -> bool:

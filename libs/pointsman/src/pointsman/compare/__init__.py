@@ -1,0 +1,1 @@
+"""`pointsman compare`: round robin and the picker side by side, on the requests that come in."""
