@@ -81,11 +81,18 @@ def test_only_the_routes_own_requests_count_from_the_first_by_round_robin_on(tmp
     log = tmp_path / "access.log"
     log.write_text(line(second=0) + "\n")
     found = measuring(log)
+    others = [
+        line(second=1),
+        line(TWIN, second=2),
+        line(second=1),
+        line(second=3),
+        line(second=4, route="default/other/0/0"),
+        line("none", second=5),
+        line(TWIN, second=5, cached=None),
+        "no JSON",
+    ]
     with log.open("a") as file:
-        file.write("\n".join([
-            line(second=1), line(TWIN, second=2), line(second=1), line(second=3),
-            line(second=4, route="default/other/0/0"), line("none", second=5), line(TWIN, second=5, cached=None), "no JSON", line(second=6)[:30],
-        ]))  # fmt: skip
+        file.write("\n".join([*others, line(second=6)[:30]]))
 
     first = found.look()
     with log.open("a") as file:
