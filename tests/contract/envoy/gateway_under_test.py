@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from controlplane.options import Delivery, Options
-from controlplane.plane import Server
+from controlplane.plane import OneServer
 from controlplane.render import render
 from controlplane.status.uptake import Uptake
 from controlplane.xds.admin import EnvoyAdmin
@@ -66,7 +66,7 @@ class Gateway:
     admin: int
     options: Options
     session: aiohttp.ClientSession
-    server: Server
+    server: OneServer
     break_streams: Callable[[], Awaitable[None]]
     process: subprocess.Popen[bytes] | None = None
     files: dict[str, str] = field(default_factory=dict)
@@ -149,7 +149,7 @@ async def running(
 @asynccontextmanager
 async def _delivering(
     root: Path, folder: Path, options: Options, admin: int, dialect: Dialect
-) -> AsyncIterator[tuple[Server, Callable[[], Awaitable[None]], Path, dict[str, object]]]:
+) -> AsyncIterator[tuple[OneServer, Callable[[], Awaitable[None]], Path, dict[str, object]]]:
     """A server by files or by gRPC, what ends its streams, and the bootstrap with which Envoy finds it."""
     if options.xds is Delivery.FILES:
         paths = {f"{name}_config": {"path_config_source": {"path": str(folder / "xds" / f"{name}.json")}}

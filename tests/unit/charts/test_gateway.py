@@ -1,10 +1,9 @@
-"""The chart of the gateway: what stands together in its Pods fits, and its access is what the control plane needs."""
+"""The chart of the gateway: its parts find each other, and the control plane's access is what it needs."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 import bbr.__main__ as bbr_command
 from controlplane import command_line
@@ -12,7 +11,7 @@ from controlplane.options import Delivery
 from controlplane.ownership import RESOURCES, needs
 from controlplane.status.report import CONTROLLER_NAME
 from gateway.kube.objects import Manifests
-from gateway.kube.sources.cluster.resources import GATEWAY, GATEWAY_CLASS, HTTP_ROUTE, POD, POOL
+from gateway.kube.sources.cluster.resources import DEPLOYED, GATEWAY, GATEWAY_CLASS, HTTP_ROUTE, POD, POOL
 from gateway.kube.sources.opening import Cluster
 from tests.charts.cases import Case, cases
 
@@ -23,61 +22,53 @@ each_case = pytest.mark.parametrize("case", [pytest.param(case, id=name) for nam
 
 
 def containers(case: Case) -> dict[str, dict[str, Any]]:
-    """By name; those that stand beside Envoy included."""
-    (deployment,) = case.of("Deployment")
-    spec = deployment["spec"]["template"]["spec"]
-    return {each["name"]: each for each in (*spec["initContainers"], *spec["containers"])}
+    """By name, of both Deployments."""
+    found = (each["spec"]["template"]["spec"]["containers"] for each in case.of("Deployment"))
+    return {each["name"]: each for listed in found for each in listed}
 
 
 def ports(container: dict[str, Any]) -> dict[str, int]:
     return {each["name"]: each["containerPort"] for each in container["ports"]}
 
 
+def service_ports(case: Case, name: str) -> dict[int, str]:
+    (service,) = [each for each in case.of("Service") if each["metadata"]["name"] == name]
+    return {each["port"]: each["targetPort"] for each in service["spec"]["ports"]}
+
+
 @each_case
 def test_the_services_take_every_argument(case: Case) -> None:
     found = containers(case)
-    controlplane = found["controlplane"]
-    given = command_line.arguments(controlplane["args"])
+    given = command_line.arguments(found["controlplane"]["args"])
 
     assert isinstance(command_line.objects(given), Cluster)
     assert given.xds == Delivery.GRPC
-    assert given.http_port == ports(controlplane)["metrics"]
+    assert given.http_port == ports(found["controlplane"])["metrics"]
     if "bbr" in found:
         router = bbr_command.arguments(found["bbr"]["args"])
-        assert given.bbr_address == ("127.0.0.1", router.grpc_port)
-        assert not router.secure_serving, "Envoy asks the router of its Pod in the clear"
-        assert router.metrics_port == ports(found["bbr"])["router-metrics"]
+        assert given.bbr_address == (f"{case.release}-bbr.default.svc", router.grpc_port)
+        assert not router.secure_serving, "Envoy asks the router in the clear"
+        assert service_ports(case, f"{case.release}-bbr") == {router.grpc_port: "grpc"}
+        assert ports(found["bbr"])["grpc"] == router.grpc_port
+        assert ports(found["bbr"])["metrics"] == router.metrics_port
     else:
         assert given.bbr_address is None
 
 
 @each_case
-def test_envoy_finds_its_control_plane(case: Case) -> None:
-    (files,) = case.of("ConfigMap")
-    given = command_line.arguments(containers(case)["controlplane"]["args"])
-    clusters = yaml.safe_load(files["data"]["bootstrap.yaml"])["static_resources"]["clusters"]
-    (cluster,) = [each for each in clusters if each["name"] == "xds"]
-    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+def test_envoys_find_the_control_plane(case: Case) -> None:
+    container = containers(case)["controlplane"]
+    deployment = command_line.options(command_line.arguments(container["args"])).deployment
 
-    assert endpoint["address"]["socket_address"] == {"address": given.xds_host, "port_value": given.xds_port}
-    for name, file in (("bootstrap.yaml", "bootstrap-grpc.yaml"), ("run", "run")):
-        assert files["data"][name].strip() == (ROOT / "envoy" / file).read_text().strip()
-
-
-@each_case
-def test_each_port_of_the_service_is_one_that_envoy_takes_for_it(case: Case) -> None:
-    (service,) = case.of("Service")
-    given = command_line.arguments(containers(case)["controlplane"]["args"])
-    taken = ports(containers(case)["envoy"])
-
-    listed = {each["port"]: taken[each["targetPort"]] for each in service["spec"]["ports"]}
-
-    assert dict(given.port_map) == listed
+    assert deployment is not None
+    assert deployment.control_plane == ("default", case.release)
+    assert service_ports(case, case.release) == {deployment.port: "xds"}
+    assert ports(container)["xds"] == deployment.port
 
 
 @each_case
 def test_the_control_plane_may_do_what_it_does_and_nothing_else(case: Case) -> None:
-    (role,) = case.of("ClusterRole")
+    role = next(each for each in case.of("ClusterRole") if not each["metadata"]["name"].endswith("-bbr"))
     granted = {
         (group, resource, verb)
         for rule in role["rules"]
@@ -89,22 +80,35 @@ def test_the_control_plane_may_do_what_it_does_and_nothing_else(case: Case) -> N
 
     assert len(read) == len(RESOURCES) + 1
     assert granted == {
-        *((each.group, each.plural, verb) for each in read for verb in ("list", "watch")),
+        *((each.group, each.plural, verb) for each in (*read, *DEPLOYED) for verb in ("list", "watch")),
         *((each.group, each.plural, "get") for each in WRITTEN),
         *((each.group, f"{each.plural}/status", "patch") for each in WRITTEN),
+        *((each.group, each.plural, verb) for each in DEPLOYED for verb in ("create", "patch", "delete")),
     }
+    (own,) = case.of("Role")
+    assert own["rules"] == [
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [f"{case.release}-xds"], "verbs": ["get"]}
+    ]
 
 
 def test_the_class_and_its_gateway_are_those_of_this_controller() -> None:
-    case = CASES["kustomize-pointsman"]
-    (found,), (gateway,), (service,) = case.of("GatewayClass"), case.of("Gateway"), case.of("Service")
+    (found,), (gateway,) = CASES["kustomize-pointsman"].of("GatewayClass"), CASES["kustomize-pointsman"].of("Gateway")
 
     assert found["spec"]["controllerName"] == CONTROLLER_NAME
     assert gateway["spec"]["gatewayClassName"] == found["metadata"]["name"]
     assert gateway["metadata"]["name"] == "inference-gateway", "the route of the chart `inferencepool` names it"
-    assert [each["port"] for each in gateway["spec"]["listeners"]] == [
-        each["port"] for each in service["spec"]["ports"]
-    ]
+
+
+def test_what_is_scaled_by_load_has_no_other_number_of_replicas() -> None:
+    case = CASES["gateway-of-everything"]
+    targets = {each["spec"]["scaleTargetRef"]["name"] for each in case.of("HorizontalPodAutoscaler")}
+    (parameters,), (gateway,) = case.of("ConfigMap"), case.of("Gateway")
+
+    assert targets == {"edge-bbr", "inference-gateway-pointsman"}
+    assert gateway["spec"]["infrastructure"]["parametersRef"]["name"] == parameters["metadata"]["name"]
+    assert parameters["data"] == {"replicas": "autoscaled"}
+    scaled = [each for each in case.of("Deployment") if each["metadata"]["name"] in targets]
+    assert [each["spec"].get("replicas") for each in scaled] == [None]
 
 
 def test_nothing_of_the_class_is_made_where_it_is_not_wanted() -> None:

@@ -36,6 +36,11 @@ def only(case: Case, kind: str) -> dict[str, Any]:
     return found
 
 
+def named(case: Case, kind: str, name: str) -> dict[str, Any]:
+    (found,) = [each for each in case.of(kind) if each["metadata"]["name"] == name]
+    return found
+
+
 def pod(case: Case) -> Any:
     return only(case, "Deployment")["spec"]["template"]["spec"]
 
@@ -79,28 +84,30 @@ def test_probes_name_ports_and_services_that_there_are(case: Case) -> None:
 
 @each([*CASES.values()])
 def test_selectors_find_the_pods_and_nothing_else_shares_them(case: Case) -> None:
-    deployment = only(case, "Deployment")
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    chosen = deployment["spec"]["selector"]["matchLabels"]
+    for deployment in case.of("Deployment"):
+        name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
+        chosen = deployment["spec"]["selector"]["matchLabels"]
 
-    assert chosen.items() <= labels.items()
-    assert only(case, "Service")["spec"]["selector"] == chosen
-    assert only(case, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == chosen
-    assert only(case, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == chosen
-    for spread in pod(case)["topologySpreadConstraints"]:
-        assert spread["labelSelector"]["matchLabels"] == chosen
+        assert chosen.items() <= template["metadata"]["labels"].items()
+        assert named(case, "Service", name)["spec"]["selector"] == chosen
+        assert named(case, "NetworkPolicy", name)["spec"]["podSelector"]["matchLabels"] == chosen
+        assert named(case, "PodDisruptionBudget", name)["spec"]["selector"]["matchLabels"] == chosen
+        for spread in template["spec"]["topologySpreadConstraints"]:
+            assert spread["labelSelector"]["matchLabels"] == chosen
 
 
 @each([*CASES.values()])
 def test_pods_run_by_the_restricted_standard_with_bounds(case: Case) -> None:
-    assert pod(case)["securityContext"]["runAsNonRoot"]
-    assert pod(case)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in (*pod(case)["containers"], *pod(case).get("initContainers", ())):
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-        }  # fmt: skip
-        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
-        assert "memory" in container["resources"]["limits"]
+    for deployment in case.of("Deployment"):
+        spec = deployment["spec"]["template"]["spec"]
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+            }  # fmt: skip
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+            assert "memory" in container["resources"]["limits"]
 
 
 def granted(case: Case) -> set[tuple[str, str]]:
@@ -135,15 +142,17 @@ def test_the_router_may_read_what_it_follows_and_nothing_else(case: Case) -> Non
 
 @each([*CASES.values()])
 def test_the_access_is_that_of_the_pods_account(case: Case) -> None:
-    account = only(case, "ServiceAccount")["metadata"]
-    (binding,) = case.of("RoleBinding", "ClusterRoleBinding")
-    (role,) = case.of("Role", "ClusterRole")
+    accounts = {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in case.of("ServiceAccount")}
+    roles = {(each["kind"], each["metadata"]["name"]) for each in case.of("Role", "ClusterRole")}
+    bindings = case.of("RoleBinding", "ClusterRoleBinding")
 
-    assert pod(case)["serviceAccountName"] == account["name"]
-    assert binding["subjects"] == [
-        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
-    ]
-    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == (role["kind"], role["metadata"]["name"])
+    assert {each["spec"]["template"]["spec"]["serviceAccountName"] for each in case.of("Deployment")} == {
+        name for _, name in accounts
+    }
+    assert {(each["roleRef"]["kind"], each["roleRef"]["name"]) for each in bindings} == roles
+    for binding in bindings:
+        (subject,) = binding["subjects"]
+        assert (subject["namespace"], subject["name"]) in accounts
 
 
 @each(POOLS)

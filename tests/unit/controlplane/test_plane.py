@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from controlplane.fleet import EVERY
 from controlplane.metrics import Metrics
 from controlplane.options import Options
-from controlplane.plane import ControlPlane
+from controlplane.plane import ControlPlane, ForEvery
 from controlplane.status.conditions import Condition
 from controlplane.status.uptake import Refusal, Uptake
 from controlplane.xds.snapshot import Snapshot as Resources
@@ -54,7 +55,7 @@ class Stand:
         self._folder = folder
         self._ticks = 0
         self.objects, self.envoys = Objects(), Envoys()
-        self.plane = ControlPlane(self.objects, self.envoys, Metrics(), Options(), self._stamp)
+        self.plane = ControlPlane(self.objects, ForEvery(self.envoys), Metrics(), Options(), self._stamp)
 
     def _stamp(self) -> str:
         self._ticks += 1
@@ -70,7 +71,7 @@ class Stand:
 
     async def answer(self, uptake: Uptake) -> None:
         await self.envoys.answers.put(uptake)
-        await self.until(lambda: self.plane.view.uptake == uptake)
+        await self.until(lambda: self.plane.view.uptakes == {EVERY: uptake})
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):

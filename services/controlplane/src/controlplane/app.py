@@ -1,26 +1,34 @@
 """The control plane's composition root: where objects come from, how Envoy gets its configuration, operators' port."""
 
 import asyncio
+import datetime
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 
+from controlplane.deployment import authority
+from controlplane.deployment.authority import Authority
+from controlplane.deployment.deployer import Deployer
 from controlplane.document import document, tree
 from controlplane.metrics import Metrics
-from controlplane.options import Options
+from controlplane.options import Deployment, Options
 from controlplane.ownership import needs
 from controlplane.page import Page
 from controlplane.page.traffic import Traffic
-from controlplane.plane import ControlPlane, Server
+from controlplane.plane import ControlPlane, ForEvery, Server
 from controlplane.status.report import CONTROLLER_NAME
 from controlplane.xds.admin import EnvoyAdmin
+from controlplane.xds.ads.fleet import FleetServer
 from controlplane.xds.ads.server import AdsServer
 from controlplane.xds.files import FolderServer
+from gateway.kube.resolution.endpoints import service_hostname
 from gateway.kube.sources import opening
-from gateway.kube.sources.cluster.source import Consumer
+from gateway.kube.sources.cluster.source import ClusterSource, Consumer
+from gateway.kube.sources.source import ObjectStore
+from gateway.rpc.tls import Credentials
 from gateway.service import admin, clock, lifecycle, logs
 from gateway.xds import server as xds
 from gateway.xds.codec import Codec
@@ -62,12 +70,20 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
     """Build, follow and serve until `stopping` is set. Envoy keeps what was published."""
     metrics, options, envoy = Metrics(), serving.options, _administered(serving.delivery)
     consumer = Consumer(needs, options.services, CONTROLLER_NAME)
-    async with (
-        opening.opened(serving.objects, consumer, metrics.registry) as source,
-        _delivering(serving.delivery, envoy) as server,
-    ):
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(opening.opened(serving.objects, consumer, metrics.registry))
         assert source is not None  # an origin was given
-        plane = ControlPlane(source, server, metrics, options, clock.stamp)
+        if options.deployment is None:
+            server = await stack.enter_async_context(_delivering(serving.delivery, envoy))
+            plane = ControlPlane(source, server, metrics, options, clock.stamp)
+        else:
+            assert isinstance(serving.delivery, Grpc)  # as the command line was read
+            assert isinstance(source, ClusterSource)
+            given = await _authority(source, options.deployment)
+            deployer = Deployer(options.deployment, given, source.keep, _now)
+            await stack.enter_async_context(lifecycle.background(deployer.run()))
+            fleet = await stack.enter_async_context(_fleet(serving.delivery, options.deployment, given))
+            plane = ControlPlane(source, fleet, metrics, options, clock.stamp, deploy=deployer.offer)
 
         async def show(_request: web.Request) -> web.Response:
             return web.Response(text=document(tree(plane.view)), content_type="application/json")
@@ -95,13 +111,40 @@ def _administered(delivery: Files | Grpc) -> EnvoyAdmin | None:
 
 @asynccontextmanager
 async def _delivering(delivery: Files | Grpc, envoy: EnvoyAdmin | None) -> AsyncIterator[Server]:
+    """To Envoys that are all alike."""
     if isinstance(delivery, Files):
-        yield FolderServer(delivery.output_dir, admin=envoy)
+        yield ForEvery(FolderServer(delivery.output_dir, admin=envoy))
         return
     codec = Codec()
     server = AdsServer(codec)
     discovery = xds.AggregatedDiscovery(server.open, codec)
-    address = f"[{delivery.host}]:{delivery.port}" if ":" in delivery.host else f"{delivery.host}:{delivery.port}"
-    async with xds.serving(discovery, address, delivery.certificates) as port:
+    async with xds.serving(discovery, _address(delivery), delivery.certificates) as port:
+        log.info("serving ADS", port=port)
+        yield ForEvery(server)
+
+
+@asynccontextmanager
+async def _fleet(delivery: Grpc, deployment: Deployment, given: Authority) -> AsyncIterator[Server]:
+    """To the Envoys of each Gateway by themselves, which show by a certificate whose they are."""
+    codec = Codec()
+    server = FleetServer(codec)
+    discovery = xds.AggregatedDiscovery(server.open, codec, authority.may_ask)
+    shown = given.server(service_hostname(*deployment.control_plane), _now())
+    credentials = Credentials(shown, authorities=given.certificate)
+    async with xds.serving(discovery, _address(delivery), credentials) as port:
         log.info("serving ADS", port=port)
         yield server
+
+
+async def _authority(source: ObjectStore, deployment: Deployment) -> Authority:
+    """That of all replicas: whoever comes first makes it."""
+    namespace, name = deployment.control_plane
+    return Authority(await source.shared_secret(namespace, f"{name}-xds", lambda: authority.new_authority(_now())))
+
+
+def _address(delivery: Grpc) -> str:
+    return f"[{delivery.host}]:{delivery.port}" if ":" in delivery.host else f"{delivery.host}:{delivery.port}"
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from controlplane.options import Delivery, Options, PickerTransport, is_loopback
+from controlplane.options import SERVICE_TYPES, Delivery, Deployment, Options, PickerTransport, is_loopback
 from gateway.kube.objects import ObjectName
 from gateway.kube.sources.opening import Cluster, Folders, Origin, add_source, origin
 from gateway.schema.spelling import is_name
@@ -51,6 +51,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         diff.add_argument(side, type=Path, metavar=side.upper(), help="folder of manifests")
     once.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where Envoy's files go")
     _add_delivery(run)
+    _add_deployment(run)
     for command in (once, run):
         command.add_argument("--strict", action="store_true", help="write nothing while any manifest has a problem")
     once.add_argument("--with-secrets", action="store_true", help="write private keys, too; `run` always does")
@@ -95,8 +96,20 @@ def _check_delivery(parser: argparse.ArgumentParser, given: argparse.Namespace) 
     """Refuse what argparse cannot refuse by itself."""
     if given.xds == Delivery.FILES and given.output_dir is None:
         parser.error("--xds files needs --output-dir")
-    if given.xds == Delivery.GRPC and given.xds_cert_path is None and not is_loopback(given.xds_host):
+    if given.envoy_image is not None:
+        _check_deployment(parser, given)
+    elif given.xds == Delivery.GRPC and given.xds_cert_path is None and not is_loopback(given.xds_host):
         parser.error(f"--xds-host {given.xds_host} needs --xds-cert-path: the configuration holds private keys")
+
+
+def _check_deployment(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    if given.xds != Delivery.GRPC or not isinstance(objects(given), Cluster):
+        parser.error("--envoy-image needs --source cluster and --xds grpc")
+    if given.xds_service is None:
+        parser.error("--envoy-image needs --xds-service: Envoys ask there")
+    for flag in ("xds_cert_path", "gateway_address", "port_map"):
+        if getattr(given, flag):
+            parser.error(f"--{flag.replace('_', '-')} is not for --envoy-image: each Gateway has its own")
 
 
 def _add_delivery(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +122,42 @@ def _add_delivery(parser: argparse.ArgumentParser) -> None:
     add("--xds-port", type=int, default=ports.XDS_GRPC, help=f"port of the same (default {ports.XDS_GRPC})")
     add("--xds-cert-path", type=Path, metavar="DIR",
         help="tls.crt, tls.key and ca.crt for mutual TLS; needed unless only this host can ask")  # fmt: skip
+
+
+def _add_deployment(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("an Envoy for each Gateway of a cluster").add_argument
+    default = Deployment("", ObjectName("", ""), 0)
+    add("--envoy-image", metavar="IMAGE", help="deploy Envoys of this image (default: none, those that are there serve "
+        "every Gateway); needs --source cluster and --xds grpc")  # fmt: skip
+    add(
+        "--xds-service",
+        type=service_port,
+        metavar="NAMESPACE/SERVICE:PORT",
+        help="of this control plane, at which they ask; the Secret SERVICE-xds beside it holds their authority",
+    )
+    add("--envoy-pull-policy", choices=("Always", "IfNotPresent", "Never"), default=default.pull_policy)
+    add("--envoy-service-type", choices=SERVICE_TYPES, default=default.service_type,
+        help="of each Gateway's Service, unless a parametersRef says otherwise (default LoadBalancer)")  # fmt: skip
+    add("--envoy-replicas", type=positive, default=default.replicas, help="the same of its Pods (default 1)")
+    add("--envoy-drain-seconds", type=positive, default=default.drain_seconds, metavar="SECONDS",
+        help="for answers in flight when a Pod stops (default 60)")  # fmt: skip
+    add("--envoy-log-level", choices=("trace", "debug", "info", "warning", "error"), default=default.log_level)
+
+
+def _deployment(given: argparse.Namespace) -> Deployment | None:
+    if getattr(given, "envoy_image", None) is None:
+        return None
+    service, port = given.xds_service
+    return Deployment(
+        given.envoy_image,
+        service,
+        port,
+        pull_policy=given.envoy_pull_policy,
+        service_type=given.envoy_service_type,
+        replicas=given.envoy_replicas,
+        drain_seconds=given.envoy_drain_seconds,
+        log_level=given.envoy_log_level,
+    )
 
 
 def _add_rendering(parser: argparse.ArgumentParser) -> None:
@@ -192,6 +241,7 @@ def options(given: argparse.Namespace) -> Options:
         picker=PickerTransport(given.picker),
         picker_tls=is_cluster if given.picker_tls is None else given.picker_tls == "tls",
         by_class=is_cluster,
+        deployment=_deployment(given),
         default_picker=given.default_picker,
         handled_elsewhere=frozenset(given.handled_elsewhere),
         quotas=given.quota_address,

@@ -15,7 +15,7 @@ def tree(view: View) -> Tree:
     """The content of /status."""
     return {
         "published": view.published,
-        "envoys": report.proxies(view.uptake),
+        "envoys": report.proxies(view.uptakes.values()),
         "faults": list(view.faults),
         "problems": [_problem(problem) for problem in view.problems],
         "notes": [_problem(note) for note in view.notes],

@@ -1,6 +1,6 @@
 """What an operator counts at the control plane."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from controlplane.status.conditions import Status
 from controlplane.status.uptake import Uptake
@@ -25,19 +25,21 @@ class Metrics:
         self._objects = registry.gauge("controlplane_objects", "Objects that are served, by kind.", ("kind",))
         self._endpoints = registry.gauge("controlplane_pool_endpoints", "Endpoints of all pools.")
 
-    def published(self, changed: Iterable[str], status: Status) -> None:
+    def published(self, changed: Iterable[str]) -> None:
         """`changed` are files (`eds/a.json`) or resources (`eds/a`)."""
         for name in changed:
             self._resources.add((name[:3],))
+
+    def served(self, status: Status) -> None:
         self._objects.set(len(status.gateways), ("gateway",))
         self._objects.set(len(status.routes), ("route",))
         self._objects.set(len(status.pools), ("pool",))
         self._endpoints.set(sum(pool.endpoints for pool in status.pools))
 
-    def taken(self, uptake: Uptake) -> None:
-        self._proxies.set(len(uptake.taken), ("taken",))
-        self._proxies.set(len(uptake.waiting), ("waiting",))
-        self._proxies.set(len({found.node for found in uptake.refusals}), ("refused",))
+    def taken(self, uptakes: Collection[Uptake]) -> None:
+        self._proxies.set(sum(len(each.taken) for each in uptakes), ("taken",))
+        self._proxies.set(sum(len(each.waiting) for each in uptakes), ("waiting",))
+        self._proxies.set(sum(len({found.node for found in each.refusals}) for each in uptakes), ("refused",))
 
     def problems(self, count: int) -> None:
         self._problems.set(count)

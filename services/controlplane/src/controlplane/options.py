@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from gateway.kube.objects import ObjectName
 from gateway.wire import ports, protocol
@@ -26,6 +27,27 @@ class Delivery(StrEnum):
 
     FILES = "files"
     GRPC = "grpc"
+
+
+SERVICE_TYPES: Final = ("ClusterIP", "LoadBalancer", "NodePort")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """How Envoys are deployed for each Gateway, as far as a Gateway's parameters do not say otherwise."""
+
+    image: str
+    control_plane: ObjectName
+    """The Service at which Envoys ask, at `port`."""
+
+    port: int
+    pull_policy: str = "IfNotPresent"
+    service_type: str = "LoadBalancer"
+    replicas: int = 1
+    drain_seconds: int = 60
+    """For answers in flight when a Pod stops."""
+
+    log_level: str = "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +130,9 @@ class Options:
 
     by_class: bool = False
     """Whether only Gateways are served whose GatewayClass names this controller, as in a cluster with several."""
+
+    deployment: Deployment | None = None
+    """How Envoys are deployed for each Gateway; None: those that are there serve every Gateway."""
 
     handled_elsewhere: frozenset[str] = frozenset()
     """Kinds of policies that something else in front of this gateway or behind it enforces."""

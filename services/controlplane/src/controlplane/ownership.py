@@ -1,11 +1,21 @@
 """Which objects of a cluster this control plane serves: Gateways of classes that name it, and their routes. Pure."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
 
-from controlplane.status.conditions import ClassStatus, met
+from controlplane.status.conditions import ClassStatus, Condition, met
 from controlplane.status.report import CONTROLLER_NAME
-from gateway.kube.objects import DEFAULT_NAMESPACE, GATEWAY_GROUP, Gateway, HTTPRoute, Manifests, ObjectName, ParentRef
+from gateway.kube.objects import (
+    DEFAULT_NAMESPACE,
+    GATEWAY_GROUP,
+    Gateway,
+    HTTPRoute,
+    Manifests,
+    ObjectName,
+    ParentRef,
+)
 from gateway.kube.sources.cluster.resources import (
     AI_GATEWAY,
     BACKEND,
@@ -35,6 +45,7 @@ from gateway.kube.sources.cluster.resources import (
     pods_of,
 )
 
+NO_FAULTS: Final[Mapping[ObjectName, Condition]] = MappingProxyType({})
 RESOURCES = (
     GATEWAY_CLASS, GATEWAY, HTTP_ROUTE, REFERENCE_GRANT, BACKEND_TLS_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE, SECRET,
     CONFIG_MAP, POOL_X, POOL, OBJECTIVE_X, OBJECTIVE, REWRITE_X, REWRITE, MODEL_X, DESTINATION_RULE, WORKSPACE,
@@ -54,11 +65,11 @@ def owned(manifests: Manifests) -> Manifests:
     return replace(manifests, gateways=gateways, routes=routes)
 
 
-def class_statuses(manifests: Manifests) -> tuple[ClassStatus, ...]:
-    """Each class that names this controller is accepted."""
+def class_statuses(manifests: Manifests, faults: Mapping[ObjectName, Condition] = NO_FAULTS) -> tuple[ClassStatus, ...]:
+    """Each class that names this controller is accepted, unless it has a fault."""
     accepted = met("Accepted", "Accepted", "its Gateways are served")
     return tuple(
-        ClassStatus(name, accepted, found.meta.generation)
+        ClassStatus(name, faults.get(name, accepted), found.meta.generation)
         for name, found in sorted(manifests.gateway_classes.items())
         if found.controller == CONTROLLER_NAME
     )

@@ -20,7 +20,7 @@ VIEW = View(
         ),
         warnings=("InferencePool default/q: no endpoint is known",),
     ),
-    uptake=Uptake("v", taken=("a",), refusals=(Refusal("b", "Listener: taken"),)),
+    uptakes={"": Uptake("v", taken=("a",), refusals=(Refusal("b", "Listener: taken"),))},
 )
 
 

@@ -20,7 +20,7 @@ def pod(name: str, **status: object) -> dict[str, object]:
 def test_items_of_a_list_do_not_say_their_kind() -> None:
     body = {"metadata": {"resourceVersion": "9", "continue": "more"}, "items": [pod("a", podIP="10.0.0.1")]}
 
-    page = decoding.page(orjson.dumps(body), PODS)
+    page = decoding.page(orjson.dumps(body), PODS, decoding.entry)
     assert (page.resource_version, page.continuation) == ("9", "more")
     found = page.items[0].value.found
     assert isinstance(found, Pod)
@@ -30,7 +30,7 @@ def test_items_of_a_list_do_not_say_their_kind() -> None:
 def test_an_object_that_is_refused_leaves_the_others_and_is_named() -> None:
     body = {"metadata": {"resourceVersion": "9"}, "items": [pod("a", podIP="nowhere"), pod("b"), 5, None]}
 
-    page = decoding.page(orjson.dumps(body), PODS)
+    page = decoding.page(orjson.dumps(body), PODS, decoding.entry)
     wrong, right = (item.value for item in page.items)
     assert [str(problem) for problem in wrong.problems] == [
         "Pod models/a: status.podIP: expected an IP address, got 'nowhere'"
@@ -41,7 +41,7 @@ def test_an_object_that_is_refused_leaves_the_others_and_is_named() -> None:
 def test_events_say_what_became_of_an_object() -> None:
     line = orjson.dumps({"type": "DELETED", "object": {"apiVersion": "v1", "kind": "Pod", **pod("a")}})
 
-    event = decoding.event(line, PODS)
+    event = decoding.event(line, PODS, decoding.entry)
     assert isinstance(event, Event)
     assert (event.type, event.resource_version) == (EventType.DELETED, "7")
     assert event.item is not None
@@ -51,13 +51,13 @@ def test_events_say_what_became_of_an_object() -> None:
 def test_a_bookmark_has_a_version_alone() -> None:
     line = orjson.dumps({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "12"}}})
 
-    assert decoding.event(line, PODS) == Event(EventType.BOOKMARK, None, "12")
+    assert decoding.event(line, PODS, decoding.entry) == Event(EventType.BOOKMARK, None, "12")
 
 
 def test_a_watch_may_end_with_an_error() -> None:
     line = orjson.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}})
 
-    assert decoding.event(line, PODS) == ErrorEvent(410, "too old")
+    assert decoding.event(line, PODS, decoding.entry) == ErrorEvent(410, "too old")
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_a_watch_may_end_with_an_error() -> None:
 )
 def test_what_is_no_list_is_refused(body: bytes) -> None:
     with pytest.raises(UnreadableError):
-        decoding.page(body, PODS)
+        decoding.page(body, PODS, decoding.entry)
 
 
 @pytest.mark.parametrize("line", [b"{}", b"1", b'{"type": "OTHER", "object": {}}', b'{"type": "ADDED", "object": 3}'])
 def test_what_is_no_event_is_refused(line: bytes) -> None:
     with pytest.raises(UnreadableError):
-        decoding.event(line, PODS)
+        decoding.event(line, PODS, decoding.entry)
 
 
 def test_an_error_is_shown_in_the_servers_words() -> None:

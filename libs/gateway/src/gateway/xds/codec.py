@@ -72,6 +72,7 @@ class Codec:
             return Request(
                 type_name=message.type_url,
                 node=message.node.id,
+                cluster=message.node.cluster,
                 nonce=message.response_nonce,
                 error=error,
                 names=tuple(message.resource_names),
@@ -79,6 +80,7 @@ class Codec:
         return Request(
             type_name=message.type_url,
             node=message.node.id,
+            cluster=message.node.cluster,
             nonce=message.response_nonce,
             error=error,
             names=tuple(message.resource_names_subscribe),

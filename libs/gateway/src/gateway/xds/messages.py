@@ -32,6 +32,7 @@ class Resource:
 class Request:
     """A subscription, and the answer to the response that bears `nonce`: taken, or with `error` refused.
 
+    `node` is the proxy, `cluster` the group of proxies that it is one of; the first request of a stream has both.
     `names` are all that are wanted (state of the world), or wanted from now on (delta). `versions` is what a proxy that
     connects anew already has (delta).
     """
@@ -43,6 +44,7 @@ class Request:
     names: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=lambda: NO_VERSIONS)
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)

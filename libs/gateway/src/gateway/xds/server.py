@@ -5,7 +5,7 @@ response after the other, so that a slow proxy gets the latest state and no queu
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from gateway.rpc import grpcio
+from gateway.rpc import grpcio, tls
 from gateway.rpc.limits import Settings
 from gateway.service import logs
 from gateway.xds.codec import Codec
@@ -42,14 +42,23 @@ class Session(Protocol):
 
 Wake = Callable[[], None]  # to be called when something may be due
 Open = Callable[[Dialect, Wake], Session]
+MayAsk = Callable[[Request, Sequence[str]], bool]  # the first request of a stream, and the names of its certificate
+
+_CERTIFICATE_NAMES: Final = "x509_subject_alternative_name"
+
+
+def anyone(_request: Request, _names: Sequence[str]) -> bool:
+    """Whoever can connect."""
+    return True
 
 
 class AggregatedDiscovery:
-    """The servicer."""
+    """The servicer. `may_ask` judges a stream by its first request."""
 
-    def __init__(self, open_session: Open, codec: Codec) -> None:
+    def __init__(self, open_session: Open, codec: Codec, may_ask: MayAsk = anyone) -> None:
         self._open = open_session
         self._codec = codec
+        self._may_ask = may_ask
 
     @property
     def handler(self) -> grpc.GenericRpcHandler:
@@ -66,20 +75,29 @@ class AggregatedDiscovery:
         try:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(self._write(dialect, session, news, context))
-                await self._read(dialect, session, news, context)
+                is_let = await self._read(dialect, session, news, context)
                 writer.cancel()
         finally:
             session.close()
+        if not is_let:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "the certificate is not for this cluster")
 
-    async def _read(self, dialect: Dialect, session: Session, news: asyncio.Event, context: Any) -> None:
+    async def _read(self, dialect: Dialect, session: Session, news: asyncio.Event, context: Any) -> bool:
+        """Until the proxy ends its stream; false for one that may not ask."""
+        is_first = True
         while (message := await context.read()) is not grpc.aio.EOF:
             try:
                 request = self._codec.decode(dialect, message)
             except DecodeError:
                 log.warning("a proxy sent something that is no discovery request")
-                return
+                return True
+            if is_first and not self._may_ask(request, _certified(context)):
+                log.warning("a proxy may not ask for this", node=request.node, cluster=request.cluster)
+                return False
+            is_first = False
             session.receive(request)
             news.set()
+        return True
 
     async def _write(self, dialect: Dialect, session: Session, news: asyncio.Event, context: Any) -> None:
         while await news.wait():
@@ -88,13 +106,21 @@ class AggregatedDiscovery:
                 await context.write(self._codec.encode(dialect, response))
 
 
+def _certified(context: Any) -> list[str]:
+    """The names of the certificate that a proxy showed."""
+    return [name.decode() for name in context.auth_context().get(_CERTIFICATE_NAMES, ())]
+
+
 class AddressError(OSError):
     """The address cannot be listened on."""
 
 
 @asynccontextmanager
-async def serving(servicer: AggregatedDiscovery, address: str, certificates: Path | None = None) -> AsyncIterator[int]:
-    """Serve while the body runs; yields the port. With certificates a proxy must show one of their authority's.
+async def serving(
+    servicer: AggregatedDiscovery, address: str, certificates: Path | tls.Credentials | None = None
+) -> AsyncIterator[int]:
+    """Serve while the body runs; yields the port. With certificates, of a folder or in memory, a proxy must show one of
+    their authority's.
 
     A proxy whose host vanished is not counted as one that has not answered yet: it is pinged, as on the ext_proc port.
     """
@@ -108,8 +134,11 @@ async def serving(servicer: AggregatedDiscovery, address: str, certificates: Pat
         yield port
 
 
-def _mutual_tls(folder: Path) -> grpc.ServerCredentials:
-    """`tls.crt` and `tls.key` are shown, proxies are verified by `ca.crt`. Read anew for each connection."""
+def _mutual_tls(certificates: Path | tls.Credentials) -> grpc.ServerCredentials:
+    """Of a folder, `tls.crt` and `tls.key` are shown and proxies are verified by `ca.crt`, read for each connection."""
+    if isinstance(certificates, tls.Credentials):
+        return tls.server_credentials(certificates)
+    folder = certificates
 
     def configuration() -> grpc.ServerCertificateConfiguration:
         chain, key, authority = ((folder / name).read_bytes() for name in ("tls.crt", "tls.key", "ca.crt"))

@@ -1,5 +1,6 @@
 """A status is written down: as JSON in the shape of the objects' own `status`, and in lines for people. Pure."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from controlplane.status.conditions import (
@@ -59,10 +60,12 @@ def summary(status: Status) -> str:
     return f"{counts}; pools and their endpoints: {pools}" if pools else counts
 
 
-def proxies(uptake: Uptake) -> list[dict[str, object]]:
-    """The Envoys that are known, with what each made of the latest configuration."""
-    states = [(node, "taken", "") for node in uptake.taken] + [(node, "waiting", "") for node in uptake.waiting]
-    states += [(found.node, "refused", found.message) for found in uptake.refusals]
+def proxies(uptakes: Iterable[Uptake]) -> list[dict[str, object]]:
+    """The Envoys that are known, with what each made of its latest configuration."""
+    states = []
+    for uptake in uptakes:
+        states += [(node, "taken", "") for node in uptake.taken] + [(node, "waiting", "") for node in uptake.waiting]
+        states += [(found.node, "refused", found.message) for found in uptake.refusals]
     return [{"node": node, "state": state, "message": message} for node, state, message in sorted(states)]
 
 

@@ -49,12 +49,15 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`selector` are labels of its Pods; empty where others write its EndpointSlices."""
+    """`selector` are labels of its Pods; empty where others write its EndpointSlices. `ingress` are the addresses and
+    host names that a load balancer gave it."""
 
     meta: Meta
     type: str
     ports: tuple[ServicePort, ...]
     selector: Mapping[str, str] = field(default_factory=dict)
+    cluster_ips: tuple[str, ...] = ()
+    ingress: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The Gateway API's kinds: Gateway, HTTPRoute, ReferenceGrant. Pure values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -46,11 +47,36 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class ParametersRef:
+    """The object that says how the infrastructure of a Gateway, or of all Gateways of a class, is to be."""
+
+    group: str
+    kind: str
+    id: ObjectName
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayClass:
     """`controller` is the name of who serves the Gateways of this class."""
 
     meta: Meta
     controller: str
+    parameters: ParametersRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """What a controller that deploys something for a Gateway puts on it. Traffic does not depend on it."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    parameters: ParametersRef | None = None
+
+
+NO_INFRASTRUCTURE: Final = Infrastructure()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +88,7 @@ class Gateway:
     listeners: tuple[Listener, ...]
     addresses: tuple[str, ...] = ()  # where it is wanted: IP addresses and host names
     costs: tuple[RequestCost, ...] = ()
+    infrastructure: Infrastructure = NO_INFRASTRUCTURE
 
 
 # --- HTTPRoute -------------------------------------------------------------------------------------------------------

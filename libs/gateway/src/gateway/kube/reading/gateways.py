@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from gateway.kube.objects import (
     GATEWAY_GROUP,
+    NO_INFRASTRUCTURE,
     CertificateRef,
     Gateway,
     GatewayClass,
+    Infrastructure,
     LabelOperator,
     LabelRequirement,
     LabelSelector,
@@ -15,6 +17,7 @@ from gateway.kube.objects import (
     Meta,
     NamespacesFrom,
     ObjectName,
+    ParametersRef,
 )
 from gateway.kube.reading.parts import MAX_PORT, spec_of
 from gateway.schema import spelling
@@ -24,9 +27,13 @@ from gateway.schema.wording import what
 
 def gateway_class(meta: Meta, top: Fields) -> GatewayClass:
     spec = spec_of(top)
-    spec.ignored("parametersRef", "without effect here")
     spec.known("description")
-    found = GatewayClass(meta, spec.text("controllerName", required=True))
+    parameters = spec.child("parametersRef")
+    found = GatewayClass(
+        meta,
+        spec.text("controllerName", required=True),
+        parameters=_parameters(parameters, parameters.name("namespace")) if parameters else None,
+    )
     spec.done()
     return found
 
@@ -36,8 +43,6 @@ def gateway(meta: Meta, top: Fields) -> Gateway:
     for key in ("backendTLS", "allowedListeners", "defaultScope"):
         spec.ignored(key, "without effect here")
     infrastructure = spec.child("infrastructure")
-    if infrastructure:
-        _infrastructure(infrastructure)
     frontend = spec.raw("tls")
     validates = isinstance(frontend, Mapping) and bool(frontend.get("frontend"))
     listeners = tuple(_listener(meta, item, validates) for item in spec.children("listeners", 64, least=1))
@@ -46,23 +51,39 @@ def gateway(meta: Meta, top: Fields) -> Gateway:
         spec.problem("listeners", "listener names must be unique")
     if len({(listener.port, listener.protocol, listener.hostname) for listener in listeners}) != len(listeners):
         spec.problem("listeners", "combination of port, protocol and hostname must be unique for each listener")
-    found = Gateway(meta, spec.text("gatewayClassName", required=True), listeners, addresses=_addresses(spec))
+    found = Gateway(
+        meta,
+        spec.text("gatewayClassName", required=True),
+        listeners,
+        addresses=_addresses(spec),
+        infrastructure=_infrastructure(meta, infrastructure) if infrastructure else NO_INFRASTRUCTURE,
+    )
     spec.done()
     return found
 
 
-def _infrastructure(item: Fields) -> None:
-    """What a cluster's controller makes for a Gateway has these labels; nothing is made here."""
-    item.at("").note("without effect here: nothing is deployed for a Gateway")
-    item.labels("labels", 8)
-    if len(item.strings("annotations")) > 8:
+def _infrastructure(meta: Meta, item: Fields) -> Infrastructure:
+    annotations = item.strings("annotations")
+    if len(annotations) > 8:
         item.problem("annotations", "expected 0 to 8 entries")
     parameters = item.child("parametersRef")
-    if parameters:
-        for key in ("group", "kind", "name"):
-            parameters.text(key, required=True)
-        parameters.done()
+    found = Infrastructure(
+        item.labels("labels", 8),
+        annotations,
+        _parameters(parameters, meta.id.namespace) if parameters else None,
+    )
     item.done()
+    return found
+
+
+def _parameters(item: Fields, namespace: str) -> ParametersRef:
+    """The group is required, and empty for the core's kinds."""
+    if not item.has("group"):
+        item.problem("group", "required")
+    kind, name = item.text("kind", required=True), item.text("name", required=True)
+    found = ParametersRef(item.text("group"), kind, ObjectName(namespace, name))
+    item.done()
+    return found
 
 
 def _addresses(spec: Fields) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 Folders of files are one source (`folders`), an API server is another (`cluster`).
 """
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from gateway.kube.objects import Manifests, ObjectKey
 from gateway.schema.problems import Problem
@@ -31,6 +31,14 @@ class Snapshot(NamedTuple):
         return not self.problems or any(self.manifests.by_kind())
 
 
+class Wanted(NamedTuple):
+    """Objects that are to be there, as they are applied, in that order. All that the same field manager made for one of
+    the `owners` (uids) and that is not among them is to go."""
+
+    objects: Sequence[Mapping[str, Any]] = ()
+    owners: frozenset[str] = frozenset()
+
+
 class Source(Protocol):
     """Yields snapshots of objects. It may never block the loop that iterates it."""
 
@@ -43,3 +51,15 @@ class StatusSource(Source, Protocol):
 
     async def report(self, statuses: Statuses, /) -> None:
         """Take the status of objects back to where they are kept, as far as they are kept with one."""
+
+
+class ObjectStore(StatusSource, Protocol):
+    """A source for whoever runs something for the objects: it keeps further objects."""
+
+    async def keep(self, wanted: Wanted, /) -> None:
+        """These are to be there from now on, and to stay as they are."""
+
+    async def shared_secret(
+        self, namespace: str, name: str, make: Callable[[], Mapping[str, bytes]], /
+    ) -> Mapping[str, bytes]:
+        """The data of a Secret, which is made where there is none: of several that make it one counts for all."""

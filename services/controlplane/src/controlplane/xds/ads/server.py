@@ -23,14 +23,14 @@ NO_TARGET = Target(MappingProxyType({}), MappingProxyType({}))
 
 
 class AdsServer:
-    """Many proxies, told apart by their node id."""
+    """Many proxies, told apart by their node id. `news` is set when the uptake may be another."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, news: asyncio.Event | None = None) -> None:
         self._codec = codec
         self._target: Target | None = None
         self._version = ""
         self._sessions: dict[int, _Session] = {}
-        self._news = asyncio.Event()
+        self._news = news or asyncio.Event()
 
     def open(self, dialect: Dialect, wake: Callable[[], None]) -> "_Session":
         """A session for a new stream."""
@@ -54,13 +54,20 @@ class AdsServer:
         latest = None
         while True:
             self._news.clear()
-            uptake = self._uptake()
+            uptake = self.uptake
             if uptake != latest:
                 yield uptake
             latest = uptake
             await self._news.wait()
 
-    def _uptake(self) -> Uptake:
+    @property
+    def is_idle(self) -> bool:
+        """Whether no proxy has a stream open."""
+        return not self._sessions
+
+    @property
+    def uptake(self) -> Uptake:
+        """What the proxies made of the latest snapshot."""
         streams = sorted((session.stream for session in self._sessions.values()), key=lambda found: found.node)
         return Uptake(
             self._version,

@@ -1,7 +1,7 @@
 """What an API server answers becomes pages, events and errors, with each object as an entry. Pure."""
 
-from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -12,6 +12,10 @@ from gateway.schema.yamltext import Pause, no_pause
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024  # of one event; an object has 1.5 MiB in etcd, and some times that as JSON
 LONGEST_MESSAGE: Final = 300  # characters of an error, for logs
+
+
+T = TypeVar("T")
+Read = Callable[[dict[str, object]], Item[T] | None]  # an object as it came; None for what is no object
 
 
 class UnreadableError(Exception):
@@ -32,20 +36,26 @@ class ErrorEvent(NamedTuple):
     message: str
 
 
-def page(body: bytes, origin: Origin, pause: Pause = no_pause) -> Page[Entry]:
+def entry(data: dict[str, object]) -> Item[Entry] | None:
+    """An object as this project's readers take it."""
+    found = cluster_entry(data)
+    return None if found is None else Item(found.identity, found)
+
+
+def page(body: bytes, origin: Origin, read: Read[T], pause: Pause = no_pause) -> Page[T]:
     """A list, or a part of one."""
     data = _object(body)
     metadata, items = data.get("metadata"), data.get("items")
     if not isinstance(metadata, dict) or not isinstance(items, list | None):
         raise UnreadableError("a list without metadata or items")
     return Page(
-        tuple(_items(items or [], origin, pause)),
+        tuple(_items(items or [], origin, read, pause)),
         str(metadata.get("resourceVersion") or ""),
         str(metadata.get("continue") or ""),
     )
 
 
-def event(line: bytes, origin: Origin) -> Event[Entry] | ErrorEvent:
+def event(line: bytes, origin: Origin, read: Read[T]) -> Event[T] | ErrorEvent:
     """One line of a watch."""
     data = _object(line)
     written, found = data.get("type"), data.get("object")
@@ -60,7 +70,7 @@ def event(line: bytes, origin: Origin) -> Event[Entry] | ErrorEvent:
         raise UnreadableError(f"an event of unknown type {what(written)}") from None
     metadata = found.get("metadata")
     version = str(metadata.get("resourceVersion") or "") if isinstance(metadata, dict) else ""
-    return Event(type_, None if type_ is EventType.BOOKMARK else _item(found, origin), version)
+    return Event(type_, None if type_ is EventType.BOOKMARK else _item(found, origin, read), version)
 
 
 def message(body: bytes) -> str:
@@ -90,19 +100,18 @@ class Lines:
             raise UnreadableError(f"a line of more than {MAX_LINE_BYTES} bytes")
 
 
-def _items(items: list[object], origin: Origin, pause: Pause) -> Iterator[Item[Entry]]:
+def _items(items: list[object], origin: Origin, read: Read[T], pause: Pause) -> Iterator[Item[T]]:
     for data in items:
-        found = _item(data, origin) if isinstance(data, dict) else None
+        found = _item(data, origin, read) if isinstance(data, dict) else None
         if found is not None:
             yield found
         pause()
 
 
-def _item(data: dict[str, object], origin: Origin) -> Item[Entry] | None:
+def _item(data: dict[str, object], origin: Origin, read: Read[T]) -> Item[T] | None:
     data.setdefault("apiVersion", origin.api_version)
     data.setdefault("kind", origin.kind)
-    entry = cluster_entry(data)
-    return None if entry is None else Item(entry.identity, entry)
+    return read(data)
 
 
 def _object(text: bytes) -> dict[str, object]:

@@ -8,11 +8,10 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from random import Random
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from gateway.kube.reading.contents import Entry
 from gateway.kube.sources.cluster import decoding
-from gateway.kube.sources.cluster.decoding import ErrorEvent, Lines, Origin, UnreadableError
+from gateway.kube.sources.cluster.decoding import ErrorEvent, Lines, Origin, Read, UnreadableError
 from gateway.kube.sources.cluster.observing import Observer
 from gateway.kube.sources.cluster.reflector import Event, List, Phase, Reflector, Wait, Watch
 from gateway.kube.sources.cluster.resources import Selection
@@ -20,12 +19,15 @@ from gateway.kube.sources.cluster.server import LOST, ApiServer, RefusedError
 from gateway.kube.sources.rest import Rest
 from gateway.service import clock
 
+T = TypeVar("T")
+
 PAGE_ITEMS: Final = 250  # objects; 2 MiB of Pods, which take the interpreter 5 ms in one piece
 WATCH_SECONDS: Final = 300.0  # at least, and at most twice that: the server's watches end at different times
 
 
-class Follower:
-    """Run `run` in a task. `stirred` is called when the objects, or how it stands with them, may be others."""
+class Follower(Generic[T]):
+    """Run `run` in a task. `stirred` is called when the objects, or how it stands with them, may be others; `read`
+    makes of each what is kept."""
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Follower:
         observer: Observer,
         stirred: Callable[[], None],
         random: Random,
+        read: Read[T],
     ) -> None:
         self._selection = selection
         self._server = server
@@ -44,7 +47,8 @@ class Follower:
         self._phase: Phase | None = None
         self._reason = ""
         self._is_open = False  # whether the server has answered the request under way
-        self.reflector: Reflector[Entry] = Reflector(selection.resource.versions, random)
+        self._read = read
+        self.reflector: Reflector[T] = Reflector(selection.resource.versions, random)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -85,7 +89,9 @@ class Follower:
             query["continue"] = step.continuation
         body = await self._server.get(self._selection.path(step.version), query)
         self._answered()
-        if self.reflector.listed(await asyncio.to_thread(decoding.page, body, self._origin(step), self._rest)):
+        if self.reflector.listed(
+            await asyncio.to_thread(decoding.page, body, self._origin(step), self._read, self._rest)
+        ):
             self._stirred()
 
     async def _watch(self, step: Watch) -> None:
@@ -103,14 +109,14 @@ class Follower:
             async for chunk in chunks:
                 self._take(await asyncio.to_thread(self._decoded, lines, chunk, self._origin(step)))
 
-    def _decoded(self, lines: Lines, chunk: bytes, origin: Origin) -> list[Event[Entry] | ErrorEvent]:
+    def _decoded(self, lines: Lines, chunk: bytes, origin: Origin) -> list[Event[T] | ErrorEvent]:
         found = []
         for line in lines.feed(chunk):
-            found.append(decoding.event(line, origin))
+            found.append(decoding.event(line, origin, self._read))
             self._rest()
         return found
 
-    def _take(self, events: list[Event[Entry] | ErrorEvent]) -> None:
+    def _take(self, events: list[Event[T] | ErrorEvent]) -> None:
         has_changed = False
         for each in events:
             if isinstance(each, ErrorEvent):

@@ -29,6 +29,9 @@ class Observer:
         self._writes = registry.counter(
             "pointsman_api_server_status_writes_total", "Status that was written, by resource.", ("resource",)
         )
+        self._kept = registry.counter(
+            "pointsman_api_server_object_writes_total", "Objects that were applied or deleted.", ("resource", "verb")
+        )
         self._counts: dict[tuple[str, str], int] = {}
         self._failures = 0
         self.is_reached: bool | None = None
@@ -80,6 +83,15 @@ class Observer:
         log.warning(
             "the API server does not take the status of a resource", verb="patch", resource=resource, reason=reason
         )
+
+    def unkept(self, resource: str, verb: str, reason: str) -> None:
+        """An object that is to be there, or to go, is refused, for the first time of its resource and verb."""
+        log.warning("the API server does not let an object be kept", verb=verb, resource=resource, reason=reason)
+
+    def kept(self, resource: str, verb: str, name: str) -> None:
+        """An object was made, changed or deleted."""
+        self._kept.add((resource, verb))
+        log.info("an object is kept", verb=verb, resource=resource, name=name)
 
     def _change(self, state: str, *, is_reached: bool) -> None:
         self.is_reached = is_reached

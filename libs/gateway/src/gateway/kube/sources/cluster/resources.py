@@ -106,6 +106,11 @@ POLICIES: Final = tuple(
     Resource(group, _POLICY_VERSIONS, kind, _plural(kind)) for group, kind in sorted(policies.READERS)
 )  # those that restrict access: without them a Gateway would be open that something else should close
 
+SERVICE_ACCOUNT: Final = Resource("", _V1, "ServiceAccount", "serviceaccounts")
+DEPLOYMENT: Final = Resource("apps", _V1, "Deployment", "deployments")
+DISRUPTION_BUDGET: Final = Resource("policy", _V1, "PodDisruptionBudget", "poddisruptionbudgets")
+DEPLOYED: Final = (SERVICE_ACCOUNT, SECRET, CONFIG_MAP, SERVICE, DEPLOYMENT, DISRUPTION_BUDGET)
+
 BY_KIND: Final[Mapping[tuple[str, str], Resource]] = MappingProxyType({
     (found.group, found.kind): found
     for found in (

@@ -5,6 +5,7 @@ Shell on aiohttp. It retries nothing; who asks decides what an error means.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Final
 
 import aiohttp
@@ -28,7 +29,8 @@ class RefusedError(Exception):
         super().__init__(f"{status} {reason}")
 
 
-GOOD: Final = (200, 201)
+GOOD: Final = (200, 201, 202)
+_JSON: Final = MappingProxyType({"Content-Type": "application/json"})
 LOST: Final = (aiohttp.ClientError, OSError, TimeoutError)  # no answer, or one that broke off
 
 
@@ -51,11 +53,24 @@ class ApiServer:
         async with self._response("GET", path, {**query, "watch": "true"}, timeout=silence) as response:
             yield response.content.iter_any()
 
-    async def apply(self, path: str, manager: str, body: Mapping[str, object]) -> None:
-        """Apply fields of an object on the server's side, as this field manager. Raises as `get` does."""
+    async def apply(self, path: str, manager: str, body: Mapping[str, object]) -> bytes:
+        """Apply fields of an object on the server's side, as this field manager; the object as it is then. Raises as
+        `get` does."""
         query = {"fieldManager": manager, "force": "true"}
         headers = {"Content-Type": "application/apply-patch+yaml"}
         async with self._response("PATCH", path, query, orjson.dumps(body), headers, timeout=_whole()) as response:
+            return await response.read()
+
+    async def create(self, path: str, manager: str, body: Mapping[str, object]) -> bytes:
+        """Make an object in this folder; it must not be there. Raises as `get` does."""
+        query = {"fieldManager": manager}
+        async with self._response("POST", path, query, orjson.dumps(body), _JSON, timeout=_whole()) as response:
+            return await response.read()
+
+    async def delete(self, path: str, uid: str) -> None:
+        """Delete the object with this uid, and no later one of its name. Raises as `get` does."""
+        body = orjson.dumps({"preconditions": {"uid": uid}, "propagationPolicy": "Background"})
+        async with self._response("DELETE", path, {}, body, _JSON, timeout=_whole()) as response:
             await response.read()
 
     @asynccontextmanager

@@ -16,13 +16,15 @@ from gateway.kube.reading.contents import Contents, Entry
 from gateway.kube.resolution.derived import with_derived
 from gateway.kube.resolution.endpoints import hostnames
 from gateway.kube.resolution.merging import changed, held, merged
+from gateway.kube.sources.cluster import decoding
 from gateway.kube.sources.cluster.follower import Follower
+from gateway.kube.sources.cluster.keeper import ObjectKeeper
 from gateway.kube.sources.cluster.observing import Observer
 from gateway.kube.sources.cluster.resources import ENDPOINT_SLICE, Selection
 from gateway.kube.sources.cluster.server import ApiServer
 from gateway.kube.sources.cluster.writer import StatusWriter
 from gateway.kube.sources.resolve import Lookup, Resolver, system_lookup
-from gateway.kube.sources.source import Snapshot, Statuses
+from gateway.kube.sources.source import Snapshot, Statuses, Wanted
 from gateway.schema.problems import Problem
 
 DEBOUNCE_SECONDS: Final = 0.02  # a rollout changes several objects at once
@@ -69,9 +71,10 @@ class ClusterSource:
         self._observer = observer
         self._services = consumer.services
         self._writer = StatusWriter(server, observer, consumer.controller, self._meta_of)
+        self._keeper = ObjectKeeper(server, observer, consumer.controller, random)
         self._lookup = lookup
         self._random = random
-        self._followers: dict[Selection, Follower] = {}
+        self._followers: dict[Selection, Follower[Entry]] = {}
         self._tasks: dict[Selection, asyncio.Task[None]] = {}
         self._stirred = asyncio.Event()
         self._manifests = Manifests()  # as far as they are known, also before the first reading
@@ -82,6 +85,7 @@ class ClusterSource:
         """Follow what is needed, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._writer.run())
+            group.create_task(self._keeper.run())
             while True:
                 self._adjust(group)
                 await self._stirred.wait()
@@ -111,6 +115,16 @@ class ClusterSource:
         """They are written beside this; of several that come meanwhile, the latest count."""
         self._writer.offer(statuses)
 
+    async def keep(self, wanted: Wanted, /) -> None:
+        """They are applied beside this; of several that come meanwhile, the latest count."""
+        self._keeper.offer(wanted)
+
+    async def shared_secret(
+        self, namespace: str, name: str, make: Callable[[], Mapping[str, bytes]], /
+    ) -> Mapping[str, bytes]:
+        """Tried until the server lets it be read, or made."""
+        return await self._keeper.shared_secret(namespace, name, make)
+
     async def _newer(self, known: Reading | None) -> Reading:
         """The next reading; the same one after a while where it holds names."""
         with suppress(TimeoutError):
@@ -123,7 +137,9 @@ class ClusterSource:
         """Follow what is needed by what is known, and let go what is not, once all that is needed was read."""
         wanted = dict.fromkeys(self._needs(self._manifests))
         for selection in wanted.keys() - self._followers.keys():
-            follower = Follower(selection, self._server, self._observer, self._stirred.set, self._random)
+            follower = Follower(
+                selection, self._server, self._observer, self._stirred.set, self._random, decoding.entry
+            )
             self._tasks[selection] = group.create_task(follower.run())
             self._followers[selection] = follower
         followers = {selection: self._followers[selection] for selection in wanted}
@@ -135,7 +151,7 @@ class ClusterSource:
                 self._tasks.pop(selection).cancel()
         self._followers = followers
 
-    def _is_settled(self, follower: Follower) -> bool:
+    def _is_settled(self, follower: Follower[Entry]) -> bool:
         """Whether nobody needs to wait for it, also since the server gives all but this one."""
         return follower.reflector.is_settled or (bool(self._observer.is_reached) and follower.reflector.is_stuck)
 
