@@ -48,15 +48,22 @@ def free_ports(count: int) -> tuple[int, ...]:
     found: list[int] = []
     while len(found) < count:
         port = next(_next_port)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                found.clear()  # a run must have no gap
-            else:
-                found.append(port)
+        if is_free(port):
+            found.append(port)
+        else:
+            found.clear()  # a run must have no gap
     return tuple(found)
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of 127.0.0.1 now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class SharedFixturesTogether(LoadScopeScheduling):  # type: ignore[misc]

@@ -1,9 +1,12 @@
 """The plan of the demo: pure, so that what `make up` starts can be looked at without starting it."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from processes.plan import SIMULATORS, Layout, Ports, Settings, processes, render_arguments
+from gateway.wire import ports as ports_of_services
+from gateway.wire.ports import worker_port
+from processes.plan import SIMULATORS, WORKER_STRIDE, Layout, Ports, Settings, processes, render_arguments
 
 LAYOUT = Layout(root=Path("/checkout"), run=Path("/run"), envoy=Path("/tools/envoy"), binaries=Path("/venv/bin"))
 SETTINGS = Settings(ports=Ports(), layout=LAYOUT, config_dirs=(Path("/a"), Path("/b")), epp_config=Path("/a/epp.yaml"))
@@ -20,6 +23,25 @@ def test_no_two_ports_of_the_default_stack_are_the_same() -> None:
     ports = list(Ports().named().values())
 
     assert len(ports) == len(set(ports)) == 15
+
+
+def test_the_ports_of_workers_meet_no_other_and_are_where_the_services_listen() -> None:
+    ports = Ports()
+    workers = ports.of_workers(4)
+
+    assert len({*workers.values(), *ports.named().values()}) == 9 + 15
+    assert workers["EPP ext_proc, worker 3"] == worker_port(ports.epp_grpc, 3)
+    assert WORKER_STRIDE == ports_of_services.WORKER_STRIDE
+
+
+def test_workers_are_started_and_rendered_alike() -> None:
+    several = replace(SETTINGS, workers=2)
+    flags = {each.name: [*pairwise(each.arguments)] for each in processes(several)}
+
+    assert ("--workers", "2") in flags["epp"]
+    assert ("--workers", "2") in flags["bbr"]
+    assert {("--picker-workers", "2"), ("--bbr-workers", "2")} <= {*flags["controlplane"]}
+    assert not any("workers" in word for each in processes(SETTINGS) for word in each.arguments)
 
 
 def test_the_reference_ports_are_kept_where_they_do_not_meet() -> None:

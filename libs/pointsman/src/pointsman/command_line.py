@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.workers.options import count
 from pointsman.catalogue import COMMANDS, PROGRAMS
 from pointsman.commands.command import add_json, add_run
 from pointsman.commands.completion import SHELLS
@@ -82,6 +83,7 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     add("--config-dir", type=Path, action="append", help="manifest folders instead of the demo's; repeat it")
     add("--epp-config", type=Path, help="EndpointPickerConfig instead of the demo's")
     add("--redis-url", help="share prefix knowledge between endpoint pickers")
+    add("--workers", type=count, default=1, metavar="N", help="processes of the picker, and of the router (default 1)")
     add(
         "--record",
         type=Path,

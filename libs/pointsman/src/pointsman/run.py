@@ -49,7 +49,7 @@ def settings_of(given: Namespace, layout: Layout, ports: Ports, folders: tuple[P
     return Settings(
         ports=ports, layout=layout, config_dirs=folders,
         epp_config=given.epp_config or layout.root / "config" / "demo" / "epp.yaml",
-        redis_url=given.redis_url, picker=given.picker, log_level=given.log_level,
+        redis_url=given.redis_url, workers=given.workers, picker=given.picker, log_level=given.log_level,
         operators_token_file=given.operators_token_file.resolve() if given.operators_token_file else None,
         picker_options=("--record", str(given.record.resolve())) if given.record else (),
         keys=_keys(given, layout),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 LOG_FLUSH_MILLISECONDS = 500  # of the access log, which people and `pointsman compare` follow
+WORKER_STRIDE = 100  # from a port of one worker to that of the next, as the services have it
 PICKER_SECONDS = 30.0  # that Envoy waits for a picker at its start; one is ready in two on an idle host
 
 
@@ -34,6 +35,15 @@ class Ports:
         """All of them by so many."""
         own = {each.name: getattr(self, each.name) + offset for each in fields(self) if each.name != "simulators"}
         return replace(self, simulators=tuple(port + offset for port in self.simulators), **own)
+
+    def of_workers(self, workers: int) -> Mapping[str, int]:
+        """The ports of workers beyond the first, with their names for people."""
+        served = {"EPP ext_proc": self.epp_grpc, "EPP HTTP door": self.epp_http, "BBR ext_proc": self.bbr_grpc}
+        return {
+            f"{name}, worker {index}": port + WORKER_STRIDE * index
+            for index in range(1, workers)
+            for name, port in served.items()
+        }
 
     def named(self) -> Mapping[str, int]:
         """Each port with its name for people."""
@@ -133,6 +143,7 @@ class Settings:
     epp_config: Path
     redis_url: str | None = None
     picker: str = "ext_proc"
+    workers: int = 1  # processes of the picker, and of the router, at ports a hundred apart
     is_fused: bool = False  # the picker is also the body-based router
     keys: Keys | None = None  # without: every client may ask
     grpc_transport: str | None = None  # the services' own default
@@ -225,6 +236,7 @@ def epp(settings: Settings, *, name: str = "epp", ports: Ports | None = None) ->
             "--log-level",
             settings.log_level,
             *_grpc_transport(settings),
+            *_workers("--workers", settings),
             *shared,
             *(("--fused", *_keys(settings)) if settings.is_fused else ()),
             *settings.picker_options,
@@ -254,6 +266,7 @@ def bbr(settings: Settings) -> Process:
             "--log-level",
             settings.log_level,
             *_grpc_transport(settings),
+            *_workers("--workers", settings),
             *_keys(settings),
         ),
         ready=f"http://{HOST}:{ports.bbr_metrics}/readyz",
@@ -269,6 +282,10 @@ def _keys(settings: Settings) -> tuple[str, ...]:
 def _operators(settings: Settings) -> tuple[str, ...]:
     file = settings.operators_token_file
     return ("--operators-token-file", str(file)) if file is not None else ()
+
+
+def _workers(flag: str, settings: Settings) -> tuple[str, ...]:
+    return (flag, str(settings.workers)) if settings.workers > 1 else ()
 
 
 def _grpc_transport(settings: Settings) -> tuple[str, ...]:
@@ -366,6 +383,8 @@ def _rendering(settings: Settings) -> tuple[str, ...]:
         *(("--picker-tls", "tls") if settings.picker_tls else ()),
         "--bbr-address",
         f"{HOST}:{ports.epp_grpc if settings.is_fused else ports.bbr_grpc}",
+        *_workers("--bbr-workers", settings),
+        *_workers("--picker-workers", settings),
         *(("--fused",) if settings.is_fused else ()),
         *(("--router-authenticates",) if settings.keys is not None else ()),
         "--picker",

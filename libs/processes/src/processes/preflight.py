@@ -17,7 +17,7 @@ class StartError(Exception):
 def check(settings: Settings) -> None:
     """Raise `StartError` unless every port is free and the manifests render."""
     others = {f"listener {written}": port for written, port in settings.listeners if port != settings.ports.gateway}
-    busy = list(busy_ports({**settings.ports.named(), **others}))
+    busy = list(busy_ports({**settings.ports.named(), **settings.ports.of_workers(settings.workers), **others}))
     if busy:
         raise StartError("\n".join(busy))
     _run((str(settings.layout.binaries / "epp"), "--check-config", str(settings.epp_config)))

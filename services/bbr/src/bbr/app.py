@@ -24,6 +24,7 @@ from gateway.router.routers import Choice, Known, Router
 from gateway.rpc.health import Health
 from gateway.schema.problems import Problem
 from gateway.service import admin, clock, lifecycle, logs
+from gateway.service.worker import Worker
 from gateway.tenancy.tenants import Tenants
 from gateway.wire.protocol import BBR_MANAGED_LABEL, TENANTS_LABEL
 
@@ -39,6 +40,7 @@ class Options:
     # What a proxy that does not describe its body mode is taken to use.
     is_streaming: bool = False
     choice: Choice = field(default_factory=Choice)
+    worker: Worker | None = None  # of several on this host
 
     @property
     def modes(self) -> Modes:
@@ -110,7 +112,12 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     async with (
         opening.opened(options.objects, Consumer(options.needs), metrics.registry) as source,
         lifecycle.background(mapped.follow(source, options.namespace), *router.jobs()),
-        admin.serving(operators, options.listeners.host, options.metrics_port),
+        admin.serving(
+            operators,
+            options.listeners.host,
+            options.metrics_port,
+            options.worker.operators if options.worker is not None else None,
+        ),
     ):
         lifecycle.tune_collector()
         await serve(stopping, options.listeners, Health(is_ready), [processor], opened)

@@ -12,6 +12,7 @@ from gateway.kube.sources.opening import Cluster, Folders, Origin, add_source, o
 from gateway.schema.spelling import is_name
 from gateway.service import access, logs
 from gateway.wire import ports
+from gateway.workers.options import count
 
 DESCRIPTION: Final = "Manifests in folders become what Envoy serves by."
 DEFAULT: Final = Options()
@@ -171,6 +172,7 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     bbr.add_argument(
         "--bbr-address", type=host_port, default=DEFAULT.bbr, metavar="HOST:PORT", help="body-based router"
     )
+    add("--bbr-workers", type=count, default=1, metavar="N", help="as its own --workers (default 1)")
     parser.add_argument(
         "--fused", action="store_true", help="the router and every picker are one process (epp --fused)"
     )
@@ -203,6 +205,7 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add("--pickers-share-state", action="store_true",
         help="a picker's replicas share a Redis; otherwise several are asked by ext_proc alone")  # fmt: skip
     add("--picker-http-port", type=int, default=DEFAULT.picker_http_port, help="of the picker's HTTP transport")
+    add("--picker-workers", type=count, default=1, metavar="N", help="as the pickers' own --workers (default 1)")
     add("--picker-timeout", type=float, default=DEFAULT.picker_timeout, metavar="SECONDS",
         help="until a silent picker counts as failed (default 2)")  # fmt: skip
     add("--picker-http-wait", type=float, default=DEFAULT.picker_http_wait, metavar="SECONDS",
@@ -226,6 +229,8 @@ def options(given: argparse.Namespace) -> Options:
         addresses=tuple(given.gateway_address),
         port_map=dict(given.port_map),
         bbr=given.bbr_address,
+        bbr_workers=given.bbr_workers,
+        picker_workers=given.picker_workers,
         fused=given.fused,
         router_authenticates=given.router_authenticates,
         tracing_collector=given.tracing_collector,

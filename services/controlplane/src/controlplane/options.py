@@ -66,6 +66,9 @@ class Options:
     bbr: tuple[str, int] | None = ("127.0.0.1", ports.BBR_GRPC)
     """Host and port of the body-based router; None renders none."""
 
+    bbr_workers: int = 1
+    """Processes of the router on its host, at ports by `gateway.wire.ports.worker_port`."""
+
     router_authenticates: bool = False
     """Whether the router has a keys file: every request is asked about there."""
 
@@ -102,6 +105,9 @@ class Options:
 
     picker_http_port: int = ports.EPP_HTTP
     """Port of the picker's HTTP transport, on the hosts of its Service, where the pool does not name one."""
+
+    picker_workers: int = 1
+    """Processes of each picker on each of its hosts, at ports by the same rule, where the pool does not say it."""
 
     picker_timeout: float = 2.0
     """Seconds until a silent picker counts as failed; then the pool's failure mode decides."""

@@ -17,6 +17,7 @@ from epp.app import client
 from epp.app import config_file as configuration
 from epp.app import stack as app
 from epp.app.guarded import Judge
+from epp.app.workers import PAGES
 from epp.billing import report
 from epp.billing.biller import DEFAULT_DAYS, Billing
 from epp.config import ConfigError
@@ -37,7 +38,11 @@ from gateway.routing.catalogue import PluginError
 from gateway.rpc.server import AddressError
 from gateway.rpc.tls import CertificateError
 from gateway.service import access, lifecycle
+from gateway.service.worker import Worker
 from gateway.wire import ports
+from gateway.workers import options as workers
+from gateway.workers import supervisor
+from gateway.workers.supervisor import Fleet
 
 IGNORED = {
     **{name: why for name, why in flags.BASE_IGNORED.items() if name != "--tracing"},
@@ -81,6 +86,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         default=PriorityOrder.HIGHER_FIRST,
         help="which priority of InferenceObjectives is more important (default: higher-first, as the API says)",
     )
+    workers.add(parser)
     flag("--redis-url", help="share what is learned with the other replicas through this Redis")
     flag("--redis-password-file", type=Path, help="the password of that Redis: the first line of this file")
     flag("--http-port", type=int, help="open the HTTP door for Envoy's ext_authz (default: closed)")
@@ -125,6 +131,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     if parsed.command == "explain" and not parsed.request_id:
         parser.error("explain needs a request id")
     flags.check(parser, parsed)
+    workers.check(parser, parsed, (parsed.grpc_port, parsed.http_port or 0))
     routing.check(parser, parsed)
     return parsed
 
@@ -158,15 +165,23 @@ def mebibytes(text: str) -> int:
     return int(text) << 20
 
 
-def recording(given: argparse.Namespace) -> Recording | None:
-    """Where to record to, if anywhere."""
+def usage_file(given: argparse.Namespace, worker: Worker | None) -> Path | None:
+    """Where the bill is kept: workers have one, which none of them has in its memory alone."""
+    if worker is None or given.redis_url is not None:
+        return given.usage_file  # type: ignore[no-any-return]
+    return given.usage_file or worker.folder / "usage.db"
+
+
+def recording(given: argparse.Namespace, worker: Worker | None) -> Recording | None:
+    """Where to record to, if anywhere; each worker has a file of its own."""
     if given.record is None:
         return None
     words = first_line("--record-key-file", given.record_key_file)
     if words == "":
         sys.exit(f"epp: --record-key-file: the first line of {given.record_key_file} is empty")
     key = secrets.token_bytes(32) if words is None else hashlib.sha256(words.encode()).digest()
-    return Recording(given.record, given.record_size_limit, key)
+    file = given.record if worker is None else worker.path(given.record)
+    return Recording(file, given.record_size_limit, key)
 
 
 def redis_address(url: str | None) -> Address | None:
@@ -242,11 +257,14 @@ def scope(given: argparse.Namespace) -> Scope:
 
 def options(given: argparse.Namespace) -> app.Options:
     """The command line as a value."""
+    worker = workers.worker(given)
+    replica = given.replica_id or os.environ.get("POD_NAME") or f"{socket.gethostname()}-{secrets.token_hex(3)}"
     return app.Options(
-        listeners=flags.listeners(given),
-        operators_token=access.token_in(given.operators_token_file),
+        listeners=flags.listeners(given, worker),
+        operators_token=access.token_in(given.operators_token_file) if worker is None else None,
+        worker=worker,
         metrics_port=given.metrics_port,
-        replica=given.replica_id or os.environ.get("POD_NAME") or f"{socket.gethostname()}-{secrets.token_hex(3)}",
+        replica=replica if worker is None else f"{replica}-{worker.index}",
         objects=flags.objects(given),
         scope=scope(given),
         config_file=given.config_file,
@@ -258,8 +276,8 @@ def options(given: argparse.Namespace) -> app.Options:
         redis=redis_address(given.redis_url),
         redis_password=redis_password(given.redis_password_file),
         http_host=given.http_host,
-        http_port=given.http_port,
-        http_socket=given.http_socket,
+        http_port=given.http_port and (worker.port(given.http_port) if worker is not None else given.http_port),
+        http_socket=given.http_socket and (worker.path(given.http_socket) if worker is not None else given.http_socket),
         explains=given.explain,
         metric_names=Names(given.metric_names),
         traces=given.tracing,
@@ -267,8 +285,8 @@ def options(given: argparse.Namespace) -> app.Options:
         honours_subset=not given.disable_endpoint_subset_filter,
         priority_order=given.priority_order,
         router=router(given),
-        recording=recording(given),
-        billing=Billing(given.usage_file, given.usage_days),
+        recording=recording(given, worker),
+        billing=Billing(usage_file(given, worker), given.usage_days),
     )
 
 
@@ -306,7 +324,7 @@ def plugins() -> None:
 
 def serve(given: argparse.Namespace) -> None:
     """Run until a signal."""
-    flags.configure_logs("epp", given)
+    flags.configure_logs(workers.named("epp", given), given)
     flags.note_ignored(given, IGNORED)
     try:
         chosen = options(given)
@@ -317,8 +335,23 @@ def serve(given: argparse.Namespace) -> None:
         OSError, sqlite3.Error,
     )  # fmt: skip
     try:
-        lifecycle.run(lambda stopping: app.serve_until(stopping, chosen))
+        lifecycle.run(lambda stopping: app.serve_until(stopping, chosen), workers.leash(chosen.worker))
     except* expected as errors:
+        sys.exit("\n".join(f"epp: {error}" for error in leaves(errors)))
+
+
+def supervise(given: argparse.Namespace, words: Sequence[str]) -> None:
+    """Start workers, and watch them until a signal."""
+    flags.configure_logs("epp", given)
+    try:
+        token = access.token_in(given.operators_token_file)
+    except access.TokenError as error:
+        sys.exit(f"epp: {error}")
+    listeners, command = flags.listeners(given), workers.command("epp", words)
+    fleet = Fleet(command, given.workers, listeners, given.metrics_port, given.grpc_health_port, token, PAGES)
+    try:
+        lifecycle.run(lambda stopping: supervisor.serve_until(stopping, fleet))
+    except* (supervisor.HopelessError, AddressError, OSError) as errors:
         sys.exit("\n".join(f"epp: {error}" for error in leaves(errors)))
 
 
@@ -333,7 +366,8 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Console script."""
-    given = arguments(sys.argv[1:] if argv is None else argv)
+    words = tuple(sys.argv[1:] if argv is None else argv)
+    given = arguments(words)
     if given.check_config is not None:
         check_config(given.check_config)
     elif given.command == "plugins":
@@ -342,6 +376,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         explain(given.url, given.request_id)
     elif given.command == "usage":
         usage(given)
+    elif workers.supervises(given):
+        supervise(given, words)
     else:
         serve(given)
 

@@ -4,24 +4,29 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from epp.domain import EndpointId, PoolId, PrefixLearned, SharedEvent
 from epp.sharing.journal import BEGINNING, Journal, NoJournal, Position
+from epp.sharing.local_journal import LocalJournal
 from epp.sharing.redis_client import read_address
 from epp.sharing.redis_journal import RedisJournal
+from gateway.service.worker import Worker
 from tests.integration.epp.sharing.replicas import EVENT, NOTHING_KNOWN, POOL, Counts, until
 
 Make = Callable[[str], Journal]
 
 
-@pytest.fixture(params=["none", pytest.param("redis", marks=pytest.mark.redis)])
-def make(request: pytest.FixtureRequest) -> Make:
+@pytest.fixture(params=["none", "local", pytest.param("redis", marks=pytest.mark.redis)])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """A journal for each name; those of one test carry to each other, where they carry at all."""
     if request.param == "none":
         return lambda _: NoJournal()
+    if request.param == "local":
+        return lambda name: LocalJournal(Worker(tmp_path, "abc".index(name), 3), Counts(), NOTHING_KNOWN)
     address = read_address(request.getfixturevalue("redis_server").url)
     return lambda name: RedisJournal(address, name, Counts(), NOTHING_KNOWN)
 

@@ -80,6 +80,32 @@ def test_the_http_door_is_on_the_hosts_of_the_service(tmp_path: Path) -> None:
     assert [str(item) for item in found.http_endpoints] == ["10.0.0.1:7", "10.0.0.2:7"]
 
 
+def test_each_worker_of_a_picker_is_an_endpoint(tmp_path: Path) -> None:
+    found = chosen(tmp_path, PickerTransport.HTTP, "pointsman.dev/picker-workers: '2'", TWO, shares=True)
+
+    assert [str(item) for item in found.endpoints] == [
+        "10.0.0.1:9002", "10.0.0.1:9102", "10.0.0.2:9002", "10.0.0.2:9102",
+    ]  # fmt: skip
+    assert [str(item) for item in found.http_endpoints] == [
+        "10.0.0.1:9006", "10.0.0.1:9106", "10.0.0.2:9006", "10.0.0.2:9106",
+    ]  # fmt: skip
+
+
+def test_workers_of_one_host_are_asked_over_http_without_a_redis(tmp_path: Path) -> None:
+    one = TWO.replace("10.0.0.1, ", "")
+    found = chosen(tmp_path, PickerTransport.HTTP, "pointsman.dev/picker-workers: '4'", one)
+
+    assert found.transport is PickerTransport.HTTP
+    assert len(found.http_endpoints) == 4
+
+
+@pytest.mark.parametrize("written", ["0", "-1", "65", "two", "²"])
+def test_a_number_of_workers_that_is_none_counts_as_the_operators(tmp_path: Path, written: str) -> None:
+    found = chosen(tmp_path, PickerTransport.EXT_PROC, f"pointsman.dev/picker-workers: '{written}'", TWO)
+
+    assert found.workers == 1
+
+
 @pytest.mark.parametrize(
     ("option", "rule", "lifts"),
     [

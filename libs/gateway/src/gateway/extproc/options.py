@@ -21,6 +21,7 @@ from gateway.rpc.limits import MESSAGE_LIMIT_BYTES, Settings
 from gateway.rpc.server import Transport, default_transport
 from gateway.schema import units
 from gateway.service import logs
+from gateway.service.worker import Worker
 from gateway.wire import ports
 
 # klog's levels: 2 is the default, 4 and more is debugging.
@@ -187,16 +188,17 @@ def configure_logs(service: str, arguments: argparse.Namespace) -> None:
     logs.configure(service, level, console=console)
 
 
-def listeners(arguments: argparse.Namespace) -> Listeners:
-    """The ports as one value."""
+def listeners(arguments: argparse.Namespace, worker: Worker | None = None) -> Listeners:
+    """The ports as one value; a worker has its own, and leaves the port of health to its supervisor."""
     tls = Tls(arguments.cert_path, arguments.enable_cert_reload, arguments.client_ca_file, arguments.tls_min_version)
+    socket = arguments.grpc_socket
     return Listeners(
         arguments.host,
-        arguments.grpc_port,
-        arguments.grpc_health_port,
+        arguments.grpc_port if worker is None else worker.port(arguments.grpc_port),
+        arguments.grpc_health_port if worker is None else None,
         tls if arguments.secure_serving else None,
         arguments.drain_timeout,
         Settings(arguments.grpc_max_recv_msg_size, arguments.grpc_max_send_msg_size),
         Transport(arguments.grpc_transport) if arguments.grpc_transport else default_transport(),
-        arguments.grpc_socket,
+        socket if worker is None or socket is None else worker.path(socket),
     )

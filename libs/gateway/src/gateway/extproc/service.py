@@ -32,7 +32,7 @@ class Listeners:
 
     host: str
     grpc_port: int
-    health_port: int
+    health_port: int | None  # None: health is on the ext_proc port alone
     tls: Tls | None = None
     drain_seconds: float = 30.0
     settings: Settings = field(default_factory=Settings)
@@ -54,7 +54,8 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
         port = await enter(serving((*services, health), address(listeners.host, listeners.grpc_port), secured))
-        await enter(serving((health,), address(listeners.host, listeners.health_port), clear))
+        if listeners.health_port is not None:
+            await enter(serving((health,), address(listeners.host, listeners.health_port), clear))
         if listeners.grpc_socket is not None:
             await enter(serving((*services, health), f"unix:{listeners.grpc_socket}", clear))
         opened.set()

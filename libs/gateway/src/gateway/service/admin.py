@@ -6,6 +6,7 @@ of a request.
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import MappingProxyType
 
 from aiohttp import web
@@ -31,29 +32,38 @@ def application(
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=shown.render().encode(), headers={"Content-Type": CONTENT_TYPE})
 
+    async def debug(_request: web.Request) -> web.Response:
+        return web.json_response(dict(facts))
+
+    return probes(is_ready, [web.get("/metrics", metrics), web.get("/debug", debug), *routes], token)
+
+
+def probes(is_ready: Ready, routes: Iterable[web.RouteDef], token: str | None = None) -> web.Application:
+    """/healthz and /readyz, and these routes, of which the first that fits counts."""
+
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(_request: web.Request) -> web.Response:
         return web.Response(text="ready\n") if is_ready() else web.Response(status=503, text="not ready\n")
 
-    async def debug(_request: web.Request) -> web.Response:
-        return web.json_response(dict(facts))
-
     app = web.Application(middlewares=[access.wanting(token)] if token else [])
-    common = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz, "/debug": debug}
-    app.add_routes([*(web.get(path, handler) for path, handler in common.items()), *routes])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), *routes])
     return app
 
 
 @asynccontextmanager
-async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Serve while the body runs; yields the port, which port 0 leaves to the system."""
+async def serving(app: web.Application, host: str, port: int, socket: Path | None = None) -> AsyncIterator[int]:
+    """Serve while the body runs, on the Unix socket alone where there is one; yields the port, which port 0 leaves to
+    the system."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, reuse_port=False)
-        await site.start()
-        yield runner.addresses[0][1]
+        if socket is not None:
+            await web.UnixSite(runner, str(socket)).start()
+            yield 0
+        else:
+            await web.TCPSite(runner, host, port, reuse_port=False).start()
+            yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -7,6 +7,7 @@ A second signal ends the patience: `main` is cancelled.
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any
@@ -21,13 +22,13 @@ Main = Callable[[asyncio.Event], Awaitable[None]]
 GC_THRESHOLDS = (50_000, 20, 100)
 
 
-def run(main: Main) -> None:
-    """Run `main` on uvloop until it returns."""
+def run(main: Main, leash: int | None = None) -> None:
+    """Run `main` on uvloop until it returns. `leash` is a pipe whose end asks it to stop, too."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
-        runner.run(_until_done(main))
+        runner.run(_until_done(main, leash))
 
 
-async def _until_done(main: Main) -> None:
+async def _until_done(main: Main, leash: int | None) -> None:
     stopping = asyncio.Event()
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
@@ -37,8 +38,15 @@ async def _until_done(main: Main) -> None:
             task.cancel()
         stopping.set()
 
+    def let_go(pipe: int) -> None:
+        if not os.read(pipe, 1):
+            loop.remove_reader(pipe)
+            stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    if leash is not None:
+        loop.add_reader(leash, let_go, leash)
     await main(stopping)
 
 

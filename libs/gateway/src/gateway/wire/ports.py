@@ -1,4 +1,5 @@
-"""Default ports: those that flags, rendered configuration, demo and images must agree on. Constants only.
+"""Default ports: those that flags, rendered configuration, demo and images must agree on, and
+those of workers.
 
 The endpoint picker's are the reference's; the body-based router takes the next ones, so that both fit on one host.
 """
@@ -13,3 +14,10 @@ BBR_HEALTH: Final = 9005
 XDS_GRPC: Final = 18000  # of the control plane, with --xds grpc
 METRICS: Final = 9090  # /metrics, /healthz, /readyz of every service
 ENVOY_ADMIN: Final = 9901
+WORKER_STRIDE: Final = 100  # from a port of one worker to that of the next: leaves all of the above apart
+MOST_WORKERS: Final = 64
+
+
+def worker_port(port: int, index: int) -> int:
+    """The port of the worker `index`, from 0, of a service whose first worker has `port`; 0 is left to the system."""
+    return port and port + WORKER_STRIDE * index

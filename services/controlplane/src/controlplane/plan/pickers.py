@@ -1,5 +1,6 @@
 """The endpoint picker of a pool: where it is, over which transport it is asked, and why. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -9,16 +10,18 @@ from controlplane.status.conditions import Condition, unmet
 from gateway.kube.objects import InferencePool, Manifests, ObjectName, TrafficPolicy
 from gateway.kube.resolution.endpoints import Addresses, HostPort, service_endpoints, service_hostname
 from gateway.wire import protocol
+from gateway.wire.ports import MOST_WORKERS, worker_port
 
 # Envoy AI Gateway's own picker, by the name that its examples refer to: the default picker does its work here.
 AI_GATEWAY_PICKER: Final = "envoy-ai-gateway"
+WORKERS_ANNOTATION = "pointsman.dev/picker-workers"
 HTTP_PORT_ANNOTATION = "pointsman.dev/picker-http-port"
 
 
 @dataclass(frozen=True, slots=True)
 class Picker:
     """The picker of one pool, its own or the default one. `transport` is the one asked; its HTTP port is on the same
-    hosts as its gRPC port."""
+    hosts as its gRPC port. Of several workers each is an endpoint."""
 
     service: ObjectName
     port: int
@@ -29,12 +32,14 @@ class Picker:
     transport: PickerTransport
     reason: str
     http_port: int
+    workers: int
     is_default: bool
 
     @property
     def http_endpoints(self) -> tuple[HostPort, ...]:
-        """The same hosts on the HTTP port."""
-        return tuple(dict.fromkeys(HostPort(found.address, self.http_port) for found in self.endpoints))
+        """The same hosts on the HTTP port, each worker on its own."""
+        hosts = dict.fromkeys(HostPort(found.address, self.http_port) for found in self.endpoints)
+        return _of_workers(hosts, self.workers)
 
     @property
     def hostname(self) -> str:
@@ -58,20 +63,21 @@ def picker(
     if isinstance(secured, Condition):
         return secured
     tls, security = secured
-    http_port = _http_port(pool, options)
+    http_port, workers = _http_port(pool, options), _workers(pool, options)
     hosts = {found.address for found in endpoints}
     transport, reason = _served(*_transport(pool, manifests, options), len(hosts), options)
     rule = rule_for(service, manifests)
     return Picker(
         service=service,
         port=port,
-        endpoints=endpoints,
+        endpoints=_of_workers(endpoints, workers),
         policy=rule.at(port) if rule is not None else TrafficPolicy(),
         tls=tls,
         security=security,
         transport=transport,
         reason=reason,
         http_port=http_port,
+        workers=workers,
         is_default=found.is_default,
     )
 
@@ -159,6 +165,16 @@ def _rewrites(pool: InferencePool, manifests: Manifests) -> str:
         if model.pool == pool.meta.id and any(target.model != model.model_name for target in model.targets):
             return f"InferenceModel {name}"
     return ""
+
+
+def _of_workers(hosts: Iterable[HostPort], workers: int) -> tuple[HostPort, ...]:
+    return tuple(HostPort(each.address, worker_port(each.port, index)) for each in hosts for index in range(workers))
+
+
+def _workers(pool: InferencePool, options: Options) -> int:
+    written = pool.meta.annotations.get(WORKERS_ANNOTATION, "")
+    is_count = written.isascii() and written.isdecimal() and 0 < int(written) <= MOST_WORKERS
+    return int(written) if is_count else options.picker_workers
 
 
 def _http_port(pool: InferencePool, options: Options) -> int:

@@ -46,7 +46,7 @@ def snapshot(plan: Plan, options: Options, memo: Memo | None = None) -> Snapshot
     distinct = _distinct(pickers.values())
     found = [cluster for cluster, _ in served]
     if options.bbr is not None:  # also where no listener asks it any more: connections made before still do
-        found.append(made.of(names.BBR_CLUSTER, clusters.bbr_cluster, *options.bbr))
+        found.append(made.of(names.BBR_CLUSTER, clusters.bbr_cluster, *options.bbr, options.bbr_workers))
     if any(stored.need_cluster(port.hosts, scope) for port, scope in scopes):
         found.append(made.of(names.STORED_CLUSTER, stored.cluster))
     key_sets = protection.remote_keys(host for port in plan.ports for host in port.hosts)

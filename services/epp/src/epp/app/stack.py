@@ -7,7 +7,6 @@ sharing ───┘        │             └─ access log (gRPC)
 """
 
 import asyncio
-import secrets
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from epp.admission.configured import ConfiguredGate
 from epp.app import debug as debug
-from epp.app import drain, replicas, usage
+from epp.app import drain, journals, replicas, usage
 from epp.app.config_file import ConfigSource
 from epp.app.guarded import GuardedPicker, Judge
 from epp.app.page import Page
@@ -38,7 +37,6 @@ from epp.sharing.follower import Follower
 from epp.sharing.journal import FLEET, Knowledge
 from epp.sharing.quota_counters import RedisCounters
 from epp.sharing.redis_client import Address, Password
-from epp.sharing.redis_journal import RedisJournal
 from epp.sharing.stream_keys import EARLIER
 from epp.telemetry.adapters import AdapterMetrics
 from epp.telemetry.caching import CacheMetrics
@@ -69,6 +67,7 @@ from gateway.router.routers import Choice, Known, Router
 from gateway.rpc.health import Health
 from gateway.service import admin, clock, lifecycle, logs
 from gateway.service.clock import Clock
+from gateway.service.worker import Worker
 from gateway.wire.errors import Rejection
 
 if TYPE_CHECKING:
@@ -106,6 +105,12 @@ class Options:
     recording: Recording | None = None
     billing: Billing = field(default_factory=Billing)
     operators_token: str | None = field(default=None, repr=False)
+    worker: Worker | None = None  # of several on this host
+
+    @property
+    def link(self) -> journals.Link:
+        """What carries knowledge to other replicas."""
+        return journals.Link(self.redis, self.redis_password, self.worker)
 
     @property
     def counting_redis(self) -> Address | None:
@@ -125,7 +130,7 @@ class Stack:
             in_flight=lambda pool: self.picker.pools.restate(pool),
             everything=lambda pool: self.picker.pools.everything(pool),
         )
-        self.journal = shared_journal(options, self.sharing, knowledge)
+        self.journal = journals.opened(options.link, options.replica, self.sharing, knowledge)
         gate = TimedGate(ConfiguredGate(config, self.metrics.queues), clock.monotonic, self.metrics.queues)
         self.recorder: Recorder | None = None
         if options.recording is not None:
@@ -308,7 +313,12 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     async with (
         opening.opened(options.objects, Consumer(options.scope.needs), metrics.registry) as objects,
         lifecycle.background(*stack.jobs(source, objects)),
-        admin.serving(operators, options.listeners.host, options.metrics_port),
+        admin.serving(
+            operators,
+            options.listeners.host,
+            options.metrics_port,
+            options.worker.operators if options.worker is not None else None,
+        ),
         open_http(HttpTransport(shared), options),
     ):
         lifecycle.tune_collector()
@@ -330,14 +340,6 @@ def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContex
     if options.http_port is None and options.http_socket is None:
         return nullcontext()
     return transport.serving(options.http_host, options.http_port, options.http_socket)
-
-
-def shared_journal(options: Options, metrics: SharingMetrics, knowledge: Knowledge) -> RedisJournal | None:
-    """The link to the other replicas, when there is one."""
-    if options.redis is None:
-        return None
-    sender = f"{options.replica}-{secrets.token_hex(4)}"
-    return RedisJournal(options.redis, sender, metrics, knowledge, options.redis_password)
 
 
 def shared_counters(options: Options, metrics: QuotaMetrics) -> RedisCounters | None:

@@ -5,7 +5,9 @@ When the journal is slow or gone, the oldest go first: what was learned last is 
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+
+from epp.domain import PrefixLearned, PrefixUnlearned, SharedEvent
 
 Item = TypeVar("Item")
 
@@ -14,6 +16,16 @@ EVENT_LIMIT = 10_000
 BYTE_LIMIT = 16 * 1024 * 1024
 # One message of the stream: large enough to batch, small enough not to hold up a reader.
 MESSAGE_BYTES = 256 * 1024
+# A frame without blocks, about.
+_FRAME_BYTES: Final = 128
+_BLOCK_BYTES: Final = 8
+
+
+def event_size(event: SharedEvent) -> int:
+    """Bytes of an event, about."""
+    if isinstance(event, PrefixLearned | PrefixUnlearned):
+        return _FRAME_BYTES + _BLOCK_BYTES * len(event.blocks)
+    return _FRAME_BYTES
 
 
 class Outbox(Generic[Item]):

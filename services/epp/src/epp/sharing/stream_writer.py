@@ -7,12 +7,12 @@ from itertools import islice
 from time import monotonic
 from typing import Any, Final
 
-from epp.domain import PoolId, PrefixLearned, PrefixUnlearned, SharedEvent
+from epp.domain import PoolId, SharedEvent
 from epp.sharing import codec
 from epp.sharing.condition import Condition
 from epp.sharing.journal import Knowledge
 from epp.sharing.metrics import SharingMetrics, of_requests
-from epp.sharing.outbox import EVENT_LIMIT, Outbox
+from epp.sharing.outbox import EVENT_LIMIT, Outbox, event_size
 from epp.sharing.redis_client import FAILURES, Client, raise_if_cancelled
 from epp.sharing.snapshot_writer import SnapshotWriter
 from epp.sharing.stream_keys import COPY, EARLIER, EVENTS, KEEP_SECONDS, SENDER, STREAM_LENGTH, stream_of
@@ -25,16 +25,6 @@ GATHER_SECONDS: Final = 0.006
 RENEW_SECONDS: Final = 60.0
 # Events that are written again at once: less than would drop others.
 RESTATED_LIMIT: Final = EVENT_LIMIT // 2
-# A frame without blocks, about.
-_FRAME_BYTES: Final = 128
-_BLOCK_BYTES: Final = 8
-
-
-def size_of(event: SharedEvent) -> int:
-    """Bytes of an event, about."""
-    if isinstance(event, PrefixLearned | PrefixUnlearned):
-        return _FRAME_BYTES + _BLOCK_BYTES * len(event.blocks)
-    return _FRAME_BYTES
 
 
 class StreamWriter:
@@ -57,7 +47,7 @@ class StreamWriter:
         self._metrics = metrics
         self._in_flight = knowledge.in_flight
         self._has_dropped = False
-        self._outbox: Outbox[SharedEvent] = Outbox(size_of=size_of)
+        self._outbox: Outbox[SharedEvent] = Outbox(size_of=event_size)
         self._filled = asyncio.Event()
         self._waits_since = 0.0
         self._renewed_at = float("-inf")

@@ -25,6 +25,7 @@ from controlplane.xds.resources.upstream import (
     with_filters,
 )
 from gateway.kube.objects import FailureMode, TrafficPolicy
+from gateway.wire.ports import worker_port
 
 _RESOLVED: Final[Tree] = {
     "type": "STRICT_DNS",
@@ -99,9 +100,9 @@ def speaking(
     }
 
 
-def bbr_cluster(host: str, port: int) -> Tree:
-    """The body-based router."""
-    return service_cluster_of(names.BBR_CLUSTER, host, port)
+def bbr_cluster(host: str, port: int, workers: int) -> Tree:
+    """The body-based router, each worker of it an endpoint."""
+    return service_cluster_of(names.BBR_CLUSTER, host, *(worker_port(port, index) for index in range(workers)))
 
 
 def key_set_cluster(uri: str, options: Options) -> Tree:
@@ -125,15 +126,15 @@ def collector_cluster(host: str, port: int) -> Tree:
     return service_cluster_of(names.COLLECTOR_CLUSTER, host, port)
 
 
-def service_cluster_of(name: str, host: str, port: int) -> Tree:
-    """A gRPC service of an operator's choice. Envoy resolves it when it is a name."""
+def service_cluster_of(name: str, host: str, *at_ports: int) -> Tree:
+    """A gRPC service of an operator's choice, at one port or several. Envoy resolves it when it is a name."""
     return names.resource(
         names.CLUSTER_TYPE,
         name=name,
         **({"type": "STATIC"} if _is_ip(host) else _RESOLVED),
         connect_timeout="0.5s",
         **grpc(RAISED_LIMIT, BBR_TIMEOUT_SECONDS),
-        load_assignment=load_assignment(name, [(host, port)]),
+        load_assignment=load_assignment(name, [(host, port) for port in at_ports]),
     )
 
 
