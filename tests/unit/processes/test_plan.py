@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gateway.wire import ports as ports_of_services
 from gateway.wire.ports import worker_port
-from processes.plan import SIMULATORS, WORKER_STRIDE, Layout, Ports, Settings, processes, render_arguments
+from processes.plan import SIMULATORS, Layout, Ports, Settings, processes, render_arguments
+from processes.ports import WORKER_STRIDE
 
 LAYOUT = Layout(root=Path("/checkout"), run=Path("/run"), envoy=Path("/tools/envoy"), binaries=Path("/venv/bin"))
 SETTINGS = Settings(ports=Ports(), layout=LAYOUT, config_dirs=(Path("/a"), Path("/b")), epp_config=Path("/a/epp.yaml"))
