@@ -17,9 +17,10 @@ BEAT_SECONDS = 0.5
 
 
 class SharingPicker:
-    """One replica."""
+    """One replica; its host's clock is some seconds ahead of the others'."""
 
-    def __init__(self, url: str, name: str, text: str = SLOTS) -> None:
+    def __init__(self, url: str, name: str, text: str = SLOTS, *, ahead: float = 0.0) -> None:
+        self._ahead = ahead
         self.counts = Counts()
         knowledge = Knowledge(
             in_flight=lambda pool: self.picker.pools.restate(pool),
@@ -32,17 +33,21 @@ class SharingPicker:
 
     def burst(self, requests: int) -> list[Client]:
         """So many requests at one moment."""
-        return [self.queues.send(clock.monotonic()) for _ in range(requests)]
+        return [self.queues.send(self.now()) for _ in range(requests)]
+
+    def now(self) -> float:
+        """By its clock."""
+        return clock.monotonic() + self._ahead
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.follower.run())
             while True:
-                self.picker.beat(clock.monotonic())
+                self.picker.beat(self.now())
                 await asyncio.sleep(BEAT_SECONDS)
 
     def _apply(self, events: Sequence[SharedEvent]) -> None:
-        now = clock.monotonic()
+        now = self.now()
         for event in events:
             self.picker.apply(event, now)
         self.picker.resume(now)
@@ -62,5 +67,5 @@ async def sharing(*pickers: SharingPicker) -> AsyncIterator[None]:
 
 
 def _live(each: SharingPicker) -> int:
-    replicas = each.picker.pools.replicas(clock.monotonic())
+    replicas = each.picker.pools.replicas(each.now())
     return sum(run["standing"] == "alive" for runs in replicas.values() for run in runs)  # type: ignore[attr-defined]

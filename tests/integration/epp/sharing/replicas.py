@@ -33,6 +33,10 @@ class Counts:
     def sharing(self, direction: str, *, works: bool) -> None:
         self.changes.append((direction, works))
 
+    def works(self) -> set[bool]:
+        """Whether each direction does, as far as it ever changed."""
+        return set(dict(self.changes).values()) or {True}
+
     def lagged(self, direction: str, seconds: float) -> None:
         self.lags.append(seconds)
 

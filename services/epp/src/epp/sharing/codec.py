@@ -62,6 +62,8 @@ BLOCK_LIMIT = 65_536
 LEG_LIMIT = 64
 # More than a heartbeat lists.
 PICKS_LIMIT = 65_536
+# Some times what one message has, which ends with the event that fills it.
+MESSAGE_LIMIT = 2**20
 # More than one event of a snapshot has.
 PARTS_LIMIT = 4096
 SUMS_LIMIT = 64
@@ -93,6 +95,8 @@ def encode_earlier(event: SharedEvent) -> bytes | None:
 
 def decode(message: bytes) -> tuple[SharedEvent, ...]:
     """Every event of a message; raises MalformedError."""
+    if len(message) > MESSAGE_LIMIT:
+        raise MalformedError(f"{len(message)} bytes are more than a replica writes in one message")
     try:
         return tuple(_events(message))
     except (struct.error, AttributeError, KeyError, TypeError, ValueError) as error:

@@ -45,16 +45,19 @@ class SnapshotReader:
         name = secrets.token_hex(8)
         fields: dict[Any, Any] = {SENDER: self._sender, WANTED: name}
         await self._redis.xadd(stream_of(self._pool), fields, maxlen=STREAM_LENGTH, approximate=True)
-        return await self.read(name)
+        return await self._read(name, CLAIM_SECONDS)
 
-    async def read(self, name: str) -> tuple[SharedEvent, ...] | None:
-        """A snapshot to its end; None where it is not there, or is not whole."""
+    async def offered(self, name: str) -> tuple[SharedEvent, ...]:
+        """A snapshot that a replica has written already; nothing where it is not there, or is not whole."""
+        return await self._read(name, 0.0) or ()
+
+    async def _read(self, name: str, patience: float) -> tuple[SharedEvent, ...] | None:
         key, at, size, began = snapshot_of(self._pool, name), BEGINNING, 0, monotonic()
         events: list[SharedEvent] = []
         while True:
             raise_if_cancelled()
-            wait = CLAIM_SECONDS if at == BEGINNING else STALL_SECONDS
-            found: Any = await self._redis.xread({key: at}, count=4, block=100)
+            wait = patience if at == BEGINNING else STALL_SECONDS
+            found: Any = await self._redis.xread({key: at}, count=4, block=100 if wait else None)
             messages = found[0][1] if found else ()
             if not messages and monotonic() - began > wait:
                 return None
