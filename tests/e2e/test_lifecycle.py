@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import aiohttp
 import httpx2 as httpx
 import pytest
 
-from processes import plan
 from processes.plan import HOST
 from tests.conftest import free_ports
 from tests.e2e.conftest import TRANSPORTS
@@ -259,49 +257,3 @@ def test_a_bad_manifest_is_reported_with_its_place_and_changes_nothing(slow: Sta
         )
     finally:
         bad.unlink()
-
-
-def test_two_pickers_share_what_they_learn(root: Path, envoy_binary: Path, redis_binary: Path, tmp_path: Path) -> None:
-    """A second picker joins behind the same route; Redis carries the prefixes between them."""
-    ports, second = (free_stack_ports(free_ports(PORT_COUNT)) for _ in range(2))
-    redis_port = free_ports(1)[0]
-    redis = plan.Process("redis", (str(redis_binary), "--port", str(redis_port), "--bind", HOST, "--save", ""), "")
-    url = f"redis://{HOST}:{redis_port}/0"
-    with process_stack(root, tmp_path / "two", envoy_binary, ports, redis_url=url) as stack:
-        stack.start(redis, wait=False)
-        stack.start(plan.epp(stack.settings, name="epp-2", ports=second))
-        add_picker(stack, second.epp_grpc)
-        with httpx.Client(base_url=stack.url, timeout=30) as client:
-            wait_until(lambda: ask(client, "warm up") and picks(second) > 0, 20)
-            before = picks(ports), picks(second)
-            pods = {ask(client, f"{'The same long preface for both pickers. ' * 60}{number}") for number in range(12)}
-
-        assert len(pods) == 1
-        assert picks(ports) > before[0]
-        assert picks(second) > before[1]
-
-
-def ask(client: httpx.Client, content: str) -> str:
-    """The server that answered; long enough ago, when this returns, that every picker knows of it."""
-    answer = client.post("/v1/chat/completions", json=chat("Qwen/Qwen3-32B", content))
-    time.sleep(0.2)
-    return str(answer.raise_for_status().headers["x-inference-pod"])
-
-
-def add_picker(stack: Stack, port: int) -> None:
-    """Add an EndpointSlice for the picker's Service with a second address."""
-    (stack.settings.config_dirs[-1] / "second.yaml").write_text(f"""
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: epp-2, labels: {{kubernetes.io/service-name: epp}}}}
-addressType: IPv4
-endpoints: [{{addresses: ["{HOST}"]}}]
-ports: [{{name: grpc, port: {port}}}]
-""")
-
-
-def picks(ports: plan.Ports) -> float:
-    """How many requests a picker has scheduled."""
-    text = httpx.get(f"http://{HOST}:{ports.epp_metrics}/metrics").text
-    name = "inference_extension_scheduler_attempts_total{"
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
