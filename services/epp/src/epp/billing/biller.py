@@ -57,7 +57,7 @@ class Biller:
         self._seconds = registry.counter(
             "pointsman_usage_gpu_seconds_total", "GPU seconds on the bill.", ("tenant", "model_name")
         )
-        self.billed = BilledRequests(observer, wall, self._count)
+        self.billed = BilledRequests(observer, wall)
 
     def open(self, redis: Address | None, password: Password | None) -> None:
         """In Redis where there is one."""
@@ -96,6 +96,8 @@ class Biller:
         if self._batch is None:
             sums = self.billed.sums.take()
             self._batch = (uuid4().hex, sums) if sums else None
+            for line, totals in sums.items():
+                self._count(line, totals)
         if self._batch is None:
             return
         batch, sums = self._batch

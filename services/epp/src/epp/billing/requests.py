@@ -21,10 +21,8 @@ NO_COST = Cost(0.0, 0.0)
 class BilledRequests:
     """Takes the ends of requests from the picker. `wall` is the time in Unix seconds."""
 
-    def __init__(
-        self, observer: PickObserver, wall: Callable[[], float], billed: Callable[[Line, Totals], None]
-    ) -> None:
-        self._observer, self._wall, self._billed = observer, wall, billed
+    def __init__(self, observer: PickObserver, wall: Callable[[], float]) -> None:
+        self._observer, self._wall = observer, wall
         self._estimator = Estimator()
         self.sums = Sums()
         self.placed, self.rejected, self.settled = observer.placed, observer.rejected, observer.settled
@@ -39,23 +37,15 @@ class BilledRequests:
         if usage is None:
             return
         line = Line(day_of(self._wall()), placement.tenant, placement.target_model)
-        totals = _totals(usage, placement)
-        self.sums.add(line, totals)
-        self._billed(line, totals)
+        self.sums.add(line, _totals(usage, placement))
 
 
 def _answer(feedback: Feedback, placement: Placement) -> Answer:
-    return Answer(
-        status=feedback.status or 0,
-        attempts=feedback.attempts,
-        bytes_received=round(placement.prompt_tokens * PROMPT_BYTES),
-        bytes_sent=feedback.response_bytes or 0,
-        is_streamed=feedback.is_streamed,
-        prompt=feedback.prompt_tokens,
-        cached=feedback.cached_tokens,
-        completion=feedback.completion_tokens,
-        reasoning=feedback.reasoning_tokens,
-    )
+    return Answer(  # by position, which takes half the time
+        feedback.status or 0, feedback.attempts, round(placement.prompt_tokens * PROMPT_BYTES),
+        feedback.response_bytes or 0, feedback.is_streamed, feedback.prompt_tokens, feedback.cached_tokens,
+        feedback.completion_tokens, feedback.reasoning_tokens,
+    )  # fmt: skip
 
 
 def _totals(usage: Usage, placement: Placement) -> Totals:
@@ -63,12 +53,6 @@ def _totals(usage: Usage, placement: Placement) -> Totals:
     cost = noted if isinstance(noted, Cost) else NO_COST
     cached = min(usage.cached or (placement.matched_tokens if usage.is_estimated else 0), usage.prompt)
     seconds = (usage.prompt - cached) * cost.seconds_per_prompt_token + usage.completion * cost.seconds_per_answer_token
-    return Totals(
-        requests=1,
-        estimated=int(usage.is_estimated),
-        prompt=usage.prompt,
-        cached=cached,
-        completion=usage.completion,
-        reasoning=usage.reasoning,
-        gpu_microseconds=round(seconds * 1e6),
+    return Totals(  # by position, as above
+        1, int(usage.is_estimated), usage.prompt, cached, usage.completion, usage.reasoning, round(seconds * 1e6)
     )

@@ -1,13 +1,16 @@
 """What was used, by day, tenant and model, and sums of it that wait to be kept. Pure."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import date
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 # Sums of a day in one process. Tenants and models exist, so there are fewer; what is beyond shares one line.
 MOST_LINES: Final = 10_000
 OTHER: Final = "(other)"
 LONGEST_NAME: Final = 256
+_DAY_SECONDS: Final = 86_400
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class Line(NamedTuple):
@@ -40,7 +43,12 @@ NOTHING: Final = Totals()
 
 def day_of(moment: float) -> str:
     """The date of a time in Unix seconds, in UTC."""
-    return datetime.fromtimestamp(moment, UTC).date().isoformat()
+    return _date(int(moment // _DAY_SECONDS))
+
+
+@lru_cache(maxsize=2)
+def _date(day: int) -> str:
+    return date.fromordinal(_EPOCH + day).isoformat()
 
 
 class Sums:
@@ -53,8 +61,11 @@ class Sums:
 
     def add(self, line: Line, totals: Totals) -> None:
         """Count one request."""
-        line = self._bounded(line)
-        self._sums[line] = self._sums.get(line, NOTHING).plus(totals)
+        known = self._sums.get(line)
+        if known is None:
+            line = self._bounded(line)
+            known = self._sums.get(line, NOTHING)
+        self._sums[line] = known.plus(totals)
 
     def take(self) -> Mapping[Line, Totals]:
         """All of it, which is not here any more."""

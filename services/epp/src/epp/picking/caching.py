@@ -118,7 +118,10 @@ class CacheLog:
         return self._pools
 
     def _of(self, pool: PoolId) -> PoolCaching:
-        return self._pools.setdefault(pool, PoolCaching())
+        known = self._pools.get(pool)
+        if known is None:
+            known = self._pools[pool] = PoolCaching()
+        return known
 
     def _may_look(self, now: float) -> bool:
         if not 0 <= now - self._second < 1:

@@ -188,7 +188,7 @@ class Metrics:
         names = (self._model(placement.model), self._model(placement.target_model))
         if feedback.status is not None and feedback.status >= 400:
             self._errors.add((*names, "ModelServerError"))
-        elif any(flag in INCOMPLETE for flag in feedback.flags):
+        elif not INCOMPLETE.isdisjoint(feedback.flags):
             self._errors.add((*names, "IncompleteAnswer"))
         for metric, value in (
             (self._ttft, feedback.ttft_seconds),

@@ -98,19 +98,19 @@ class EndpointStanding:
 
     def observe(self, signal: Signal, now: float) -> bool:
         """Take a sign. True when by itself it suffices for an ejection."""
-        if signal in OUTAGES:
-            return self._count_outage(signal)
-        if signal is Signal.SCRAPED:
-            self._end_outages(Signal.UNSCRAPABLE, Signal.MUTE, Signal.NOT_READY)
-            return False
-        if signal in OUTAGE_ENDS:
-            self._end_outages(Signal.FROZEN)
-            return False
         if signal is Signal.ANSWERED:
             self._refusals = 0
             self.evidence.succeeded(now)
             self._end_outages(Signal.MUTE, Signal.FROZEN)
             self._answered(now)
+            return False
+        if signal is Signal.SCRAPED:
+            self._end_outages(Signal.UNSCRAPABLE, Signal.MUTE, Signal.NOT_READY)
+            return False
+        if signal in OUTAGES:
+            return self._count_outage(signal)
+        if signal in OUTAGE_ENDS:
+            self._end_outages(Signal.FROZEN)
             return False
         if signal is Signal.OVERLOADED:
             self._refusals += 1
