@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,33 @@ KINDS = "serviceaccounts,secrets,configmaps,services,deployments,poddisruptionbu
 NODE = "10.99.0.1"  # of the cluster, where this process is
 
 
+@dataclass(frozen=True)
+class Running:
+    """A control plane, with the port of its operators."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def writes(self) -> int:
+        """Objects that it has written."""
+        return self.log.read_text().count("an object is kept")
+
+
 @contextmanager
-def controller(folder: Path, namespace: str, name: str = "controller", xds: int | None = None) -> Iterator[int]:
-    """A control plane outside of the cluster that deploys Envoys; the port of its operators."""
+def controller(folder: Path, namespace: str, name: str = "controller", xds: int | None = None) -> Iterator[Running]:
+    """A control plane outside of the cluster that deploys Envoys."""
     http, free = free_ports(2)
     xds = xds or free
     command = [str(ROOT / ".venv/bin/controlplane"), "run", "--source", "cluster", "--xds", "grpc", "--no-bbr"]
     deployed = ["--envoy-image", "example.invalid/envoy:none", "--xds-service", f"{namespace}/controller:{xds}"]
+    election = ["--leader-election", f"{namespace}/controller"]
     at = ["--xds-host", NODE, "--xds-port", str(xds), "--http-port", str(http), "--envoy-service-type", "ClusterIP"]
     with (folder / f"{name}.log").open("w") as log:
-        process = subprocess.Popen([*command, *deployed, *at], stderr=log, env=os.environ)
+        process = subprocess.Popen([*command, *deployed, *election, *at], stderr=log, env=os.environ)
         try:
-            yield http
+            yield Running(http, process, folder / f"{name}.log")
         finally:
             process.terminate()
             process.wait(60)
@@ -73,7 +89,7 @@ def test_a_gateway_gets_its_objects_keeps_them_and_takes_them_with_it(namespace:
     (port,) = free_ports(1)
     put(namespace, gateway_class(ours, CONTROLLER), gateway(ours))
     try:
-        with controller(tmp_path, namespace, xds=port) as http:
+        with controller(tmp_path, namespace, xds=port) as running:
             eventually(lambda: deployed(namespace, ours) == ALL)
             address = one(namespace, "service", name)["spec"]["clusterIP"]
             eventually(lambda: addresses(namespace) == [address])
@@ -87,9 +103,9 @@ def test_a_gateway_gets_its_objects_keeps_them_and_takes_them_with_it(namespace:
             eventually(lambda: deployed(namespace, ours) == ALL)
 
             versions = generations(namespace)
-            assert is_ready(http)
-        with controller(tmp_path, namespace, "later", xds=port) as http:
-            eventually(lambda: is_ready(http))
+            assert is_ready(running.port)
+        with controller(tmp_path, namespace, "later", xds=port) as running:
+            eventually(lambda: is_ready(running.port))
             time.sleep(QUIET_SECONDS)
             assert generations(namespace) == versions
             kubectl("-n", namespace, "delete", "gateway", "gateway")
@@ -140,10 +156,40 @@ def test_of_another_controllers_gateway_nothing_is_touched(namespace: str, tmp_p
     }  # fmt: skip
     put(namespace, gateway_class(others, "other.dev/controller"), gateway(others), theirs)
     try:
-        with controller(tmp_path, namespace) as http:
-            eventually(lambda: is_ready(http))
+        with controller(tmp_path, namespace) as running:
+            eventually(lambda: is_ready(running.port))
             assert deployed(namespace, others) == set()
             assert one(namespace, "configmap", "theirs")
             assert addresses(namespace) == []
     finally:
         kubectl("delete", "gatewayclass", others)
+
+
+def test_of_two_controllers_one_writes_and_the_other_goes_on_where_it_was_killed(
+    namespace: str, tmp_path: Path
+) -> None:
+    ours = f"{namespace}-ours"
+    (port,) = free_ports(1)
+    put(namespace, gateway_class(ours, CONTROLLER))
+    try:
+        with controller(tmp_path, namespace, "first", xds=port) as first:
+            eventually(lambda: holder(namespace) != "")
+            elected = holder(namespace)
+            with controller(tmp_path, namespace, "second", xds=free_ports(1)[0]) as second:
+                eventually(lambda: is_ready(first.port) and is_ready(second.port))
+                put(namespace, gateway(ours))
+                eventually(lambda: "ServiceAccount" in deployed(namespace, ours))
+                first.process.kill()  # in the middle of the six objects, or shortly after
+                assert (holder(namespace), second.writes) == (elected, 0)
+                eventually(lambda: holder(namespace) not in ("", elected))
+                eventually(lambda: deployed(namespace, ours) == ALL)
+                eventually(lambda: second.writes > 0)
+            assert holder(namespace) == "", "one that ends gives it up"
+    finally:
+        kubectl("delete", "gatewayclass", ours)
+
+
+def holder(namespace: str) -> str:
+    """Of the Lease; empty for nobody."""
+    found = kubectl("-n", namespace, "get", "leases", "-o", "jsonpath={.items[*].spec.holderIdentity}")
+    return found.strip()

@@ -80,16 +80,35 @@ class ApiServer:
             return refusal(401)
         if path in self.refusals:
             return refusal(self.refusals[path])
+        if request.method == "POST":
+            return await self._create(request)
         if path not in self._objects:
             return await self._one(request)
         return await self._watch(request) if query.get("watch") else self._list(path, query)
 
+    async def _create(self, request: web.Request) -> web.Response:
+        """Make an object that is not there."""
+        body = await request.json()
+        name = body["metadata"]["name"]
+        if name in self._objects.get(request.path, {}):
+            return refusal(409)
+        self.applied.append((request.path, dict(request.query), body))
+        self.put(request.path, name, **body)
+        return web.json_response(self._objects[request.path][name], status=201)
+
     async def _one(self, request: web.Request) -> web.Response:
-        """Read an object, or apply its status under the version that was read."""
+        """Read an object, apply it, or its status alone, under the version that was read if there is one; delete it."""
         folder, _, name = request.path.removesuffix("/status").rpartition("/")
         found = self._objects.get(folder, {}).get(name)
+        if found is None and request.method == "PATCH" and not request.path.endswith("/status"):
+            found = {"metadata": {}}
         if found is None:
             return refusal(404)
+        if request.method == "DELETE":
+            if (await request.json())["preconditions"]["uid"] != found["metadata"].get("uid"):
+                return refusal(409)
+            self.delete(folder, name)
+            return web.json_response({"kind": "Status"})
         if request.method == "GET":
             if self.meanwhile is not None:
                 change, self.meanwhile = self.meanwhile, None
@@ -99,9 +118,16 @@ class ApiServer:
             return web.json_response(found)
         body = await request.json()
         self.applied.append((request.path, dict(request.query), body))
-        if body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+        version = body["metadata"].get("resourceVersion")
+        if version not in (None, found["metadata"].get("resourceVersion")):
             return refusal(409)
-        self.put(folder, name, **{**found, "status": body["status"]})
+        changed = {"status": body["status"]} if request.path.endswith("/status") else body
+        made = {**found, **changed, "metadata": {**found["metadata"], **body["metadata"]}}
+        if {**made, "metadata": {**made["metadata"], "resourceVersion": ""}} != {
+            **found,
+            "metadata": {**found["metadata"], "resourceVersion": ""},
+        }:
+            self.put(folder, name, **made)
         return web.json_response(self._objects[folder][name])
 
     def _list(self, path: str, query: dict[str, str]) -> web.Response:

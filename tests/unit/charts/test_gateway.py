@@ -61,6 +61,7 @@ def test_envoys_find_the_control_plane(case: Case) -> None:
     deployment = command_line.options(command_line.arguments(container["args"])).deployment
 
     assert deployment is not None
+    assert command_line.arguments(container["args"]).leader_election == ("default", case.release)
     assert deployment.control_plane == ("default", case.release)
     assert service_ports(case, case.release) == {deployment.port: "xds"}
     assert ports(container)["xds"] == deployment.port
@@ -86,8 +87,11 @@ def test_the_control_plane_may_do_what_it_does_and_nothing_else(case: Case) -> N
         *((each.group, each.plural, verb) for each in DEPLOYED for verb in ("create", "patch", "delete")),
     }
     (own,) = case.of("Role")
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
     assert own["rules"] == [
-        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [f"{case.release}-xds"], "verbs": ["get"]}
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [f"{case.release}-xds"], "verbs": ["get"]},
+        {**leases, "resourceNames": [case.release], "verbs": ["get", "patch"]},
+        {**leases, "verbs": ["create"]},
     ]
 
 

@@ -1,15 +1,21 @@
 """Gateways with Envoys of their own are rendered each by itself, and their objects have one status of all."""
 
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from controlplane.fleet import Fleet, Memos, fleet
+from controlplane.metrics import Metrics
 from controlplane.options import Deployment, Options
+from controlplane.plane import ControlPlane
 from controlplane.status.conditions import PolicyStatus, Status, met, unmet
 from controlplane.status.merging import merged
+from controlplane.status.uptake import Uptake
 from controlplane.xds.resources import names
-from gateway.kube.objects import ObjectName
+from controlplane.xds.snapshot import Snapshot as Resources
+from gateway.kube.objects import Manifests, ObjectName
+from gateway.kube.sources.source import Snapshot, Statuses
 from tests.unit.controlplane.manifest_texts import gateway, manifests, pool, route, service, to_pool
 
 CLASS = (
@@ -111,3 +117,45 @@ def test_a_policy_is_accepted_where_it_is_enforced_at_every_gateway_that_it_targ
     for given, expected in (((missing, good), good), ((good, bad), bad), ((bad, missing), bad), ((missing,), missing)):
         (policy,) = merged([status(each) for each in given] + [Status()]).policies
         assert policy.accepted is expected
+
+
+class Answers:
+    """Envoys that ask nobody here."""
+
+    async def serve(self, snapshots: Mapping[str, Resources]) -> tuple[str, ...]:
+        self.versions = {name: each.version for name, each in snapshots.items()}
+        return ()
+
+    async def uptakes(self) -> AsyncIterator[Mapping[str, Uptake]]:
+        yield {name: Uptake(version) for name, version in self.versions.items()}
+
+
+@pytest.mark.parametrize(("is_ready", "reason"), [("true", "Programmed"), ("false", "Pending")])
+async def test_envoys_that_ask_another_replica_count_once_they_are_ready(
+    tmp_path: Path, is_ready: str, reason: str
+) -> None:
+    slices = (
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+        "metadata: {name: a, labels: {kubernetes.io/service-name: a-c}}\naddressType: IPv4\nports: [{port: 10080}]\n"
+        f"endpoints: [{{addresses: [10.0.0.1], conditions: {{ready: {is_ready}}}}}]\n"
+    )
+    found, answers = manifests(tmp_path, CLASS % "", gateway(name="a"), placed("a"), slices), Answers()
+    plane = ControlPlane(Objects(found), answers, Metrics(), OPTIONS, lambda: "now")
+    await plane.follow()
+    await plane.watch()
+
+    (status,) = plane.view.status.gateways
+    assert [each.reason for each in status.conditions] == ["Accepted", reason]
+
+
+class Objects:
+    """A source with one state."""
+
+    def __init__(self, found: Manifests) -> None:
+        self._found = found
+
+    async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
+        yield Snapshot(self._found, {})
+
+    async def report(self, statuses: Statuses, /) -> None:
+        """It keeps none."""

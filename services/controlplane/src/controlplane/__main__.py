@@ -41,6 +41,7 @@ def _run(given: argparse.Namespace) -> int:
         options=options(given),
         operators_token=token,
         picker_pages=tuple(given.picker_page),
+        lease=given.leader_election,
     )
     failures: list[BaseException] = []
     try:

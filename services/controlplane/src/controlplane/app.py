@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime
+import socket
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,8 +26,10 @@ from controlplane.xds.admin import EnvoyAdmin
 from controlplane.xds.ads.fleet import FleetServer
 from controlplane.xds.ads.server import AdsServer
 from controlplane.xds.files import FolderServer
+from gateway.kube.objects import ObjectName
 from gateway.kube.resolution.endpoints import service_hostname
 from gateway.kube.sources import opening
+from gateway.kube.sources.cluster.elector import Election
 from gateway.kube.sources.cluster.source import ClusterSource, Consumer
 from gateway.kube.sources.source import ObjectStore
 from gateway.rpc.tls import Credentials
@@ -64,12 +68,13 @@ class Serving:
     options: Options = field(default_factory=Options)
     operators_token: str | None = field(default=None, repr=False)
     picker_pages: tuple[str, ...] = ()  # for links
+    lease: ObjectName | None = None  # by which the replica is elected that writes
 
 
 async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
     """Build, follow and serve until `stopping` is set. Envoy keeps what was published."""
     metrics, options, envoy = Metrics(), serving.options, _administered(serving.delivery)
-    consumer = Consumer(needs, options.services, CONTROLLER_NAME)
+    consumer = Consumer(needs, options.services, CONTROLLER_NAME, _election(serving.lease))
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(opening.opened(serving.objects, consumer, metrics.registry))
         assert source is not None  # an origin was given
@@ -144,6 +149,13 @@ async def _authority(source: ObjectStore, deployment: Deployment) -> Authority:
 
 def _address(delivery: Grpc) -> str:
     return f"[{delivery.host}]:{delivery.port}" if ":" in delivery.host else f"{delivery.host}:{delivery.port}"
+
+
+def _election(lease: ObjectName | None) -> Election | None:
+    """This replica's name is its host's, with something that no earlier process of that host had."""
+    if lease is None:
+        return None
+    return Election(lease.namespace, lease.name, f"{socket.gethostname()}_{uuid.uuid4()}")
 
 
 def _now() -> datetime.datetime:

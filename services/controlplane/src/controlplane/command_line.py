@@ -52,6 +52,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         diff.add_argument(side, type=Path, metavar=side.upper(), help="folder of manifests")
     once.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where Envoy's files go")
     _add_delivery(run)
+    run.add_argument("--leader-election", type=object_name, metavar="NAMESPACE/LEASE",
+                     help="one replica at a time writes objects and their status, elected by this Lease; every one "
+                     "serves Envoys (default: every one writes the same)")  # fmt: skip
     _add_deployment(run)
     for command in (once, run):
         command.add_argument("--strict", action="store_true", help="write nothing while any manifest has a problem")
@@ -89,6 +92,8 @@ def _check_origin(parser: argparse.ArgumentParser, given: argparse.Namespace) ->
     found = objects(given)
     if found is None:
         parser.error("no objects: give --config-dir, or --source cluster")
+    if given.leader_election is not None and not isinstance(found, Cluster):
+        parser.error("--leader-election is for --source cluster: nothing is written to folders")
     if given.strict and isinstance(found, Cluster):
         parser.error("--strict is for --config-dir: an API server's objects count each by itself")
 
@@ -291,6 +296,14 @@ def service_port(text: str) -> tuple[ObjectName, int]:
     if not (is_name(namespace) and is_name(name) and port.isdecimal() and 0 < int(port) < 65536):
         raise argparse.ArgumentTypeError(f"expected a Service such as default/epp:9002, got {text!r}")
     return ObjectName(namespace, name), int(port)
+
+
+def object_name(text: str) -> ObjectName:
+    """`default/pointsman`."""
+    namespace, _, name = text.partition("/")
+    if not (is_name(namespace) and is_name(name)):
+        raise argparse.ArgumentTypeError(f"expected a name such as default/pointsman, got {text!r}")
+    return ObjectName(namespace, name)
 
 
 def positive(text: str) -> int:

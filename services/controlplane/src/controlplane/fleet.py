@@ -24,10 +24,12 @@ EVERY = ""  # the only group
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What each group is to have, and the status of objects that are part of none."""
+    """What each group is to have, and the status of objects that are part of none. `ready` are groups with Envoys that
+    have a configuration, whichever replica of the control plane gave it to them."""
 
     groups: Mapping[str, Rendered] = field(default_factory=dict)
     rest: Status | None = None
+    ready: frozenset[str] = frozenset()
 
 
 Memos = dict[str, Memo]  # by group
@@ -44,15 +46,17 @@ def fleet(manifests: Manifests, addresses: Addresses, options: Options, memos: M
         return Fleet({EVERY: render(manifests, addresses, options, memos.setdefault(EVERY, Memo()))})
     served = owned(manifests)
     parts = {name: part_of(gateway, served) for name, gateway in sorted(served.gateways.items())}
-    groups = {}
+    groups, ready = {}, set()
     for name, part in parts.items():
         group, place = group_of(name), placement(served.gateways[name], manifests, options.deployment)
         at = replace(options, by_class=False, addresses=place.addresses, port_map=place.port_map)
         rendered = render(part, addresses, at, memos.setdefault(group, Memo()))
         groups[group] = replace(rendered, status=_placed(rendered.status, place))
+        if place.has_envoys:
+            ready.add(group)
     for group in memos.keys() - groups.keys():
         del memos[group]
-    return Fleet(groups, _rest(manifests, served, tuple(parts.values()), addresses, options))
+    return Fleet(groups, _rest(manifests, served, tuple(parts.values()), addresses, options), frozenset(ready))
 
 
 def part_of(gateway: Gateway, manifests: Manifests) -> Manifests:

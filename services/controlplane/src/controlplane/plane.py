@@ -161,20 +161,22 @@ class ControlPlane:
         """The status of what is served, once every Envoy has answered; until then the former one stays."""
         if self._fleet is None:
             return
-        self._shown = {name: self._status(name, found) for name, found in self._fleet.groups.items()}
+        self._shown = {name: self._status(name, found, self._fleet) for name, found in self._fleet.groups.items()}
         rest = () if self._fleet.rest is None else (self._fleet.rest,)
         status = merged((*self._shown.values(), *rest))
         self._metrics.served(status)
         self._say(status)
 
-    def _status(self, group: str, rendered: Rendered) -> Status:
+    def _status(self, group: str, rendered: Rendered, latest: Fleet) -> Status:
         if rendered.faults:
             return programmed(rendered.status, not_whole(rendered.faults))
         version, uptake = rendered.snapshot.version, self.view.uptakes.get(group, Uptake())
         is_open = uptake.version != version or bool(uptake.waiting and not uptake.refusals)
         if is_open and group in self._shown:
             return self._shown[group]
-        return programmed(rendered.status, not_taken(uptake if uptake.version == version else Uptake(version)))
+        uptake = uptake if uptake.version == version else Uptake(version)
+        is_elsewhere = group in latest.ready and uptake == Uptake(version)  # its Envoys ask another replica
+        return programmed(rendered.status, not_taken(replace(uptake, is_known=not is_elsewhere and uptake.is_known)))
 
     def _say(self, status: Status) -> None:
         status = stamped(status, self.view.status, self._stamp())

@@ -10,6 +10,7 @@ from controlplane.deployment.parameters import Parameters, gateway_parameters
 from controlplane.options import Deployment
 from controlplane.status.conditions import Condition, unmet
 from gateway.kube.objects import Gateway, Manifests, ObjectName, Service
+from gateway.kube.resolution.endpoints import service_slices
 
 PRIVILEGED: Final = 1024  # ports below are for root, which Envoy is not
 OFFSET: Final = 10000  # 80 is bound as 10080, 443 as 10443
@@ -22,11 +23,13 @@ _SERVICE_NAME: Final = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """`fault` is why the Gateway is not reached; `port_map` gives the ports that Envoy binds, by those of listeners."""
+    """`fault` is why the Gateway is not reached; `port_map` gives the ports that Envoy binds, by those of listeners.
+    `has_envoys`: some are ready, that is, they have a configuration."""
 
     addresses: tuple[str, ...] = ()
     port_map: Mapping[int, int] = field(default_factory=dict)
     fault: Condition | None = None
+    has_envoys: bool = False
 
 
 def placement(gateway: Gateway, manifests: Manifests, deployment: Deployment) -> Placement:
@@ -39,7 +42,8 @@ def placement(gateway: Gateway, manifests: Manifests, deployment: Deployment) ->
     port_map = bound_ports(gateway) if wanted.service is None else _target_ports(service)
     found = _addresses(service)
     fault = None if found else unmet("Programmed", "AddressNotAssigned", _unassigned(name, service, wanted))
-    return Placement(found, port_map, fault)
+    ready = (each.ready for piece in service_slices(manifests, *name) for each in piece.endpoints)
+    return Placement(found, port_map, fault, has_envoys=any(ready))
 
 
 def deployed_name(gateway: Gateway) -> ObjectName:

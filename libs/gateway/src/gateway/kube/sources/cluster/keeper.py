@@ -28,16 +28,19 @@ PAUSE_SECONDS: Final = 0.2  # between two rounds: a rollout changes its objects 
 
 
 class ObjectKeeper:
-    """`manager` owns the fields that it applies. Run `run` in a task."""
+    """`manager` owns the fields that it applies; `may_write` says whether this replica is the one that does. Run `run`
+    in a task."""
 
-    def __init__(self, server: ApiServer, observer: Observer, manager: str, random: Random) -> None:
+    def __init__(
+        self, server: ApiServer, observer: Observer, manager: str, may_write: Callable[[], bool], random: Random
+    ) -> None:
         self._server = server
         self._observer = observer
         self._manager = manager
+        self._may_write = may_write
         self._random = random
         self._wanted: Wanted | None = None
         self._applied: dict[Key, tuple[Mapping[str, Any], str]] = {}
-        self._refused: set[tuple[str, str]] = set()
         self._stirred = asyncio.Event()
 
     def offer(self, wanted: Wanted) -> None:
@@ -45,9 +48,15 @@ class ObjectKeeper:
         self._wanted = wanted
         self._stirred.set()
 
+    def stir(self) -> None:
+        """This replica is the one that writes now."""
+        self._stirred.set()
+
     async def run(self) -> None:
         """Until cancelled. Nothing is followed before anything is wanted."""
-        await self._stirred.wait()
+        while self._wanted is None:
+            self._stirred.clear()
+            await self._stirred.wait()
         followers = [
             Follower(
                 Selection(resource, labels=MANAGED),
@@ -85,7 +94,7 @@ class ObjectKeeper:
                 return await self._make_secret(namespace, name, make)
             except RefusedError as error:
                 if error.status != HTTPStatus.CONFLICT:  # else another replica was quicker
-                    self._note(str(SECRET), verb, error)
+                    self._observer.unkept(str(SECRET), verb, str(error))
             except LOST as error:
                 self._observer.failed(error)
             await asyncio.sleep(self._random.uniform(RETRY_SECONDS / 10, RETRY_SECONDS))
@@ -120,9 +129,9 @@ class ObjectKeeper:
         due, is_done = changes(wanted, found, self._applied), True
         try:
             for each in due.applied:
-                is_done &= await self._apply(each)
+                is_done &= not self._may_write() or await self._apply(each)
             for gone in due.deleted:
-                is_done &= await self._delete(gone)
+                is_done &= not self._may_write() or await self._delete(gone)
         except LOST as error:
             self._observer.failed(error)
             return False
@@ -134,7 +143,7 @@ class ObjectKeeper:
         try:
             answer = await self._server.apply(f"{_folder(resource, namespace)}/{name}", self._manager, body)
         except RefusedError as error:
-            self._note(str(resource), "patch", error)
+            self._observer.unkept(str(resource), "patch", str(error))
             return False
         version = str(orjson.loads(answer)["metadata"]["resourceVersion"])
         if self._applied.get(key, (None, ""))[1] != version:  # else the server had it, and the news of that is to come
@@ -149,17 +158,11 @@ class ObjectKeeper:
             await self._server.delete(f"{_folder(resource, namespace)}/{name}", gone.uid)
         except RefusedError as error:
             if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
-                self._note(str(resource), "delete", error)
+                self._observer.unkept(str(resource), "delete", str(error))
                 return False
             return True
         self._observer.kept(str(resource), "delete", f"{namespace}/{name}")
         return True
-
-    def _note(self, resource: str, verb: str, error: RefusedError) -> None:
-        """One line for each resource and verb."""
-        if (resource, verb) not in self._refused:
-            self._refused.add((resource, verb))
-            self._observer.unkept(resource, verb, str(error))
 
 
 def _read(data: dict[str, object]) -> Item[Live] | None:

@@ -32,6 +32,11 @@ class Observer:
         self._kept = registry.counter(
             "pointsman_api_server_object_writes_total", "Objects that were applied or deleted.", ("resource", "verb")
         )
+        self._leads = registry.gauge(
+            "pointsman_api_server_leader",
+            "Whether this replica is the one that writes: 1 or 0. Absent without election.",
+        )
+        self._unkept: set[tuple[str, str]] = set()
         self._counts: dict[tuple[str, str], int] = {}
         self._failures = 0
         self.is_reached: bool | None = None
@@ -85,13 +90,21 @@ class Observer:
         )
 
     def unkept(self, resource: str, verb: str, reason: str) -> None:
-        """An object that is to be there, or to go, is refused, for the first time of its resource and verb."""
+        """An object that is to be there, or to go, is refused. One line for each resource and verb."""
+        if (resource, verb) in self._unkept:
+            return
+        self._unkept.add((resource, verb))
         log.warning("the API server does not let an object be kept", verb=verb, resource=resource, reason=reason)
 
     def kept(self, resource: str, verb: str, name: str) -> None:
         """An object was made, changed or deleted."""
         self._kept.add((resource, verb))
         log.info("an object is kept", verb=verb, resource=resource, name=name)
+
+    def leads(self, *, is_leader: bool) -> None:
+        """This replica has become the one that writes, or is it no more."""
+        self._leads.set(float(is_leader))
+        log.info("this replica writes" if is_leader else "another replica writes, or none")
 
     def _change(self, state: str, *, is_reached: bool) -> None:
         self.is_reached = is_reached

@@ -17,6 +17,7 @@ from gateway.kube.resolution.derived import with_derived
 from gateway.kube.resolution.endpoints import hostnames
 from gateway.kube.resolution.merging import changed, held, merged
 from gateway.kube.sources.cluster import decoding
+from gateway.kube.sources.cluster.elector import Election, Elector
 from gateway.kube.sources.cluster.follower import Follower
 from gateway.kube.sources.cluster.keeper import ObjectKeeper
 from gateway.kube.sources.cluster.observing import Observer
@@ -47,11 +48,13 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Consumer:
     """What a process takes from its source. `services` are some whose addresses are wanted although no object names
-    them; `controller` is the name under which it writes the status of objects, empty where it writes none."""
+    them; `controller` is the name under which it writes objects and their status, empty where it writes none; with an
+    `election` the replica that was elected writes, and else every one."""
 
     needs: Needs
     services: tuple[ObjectName, ...] = ()
     controller: str = ""
+    election: Election | None = None
 
 
 class ClusterSource:
@@ -70,8 +73,12 @@ class ClusterSource:
         self._needs = consumer.needs
         self._observer = observer
         self._services = consumer.services
-        self._writer = StatusWriter(server, observer, consumer.controller, self._meta_of)
-        self._keeper = ObjectKeeper(server, observer, consumer.controller, random)
+        self._elector = None if consumer.election is None else Elector(
+            server, observer, consumer.election, consumer.controller, gained=self._stir, random=random
+        )  # fmt: skip
+        may_write = _always if self._elector is None else self._elector.may_write
+        self._writer = StatusWriter(server, observer, consumer.controller, may_write, self._meta_of)
+        self._keeper = ObjectKeeper(server, observer, consumer.controller, may_write, random)
         self._lookup = lookup
         self._random = random
         self._followers: dict[Selection, Follower[Entry]] = {}
@@ -86,6 +93,8 @@ class ClusterSource:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._writer.run())
             group.create_task(self._keeper.run())
+            if self._elector is not None:
+                group.create_task(self._elector.run())
             while True:
                 self._adjust(group)
                 await self._stirred.wait()
@@ -124,6 +133,11 @@ class ClusterSource:
     ) -> Mapping[str, bytes]:
         """Tried until the server lets it be read, or made."""
         return await self._keeper.shared_secret(namespace, name, make)
+
+    def _stir(self) -> None:
+        """This replica is the one that writes now."""
+        self._writer.stir()
+        self._keeper.stir()
 
     async def _newer(self, known: Reading | None) -> Reading:
         """The next reading; the same one after a while where it holds names."""
@@ -183,6 +197,10 @@ class ClusterSource:
         """What is looked up. Who follows no slices connects to no Service."""
         connects = any(selection.resource is ENDPOINT_SLICE for selection in self._followers)
         return hostnames(manifests, self._services) if connects else frozenset()
+
+
+def _always() -> bool:
+    return True
 
 
 def _reading(found: Sequence[Sequence[Entry]], before: Manifests, names_of: Names) -> Reading:

@@ -38,12 +38,16 @@ class Header(NamedTuple):
 
 
 class StatusWriter:
-    """`controller` is the name that entries and fields belong to. Run `run` in a task."""
+    """`controller` is the name that entries and fields belong to; `may_write` says whether this replica is the one that
+    writes. Run `run` in a task."""
 
-    def __init__(self, server: ApiServer, observer: Observer, controller: str, meta_of: MetaOf) -> None:
+    def __init__(
+        self, server: ApiServer, observer: Observer, controller: str, may_write: Callable[[], bool], meta_of: MetaOf
+    ) -> None:
         self._server = server
         self._observer = observer
         self._controller = controller
+        self._may_write = may_write
         self._meta_of = meta_of
         self._wanted: Statuses = {}
         self._written: dict[ObjectKey, tuple[str, Mapping[str, object]]] = {}  # with the uid of the object
@@ -53,6 +57,11 @@ class StatusWriter:
     def offer(self, statuses: Statuses) -> None:
         """These are to be written."""
         self._wanted = statuses
+        self._offered.set()
+
+    def stir(self) -> None:
+        """This replica is the one that writes now; what another wrote meanwhile is not known."""
+        self._written.clear()
         self._offered.set()
 
     def revisit(self) -> None:
@@ -79,6 +88,8 @@ class StatusWriter:
             meta = self._meta_of(key) if key.kind in WRITTEN else None
             if meta is None or self._written.get(key) == (meta.uid, status):
                 continue
+            if not self._may_write():
+                return True
             if key.kind in forbidden or self._offered.is_set():  # there is something newer
                 left = True
                 continue
