@@ -27,7 +27,10 @@ from gateway.kube.sources.source import Snapshot, Statuses
 from gateway.schema.problems import Problem
 from gateway.service import clock
 
-DEBOUNCE_MILLISECONDS: Final = 50  # an editor or a ConfigMap swap touches several files at once
+# An editor or a ConfigMap swap touches several files at once: a reading waits until nothing happened for a moment, or
+# until so much time has passed.
+QUIET_MILLISECONDS: Final = 10
+DEBOUNCE_MILLISECONDS: Final = 50
 TICK_SECONDS: Final = 1.0
 LOOKING_SHARE: Final = 0.02  # of the time, at most, goes into looks that nothing caused
 
@@ -91,7 +94,7 @@ class FolderSource:
                 async for events in awatch(
                     *present,
                     debounce=DEBOUNCE_MILLISECONDS,
-                    step=DEBOUNCE_MILLISECONDS // 2,
+                    step=QUIET_MILLISECONDS,
                     rust_timeout=int(self._tick_seconds * 1000),
                     yield_on_timeout=True,
                     force_polling=polling,
