@@ -13,6 +13,7 @@ import grpc.aio
 import pytest
 
 from gateway import protos
+from tests.collector import collecting
 from tests.conftest import free_ports
 
 POOL = protos.load_pool()
@@ -111,6 +112,15 @@ async def test_plugins_of_the_command_line_replace_the_default_ones(tmp_path: Pa
     assert found == {"x-class": "tools", "x-language": "de"}
     assert 'bbr_guard_total{action="shadow",reason="secret"} 1.0' in shown
     assert 'bbr_class_total{by="rule",class="tools"} 1.0' in shown
+
+
+async def test_traces_reach_a_collector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with collecting(monkeypatch) as collector, router(tmp_path, "--tracing") as running:
+        await running.headers(b'{"model": "m"}')
+        async with asyncio.timeout(20):
+            while not collector.traces:
+                await asyncio.sleep(0.05)
+    assert set(collector.traces) == {"gateway.request"}
 
 
 async def test_a_plugin_that_cannot_be_is_one_line_and_a_failure(tmp_path: Path) -> None:

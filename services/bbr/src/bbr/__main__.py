@@ -31,6 +31,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--streaming", type=flags.boolean, nargs="?", const=True, default=False,
                         help="take a proxy that does not name its body mode to stream")  # fmt: skip
     workers.add(parser)
+    flags.add_tracing(parser)
     routing.add(parser)
     flags.add_ignored(parser, IGNORED)
     parsed = parser.parse_args([*flags.spelt_today(argv)])
@@ -77,6 +78,7 @@ def serve(given: argparse.Namespace) -> None:
         is_streaming=given.streaming,
         choice=chosen,
         worker=worker,
+        traces=given.tracing,
     )
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, options), workers.leash(worker))

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import TYPE_CHECKING, Final
 
 from gateway.extproc.codec import Codec
-from gateway.extproc.conversation import Push
+from gateway.extproc.conversation import Conversation, Push
 from gateway.extproc.processor import ExternalProcessor
 from gateway.extproc.protocol.exchange import PROTOCOL_MODES
 from gateway.extproc.protocol.messages import BodyMode, Modes
@@ -18,9 +19,8 @@ from gateway.kube.sources import opening
 from gateway.kube.sources.cluster.resources import CONFIG_MAP, Selection
 from gateway.kube.sources.cluster.source import Consumer
 from gateway.kube.sources.source import Source
-from gateway.router.conversation import RouterConversation
 from gateway.router.metrics import Metrics
-from gateway.router.routers import Choice, Known, Router
+from gateway.router.routers import Choice, Known, Router, conversation_tracer
 from gateway.rpc.health import Health
 from gateway.schema.problems import Problem
 from gateway.service import admin, clock, lifecycle, logs
@@ -28,7 +28,12 @@ from gateway.service.worker import Worker
 from gateway.tenancy.tenants import Tenants
 from gateway.wire.protocol import BBR_MANAGED_LABEL, TENANTS_LABEL
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
 log = logs.get(__name__)
+
+SERVICE: Final = "gateway-api-inference-extension/bbr"  # the reference's name, unless OTEL_SERVICE_NAME gives another
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Options:
     is_streaming: bool = False
     choice: Choice = field(default_factory=Choice)
     worker: Worker | None = None  # of several on this host
+    traces: bool = False
 
     @property
     def modes(self) -> Modes:
@@ -96,9 +102,11 @@ def report(problems: tuple[Problem, ...]) -> None:
 async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     """Build, serve, drain."""
     metrics, mapped = Metrics(metadata.version("pointsman-bbr")), Mapped()
-    router = Router(options.choice, metrics, Known(mapped.names, lambda: mapped.tenants))
+    provider = tracer_provider() if options.traces else None
+    known = Known(mapped.names, lambda: mapped.tenants)
+    router = Router(options.choice, metrics, known, tracer=conversation_tracer(provider))
 
-    def conversation(_metadata: Mapping[str, str], push: Push) -> RouterConversation:
+    def conversation(_metadata: Mapping[str, str], push: Push) -> Conversation:
         return router.conversation(options.modes, push)
 
     processor = ExternalProcessor(conversation, Codec(), clock.monotonic, metrics)
@@ -121,3 +129,12 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     ):
         lifecycle.tune_collector()
         await serve(stopping, options.listeners, Health(is_ready), [processor], opened)
+    if provider is not None:
+        await asyncio.to_thread(provider.shutdown)  # sends what is left
+
+
+def tracer_provider() -> "TracerProvider":
+    """OpenTelemetry takes a third of a second to import: it is, where it is asked for."""
+    from gateway.service.tracing import provider_of
+
+    return provider_of(SERVICE)

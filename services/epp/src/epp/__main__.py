@@ -45,7 +45,7 @@ from gateway.workers import supervisor
 from gateway.workers.supervisor import Fleet
 
 IGNORED = {
-    **{name: why for name, why in flags.BASE_IGNORED.items() if name != "--tracing"},
+    **flags.BASE_IGNORED,
     "--ha-enable-leader-election": "every replica serves; share state with --redis-url",
     "--pool-group": "pools of every group are read",
     "--endpoint-selector": "endpoints come from the pool's selector",
@@ -101,8 +101,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="name of this replica, unique among those that share a Redis (default: POD_NAME, else made up)",
     )
     flag("--explain", action="store_true", help="keep scores of decisions and answer x-pointsman-explain")
-    flag("--tracing", type=flags.boolean, nargs="?", const=True, default=False, metavar="true|false",
-         help="send traces by OTLP over HTTP, as OTEL_… in the environment says (default: false)")  # fmt: skip
+    flags.add_tracing(parser)
     flag("--disable-endpoint-subset-filter", type=flags.boolean, nargs="?", const=True, default=False,
          metavar="true|false", help="pick among all endpoints, whatever the proxy allows (default: false)")  # fmt: skip
     flag("--guard", metavar="JSON", help="refuse requests as the router's plugin of that name does (docs/routing.md)")

@@ -10,7 +10,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from epp.domain import EndpointId, Outcome, Pick, PickId, PoolId, Request, Ticket, Verdict, Waiter
 from epp.telemetry import tracing
-from epp.telemetry.tracing import TracedPicker, provider_of
+from epp.telemetry.tracing import SERVICE, TracedPicker
+from gateway.service.tracing import SAMPLER, provider_of
 from gateway.wire.errors import ErrorCode, Rejection
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -50,7 +51,7 @@ class Waits:
 class Traced:
     def __init__(self, verdict: Verdict | Ticket, *, sees_end: bool = True) -> None:
         self.exporter = InMemorySpanExporter()
-        self.provider: TracerProvider = provider_of({tracing.SAMPLER: ""}, self.exporter)
+        self.provider: TracerProvider = provider_of(SERVICE, {SAMPLER: ""}, self.exporter)
         self.inner = Picker(verdict)
         self.waits = Waits()
         self.picker = TracedPicker(self.inner, self.provider, sees_end=sees_end)
@@ -65,7 +66,7 @@ class Traced:
 
 @pytest.fixture(autouse=True)
 def sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(tracing.SAMPLER, "always_on")
+    monkeypatch.setenv(SAMPLER, "always_on")
 
 
 def test_a_request_continues_the_callers_trace_and_hands_it_on() -> None:
@@ -148,7 +149,8 @@ def test_a_broken_context_begins_a_trace_of_its_own() -> None:
     assert traced.spans()["gateway.request"].parent is None
 
 
-def test_nothing_of_it_is_loaded_where_it_is_off() -> None:
+@pytest.mark.parametrize("service", ["epp.app.stack", "bbr.app"])
+def test_nothing_of_it_is_loaded_where_it_is_off(service: str) -> None:
     """The client for Redis loads the SDK by itself, where it is installed."""
-    check = "import sys, epp.app.stack; assert not {'epp.telemetry.tracing', 'opentelemetry.exporter'} & {*sys.modules}"
-    subprocess.run([sys.executable, "-c", check], check=True)
+    own = "{'epp.telemetry.tracing', 'gateway.service.tracing', 'gateway.router.tracing', 'opentelemetry.exporter'}"
+    subprocess.run([sys.executable, "-c", f"import sys, {service}; assert not {own} & {{*sys.modules}}"], check=True)

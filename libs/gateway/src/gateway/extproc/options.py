@@ -36,7 +36,6 @@ BASE_IGNORED: Mapping[str, str] = {
     "--enable-grpc-stream-metrics": "streams are counted by pointsman_ metrics",
     "--health-checking": "health is always served on the ext_proc port, too",
     "--tls-cipher-suites": "the library's own list of suites is served",
-    "--tracing": "traces are not exported",
     "--zap-devel": "logs have one form",
     "--zap-log-level": "use --log-level",
     "--zap-stacktrace-level": "errors always come with their stack",
@@ -153,6 +152,12 @@ def objects(arguments: argparse.Namespace, environment: Mapping[str, str] = os.e
     if found is None:
         logs.get(__name__).warning("no manifests: give --config-dir or --source cluster", environment=CONFIG_DIRS)
     return found
+
+
+def add_tracing(parser: argparse.ArgumentParser) -> None:
+    """The flag for traces; off by default, unlike the reference's."""
+    parser.add_argument("--tracing", type=boolean, nargs="?", const=True, default=False, metavar="true|false",
+        help="send traces by OTLP over HTTP, as OTEL_… in the environment says (default: false)")  # fmt: skip
 
 
 def add_ignored(parser: argparse.ArgumentParser, flags: Mapping[str, str]) -> None:

@@ -3,10 +3,11 @@
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.extproc.conversation import Push
+from gateway.extproc.conversation import Conversation, Push
 from gateway.extproc.protocol.messages import Modes
 from gateway.router.conversation import Keep, RouterConversation, Routing
 from gateway.router.embedding import Embedder, Endpoint
@@ -19,6 +20,11 @@ from gateway.routing.plugin import Named
 from gateway.tenancy.identity import Access
 from gateway.tenancy.salting import Salter
 from gateway.tenancy.tenants import Tenants
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from gateway.router.tracing import ConversationTracer
 
 SECRET_BYTES: Final = 32
 
@@ -45,8 +51,16 @@ class Known:
 class Router:
     """Construct one per process. `keep` keeps bodies for a later question. Raises KeyFileError."""
 
-    def __init__(self, choice: Choice, metrics: Metrics, known: Known, keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        choice: Choice,
+        metrics: Metrics,
+        known: Known,
+        keep: Keep | None = None,
+        tracer: "ConversationTracer | None" = None,
+    ) -> None:
         self.metrics = metrics
+        self._tracer = tracer
         self._known = known
         self._keep = keep
         self._key_file = KeyFile(choice.keys_file) if choice.keys_file is not None else None
@@ -60,9 +74,10 @@ class Router:
         """What runs beside the conversations."""
         return [each.run() for each in (self._embedder, self._key_file) if each is not None]
 
-    def conversation(self, modes: Modes, push: Push) -> RouterConversation:
+    def conversation(self, modes: Modes, push: Push) -> Conversation:
         """For one request; `modes` of a proxy that does not describe itself."""
-        return RouterConversation(self._routing(), self.metrics.observe, modes, push)
+        opened = partial(RouterConversation, self._routing(), self.metrics.observe, modes)
+        return opened(push) if self._tracer is None else self._tracer.traced(opened, push)
 
     def _routing(self) -> Routing:
         found = Routing(self._chain, self._known.base_models(), keep=self._keep, access=self._access())
@@ -73,6 +88,15 @@ class Router:
     def _access(self) -> Access:
         keys = self._key_file.keys if self._key_file is not None else None
         return Access(keys, self._known.tenants(), self._salter)
+
+
+def conversation_tracer(provider: "TracerProvider | None") -> "ConversationTracer | None":
+    """What traces a router's conversations; without `--tracing` nothing stands between them and the transport."""
+    if provider is None:
+        return None
+    from gateway.router.tracing import ConversationTracer
+
+    return ConversationTracer(provider)
 
 
 def compared_texts(plugins: Sequence[Named]) -> list[str]:

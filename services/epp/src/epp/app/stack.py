@@ -63,7 +63,7 @@ from gateway.ratelimit.gate import QuotaGate
 from gateway.ratelimit.service import RateLimits
 from gateway.router.kept import KeptBodies
 from gateway.router.metrics import Metrics as RouterMetrics
-from gateway.router.routers import Choice, Known, Router
+from gateway.router.routers import Choice, Known, Router, conversation_tracer
 from gateway.rpc.health import Health
 from gateway.service import admin, clock, lifecycle, logs
 from gateway.service.clock import Clock
@@ -226,7 +226,7 @@ class Stack:
             return kept.keep(body, document, clock.monotonic())
 
         known = Known(lambda: self.discovery.base_models, lambda: self.discovery.tenants)
-        return Router(choice, metrics, known, keep)
+        return Router(choice, metrics, known, keep, conversation_tracer(self.provider))
 
     def is_warm(self) -> bool:
         """Whether it knows what other replicas know, as far as that can be had."""
@@ -330,9 +330,10 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
 
 def tracer_provider() -> "TracerProvider":
     """OpenTelemetry takes a third of a second to import: it is, where it is asked for."""
-    from epp.telemetry.tracing import provider_of
+    from epp.telemetry.tracing import SERVICE
+    from gateway.service.tracing import provider_of
 
-    return provider_of()
+    return provider_of(SERVICE)
 
 
 def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContextManager[int | None]:

@@ -3,46 +3,24 @@
     gateway.request                  from the decision to the end of the exchange
       gateway.request_orchestration  the decision alone, waiting included
 
-The caller's W3C context (`traceparent`, `tracestate`, `baggage`) is the parent, and the model server gets the request's
-own. What is sampled and where it goes is OpenTelemetry's environment; as in the reference one request of ten that has
-no parent is sampled. The exporter works on a thread of its own and drops what it cannot send.
+The caller's context is the parent, and the model server gets the request's own.
 """
 
-import os
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
 from opentelemetry import trace
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.propagators.composite import CompositePropagator
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from epp.domain import Outcome, Pick, PickId, Request, Ticket, Verdict, Waiter
+from gateway.service.tracing import PROPAGATOR
 from gateway.wire.errors import Rejection
 
 SERVICE: Final = "llm-d-epp"  # the reference's name, unless OTEL_SERVICE_NAME gives another
 SCOPE: Final = "llm-d-router"
-USUAL_RATIO: Final = 0.1
-SAMPLER: Final = "OTEL_TRACES_SAMPLER"
 # Requests whose end is waited for; older ones end here, so that a proxy that never ends its streams costs no memory.
 MOST_OPEN: Final = 10_000
-_PROPAGATOR: Final = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
-
-
-def provider_of(environment: Mapping[str, str] = os.environ, exporter: SpanExporter | None = None) -> TracerProvider:
-    """The provider that the environment asks for; `exporter` instead of OTLP over HTTP is for tests."""
-    sampler = None if SAMPLER in environment else ParentBased(TraceIdRatioBased(USUAL_RATIO))
-    named = {} if "OTEL_SERVICE_NAME" in environment else {"service.name": SERVICE}
-    provider = TracerProvider(sampler=sampler, resource=Resource.create(named))
-    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
-    return provider
 
 
 class RequestPicker(Protocol):
@@ -80,7 +58,7 @@ class _Spans(NamedTuple):
             self.request.end()
             return verdict
         carrier: dict[str, str] = {}
-        _PROPAGATOR.inject(carrier, trace.set_span_in_context(self.request))
+        PROPAGATOR.inject(carrier, trace.set_span_in_context(self.request))
         return verdict._replace(headers=(*verdict.headers, *carrier.items()))
 
 
@@ -96,7 +74,7 @@ class TracedPicker:
 
     def submit(self, request: Request, waiter: Waiter, now: float) -> Verdict | Ticket:
         """Decide, or let the request wait."""
-        parent = _PROPAGATOR.extract(request.headers)
+        parent = PROPAGATOR.extract(request.headers)
         attributes = {"http.request.method": request.method, "url.path": request.path.partition("?")[0]}
         span = self._tracer.start_span("gateway.request", parent, SpanKind.SERVER, attributes)
         own = trace.set_span_in_context(span, parent)
