@@ -1,6 +1,7 @@
 """An edit makes anew what depends on it, and nothing else."""
 
 from collections.abc import Mapping
+from cProfile import Profile
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,22 @@ def test_a_pool_of_one_that_grows_and_shrinks_changes_endpoints_alone(tmp_path: 
         after = versions(count)
         changed = [kind.rpartition(".")[2] for kind, version in after.items() if first[kind] != version]
         assert changed == ["ClusterLoadAssignment"], f"{count} endpoints"
+
+
+def test_twice_the_routes_are_twice_the_work(tmp_path: Path) -> None:
+    """Counted in calls of functions, which no other load of the host changes."""
+
+    def calls(count: int) -> int:
+        rules = (
+            to_pool(f"/{n}", pool=f"p{n}", headers="[{name: X-Gateway-Model-Name, value: m}]") for n in range(count)
+        )
+        routes = (route(rule, name=f"r{number}") for number, rule in enumerate(rules))
+        pools = (pool(f"p{number}") for number in range(count))
+        found = manifests(tmp_path, gateway(), service(), *routes, *pools)
+        profile = Profile()
+        profile.runcall(render, found, {}, Options())
+        return sum(entry.callcount for entry in profile.getstats())
+
+    once, twice = calls(100), calls(200)
+
+    assert twice < 2.2 * once

@@ -14,7 +14,7 @@ from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.picker_filters import Question
 from controlplane.xds.resources.rules import absent, miss, pool_filters
 from controlplane.xds.resources.scope import Scope
-from gateway.kube.objects import Cors, FailureMode, InferencePool, ObjectName, PathMatch, PathType, RouteMatch
+from gateway.kube.objects import FailureMode, InferencePool, ObjectName, PathMatch, PathType, RouteMatch
 from gateway.wire import protocol
 from gateway.wire.errors import ErrorCode
 
@@ -37,18 +37,21 @@ def misses(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     """On every path that some rule exposes for certain models only: a model that no rule names, then a POST without
     one. Other requests are simply not routed."""
     by_path = cors.by_path(host)
-    for path in {entry.match.path: None for entry in host.entries if by_model_header(entry)}:
-        yield from _misses_on(path, by_path.get(path), host, scope)
+    paths = {entry.match.path: None for entry in host.entries if by_model_header(entry)}
+    asked = _on_miss(host, scope) if paths else {}
+    for path in paths:
+        yield from _misses_on(path, cors.settings(by_path.get(path)) | asked)
 
 
-def _misses_on(path: PathMatch, allowed: Cors | None, host: VirtualHost, scope: Scope) -> Iterator[Tree]:
+def _on_miss(host: VirtualHost, scope: Scope) -> Tree:
+    """Where Envoy lifts the model, it does not say what is wrong with a body; a picker does."""
+    pickers = pools_by_picker(host.pools, scope) if scope.lifting.lift is Lift.SCRIPT else []
+    return picker_filters.on_miss(pickers[0][0], scope.options) if pickers else {}
+
+
+def _misses_on(path: PathMatch, checked: Tree) -> Iterator[Tree]:
     model = {"name": protocol.MODEL_NAME, "string_match": {"safe_regex": {"regex": ".+"}}}
     post = {"name": ":method", "string_match": {"exact": "POST"}}
-    checked = cors.settings(allowed)
-    pickers = pools_by_picker(host.pools, scope)
-    if scope.lifting.lift is Lift.SCRIPT and pickers:  # Envoy does not say what is wrong with a body; the picker does
-        picker, _ = pickers[0]
-        checked |= picker_filters.on_miss(picker, scope.options)
     settings = {"typed_per_filter_config": checked} if checked else {}
     for name, header in ((names.MODEL_NOT_FOUND, model), (names.MODEL_MISSING, post)):
         wanted = closed({**matches.path(path), "headers": [header]}, path)
