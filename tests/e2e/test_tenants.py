@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anthropic
 import httpx2 as httpx
@@ -31,16 +32,7 @@ data:
     - {name: team-a}
     - {name: team-b, models: ["phi-*"]}
     - {name: team, models: [nothing]}
-"""
-
-
-QUOTAS = """
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: quotas, labels: {pointsman.dev/quotas: "true"}}
-data:
-  quotas: |
-    - {name: limited, when: {tenant: limited}, tokens: 60, per: hour}
+    - {name: limited, costCentre: research, quotas: [{tokens: 60, per: hour}]}
 """
 
 
@@ -71,7 +63,6 @@ def tenancy(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFac
     run = tmp_path_factory.mktemp("tenants")
     (run / "tenants").mkdir()
     (run / "tenants" / "tenants.yaml").write_text(TENANTS)
-    (run / "tenants" / "quotas.yaml").write_text(QUOTAS)
     (run / "salt").write_text("0123456789abcdef0123456789abcdef")
     made = Tenancy(None, run / "keys.txt", {})  # type: ignore[arg-type]  # the stack needs the file first
     for name, tenant in CLIENTS.items():
@@ -163,14 +154,15 @@ def test_a_tenant_whose_quota_is_used_up_is_refused_in_its_own_words_and_has_a_b
         theirs.messages.create(model=PHI, max_tokens=3, messages=[{"role": "user", "content": "hello"}])
     assert tenancy.ask(tenancy.keys["alice"]).status_code == 200
 
-    def billed() -> dict[str, int]:
+    def billed() -> dict[str, Any]:
         metrics = tenancy.stack.settings.ports.epp_metrics
-        rows = httpx.get(f"http://{HOST}:{metrics}/usage?by=tenant", timeout=30).raise_for_status().json()["rows"]
-        return next((row for row in rows if row["tenant"] == "limited"), {"requests": 0})
+        answer = httpx.get(f"http://{HOST}:{metrics}/usage?by=tenant,cost_centre", timeout=30).raise_for_status()
+        return next((row for row in answer.json()["rows"] if row["tenant"] == "limited"), {"requests": 0})
 
     # Each answer has some 30 tokens: the second or third ended above the limit, and nothing was served after it.
     wait_until(lambda: billed()["requests"] >= 2, 30)
     found = billed()
+    assert found["cost_centre"] == "research"
     assert 2 <= found["requests"] <= 3
     assert found["completion"] == 30 * found["requests"]
     assert found["prompt"] + found["completion"] >= 60

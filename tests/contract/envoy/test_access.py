@@ -13,9 +13,12 @@ from gateway.kube.resolution.tenants import tenants
 from gateway.tenancy.identity import Access
 from gateway.tenancy.salting import Salter
 from gateway.wire import protocol
+from tests.conftest import free_ports
 from tests.contract.envoy.access import Issuer, api_keys, bearer, policy, secret
+from tests.contract.envoy.ai_gateway import at, backend, route, routed
 from tests.contract.envoy.conftest import Bed, MakeBed, raw
 from tests.contract.envoy.fakes import HOST
+from tests.contract.envoy.gateway_under_test import pool, slice_of
 from tests.unit.controlplane.manifest_texts import manifests
 
 pytestmark = pytest.mark.envoy
@@ -291,3 +294,46 @@ async def test_a_tenant_follows_from_the_clients_key_whatever_the_client_says(
         messages = [await bed.ask(model, path=MESSAGES, headers=bearer("Key-a")) for model in ("closed", "nowhere")]
         errors = [dict(answer.json["error"]) for answer in messages]  # type: ignore[call-overload]
         assert errors[0] == {**errors[1], "message": "The model 'closed' does not exist."}
+
+
+LIMITED = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: tenants, labels: {pointsman.dev/tenants: "true"}}
+data:
+  tenants: |
+    tenants:
+    - {name: free, clients: [alice]}
+    - {name: kept, clients: [bob], overflow: false, priorityCeiling: 3}
+"""
+
+
+async def test_a_tenant_may_be_kept_from_providers_and_a_thousand_ids_of_a_client_are_one(
+    make_bed: MakeBed, tmp_path: Path
+) -> None:
+    access = Access(None, tenants(manifests(tmp_path / "read", LIMITED)), Salter(b"s"))
+    keys = secret(alice="Key-a", bob="Key-b")
+    async with make_bed(access=access, tenants=LIMITED, policy=policy(api_keys()), secret=keys) as bed:
+        (dead,) = free_ports(1)
+        single = route("{kind: InferencePool, name: single}", "{name: external, priority: 1}")
+        objects = pool("single", "FailOpen") + slice_of("single", dead, {"app": "single"})
+        await bed.gateway.apply(ai=single + objects + backend("external", at(bed.two.port)))
+        bed.pick(dead)
+        free = await routed(bed, headers=bearer("Key-a"))
+        kept = await routed(bed, headers={**bearer("Key-b"), protocol.OVERFLOW: "allowed"})
+        assert (free.status, free.server, kept.status) == (200, "two", 503)
+        assert bed.orders.headers[-1][protocol.PRIORITY_CEILING] == "3"
+
+        bed.pick(bed.one)
+        before = len(bed.orders.headers)
+        waiting = asyncio.Semaphore(50)
+
+        async def random(number: int) -> int:
+            async with waiting:
+                said = {protocol.FAIRNESS_ID: f"id-{number}", "x-llm-d-inference-fairness-id": f"id-{number}"}
+                return (await bed.ask(headers={**bearer("Key-a"), **said})).status
+
+        assert set(await asyncio.gather(*map(random, range(1000)))) == {200}
+        seen = bed.orders.headers[before:]
+        assert len(seen) == 1000
+        assert {headers[protocol.FAIRNESS_ID] for headers in seen} == {"free"}

@@ -19,7 +19,9 @@ def read(text: str) -> tuple[ConfigMap, list[str]]:
 def test_tenants_are_read() -> None:
     found, problems = read(
         "isolation: user\ntenants:\n- name: a\n  clients: [x]\n  models: [m, 'p-*']\n  adaptersOf: [b]\n"
-        "  objectives: [low]\n  fairnessId: f\n  group: g\n  trusted: true\n"
+        "  objectives: [low]\n  fairnessId: f\n  group: g\n  trusted: true\n  priorityCeiling: -2\n  costCentre: c\n"
+        "  overflow: false\n  quotas: [{tokens: 9, per: minute}, {requests: 1, per: day, when: {model: m}}]\n"
+        "isolationOf: {m: none, 'p-*': group}\n"
     )
 
     assert problems == []
@@ -27,6 +29,12 @@ def test_tenants_are_read() -> None:
     assert (found.tenants.isolation, found.tenants.is_sound) == (Isolation.USER, True)
     (tenant,) = found.tenants.tenants
     assert tenant.models == Models(frozenset({"m"}), ("p-",), frozenset({"b"}))
+    assert (tenant.priority_ceiling, tenant.cost_centre, tenant.may_overflow) == (-2, "c", False)
+    assert found.tenants.isolation_of == {"m": Isolation.NONE, "p-*": Isolation.GROUP}
+    assert [(rule.limit, rule.conditions) for rule in found.quotas] == [
+        (9, (("tenant", "a"),)),
+        (1, (("model", "m"), ("tenant", "a"))),
+    ]
     assert (tenant.name, tenant.clients, tenant.group, tenant.is_trusted) == ("a", ("x",), "g", True)
 
 
@@ -41,6 +49,14 @@ def test_tenants_are_read() -> None:
         ("tenants:\n- {name: a, models: [a*b]}", "tenants[0].models[0]: expected a name, or the beginning of names"),
         ("tenants:\n- {name: a, models: []}", "tenants[0].models: may not be empty; leave it away to allow all"),
         ("tenants:\n- {name: a, modles: [m]}", "modles"),
+        ("tenants:\n- {name: a, priorityCeiling: x}", "line 2: tenants[0].priorityCeiling: expected a whole number"),
+        ("isolationOf: {m: some}", "isolationOf: m: expected one of none, tenant, group, user"),
+        ("isolationOf: {m*n: none}", "isolationOf: expected a name, or the beginning of names"),
+        (
+            "tenants:\n- {name: a, quotas: [{tokens: 1, per: minute, when: {tenant: b}}]}",
+            "tenants[0].quotas[0].when.tenant: is given by the place of the rule",
+        ),
+        ("tenants:\n- {name: a, quotas: [{tokens: 1, per: eon}]}", "tenants[0].quotas[0].per: expected second"),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_the_list_is_not_sound(text: str, said: str) -> None:

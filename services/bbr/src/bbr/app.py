@@ -59,12 +59,12 @@ class Options:
 
 
 class Mapped:
-    """What objects say: the base models of names, and tenants; replaced whole by `follow`. `current` is None until the
-    manifests were read once."""
+    """What objects say: the base models of names, and tenants; replaced whole by `follow`. Both are None until the
+    manifests were read once: nobody is let in as if there were no tenants."""
 
     def __init__(self) -> None:
         self.current: BaseModels | None = None
-        self.tenants = Tenants()
+        self.tenants: Tenants | None = None
 
     def names(self) -> Mapping[str, str]:
         return self.current.names if self.current is not None else {}
@@ -72,7 +72,7 @@ class Mapped:
     async def follow(self, source: Source | None, namespace: str | None) -> None:
         """Take over every good change of the manifests; without a source nothing is mapped."""
         if source is None:
-            self.current = BaseModels()
+            self.current, self.tenants = BaseModels(), Tenants()
             return
         reported: tuple[Problem, ...] = ()
         async for snapshot in source.snapshots():

@@ -51,3 +51,12 @@ def test_a_flood_of_names_shares_one_line_until_the_next_day() -> None:
 
 def test_a_day_is_one_in_utc() -> None:
     assert [day_of(moment) for moment in (1_764_287_999.9, 1_764_288_000.0)] == ["2025-11-27", "2025-11-28"]
+
+
+def test_sums_can_be_by_the_cost_centres_of_tenants() -> None:
+    lines = [
+        (Line("2026-11-28", tenant, "m"), Totals(requests=count)) for tenant, count in (("a", 1), ("b", 2), ("c", 4))
+    ]
+    found = summed(lines, ["cost_centre"], {"a": "research", "b": "research"})
+
+    assert {key: each.requests for key, each in found.items()} == {("",): 4, ("research",): 3}

@@ -1,13 +1,17 @@
 """Discovery takes every good change of a source, whatever the source is, and keeps the last good pools."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+from bbr.app import Mapped
 from epp.discovery import Discovery, Pools
 from epp.domain import PoolId
+from gateway.kube.objects import Manifests
 from gateway.kube.sources.files import load
 from gateway.kube.sources.source import Snapshot, Source
 from gateway.schema.problems import Place, Problem
+from gateway.tenancy.tenants import Tenants
 
 POOL = """
 apiVersion: inference.networking.k8s.io/v1
@@ -63,3 +67,39 @@ async def test_nothing_is_taken_before_the_first_good_snapshot(tmp_path: Path) -
     kept = good._replace(problems=WRONG)
 
     assert await followed(Listed(empty, good, kept)) == [[]]
+
+
+class Held:
+    """A source that has read nothing yet."""
+
+    def __init__(self) -> None:
+        self.is_asked = asyncio.Event()
+
+    async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
+        self.is_asked.set()
+        await asyncio.Event().wait()
+        yield Snapshot(Manifests(), {})
+
+
+async def test_there_are_no_tenants_only_once_objects_were_read(tmp_path: Path) -> None:
+    held, discovery = Held(), Discovery(lambda _: None)
+    following = asyncio.create_task(discovery.follow(held))
+    await held.is_asked.wait()
+    assert discovery.tenants is None
+    following.cancel()
+    refused = Snapshot(Manifests(), {}, WRONG)
+    await discovery.follow(Listed(refused))
+    assert discovery.tenants is None
+
+    await discovery.follow(Listed(snapshot(tmp_path, POOL)))
+    assert discovery.tenants == Tenants()
+
+
+async def test_a_router_judges_nobody_before_its_manifests_were_read() -> None:
+    held, mapped = Held(), Mapped()
+    following = asyncio.create_task(mapped.follow(held, None))
+    await held.is_asked.wait()
+    assert mapped.tenants is None
+    following.cancel()
+    await mapped.follow(None, None)
+    assert mapped.tenants == Tenants()

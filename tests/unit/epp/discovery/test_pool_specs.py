@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from epp.discovery import PriorityOrder, pool_specs
-from epp.domain import PoolId, RewriteRule, RewriteTarget
+from epp.domain import PoolId, Request, RewriteRule, RewriteTarget
+from epp.picking.objectives import priority_of
 from gateway.kube.sources.files import load
+from gateway.wire import protocol
 
 POOL = """
 apiVersion: inference.networking.k8s.io/v1
@@ -134,3 +138,26 @@ def test_the_lower_priority_may_be_the_more_important_one(tmp_path: Path) -> Non
 
     assert as_written == {"interactive": 1, "batch": 2, "spare": -1, "waste": -2}
     assert lower_first == {"interactive": 2, "batch": 1, "spare": -2, "waste": -1}
+
+
+@pytest.mark.parametrize(
+    ("order", "ceiling", "expected"),
+    [
+        (PriorityOrder.HIGHER_FIRST, "1", [1, 1, -1, -2]),
+        (PriorityOrder.HIGHER_FIRST, "-2", [-2, -2, -2, -2]),
+        (PriorityOrder.LOWER_FIRST, "2", [1, 1, -2, -1]),
+        (PriorityOrder.LOWER_FIRST, "-2", [-1, -1, -2, -1]),
+        (PriorityOrder.HIGHER_FIRST, "no number", [1, 2, -1, -2]),
+    ],
+)
+def test_no_request_is_more_important_than_its_tenants_ceiling(
+    tmp_path: Path, order: PriorityOrder, ceiling: str, expected: list[int]
+) -> None:
+    (tmp_path / "all.yaml").write_text(POOL + INTERACTIVE_FIRST)
+    found = pool_specs(load([tmp_path]).manifests, {}, order)[PoolId("default/a")]
+
+    def priority(objective: str) -> int:
+        headers = {protocol.OBJECTIVE: objective, protocol.PRIORITY_CEILING: ceiling}
+        return priority_of(Request(found.id, "POST", "/", headers), None, found)
+
+    assert [priority(name) for name in ("interactive", "batch", "spare", "waste")] == expected

@@ -7,7 +7,16 @@ from gateway.tenancy.keys import Keys, client, read
 from gateway.tenancy.salting import Salter
 from gateway.tenancy.tenants import Isolation, Models, Tenant, TenantList, Tenants, tenants_of
 from gateway.wire.errors import Rejection
-from gateway.wire.protocol import ALLOWED_MODELS, CLIENT_ID, FAIRNESS_ID, MODEL_NAME_REWRITE, OBJECTIVE, TENANT
+from gateway.wire.protocol import (
+    ALLOWED_MODELS,
+    CLIENT_ID,
+    FAIRNESS_ID,
+    MODEL_NAME_REWRITE,
+    OBJECTIVE,
+    OVERFLOW,
+    PRIORITY_CEILING,
+    TENANT,
+)
 
 BASES = {"lora": "base", "base": "base", "phi-4": "phi-4"}
 SAID = {FAIRNESS_ID: "mine", OBJECTIVE: "urgent", "x-llm-d-inference-fairness-id": "mine", MODEL_NAME_REWRITE: "other"}
@@ -81,6 +90,28 @@ def test_what_a_client_says_of_itself_counts_where_its_tenant_is_trusted_alone()
     assert (FAIRNESS_ID in dict(trusted.set_headers), trusted.removed) == (False, ())
 
 
+def test_what_a_tenant_may_not_is_written_for_proxy_and_picker_also_of_one_that_is_trusted() -> None:
+    bound = Tenant("t", ("eve",), is_trusted=True, priority_ceiling=-3, may_overflow=False)
+    found = dict(known({CLIENT_ID: "eve", **SAID}, access(bound)).set_headers)
+
+    assert (found[PRIORITY_CEILING], found[OVERFLOW]) == ("-3", "forbidden")
+    assert not {PRIORITY_CEILING, OVERFLOW} & dict(known({CLIENT_ID: "alice"}, access(A)).set_headers).keys()
+
+
+def test_the_scope_of_caches_may_differ_by_model() -> None:
+    scopes = {"m": Isolation.NONE, "phi-*": Isolation.USER, "phi-4*": Isolation.GROUP, "base": Isolation.NONE}
+    listed = TenantList(Isolation.TENANT, (Tenant("a", ("alice", "anna"), "g"),), isolation_of=scopes)
+    found = [known({CLIENT_ID: name}, Access(None, tenants_of([listed]), Salter(b"s"))) for name in ("alice", "anna")]
+    alice, anna = (each.salting for each in found)
+    assert alice is not None
+    assert anna is not None
+
+    assert [alice.salt(model, BASES) for model in ("m", "base", "lora")] == [None] * 3
+    assert alice.salt("phi-3", BASES) != anna.salt("phi-3", BASES)
+    assert alice.salt("phi-4-mini", BASES) == anna.salt("phi-4-mini", BASES) != alice.salt("other", BASES)
+    assert alice.salt("other", BASES) == anna.salt("other", BASES)
+
+
 def test_a_client_may_name_an_objective_of_its_tenant() -> None:
     assert dict(known({CLIENT_ID: "alice", OBJECTIVE: "mid"}, access(A)).set_headers)[OBJECTIVE] == "mid"
 
@@ -106,13 +137,18 @@ def test_a_client_of_no_tenant_is_denied_and_nobody_shares_one_budget() -> None:
     assert dict(known({CLIENT_ID: "carol"}, access(A, Tenant("rest", ("*",)))).set_headers)[TENANT] == "rest"
     found = [known({FAIRNESS_ID: str(number)}, access(A)) for number in range(1000)]
     assert {dict(each.set_headers)[FAIRNESS_ID] for each in found} == {"anonymous"}
-    assert len({each.salt for each in found}) == 1
+    assert len({each.salting.salt("m", BASES) for each in found if each.salting}) == 1
 
 
 def test_a_list_of_tenants_that_cannot_be_read_lets_nobody_pass() -> None:
     unread = Access(None, tenants_of([TenantList(is_sound=False)]), Salter(b"s"))
 
     assert refusal({CLIENT_ID: "alice"}, unread) == (500, "internal_error")
+
+
+def test_nobody_passes_before_tenants_were_read() -> None:
+    for given in (Access(tenants=None), Access(keys(alice="a"), tenants=None)):
+        assert refusal({"x-api-key": "key-alice"}, given) == (503, "picker_unavailable")
 
 
 def test_the_strictest_isolation_and_the_first_tenant_of_a_client_count() -> None:

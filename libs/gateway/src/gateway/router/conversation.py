@@ -143,6 +143,7 @@ class RouterConversation:
         "_observe",
         "_push",
         "_routing",
+        "_salt",
         "_to_keep",
         "_to_salt",
     )
@@ -157,6 +158,7 @@ class RouterConversation:
         self._headers: Mapping[str, str] = {}
         self._caller = ANYBODY
         self._to_keep: tuple[bytes, Mapping[str, object] | None] | None = None
+        self._salt: str | None = None  # of the caller, for the model that it asks for
         self._to_salt: Mapping[str, object] | None = None  # the object that gets the caller's salt
         self._is_open = True
 
@@ -212,10 +214,12 @@ class RouterConversation:
             return refuse(refusals.unknown_model(lifted.model), request.headers)
         if request.is_partial and (self._routing.chain.needs_whole_body or self._needs_whole_body):
             return refuse(refusals.not_whole(), request.headers)
+        if self._caller.salting is not None:
+            self._salt = self._caller.salting.salt(lifted.model, self._routing.base_models)
         if request.body and not (request.is_partial or request.is_begun):
             is_json = lifted.document is not None and not is_form(request.headers.get("content-type", ""))
             self._to_keep = request.body, lifted.document if is_json else None
-            self._to_salt = lifted.document if is_json and self._caller.salt is not None else None
+            self._to_salt = lifted.document if is_json and self._salt is not None else None
         if lifted.document is None:
             return self._decision(Result())
         routing = self._routing
@@ -271,11 +275,11 @@ class RouterConversation:
 
     @property
     def _needs_whole_body(self) -> bool:
-        return self._caller.salt is not None or not self._caller.models.is_every
+        return self._caller.salting is not None or not self._caller.models.is_every
 
     def _salted(self, changed: bytes | None) -> bytes | None:
         """The body with the caller's salt, where it is one that has it; `changed` is what plugins made of it."""
-        salt, document = self._caller.salt, self._to_salt
+        salt, document = self._salt, self._to_salt
         if salt is None or document is None or self._to_keep is None:
             return None
         if changed is not None:

@@ -42,10 +42,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What objects say at this moment: the base models of names, and the tenants."""
+    """What objects say at this moment: the base models of names, and the tenants; None where they were not read yet."""
 
     base_models: Callable[[], Mapping[str, str]]
-    tenants: Callable[[], Tenants] = Tenants
+    tenants: Callable[[], Tenants | None] = Tenants
 
 
 class Router:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.tenancy.keys import Client, Keys
-from gateway.tenancy.salting import Salter
+from gateway.tenancy.salting import Salter, Salting
 from gateway.tenancy.tenants import Models, Tenant, Tenants
 from gateway.wire import refusals
 from gateway.wire.errors import Rejection
@@ -22,7 +22,10 @@ from gateway.wire.protocol import (
     CLIENT_ID,
     FAIRNESS_ID,
     MODEL_NAME_REWRITE,
+    NO_OVERFLOW,
     OBJECTIVE,
+    OVERFLOW,
+    PRIORITY_CEILING,
     TENANT,
 )
 
@@ -39,26 +42,28 @@ _UNTRUSTED: Final = (FAIRNESS_ID, OBJECTIVE, MODEL_NAME_REWRITE, *CLIENT_HEADER_
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What callers are judged by at this moment. `keys` None: the proxy authenticates, or nobody does."""
+    """What callers are judged by at this moment. `keys` None: the proxy authenticates, or nobody does. `tenants` None:
+    they were not read yet."""
 
     keys: Keys | None = None
-    tenants: Tenants = field(default_factory=Tenants)
+    tenants: Tenants | None = field(default_factory=Tenants)
     salter: Salter | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether nothing is decided by who asks."""
-        return self.keys is None and not self.tenants.by_name and self.tenants.is_sound
+        tenants = self.tenants
+        return self.keys is None and tenants is not None and not tenants.by_name and tenants.is_sound
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Headers to write and to take away, the models that may be asked for, and the salt of the caller's prompts."""
+    """Headers to write and to take away, the models that may be asked for, and the salts of the caller's prompts."""
 
     set_headers: tuple[tuple[str, str], ...] = ()
     removed: tuple[str, ...] = ()
     models: Models = field(default_factory=Models)
-    salt: str | None = None
+    salting: Salting | None = None
 
 
 ANYBODY: Final = Caller()
@@ -68,16 +73,19 @@ def caller(headers: Mapping[str, str], access: Access, base_models: Mapping[str,
     """Who asks, or why nothing is answered."""
     if access.is_open:
         return ANYBODY
-    if not access.tenants.is_sound:
+    tenants = access.tenants
+    if tenants is None:
+        return refusals.tenants_not_read()
+    if not tenants.is_sound:
         return refusals.tenants_unreadable()
     client = headers.get(CLIENT_ID, "")
     if access.keys is None or client:
-        tenant = _tenant(client, access.tenants)
+        tenant = _tenant(client, tenants)
         return refusals.no_tenant() if tenant is None else _caller(headers, client, tenant, access, base_models)
     owner = _owner(headers, access.keys)
     if owner is None:
         return refusals.invalid_api_key()
-    tenant = access.tenants.by_name.get(owner.tenant) or Tenant(owner.tenant)
+    tenant = tenants.by_name.get(owner.tenant) or Tenant(owner.tenant)
     found = _caller(headers, owner.name, tenant, access, base_models)
     taken = tuple(header for header in (AUTHORIZATION, API_KEY) if header in headers)
     return replace(found, removed=(*found.removed, *taken))
@@ -98,8 +106,11 @@ def _tenant(client: str, tenants: Tenants) -> Tenant | None:
 def _caller(
     headers: Mapping[str, str], client: str, tenant: Tenant, access: Access, base_models: Mapping[str, str]
 ) -> Caller:
-    isolation = access.tenants.isolation
     written = {CLIENT_ID: client, TENANT: tenant.name}
+    if tenant.priority_ceiling is not None:
+        written[PRIORITY_CEILING] = str(tenant.priority_ceiling)
+    if not tenant.may_overflow:
+        written[OVERFLOW] = NO_OVERFLOW
     if not tenant.is_trusted:
         written[FAIRNESS_ID] = tenant.fairness_id or tenant.name
         written[OBJECTIVE] = _objective(headers.get(OBJECTIVE, ""), tenant)
@@ -112,8 +123,15 @@ def _caller(
         set_headers=tuple((header, value) for header, value in written.items() if value),
         removed=tuple(dict.fromkeys(header for header in untrusted if not written.get(header))),
         models=tenant.models,
-        salt=access.salter.salt(isolation, tenant.name, tenant.group, client) if access.salter else None,
+        salting=_salting(client, tenant, access),
     )
+
+
+def _salting(client: str, tenant: Tenant, access: Access) -> Salting | None:
+    salter, tenants = access.salter, access.tenants
+    if salter is None or tenants is None or not tenants.isolates:
+        return None
+    return Salting(salter, tenants, tenant, client)
 
 
 def _objective(requested: str, tenant: Tenant) -> str:

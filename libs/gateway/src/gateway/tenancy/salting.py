@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from gateway.tenancy.tenants import Isolation
+from gateway.tenancy.tenants import Isolation, Tenant, Tenants
 
 MEMBER: Final = "cache_salt"
 SALT_BYTES: Final = 16  # two of a billion tenants agree with a probability of 1 in 10**20
@@ -38,6 +38,21 @@ class Salter:
         text = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
         found = hmac.new(self.secret, text, hashlib.sha256).digest()[:SALT_BYTES]
         return base64.urlsafe_b64encode(found).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Salting:
+    """The salts of one caller, by the model that it asks for."""
+
+    salter: Salter
+    tenants: Tenants
+    tenant: Tenant
+    client: str
+
+    def salt(self, model: str, base_models: Mapping[str, str]) -> str | None:
+        """None where everybody shares what is cached of the model."""
+        isolation = self.tenants.isolation_for(model, base_models)
+        return self.salter.salt(isolation, self.tenant.name, self.tenant.group, self.client)
 
 
 def salted(body: bytes, document: Mapping[str, object], salt: str) -> bytes:

@@ -1,32 +1,14 @@
-"""Tenants: which clients belong to each, and what it may use. Pure. Read from the ConfigMaps that are labelled for it.
+"""Tenants: which clients belong to each, and what it may use. Pure. `kube.reading.tenants` reads them."""
 
-isolation: tenant            whose cached prompts are shared: none (everybody), tenant, group or user
-tenants:
-- name: team-a
-  clients: [alice, bob]      names of keys, users, or subjects of tokens; `*` stands for every other client
-  group: research
-  models: [Qwen/Qwen3-32B, "phi-*"]      all without it
-  adaptersOf: [Qwen/Qwen3-32B]           whatever has this base model
-  objectives: [standard, batch]          the first one where a client names none of them
-  fairnessId: team-a         its own name without it
-  trusted: false             whether what its clients say of themselves counts
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
-from gateway.schema.fields import Fields
-from gateway.schema.spelling import CLIENT_NAME as NAME
-from gateway.schema.values import Value
-
 MOST_TENANTS: Final = 10_000
-MOST_NAMES: Final = 1000  # of clients, models and so on of one tenant
 EVERY_OTHER: Final = "*"
-LONGEST_NAME: Final = 128
 
 
 class Isolation(StrEnum):
@@ -68,7 +50,8 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """What a tenant may do, and how it is told from others."""
+    """What a tenant may do, and how it is told from others. Its requests are at most as important as
+    `priority_ceiling`; `may_overflow`: they may go to external providers that take over from a pool."""
 
     name: str
     clients: tuple[str, ...] = ()
@@ -77,6 +60,9 @@ class Tenant:
     objectives: tuple[str, ...] = ()
     fairness_id: str = ""
     is_trusted: bool = False
+    priority_ceiling: int | None = None
+    cost_centre: str = ""
+    may_overflow: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +72,7 @@ class TenantList:
     isolation: Isolation = Isolation.TENANT
     tenants: tuple[Tenant, ...] = ()
     is_sound: bool = True
+    isolation_of: Mapping[str, Isolation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +83,23 @@ class Tenants:
     by_name: Mapping[str, Tenant] = field(default_factory=dict)
     by_client: Mapping[str, Tenant] = field(default_factory=dict)
     isolation: Isolation = Isolation.TENANT
+    isolation_of: Mapping[str, Isolation] = field(default_factory=dict)
     is_sound: bool = True
+
+    def isolation_for(self, model: str, base_models: Mapping[str, str]) -> Isolation:
+        """That of a model: by its name, by the longest beginning of it, by its base model, else the usual one."""
+        if not self.isolation_of:
+            return self.isolation
+        if model in self.isolation_of:
+            return self.isolation_of[model]
+        begun = (name for name in self.isolation_of if name.endswith(EVERY_OTHER) and model.startswith(name[:-1]))
+        named = max(begun, key=len, default=base_models.get(model, model))
+        return self.isolation_of.get(named, self.isolation)
+
+    @property
+    def isolates(self) -> bool:
+        """Whether any model's prompts are kept apart."""
+        return any(each is not Isolation.NONE for each in (self.isolation, *self.isolation_of.values()))
 
     @property
     def usual(self) -> Tenant | None:
@@ -113,55 +116,17 @@ def tenants_of(found: Sequence[TenantList]) -> Tenants:
         if by_name.setdefault(each.name, each) is each:
             for client in each.clients:
                 by_client.setdefault(client, each)
-    strictest = max((listed.isolation for listed in found), key=list(Isolation).index, default=Isolation.TENANT)
-    is_sound = all(listed.is_sound for listed in found)
-    return Tenants(MappingProxyType(by_name), MappingProxyType(by_client), strictest, is_sound)
-
-
-def read(value: Value) -> TenantList:
-    """The document of one ConfigMap; what is wrong becomes problems of the value's findings."""
-    top = Fields(value)
-    isolation = Isolation(top.choice("isolation", tuple(Isolation), Isolation.TENANT))
-    found = tuple(_tenant(item) for item in top.children("tenants", MOST_TENANTS))
-    top.done()
-    names: set[str] = set()
-    clients: dict[str, str] = {}
-    for index, each in enumerate(found):
-        if each.name in names:
-            top.problem(f"tenants[{index}].name", f"tenant {each.name} is there twice")
-        names.add(each.name)
-        for client in each.clients:
-            owner = clients.setdefault(client, each.name)
-            if owner != each.name:
-                top.problem(f"tenants[{index}].clients", f"client {client} belongs to tenant {owner}, too")
-    return TenantList(isolation, found)
-
-
-def _tenant(item: Fields) -> Tenant:
-    models, bases = item.texts("models", MOST_NAMES), item.texts("adaptersOf", MOST_NAMES)
-    for index, model in enumerate(models):
-        if not model or "*" in model[:-1]:
-            item.problem(f"models[{index}]", "expected a name, or the beginning of names and '*'")
-    if item.has("models") and not models:
-        item.problem("models", "may not be empty; leave it away to allow all")
-    for key in ("fairnessId", "group"):
-        if not item.text(key).isascii():
-            item.problem(key, "expected ASCII text: it stands in headers")
-    name = item.text("name", required=True)
-    if name and not NAME.fullmatch(name):
-        item.problem("name", f"not a name: {name!r}; letters, digits, '.', '_', '@' and '-' make one")
-    found = Tenant(
-        name=name,
-        clients=item.texts("clients", MOST_TENANTS),
-        group=item.one_line("group", longest=LONGEST_NAME),
-        models=Models(
-            frozenset(model for model in models if not model.endswith("*")),
-            tuple(model[:-1] for model in models if model.endswith("*")),
-            frozenset(bases),
-        ),
-        objectives=item.texts("objectives", MOST_NAMES),
-        fairness_id=item.one_line("fairnessId", longest=LONGEST_NAME),
-        is_trusted=item.boolean("trusted", default=False),
+    isolation_of: dict[str, Isolation] = {}
+    for model, isolation in (item for listed in found for item in listed.isolation_of.items()):
+        isolation_of[model] = _strictest((isolation, isolation_of.get(model, isolation)))
+    return Tenants(
+        MappingProxyType(by_name),
+        MappingProxyType(by_client),
+        _strictest([listed.isolation for listed in found] or [Isolation.TENANT]),
+        MappingProxyType(isolation_of),
+        is_sound=all(listed.is_sound for listed in found),
     )
-    item.done()
-    return found
+
+
+def _strictest(found: Iterable[Isolation]) -> Isolation:
+    return max(found, key=list(Isolation).index)

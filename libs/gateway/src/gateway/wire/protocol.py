@@ -51,6 +51,11 @@ TENANT: Final = "x-gateway-tenant"
 # Which models the tenant may use, where not all: a comma list of names in percent-encoding; one that ends in `*` stands
 # for all that begin so. For the list of models; a request for another model gets no further than the router.
 ALLOWED_MODELS: Final = "x-gateway-allowed-models"
+# The tenant's requests are at most as important as this; a whole number, as in an InferenceObjective.
+PRIORITY_CEILING: Final = "x-gateway-priority-ceiling"
+# With this value the tenant's requests go to no external provider that would take over from a pool.
+OVERFLOW: Final = "x-gateway-overflow"
+NO_OVERFLOW: Final = "forbidden"
 TENANTS_LABEL: Final = "pointsman.dev/tenants"  # of the ConfigMap that maps clients to tenants
 
 # The pool of a route: gRPC initial metadata of the ext_proc stream, a request header of the HTTP transport.

@@ -74,6 +74,12 @@ def tenants_unreadable() -> Rejection:
     return Rejection(500, ErrorCode.INTERNAL, "The list of tenants cannot be read.")
 
 
+def tenants_not_read() -> Rejection:
+    """The process has just begun, and does not know yet which tenants there are."""
+    words = "the router starts, and does not know yet who may pass"
+    return Rejection(503, ErrorCode.PICKER_UNAVAILABLE, words, retry_after=1.0)
+
+
 def unknown_model(model: str) -> Rejection:
     """No route serves it, or its caller may not know of it: in the words of the proxy, which answers the first."""
     return Rejection(404, ErrorCode.MODEL_NOT_FOUND, f"The model '{model}' does not exist.", MODEL)

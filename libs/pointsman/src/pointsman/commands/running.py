@@ -53,7 +53,7 @@ def _add_usage(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     add = parser.add_argument
     add("--url", help="of the endpoint picker's operators' port; default: this host's")
-    add("--by", default="tenant,model", help="some of day, tenant, model (default tenant,model)")
+    add("--by", default="tenant,model", help="some of day, tenant, model, cost_centre (default tenant,model)")
     add("--since", metavar="DATE", help="first day, in UTC (default: 30 days before the last)")
     add("--until", metavar="DATE", help="last day (default: today)")
     add("--prices", type=Path, metavar="FILE", help="JSON of prices by model (docs/quotas.md)")

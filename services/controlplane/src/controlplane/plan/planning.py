@@ -19,6 +19,7 @@ from controlplane.plan.credentials import Credential
 from controlplane.plan.entries import Attachment, Entry, VirtualHost
 from controlplane.plan.lifting import Lifting, lifting
 from controlplane.plan.listeners import Listeners, TlsHost, planned_listeners, served, tls_hosts
+from controlplane.plan.overflow import is_limited, with_limits
 from controlplane.plan.pickers import Picker
 from controlplane.plan.pools import PlannedPool, parents, planned_pools
 from controlplane.plan.precedence import hosts_by_port
@@ -99,6 +100,9 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
     pickers = {item.pool.meta.id: item.picker for item in pools if item.picker is not None}
     bases = base_models(manifests).names
     has_tenants = any(found.tenants is not None for found in manifests.config_maps.values())
+    by_port = memo.result(hosts_by_port, hosts_by_port, listeners, attachments, backends, mirrors, kept)
+    if is_limited(manifests):
+        by_port = tuple((number, with_limits(hosts)) for number, hosts in by_port)
     ports = tuple(
         Port(
             number=number,
@@ -108,7 +112,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
             tls=tls_hosts(served(listeners)[number]),
             is_counted=quotas is not None,
         )
-        for number, hosts in memo.result(hosts_by_port, hosts_by_port, listeners, attachments, backends, mirrors, kept)
+        for number, hosts in by_port
     )
     services = planned_services(_entries(ports), manifests, addresses)
     takeovers = planned_takeovers(_entries(ports), pickers)

@@ -22,7 +22,7 @@ SECONDS = 10
 def add_bill(parser: argparse._ArgumentGroup) -> None:
     """The flags of the bill."""
     add = parser.add_argument
-    add("--by", default="tenant,model", help="some of day, tenant, model (default tenant,model)")
+    add("--by", default="tenant,model", help="some of day, tenant, model, cost_centre (default tenant,model)")
     add("--since", metavar="DATE", help="first day, in UTC (default: 30 days before the last)")
     add("--until", metavar="DATE", help="last day (default: today)")
     add("--prices", type=Path, metavar="FILE", help="JSON of prices by model (docs/quotas.md)")

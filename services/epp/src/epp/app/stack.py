@@ -68,6 +68,7 @@ from gateway.rpc.health import Health
 from gateway.service import admin, clock, lifecycle, logs
 from gateway.service.clock import Clock
 from gateway.service.worker import Worker
+from gateway.tenancy.tenants import Tenants
 from gateway.wire.errors import Rejection
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
             *debug.routes(picker, clock.monotonic, clock.wall),
             *replicas.routes(picker.pools, stack.follower, stack.sharing, clock.monotonic),
             *Page(picker, clock.monotonic, clock.wall).routes(),
-            *usage.routes(stack.biller, clock.wall),
+            *usage.routes(stack.biller, clock.wall, lambda: cost_centres(stack.discovery.tenants)),
             *drain.routes(
                 picker.draining,
                 clock.monotonic,
@@ -326,6 +327,11 @@ async def serve_until(stopping: asyncio.Event, options: Options) -> None:
         await serve(stopping, options.listeners, Health(is_ready), services, opened)
     if stack.provider is not None:
         await asyncio.to_thread(stack.provider.shutdown)  # sends what is left
+
+
+def cost_centres(tenants: Tenants | None) -> Mapping[str, str]:
+    """By tenant."""
+    return {name: each.cost_centre for name, each in tenants.by_name.items()} if tenants is not None else {}
 
 
 def tracer_provider() -> "TracerProvider":

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 # Sums of a day in one process. Tenants and models exist, so there are fewer; what is beyond shares one line.
@@ -19,6 +20,11 @@ class Line(NamedTuple):
     day: str
     tenant: str
     model: str
+
+
+COST_CENTRE: Final = "cost_centre"  # of a line's tenant, as tenants are when the bill is read
+FIELDS: Final = (*Line._fields, COST_CENTRE)
+NO_CENTRES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Totals(NamedTuple):
@@ -83,10 +89,13 @@ class Sums:
         return line
 
 
-def summed(lines: Iterable[tuple[Line, Totals]], by: Iterable[str]) -> Mapping[tuple[str, ...], Totals]:
-    """Totals by these fields of the lines, in order of their values."""
+def summed(
+    lines: Iterable[tuple[Line, Totals]], by: Iterable[str], centres: Mapping[str, str] = NO_CENTRES
+) -> Mapping[tuple[str, ...], Totals]:
+    """Totals by these of FIELDS, in order of their values. `centres` are the cost centres of tenants."""
     fields, found = tuple(by), dict[tuple[str, ...], Totals]()
     for line, totals in lines:
-        key = tuple(getattr(line, field) for field in fields)
+        known = {**line._asdict(), COST_CENTRE: centres.get(line.tenant, "")}
+        key = tuple(known[field] for field in fields)
         found[key] = found.get(key, NOTHING).plus(totals)
     return dict(sorted(found.items()))

@@ -38,11 +38,12 @@ class Discovery:
         self.pools: Pools | None = None
         self.had_pools = False
         self.base_models: Mapping[str, str] = {}  # for a transport that also does the body-based router's work
-        self.tenants = Tenants()  # for a fused router
+        self.tenants: Tenants | None = None  # for a fused router; not read yet
 
     async def follow(self, source: Source | None) -> None:
         """Run until cancelled. Without a source there is nothing to follow."""
         if source is None:
+            self.tenants = Tenants()
             await asyncio.Event().wait()
             return
         async for snapshot in source.snapshots():

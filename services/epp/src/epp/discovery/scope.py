@@ -1,6 +1,6 @@
 """Which objects of a cluster a picker follows: a pool with what belongs to it, or all of a namespace or all.
 
-Pure. The quotas of a namespace are followed with its pools, since the picker is what counts them.
+Pure. The quotas and tenants of a namespace are followed with its pools, since the picker counts for them.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,6 @@ class Scope:
         """A pool of the group that is current counts before one of the same name in the former group."""
         pools = tuple(Selection(resource, self.namespace, self.pool) for resource in (POOL_X, POOL))
         more = tuple(Selection(resource, self.namespace) for resource in _BESIDE_POOLS)
-        labels = (QUOTAS_LABEL, *((BBR_MANAGED_LABEL, TENANTS_LABEL) if self.routes_by_body else ()))
+        labels = (QUOTAS_LABEL, TENANTS_LABEL, *((BBR_MANAGED_LABEL,) if self.routes_by_body else ()))
         maps = (Selection(CONFIG_MAP, self.namespace, labels=((label, "true"),)) for label in labels)
         return (*pools, *more, *pods_of(known.pools.values()), *maps)

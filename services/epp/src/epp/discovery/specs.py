@@ -129,6 +129,7 @@ def _spec(id_: PoolId, parts: Parts, manifests: Manifests, addresses: Addresses,
             for model in parts.models
             if model.criticality is not None
         },
+        turned=None if order is PriorityOrder.HIGHER_FIRST else _turned(parts.objectives),
         first_tokens={each.meta.id.name: each.meta.first_token for each in parts.objectives if each.meta.first_token},
     )
 
@@ -138,15 +139,17 @@ def _priorities(objectives: Sequence[InferenceObjective], order: PriorityOrder) 
     written = {objective.meta.id.name: objective.priority for objective in objectives}
     if order is PriorityOrder.HIGHER_FIRST:
         return written
-    kept = {name: priority for name, priority in written.items() if priority >= 0}
-    shed = {name: priority for name, priority in written.items() if priority < 0}
-    return {**_reversed(kept), **_reversed(shed)}
+    kept, shed = _turned(objectives)
+    return {name: (kept if priority >= 0 else shed) - priority for name, priority in written.items()}
 
 
-def _reversed(priorities: Mapping[str, int]) -> Mapping[str, int]:
-    """The same priorities, the highest in the place of the lowest; what may be shed stays below 0, and else nothing."""
-    ends = min(priorities.values(), default=0) + max(priorities.values(), default=0)
-    return {name: ends - priority for name, priority in priorities.items()}
+def _turned(objectives: Sequence[InferenceObjective]) -> tuple[int, int]:
+    """What priorities are taken from, so that the highest is in the place of the lowest: of those that are kept, and of
+    those that may be shed, which stay below 0."""
+    written = [objective.priority for objective in objectives]
+    ends = ([each for each in written if each >= 0], [each for each in written if each < 0])
+    kept, shed = (min(each, default=0) + max(each, default=0) for each in ends)
+    return kept, shed
 
 
 _Precedence = tuple[bool, str, ObjectName, int]

@@ -140,6 +140,13 @@ class PoolSpec:
     rewrites: tuple[RewriteRule, ...] = ()
     model_priorities: Mapping[str, int] = field(default_factory=dict)  # legacy InferenceModel: model → priority
     first_tokens: Mapping[str, float] = field(default_factory=dict)  # InferenceObjective name → its limit, seconds
+    turned: tuple[int, int] | None = None  # where lower numbers are first: what is left of these is the priority
+
+    def ceiling(self, written: int) -> int:
+        """The highest priority of requests that may be as important as a number of an InferenceObjective."""
+        if self.turned is None:
+            return written
+        return self.turned[0 if written >= 0 else 1] - written
 
 
 @dataclass(frozen=True, slots=True)

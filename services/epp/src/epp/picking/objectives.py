@@ -21,11 +21,20 @@ def with_known_names(request: Request) -> Request:
 
 
 def priority_of(door: Request, model: str | None, pool: PoolSpec) -> int:
-    """By the objective that the request names; without one by its model, where a legacy InferenceModel ranks that."""
-    objective = door.headers.get(protocol.OBJECTIVE)
-    if objective is not None:
-        return pool.priorities.get(objective, 0)
-    return pool.model_priorities.get(model or "", 0)
+    """By the objective that the request names; without one by its model, where a legacy InferenceModel ranks that.
+    None is higher than the router allows the tenant."""
+    headers = door.headers
+    objective = headers.get(protocol.OBJECTIVE)
+    found = pool.model_priorities.get(model or "", 0) if objective is None else pool.priorities.get(objective, 0)
+    ceiling = headers.get(protocol.PRIORITY_CEILING)
+    return found if ceiling is None else _at_most(ceiling, found, pool)
+
+
+def _at_most(ceiling: str, priority: int, pool: PoolSpec) -> int:
+    """A priority that is no higher than a ceiling, where that is a number."""
+    digits = ceiling.removeprefix("-")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) < _DIGITS_LIMIT
+    return min(priority, pool.ceiling(int(ceiling))) if is_number else priority
 
 
 def ttft_objective(request: Request) -> float | None:

@@ -1,5 +1,5 @@
 """A ConfigMap is read; one labelled for the body-based router also for the models that it names, one for quotas for its
-rules, one for tenants for those. Pure.
+rules, one for tenants for those and their quotas. Pure.
 
 `data.baseModel` names the base model; `data.adapters` is a YAML list of the names that it serves.
 """
@@ -8,16 +8,13 @@ from collections.abc import Mapping
 
 from gateway.kube.objects import ConfigMap, Meta, ModelNames
 from gateway.kube.reading.quotas import quotas
+from gateway.kube.reading.tenants import tenants
 from gateway.schema.fields import Fields
-from gateway.schema.problems import Findings, Origin
-from gateway.schema.values import Value
+from gateway.schema.problems import Findings
 from gateway.schema.wording import what
 from gateway.schema.yamltext import parse
-from gateway.tenancy.tenants import TenantList, read
 from gateway.wire.protocol import BBR_MANAGED_LABEL, TENANTS_LABEL
 from gateway.wire.quotas import QUOTAS_LABEL
-
-TENANTS_MEMBER = "tenants"
 
 
 def config_map(meta: Meta, top: Fields) -> ConfigMap:
@@ -25,28 +22,14 @@ def config_map(meta: Meta, top: Fields) -> ConfigMap:
     is_managed = meta.labels.get(BBR_MANAGED_LABEL) == "true"
     has_quotas = meta.labels.get(QUOTAS_LABEL) == "true"
     has_tenants = meta.labels.get(TENANTS_LABEL) == "true"
+    listed, own_quotas = tenants(meta, data, top) if has_tenants else (None, ())
     return ConfigMap(
         meta,
         data,
         models=_model_names(data, top) if is_managed else None,
-        quotas=quotas(meta, data, top) if has_quotas else (),
-        tenants=_tenants(data, top) if has_tenants else None,
+        quotas=(*own_quotas, *(quotas(meta, data, top) if has_quotas else ())),
+        tenants=listed,
     )
-
-
-def _tenants(data: Mapping[str, str], top: Fields) -> TenantList:
-    """The document in `data.tenants`, with its problems where the ConfigMap is."""
-    place, findings = f"data.{TENANTS_MEMBER}", Findings()
-    found = list(parse(data.get(TENANTS_MEMBER, ""), place, findings))
-    if len(found) != 1 and not findings.problems:
-        top.problem(place, f"expected one YAML document, got {len(found)}")
-    origin = Origin(place, found[0].marks) if found else Origin(place)
-    result = read(Value(found[0].data, "", origin, findings)) if len(found) == 1 else TenantList()
-    problems = findings.problems
-    for problem in problems:
-        where = f"line {problem.place.line}{f': {problem.field}' if problem.field else ''}"
-        top.problem(place, f"{where}: {problem.message}")
-    return TenantList(is_sound=False) if problems or len(found) != 1 else result
 
 
 def _model_names(data: Mapping[str, str], top: Fields) -> ModelNames | None:

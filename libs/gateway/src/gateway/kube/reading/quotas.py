@@ -3,7 +3,7 @@
 Of a rule `when` says for which requests, `tokens` or `requests` how many, and `per` in which window.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.kube.objects import Meta
@@ -38,16 +38,18 @@ def quotas(meta: Meta, data: Mapping[str, str], top: Fields) -> tuple[Rule, ...]
             listed = Value(located.data, "", Origin(key, located.marks), findings)
             for index, item in enumerate(listed.items()):
                 fields = fields_of(item)
-                found = _rule(meta, f"{key}[{index}]", fields) if fields is not None else None
+                found = rule(meta, f"{key}[{index}]", fields) if fields is not None else None
                 rules += [found] if found is not None else []
         for problem in findings.problems:
             top.problem(f"data.{key}", str(problem))
     return tuple(rules)
 
 
-def _rule(meta: Meta, usual: str, item: Fields) -> Rule | None:
+def rule(meta: Meta, usual: str, item: Fields, given: Sequence[Condition] = ()) -> Rule | None:
+    """One rule, for requests that meet the `given` conditions, too; None where it has a problem. `usual` is its name
+    where it has none."""
     name = item.text("name", usual)
-    conditions = _conditions(item)
+    conditions = _conditions(item, given)
     tokens, requests = (item.integer(measure.value, 0, MOST) for measure in Measure)
     window = _window(item)
     weights = _weights(item)
@@ -76,13 +78,16 @@ def _rule(meta: Meta, usual: str, item: Fields) -> Rule | None:
     )
 
 
-def _conditions(item: Fields) -> tuple[Condition, ...]:
-    """Those of `when`, in the order of their attributes."""
-    found = []
+def _conditions(item: Fields, given: Sequence[Condition]) -> tuple[Condition, ...]:
+    """Those of `when`, and those that are given, in the order of their attributes."""
+    found = [*given]
+    taken = {condition.attribute for condition in given}
     for attribute, value in item.strings("when").items():
         name = attribute.lower()
         if not is_attribute(name):
             item.problem(f"when.{attribute}", f"unknown attribute{nearest(attribute, (*ATTRIBUTES, 'header:NAME'))}")
+        elif name in taken:
+            item.problem(f"when.{attribute}", "is given by the place of the rule")
         elif not value or not value.isprintable():
             item.problem(f"when.{attribute}", f"expected a value, or {ANY!r} for each, got {what(value)}")
         found.append(Condition(name, value))
