@@ -157,6 +157,26 @@ async def test_after_a_loss_what_is_held_is_written_again(redis_server: Any) -> 
         await until(lambda: a.restated[0] in b.received_events)
 
 
+async def test_a_stream_that_is_emptied_and_goes_on_at_once_is_a_gap(redis_server: Any) -> None:
+    a, b = Replica(redis_server.url, "a"), Replica(redis_server.url, "b")
+
+    async def keep_writing() -> None:
+        while True:
+            a.journal.publish((EVENT,))
+            await asyncio.sleep(0.01)
+
+    async with running(a, b):
+        await connected(a, b)
+        writing = asyncio.create_task(keep_writing())
+        await asyncio.sleep(1.5)
+        assert b.gaps == 0
+        await command(redis_server.url, "FLUSHALL")
+        await until(lambda: b.gaps == 1)
+        await asyncio.sleep(1.5)
+        assert b.gaps == 1
+        writing.cancel()
+
+
 async def test_a_redis_that_hangs_delays_nobody_and_loses_nothing_that_fits(redis_server: Any) -> None:
     a, b = Replica(redis_server.url, "a"), Replica(redis_server.url, "b")
     async with running(a, b):

@@ -101,6 +101,42 @@ def test_after_a_loss_everything_in_flight_can_be_said_again() -> None:
     assert endpoints(two)[second.targets[0]]["others_in_flight"] == 1
 
 
+def test_a_replica_without_knowledge_gets_all_from_one_that_has_it() -> None:
+    events = Events()
+    one, three = picker(events), picker(Events(), replica="t")
+    pick = talk(one, "chat", 1.0)
+    one.observe(final(pick, stored_id="resp_1", ttft_seconds=2.0), 1.5)
+    kept = ask(one, "y" * 2000, 1.6)
+    for event in [*one.pools.everything(POOL)]:
+        three.apply(event, 2.0)
+
+    assert bound(three, "chat", 2.1) == pick.targets[0]
+    assert three.pools.states[POOL].home("resp_1") == pick.targets[0]
+    assert endpoints(three, 2.0)[kept.targets[0]]["others_in_flight"] == 1
+    indices = [made.pools._builtin[POOL].prefixes.index for made in (one, three)]
+    assert len(indices[0]) == len(indices[1]) > 0
+    assert [indices[0].held(slot) for slot in range(3)] == [indices[1].held(slot) for slot in range(3)]
+
+
+def test_what_another_replica_has_of_this_one_is_not_taken_for_anothers() -> None:
+    at_one = Events()
+    one, two = picker(at_one), picker(Events(), replica="s")
+    one.beat(1.0)
+    for number in range(20):
+        pick = ask(one, f"{number} " * 4000, 1.0 + number)
+        one.observe(final(pick, ttft_seconds=2.0, duration_seconds=4.0, completion_tokens=1), 1.5 + number)
+        one.pass_time(1.6 + number)
+    ask(one, "held", 30.0)
+    carry(at_one, two, 30.0)
+    before = {id_: (each["others_in_flight"], each["speed_samples"]) for id_, each in endpoints(one, 30.0).items()}
+
+    for event in [*two.pools.everything(POOL)]:
+        one.apply(event, 30.1)
+
+    after = {id_: (each["others_in_flight"], each["speed_samples"]) for id_, each in endpoints(one, 30.1).items()}
+    assert after == before
+
+
 def test_own_and_others_load_are_shown_apart() -> None:
     events = Events()
     one, two = picker(events), picker(Events(), replica="s")

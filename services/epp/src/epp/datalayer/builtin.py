@@ -67,6 +67,6 @@ def builtin(prefill_tokens_per_second: float = PRIOR_PREFILL_TOKENS_PER_SECOND, 
         CrowdProducer(prefixes),
         NewcomerProducer(prefixes, load),
         sessions=SessionProducer(shared),
-        others=OthersProducer(load, prefill),
+        others=OthersProducer(load, prefill, shared.run),
         own_picks=OwnPicksProducer(shared),
     )

@@ -203,7 +203,7 @@ class Roster:
 
     def _take_word(self, event: EndpointEjected | EndpointReturned, reason: str, now: float) -> None:
         self._shared.witness(event.stamp)
-        if event.endpoint in self.members:
+        if event.endpoint in self.members and event.run != self._shared.run:
             self._elsewhere.take(event.endpoint, event.run, event.stamp, reason, now)
             self._changes_at = float("-inf")
 

@@ -19,6 +19,8 @@ log = logs.get(__name__)
 
 READ_BLOCK_SECONDS: Final = 1.0
 READ_MESSAGES: Final = 64
+# A stream that was emptied and goes on at once cannot be told from one that goes on, but by its begin.
+LOOK_SECONDS: Final = 1.0
 # A picker that starts while no other lives reads what was shared this long ago. Sessions live as long by default, and
 # those in use are shared more often than that; model servers still hold the prefixes.
 REPLAY_SECONDS: Final = 300
@@ -38,6 +40,8 @@ class StreamReader:
         self._condition = condition
         self._metrics = metrics
         self._clock = 0.0  # Redis's, when ours was zero
+        self._looked: Position = BEGINNING  # what had been read the last time that was looked for losses
+        self._looked_at = float("-inf")
         self._missed: Position = BEGINNING  # the oldest message when some before it were found to be lost
 
     async def follow(self, start: Position) -> AsyncIterator[Batch]:
@@ -46,7 +50,7 @@ class StreamReader:
         while True:
             raise_if_cancelled()
             try:
-                if not is_sure:
+                if not is_sure or monotonic() - self._looked_at > LOOK_SECONDS:
                     at, has_gap = await self._resume(at)
                     if has_gap:
                         yield Batch((), has_gap=True)
@@ -104,15 +108,18 @@ class StreamReader:
         return [(name.decode(), fields) for _, messages in found or () for name, fields in messages]
 
     async def _resume(self, at: Position) -> tuple[Position, bool]:
-        """Where to read on, and whether something before is lost: the stream began anew, or its begin was dropped."""
+        """Where to read on, and whether something before is lost: the stream began anew, or what was not read of its
+        begin was dropped."""
         seconds, microseconds = await self._redis.time()
         self._clock = seconds + microseconds / 1e6 - monotonic()
         oldest, newest = await self._end(is_newest=False), await self._end(is_newest=True)
+        before, self._looked, self._looked_at = self._looked, at, monotonic()
         if at == BEGINNING:
             return at, False
         if order_of(newest) < order_of(at):
             return BEGINNING, True
-        is_missing = order_of(oldest) > order_of(at) and oldest != self._missed
+        since = at if before == BEGINNING else before
+        is_missing = order_of(oldest) > order_of(since) and oldest != self._missed
         self._missed = oldest if is_missing else self._missed
         return at, is_missing
 

@@ -14,6 +14,7 @@ from epp.datalayer.producer import Column, Handlers
 from epp.datalayer.producers.load import LoadProducer
 from epp.datalayer.producers.other_run import Held, OtherRun
 from epp.datalayer.producers.prefill import PrefillProducer
+from epp.datalayer.shared import NO_RUN
 from epp.domain import EndpointId, PickPlaced, PickSettled, PoolId, ReplicaAlive, RunId, run_of
 
 # As long as the ledger keeps a reservation that nobody reports on.
@@ -27,7 +28,8 @@ RUNS_LIMIT: Final = 256
 class OthersProducer:
     """Folds events in any order, each any number of times: a request counts while it was placed and not settled."""
 
-    def __init__(self, load: LoadProducer, prefill: PrefillProducer) -> None:
+    def __init__(self, load: LoadProducer, prefill: PrefillProducer, own: RunId = NO_RUN) -> None:
+        self._own = own  # what a snapshot has of this run is known better here
         self._load = load
         self._prefill = prefill
         self._slots: dict[EndpointId, int] = {}
@@ -89,7 +91,10 @@ class OthersProducer:
             run.forget_slot(slot)
 
     def _place(self, event: PickPlaced, now: float) -> None:
-        run = self._seen(run_of(event.pick_id), now)
+        run_id = run_of(event.pick_id)
+        if run_id == self._own:
+            return
+        run = self._seen(run_id, now)
         if run.is_over(event.pick_id):
             return
         prompts = event.prompts or (tokens for _, tokens in event.legs)

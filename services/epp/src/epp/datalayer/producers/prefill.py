@@ -202,6 +202,8 @@ class PrefillProducer:
     def _observed_elsewhere(self, event: SpeedObserved, now: float) -> None:
         del now
         self._shared.witness(event.stamp)
+        if event.run == self._shared.run:
+            return
         for each in self._endpoints.values():
             if each.member.id == event.endpoint and each.elsewhere.take(event.run, event.stamp, event.lines):
                 each.speed.add_others(each.elsewhere.together())
