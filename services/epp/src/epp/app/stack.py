@@ -183,7 +183,9 @@ class Stack:
             self.guarded = GuardedPicker(self.timed_picker, options.guard, self.metrics)
         self.streams = OpenStreams(self.picker, lambda: self.log_sight.is_logged(clock.monotonic()))
         self.provider = tracer_provider() if options.traces else None
-        picks = Picks(self.traced(sees_end=True), self.streams, clock.monotonic, options.honours_subset)
+        picks = Picks(
+            self.traced(sees_end=True), self.streams, clock.monotonic, options.honours_subset, config.reports_served
+        )
         self.router: Router | None = None
         if options.router is None:
             self.processor = external_processor(picks, self.metrics)

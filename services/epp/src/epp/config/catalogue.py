@@ -11,7 +11,19 @@ from typing import Any
 from epp.config import engines
 from epp.config.spellings import GIE, LLM_D
 from epp.flowcontrol import ceilings, ordering, policies
-from epp.scheduling import adapters, filters, former, gate, handlers, pickers, producers, saturation, scorers, sessions
+from epp.scheduling import (
+    adapters,
+    filters,
+    former,
+    gate,
+    handlers,
+    pickers,
+    producers,
+    reporters,
+    saturation,
+    scorers,
+    sessions,
+)
 from epp.scheduling.roles import Roles
 
 NO_DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType({})
@@ -107,6 +119,9 @@ PLUGINS: Mapping[str, PluginType] = MappingProxyType({
     "edf-ordering-policy": PluginType(ordering.EarliestDeadlineOrdering, "ordering policy"),
     "slo-deadline-ordering-policy": PluginType(ordering.SloDeadlineOrdering, "ordering policy"),
     "static-usage-limit-policy": PluginType(ceilings.StaticUsageLimit, "usage limit policy"),
+    "destination-endpoint-served-verifier": PluginType(
+        reporters.DestinationEndpointServedVerifier, "answer reporter"
+    ),
     "priority-holdback-policy": PluginType(ceilings.PriorityHoldback, "usage limit policy"),
 })  # fmt: skip
 
@@ -155,7 +170,6 @@ KNOWN_UPSTREAM: Mapping[str, str] = MappingProxyType({
     "agent-identity": "the fairness id comes from its header only",
     # The answer
     "request-attribute-reporter": "no attribute of the answer is reported to the proxy",
-    "destination-endpoint-served-verifier": "the served endpoint is not echoed to the client",
     # Sources
     "dcgm-data-source": "GPU metrics are not read",
     "dcgm-extractor": "GPU metrics are not read",

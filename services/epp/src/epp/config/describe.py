@@ -29,7 +29,8 @@ _TYPES: Mapping[Any, str] = types.MappingProxyType({
     Quantity: "quantity",
 })  # fmt: skip
 _ORDER = ("filter", "scorer", "picker", "profile handler", "decider", "producer", "source", "extractor",
-          "saturation detector", "admitter", "fairness policy", "ordering policy", "usage limit policy")  # fmt: skip
+          "saturation detector", "admitter", "fairness policy", "ordering policy", "usage limit policy",
+          "answer reporter")  # fmt: skip
 NO_PLUGINS: Final[Mapping[str, type[Any]]] = types.MappingProxyType({})
 
 

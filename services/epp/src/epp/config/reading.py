@@ -21,6 +21,7 @@ from epp.config.scheduler import SchedulerConfig
 from epp.config.selection import parsers_of, saturation_detector
 from epp.config.spellings import API_VERSIONS, GIE
 from epp.scheduling.producers import InflightLoadProducer, SessionIdProducer
+from epp.scheduling.reporters import DestinationEndpointServedVerifier
 from epp.scheduling.roles import ADMITTER
 from gateway.schema.fields import Fields, fields_of
 from gateway.schema.problems import Findings, ProblemsError
@@ -86,6 +87,7 @@ def _config(top: Fields, own: Mapping[str, type[Any]], findings: Findings) -> Sc
         flow_control=flow_control,
         queues=queues_of(flow_control, listing) if waits else None,
         producers=own_producers(listing),
+        reports_served=listing.only(DestinationEndpointServedVerifier) is not None,
         plugins={name: listed.plugin for name, listed in listing.by_name.items()},
         warnings=tuple(str(note) for note in findings.notes),
     )

@@ -38,6 +38,7 @@ class SchedulerConfig:
     flow_control: FlowControl = field(default_factory=FlowControl)
     queues: Settings | None = None  # how requests wait; None: they do not
     producers: tuple[tuple[str, Callable[[PoolId], Producer]], ...] = ()  # of the user's own, by plugin
+    reports_served: bool = False
     plugins: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

@@ -23,13 +23,15 @@ _UNSERVED: Final = (ErrorCode.NO_READY_ENDPOINT, ErrorCode.POOL_SATURATED)
 class Route:
     """`longest_wait` is how many seconds of message timeout a picker may ask for; 0 where it may not.
 
-    The proxy's subset holds unless an operator says otherwise.
+    The proxy's subset holds unless an operator says otherwise; `reports_served` is an operator's, too: answers name the
+    endpoint that served them.
     """
 
     pool: PoolId | None = None
     fallbacks: int = 0
     longest_wait: int = 0
     honours_subset: bool = True
+    reports_served: bool = False
     lower_tiers: int = 0
     first_token: float | None = None  # seconds
 

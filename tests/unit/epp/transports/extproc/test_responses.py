@@ -6,11 +6,13 @@ import pytest
 from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId
 from epp.transports.extproc.response import usage
 from epp.transports.extproc.streams import GRACE_SECONDS, WAITING_LIMIT, OpenStreams
+from epp.transports.servers.extproc import Picks
 from gateway.extproc.protocol.messages import (
     BodyMode,
     BodyReceived,
     HeadersReceived,
     HeadersReply,
+    Metadata,
     Mutation,
 )
 from tests.unit.epp.transports.extproc.talking import HEADERS, PICK, REQUEST, RESPONSE, Picker, conversation, respond
@@ -57,6 +59,27 @@ def test_the_server_that_keeps_a_response_is_known_before_its_stream_ends(chunks
     (feedback,) = picker.events
     assert isinstance(feedback, Feedback)
     assert (feedback.is_final, feedback.served, feedback.stored_id) == (False, "[::1]:81", "resp_1")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reported"),
+    [
+        ({"envoy.lb": {"x-gateway-destination-endpoint-served": "[::1]:81"}}, "[::1]:81"),
+        ({}, "fail: missing destination endpoint served metadata"),
+    ],
+)
+def test_an_answer_names_the_endpoint_that_served_it_where_that_is_configured(
+    metadata: Metadata, reported: str
+) -> None:
+    picker = Picker(PICK)
+    picks = Picks(picker, OpenStreams(picker, lambda: False), lambda: 0.0, reports_served=True)
+    talk = picks.opened({}, picker, picker.pushed.extend)
+    talk.receive(HeadersReceived(REQUEST, HEADERS, end_of_stream=True), 1.0)
+
+    (reply,) = talk.receive(HeadersReceived(RESPONSE, {":status": "200"}, end_of_stream=False, metadata=metadata), 2.0)
+
+    assert isinstance(reply, HeadersReply)
+    assert ("x-conformance-test-served-endpoint", reported) in reply.mutation.set_headers
 
 
 def test_the_id_of_a_chat_is_nothing_to_keep() -> None:

@@ -176,10 +176,8 @@ class Exchange:
     @property
     def is_at_rest(self) -> bool:
         """Nothing is owed and no body flows through here, so that the stream may end without harm."""
-        if self._decision is Decision.OBSERVING:
-            return True
-        carries_body = self.passes_response and self._response is Flow.OPEN
-        return self.is_closed or (self.request_is_over and not carries_body)
+        is_over = self.request_is_over and not (self.passes_response and self._response is Flow.OPEN)
+        return is_over or self._decision in (Decision.OBSERVING, Decision.CLOSED)
 
     def receive(self, event: Event) -> list[Step]:
         """Take the proxy's next message."""
@@ -229,6 +227,11 @@ class Exchange:
     def skip_response_body(self) -> None:
         """Nothing needs the body of the answer: ask the proxy to keep it to itself. Before the answer's headers."""
         self._skips_response_body = self._modes.response_body in _SKIPPABLE
+
+    def add_to_answer(self, *headers: tuple[str, str]) -> None:
+        """Set these headers of the answer, too. Before the answer's headers."""
+        before = self._response_mutation
+        self._response_mutation = replace(before, set_headers=(*before.set_headers, *headers))
 
     def cut(self, reply: ImmediateReply) -> list[Reply]:
         """End a request that went on: the proxy answers with this reply, or breaks off an answer that has begun."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from epp.domain import Outcome, Pick, Request, Ticket, Verdict
 from epp.transports.extproc.answers import of_verdict, subset_hint, unpicked
-from epp.transports.extproc.response import ResponseWatch
+from epp.transports.extproc.response import SERVED_REPORT, UNREPORTED, ResponseWatch
 from epp.transports.extproc.rewriting import AnswerRewriting, ModelNames, asking_for_usage
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.picker import RequestPicker
@@ -123,8 +123,11 @@ class PickConversation:
         watch = self._watch = self._watch or ResponseWatch()
         had_id = watch.has_stored_id
         watch.receive(event, now)
-        if isinstance(event, HeadersReceived) and not self._needs_answer(pick):
-            self._exchange.skip_response_body()
+        if isinstance(event, HeadersReceived):
+            if not self._needs_answer(pick):
+                self._exchange.skip_response_body()
+            if self._route.reports_served:
+                self._exchange.add_to_answer((SERVED_REPORT, watch.served or UNREPORTED))
         if watch.has_stored_id and not had_id:
             self._streams.begun(watch.feedback(pick, self._picked_at, now, is_final=False), now)
 

@@ -4,6 +4,7 @@ Bodies are only looked at, in a bounded tail: the usage of an answer stands near
 """
 
 import re
+from typing import Final
 
 import orjson
 
@@ -25,6 +26,9 @@ _DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _CACHE_READ, _CACHE_CREATION = "cache_read_input_tokens", "cache_creation_input_tokens"
 # What else stands near the end under this name is tried a few times, not as often as fits.
 _TRIES = 4
+# The header that the conformance suite reads, and what stands there where the proxy names no endpoint.
+SERVED_REPORT: Final = "x-conformance-test-served-endpoint"
+UNREPORTED: Final = "fail: missing destination endpoint served metadata"
 # Statuses that a gateway gives when no endpoint served the request.
 _NOT_SERVED = frozenset((502, 503, 504))
 
@@ -55,6 +59,11 @@ class ResponseWatch:
                 self._tail = (self._tail + data)[-TAIL_BYTES:]
                 if self._head is not None:
                     self._read_head(data)
+
+    @property
+    def served(self) -> EndpointId | None:
+        """The endpoint that answers, where the proxy names it."""
+        return self._served
 
     @property
     def has_stored_id(self) -> bool:

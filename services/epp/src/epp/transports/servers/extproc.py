@@ -31,11 +31,13 @@ class Picks:
     streams: OpenStreams
     clock: Clock
     honours_subset: bool = True
+    reports_served: bool = False
 
     def opened(self, metadata: Mapping[str, str], picker: RequestPicker, push: Push) -> PickConversation:
         """For one request; the route names its pool in the stream's initial metadata."""
         route = route_of(metadata)
-        route = route if self.honours_subset else replace(route, honours_subset=False)
+        if self.reports_served or not self.honours_subset:
+            route = replace(route, honours_subset=self.honours_subset, reports_served=self.reports_served)
         return PickConversation(route, picker, self.streams, push)
 
 
