@@ -163,6 +163,7 @@ class Orders:
     legs: Mapping[str, str] = field(default_factory=dict)  # further headers of a pick
     reply: ImmediateReply | None = None
     hangs: bool = False
+    is_well: bool = True  # what its health checks are answered
     pools: list[str] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     served: list[object] = field(default_factory=list)
@@ -336,7 +337,7 @@ async def start_picker(
         clock.monotonic,
         _Silent(),
     )
-    services: list[Service] = [processor, Health(lambda: True), log]
+    services: list[Service] = [processor, Health(lambda: orders.is_well), log]
     await stack.enter_async_context(serving(services, f"{HOST}:{port}", how))
     if http_port is not None:
         await stack.enter_async_context(HttpPicking(orders).serving(http_port))

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from controlplane.options import SERVICE_TYPES, Delivery, Deployment, Options, PickerTransport, is_loopback
+from controlplane.options import SERVICE_TYPES, Delivery, Deployment, Options, PickerBody, PickerTransport, is_loopback
 from gateway.kube.objects import ObjectName
 from gateway.kube.sources.opening import Cluster, Folders, Origin, add_source, origin
 from gateway.schema.spelling import is_name
@@ -204,6 +204,9 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
     add("--quota-failure-mode", choices=("open", "closed"), default="open",
         help="whether requests pass while quotas cannot be counted (default open)")  # fmt: skip
     add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
+    add("--picker-body", choices=tuple(PickerBody), default=None,
+        help="how a picker over ext_proc gets the body of a request, unless its pool says (default: buffered from "
+        "folders, full-duplex from an API server, as the Endpoint Picker Protocol has it)")  # fmt: skip
     add("--picker-tls", choices=("plaintext", "tls"), default=None,
         help="to a picker without a DestinationRule; `tls` verifies no certificate (default: plaintext from folders, "
         "tls from an API server, where pickers serve it by default)")  # fmt: skip
@@ -249,6 +252,7 @@ def options(given: argparse.Namespace) -> Options:
         upload_timeout=given.upload_timeout,
         stream_idle_timeout=given.stream_idle_timeout,
         picker=PickerTransport(given.picker),
+        picker_body=PickerBody(given.picker_body or (PickerBody.FULL_DUPLEX if is_cluster else PickerBody.BUFFERED)),
         picker_tls=is_cluster if given.picker_tls is None else given.picker_tls == "tls",
         by_class=is_cluster,
         deployment=_deployment(given),

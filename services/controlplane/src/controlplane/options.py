@@ -22,6 +22,16 @@ class PickerTransport(StrEnum):
     AUTO = "auto"
 
 
+class PickerBody(StrEnum):
+    """How Envoy hands the body of a request to a picker over ext_proc. FULL_DUPLEX is the Endpoint Picker Protocol's.
+    BUFFERED bounds a silent picker's time and lets every request pass without it, but needs one that answers headers
+    before it has the body. STREAMED is for one that answers chunks without echoing them."""
+
+    BUFFERED = "buffered"
+    STREAMED = "streamed"
+    FULL_DUPLEX = "full-duplex"
+
+
 class Delivery(StrEnum):
     """How Envoy gets its configuration."""
 
@@ -97,6 +107,9 @@ class Options:
     """Seconds without a byte in either direction. A non-streamed answer is silent until it is whole."""
 
     picker: PickerTransport = PickerTransport.EXT_PROC
+    picker_body: PickerBody = PickerBody.BUFFERED
+    """The body mode of pools that name none."""
+
     picker_tls: bool = False
     """Whether a picker that no DestinationRule is for is reached by TLS, without verifying its certificate."""
 

@@ -1,10 +1,11 @@
 """Which door of which picker is asked, and how models reach the routes' headers then."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from controlplane.options import Options, PickerTransport
+from controlplane.options import Options, PickerBody, PickerTransport
 from controlplane.plan.backend_tls import rule_for
 from controlplane.plan.pickers import Picker, picker
 from controlplane.render import render
@@ -53,6 +54,52 @@ def test_the_door_and_why(
 
     assert found.transport == transport
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("option", "notes", "body", "reason"),
+    [
+        (PickerBody.BUFFERED, "", "BUFFERED", "buffered: --picker-body buffered"),
+        (PickerBody.FULL_DUPLEX, "", "FULL_DUPLEX_STREAMED", "full-duplex: --picker-body full-duplex"),
+        (
+            PickerBody.FULL_DUPLEX,
+            "pointsman.dev/picker-body: streamed",
+            "STREAMED",
+            "streamed: annotation pointsman.dev/picker-body",
+        ),
+        (
+            PickerBody.BUFFERED,
+            "pointsman.dev/picker-body: duplex",
+            "BUFFERED",
+            "buffered: annotation pointsman.dev/picker-body: 'duplex' is none of buffered, streamed, full-duplex",
+        ),
+    ],
+)
+def test_how_a_picker_gets_bodies_and_why(
+    tmp_path: Path, option: PickerBody, notes: str, body: str, reason: str
+) -> None:
+    found = manifests(tmp_path, gateway(), route(to_pool("/v1")), pool(notes=notes), service())
+
+    rendered = render(found, {}, Options(picker_body=option))
+
+    assert [status.picker_body for status in rendered.status.pools] == [reason]
+    files = contents(rendered.snapshot)
+    routes = json.dumps(json.loads(files[routes_file(files)]))
+    assert f'"request_body_mode": "{body}"' in routes
+
+
+def test_pools_that_share_a_picker_may_have_bodies_sent_differently(tmp_path: Path) -> None:
+    others = pool("q", notes="pointsman.dev/picker-body: full-duplex")
+    routes = route(to_pool("/v1")), route(to_pool("/v2", pool="q"), name="other")
+    found = manifests(tmp_path, gateway(), *routes, pool(), others, service())
+
+    clusters = json.loads(contents(render(found, {}, Options()).snapshot)["cds.json"])["resources"]
+
+    panic = {each["name"]: each["common_lb_config"] for each in clusters if each["name"].startswith("epp")}
+    assert {name: config["healthy_panic_threshold"]["value"] for name, config in panic.items()} == {
+        "epp_default_epp_9002": 1.0,
+        "epp-duplex_default_epp_9002": 0.0,
+    }
 
 
 TWO = (

@@ -20,7 +20,7 @@ GOOD, BAD = met("Accepted", "Accepted"), unmet("ResolvedRefs", "BackendNotFound"
 STATUS = Status(
     gateways=(GatewayStatus(G, (GOOD,), (ListenerStatus("http", 1, (GOOD,)),)),),
     routes=(RouteStatus(R, (ParentStatus(G, "http", (GOOD, BAD)), ParentStatus(G, "", (GOOD, BAD)))),),
-    pools=(PoolStatus(P, 2, "http", "--picker http", "plaintext", (ParentStatus(G, "", (GOOD,)),)),),
+    pools=(PoolStatus(P, 2, "http", "--picker http", "buffered", "plaintext", (ParentStatus(G, "", (GOOD,)),)),),
 )
 
 

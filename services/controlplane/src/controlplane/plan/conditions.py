@@ -67,6 +67,7 @@ def pool_status(planned: PlannedPool, gateways: Sequence[ObjectName], workloads:
         endpoints=len(planned.endpoints),
         picker=picker.transport.value if picker else "",
         picker_reason=picker.reason if picker else "",
+        picker_body=f"{picker.body}: {picker.body_reason}" if picker else "",
         picker_security=picker.security if picker else "",
         parents=tuple(ParentStatus(gateway, "", (accepted, resolved, *missing)) for gateway in gateways),
         generation=planned.pool.meta.generation,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from controlplane.options import Options, PickerTransport
+from controlplane.options import Options, PickerBody, PickerTransport
 from controlplane.plan.backend_tls import BackendTls, ordered_by_rule, policy_for, rule_for, unverified, validated
 from controlplane.status.conditions import Condition, unmet
 from gateway.kube.objects import InferencePool, Manifests, ObjectName, TrafficPolicy
@@ -15,6 +15,7 @@ from gateway.wire.ports import MOST_WORKERS, worker_port
 # Envoy AI Gateway's own picker, by the name that its examples refer to: the default picker does its work here.
 AI_GATEWAY_PICKER: Final = "envoy-ai-gateway"
 WORKERS_ANNOTATION = "pointsman.dev/picker-workers"
+BODY_ANNOTATION = "pointsman.dev/picker-body"
 HTTP_PORT_ANNOTATION = "pointsman.dev/picker-http-port"
 
 
@@ -31,6 +32,8 @@ class Picker:
     security: str  # how it is reached over gRPC and why, for people
     transport: PickerTransport
     reason: str
+    body: PickerBody
+    body_reason: str
     http_port: int
     workers: int
     is_default: bool
@@ -66,6 +69,7 @@ def picker(
     http_port, workers = _http_port(pool, options), _workers(pool, options)
     hosts = {found.address for found in endpoints}
     transport, reason = _served(*_transport(pool, manifests, options), len(hosts), options)
+    body, body_reason = _body(pool, transport, options)
     rule = rule_for(service, manifests)
     return Picker(
         service=service,
@@ -76,6 +80,8 @@ def picker(
         security=security,
         transport=transport,
         reason=reason,
+        body=body,
+        body_reason=body_reason,
         http_port=http_port,
         workers=workers,
         is_default=found.is_default,
@@ -143,6 +149,18 @@ def _transport(pool: InferencePool, manifests: Manifests, options: Options) -> t
     if wanted is PickerTransport.HTTP and rewrites:
         return wanted, f"{source} http; but {rewrites} rewrites the model, and such requests will fail"
     return wanted, f"{source} {wanted}"
+
+
+def _body(pool: InferencePool, transport: PickerTransport, options: Options) -> tuple[PickerBody, str]:
+    """The body mode, and why, for people."""
+    if transport is PickerTransport.HTTP:
+        return PickerBody.BUFFERED, "ext_authz buffers"
+    written = pool.meta.annotations.get(BODY_ANNOTATION)
+    if written is None:
+        return options.picker_body, f"--picker-body {options.picker_body}"
+    if written in tuple(PickerBody):
+        return PickerBody(written), f"annotation {BODY_ANNOTATION}"
+    return options.picker_body, f"annotation {BODY_ANNOTATION}: {written!r} is none of {', '.join(PickerBody)}"
 
 
 def _served(wanted: PickerTransport, reason: str, replicas: int, options: Options) -> tuple[PickerTransport, str]:

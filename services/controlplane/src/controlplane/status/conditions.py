@@ -87,13 +87,15 @@ class RouteStatus:
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """`picker` is the transport taken and `picker_reason` why, `picker_security` whether by TLS and why; all are empty
-    for a pool without a picker. `simulated` of the endpoints stand in for real ones."""
+    """`picker` is the transport taken and `picker_reason` why, `picker_body` how it gets a body and why,
+    `picker_security` whether by TLS and why; all are empty for a pool without a picker. `simulated` of the endpoints
+    stand in for real ones."""
 
     id: ObjectName
     endpoints: int
     picker: str
     picker_reason: str
+    picker_body: str
     picker_security: str
     parents: tuple[ParentStatus, ...]
     generation: int | None = None

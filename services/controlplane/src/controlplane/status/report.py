@@ -81,6 +81,7 @@ def tree(status: Status) -> dict[str, object]:
                 "simulated": found.simulated,
                 "picker": found.picker,
                 "pickerReason": found.picker_reason,
+                "pickerBody": found.picker_body,
                 "pickerSecurity": found.picker_security,
                 **pool_status(found),
             }

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
+from controlplane.options import PickerBody
 from controlplane.plan.credentials import Credential
 from controlplane.plan.pickers import Picker
 from gateway.kube.objects import ObjectName
@@ -77,7 +78,8 @@ def service_cluster(service: ObjectName, port: int) -> str:
 
 
 def picker_cluster(picker: Picker) -> str:
-    return f"epp_{picker.service.namespace}_{picker.service.name}_{picker.port}"
+    kind = "epp-duplex" if picker.body is PickerBody.FULL_DUPLEX else "epp"
+    return f"{kind}_{picker.service.namespace}_{picker.service.name}_{picker.port}"
 
 
 def picker_http_cluster(picker: Picker) -> str:

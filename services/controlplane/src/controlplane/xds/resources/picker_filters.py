@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from controlplane.options import Options, PickerTransport
+from controlplane.options import Options, PickerBody, PickerTransport
 from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree, seconds, typed
@@ -46,6 +46,12 @@ _ANSWER_HEADERS: Final = (
 # time while others choose, too: with 16 one request in 100 000 would find no other.
 HOST_SELECTIONS: Final = 16
 WAIT_BEFORE_LOWER_TIER: Final = "1"  # seconds in a picker's queue while another tier could serve
+_NO_BODY: Final[Tree] = {"request_body_mode": "NONE"}
+_BODY_MODES: Final[dict[PickerBody, Tree]] = {
+    PickerBody.BUFFERED: {"request_body_mode": "BUFFERED"},
+    PickerBody.STREAMED: {"request_body_mode": "STREAMED"},
+    PickerBody.FULL_DUPLEX: {"request_body_mode": "FULL_DUPLEX_STREAMED", "request_trailer_mode": "SEND"},
+}
 _METADATA_HEADERS: Final = ({"exact": protocol.DESTINATION_ENDPOINT}, {"exact": protocol.PICK_ID})
 
 
@@ -117,8 +123,7 @@ def without_body(settings: Tree) -> Tree:
     for name in (names.EPP_FILTER, names.EPP_RETRY_FILTER):
         call = found.get(name)
         if isinstance(call, dict) and (overrides := call.get("overrides")):
-            mode = {**overrides["processing_mode"], "request_body_mode": "NONE"}
-            found[name] = {**call, "overrides": {**overrides, "processing_mode": mode}}
+            found[name] = {**call, "overrides": {**overrides, "processing_mode": _processing_mode(_NO_BODY)}}
     call = found.get(names.HTTP_FILTER)
     if isinstance(call, dict) and (check := call.get("check_settings")):
         found[names.HTTP_FILTER] = {**call, "check_settings": {**check, "disable_request_body_buffering": True}}
@@ -136,13 +141,13 @@ def _overrides(picker: Picker, sent: dict[str, str], options: Options) -> Tree:
         },
         "grpc_initial_metadata": _pairs(longest),
         "failure_mode_allow": True,
-        "processing_mode": {
-            "request_header_mode": "SEND",
-            "request_body_mode": "NONE" if options.fused else "BUFFERED",
-            "response_header_mode": "SEND",
-            "response_body_mode": "NONE",
-        },
+        "processing_mode": _processing_mode(_NO_BODY if options.fused else _BODY_MODES[picker.body]),
     }
+
+
+def _processing_mode(request: Tree) -> Tree:
+    """No answer's body passes through a picker, so that none is cut when it dies."""
+    return {"request_header_mode": "SEND", **request, "response_header_mode": "SEND", "response_body_mode": "NONE"}
 
 
 def on_miss(picker: Picker, options: Options) -> Tree:
@@ -170,6 +175,7 @@ def _processor(picker: Picker, stat_prefix: str, options: Options) -> Tree:
         route_cache_action="RETAIN",
         # Envoy's own headers are no picker's to write, but for the time of an attempt.
         mutation_rules={"allow_expression": {"regex": protocol.ATTEMPT_TIMEOUT}},
+        send_body_without_waiting_for_header_response=True,  # where it is streamed: a picker chooses by the body
         allow_mode_override=options.fused,  # a fused picker asks for a body that it does not know
         processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
         metadata_options={
