@@ -16,9 +16,14 @@ SOAK_SECONDS ?= 600
 TESTS ?= tests
 CLUSTER_UP ?= ../shared/k8s/cluster-up
 CLUSTER_TESTS ?= tests/cluster
+CONTAINERD_ADDRESS ?= /run/pointsman-k8s/containerd.sock
+GIE_VERSION ?= v1.6.0
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+CONFORMANCE_FLAGS ?=
+CLUSTER_DOWN ?=
 TEST_JOBS ?= 2
 
-.PHONY: help setup up down check test test-twice test-cluster bench-cluster faults attack soak pictures charts render-charts lock format wheels images push sboms clean
+.PHONY: help setup up down check test test-twice test-cluster conformance bench-cluster faults attack soak pictures charts render-charts lock format wheels images push sboms clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -74,6 +79,13 @@ test-twice: setup ## as test; what failed beside others (exit 1, no other) has t
 test-cluster: setup ## tests on a real Kubernetes, which $(CLUSTER_UP) brings up; no part of `make test`
 	$(CLUSTER_UP)
 	POINTSMAN_CLUSTER=1 $(CLUSTER_UP) --exec .venv/bin/pytest -q $(CLUSTER_TESTS)
+
+conformance: setup .tools/helm/.ready ## the Inference Extension's conformance suite, with its picker and with ours; CLUSTER_DOWN=PROGRAM ends the cluster
+	$(CLUSTER_UP) --gie
+	$(MAKE) images SERVICES="controlplane bbr epp" REGISTRY=localhost/pointsman TAG=conformance
+	CLUSTER_UP=$(CLUSTER_UP) CONTAINERD_ADDRESS=$(CONTAINERD_ADDRESS) .venv/bin/python -m tests.conformance \
+	  --suite $(GIE_VERSION) --implementation $(VERSION) $(CONFORMANCE_FLAGS); \
+	  status=$$?; $(if $(CLUSTER_DOWN),$(CLUSTER_DOWN);) exit $$status
 
 bench-cluster: setup ## what 5000 Pods of a real API server cost a picker; $(CLUSTER_UP) brings it up
 	$(CLUSTER_UP)
