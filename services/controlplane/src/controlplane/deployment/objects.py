@@ -157,7 +157,7 @@ def _envoy(head: _Heads, deployment: Deployment) -> Tree:
         "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],
         "readinessProbe": {"exec": {"command": ["bash", "-c", READY]}, "periodSeconds": 3, "timeoutSeconds": 3},
         # It sheds load as its heap nears 800 MiB.
-        "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
