@@ -23,7 +23,7 @@ CONFORMANCE_FLAGS ?=
 CLUSTER_DOWN ?=
 TEST_JOBS ?= 2
 
-.PHONY: help setup up down check test test-twice test-cluster conformance bench-cluster faults attack soak pictures charts render-charts lock format wheels images push sboms clean
+.PHONY: help setup up down check test test-twice test-cluster conformance bench-cluster faults-cluster faults attack soak pictures charts render-charts lock format wheels images push sboms clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -94,6 +94,10 @@ bench-cluster: setup ## what 5000 Pods of a real API server cost a picker; $(CLU
 bench-%: setup ## print one bench's table and write build/bench/NAME.json
 	@mkdir -p build/bench
 	.venv/bin/python -m tests.bench.$(subst -,_,$*)
+
+faults-cluster: setup .tools/helm/.ready ## what clients notice of rollouts, lost Pods and a silent API server in a cluster; FAULTS_FLAGS="--tag dev"
+	$(CLUSTER_UP) --gie
+	$(CLUSTER_UP) --exec .venv/bin/python -m tests.bench.cluster_faults $(FAULTS_FLAGS)
 
 faults: setup ## sixteen faults of one model server of two, with a verdict each; FAULTS_FLAGS="--profile full"
 	@mkdir -p build/bench
