@@ -116,6 +116,21 @@ async def test_one_replica_writes_and_the_next_when_it_ends(tmp_path: Path) -> N
         assert holder(server) == "", "one that ends gives it up"
 
 
+async def test_a_refused_object_gets_an_event_once(tmp_path: Path) -> None:
+    server = server_of()
+    routes = "/apis/gateway.networking.k8s.io/v1/namespaces/models/httproutes"
+    server.put(routes, "bad", spec={"rules": 1})
+    async with serving(server, tmp_path) as (config, _):
+        for _ in range(2):  # one that starts anew says the same
+            async with replica(config):
+                await eventually(lambda: len(written(server, "/events")) >= 1)
+                server.put(routes, "good", spec={"rules": []})
+    (event,) = written(server, "/events")
+
+    assert event["involvedObject"]["name"] == "bad"
+    assert "spec.rules" in event["message"]
+
+
 def holder(server: ApiServer) -> str | None:
     try:
         found: str = server.object(LEASES, "pointsman")["spec"]["holderIdentity"]

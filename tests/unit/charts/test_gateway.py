@@ -11,7 +11,7 @@ from controlplane.options import Delivery
 from controlplane.ownership import RESOURCES, needs
 from controlplane.status.report import CONTROLLER_NAME
 from gateway.kube.objects import Manifests
-from gateway.kube.sources.cluster.resources import DEPLOYED, GATEWAY, GATEWAY_CLASS, HTTP_ROUTE, POD, POOL
+from gateway.kube.sources.cluster.resources import DEPLOYED, EVENT, GATEWAY, GATEWAY_CLASS, HTTP_ROUTE, POD, POOL
 from gateway.kube.sources.opening import Cluster
 from tests.charts.cases import Case, cases
 
@@ -84,6 +84,7 @@ def test_the_control_plane_may_do_what_it_does_and_nothing_else(case: Case) -> N
         *((each.group, each.plural, verb) for each in (*read, *DEPLOYED) for verb in ("list", "watch")),
         *((each.group, each.plural, "get") for each in WRITTEN),
         *((each.group, f"{each.plural}/status", "patch") for each in WRITTEN),
+        (EVENT.group, EVENT.plural, "create"),
         *((each.group, each.plural, verb) for each in DEPLOYED for verb in ("create", "patch", "delete")),
     }
     (own,) = case.of("Role")

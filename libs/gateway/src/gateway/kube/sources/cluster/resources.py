@@ -110,6 +110,7 @@ SERVICE_ACCOUNT: Final = Resource("", _V1, "ServiceAccount", "serviceaccounts")
 DEPLOYMENT: Final = Resource("apps", _V1, "Deployment", "deployments")
 DISRUPTION_BUDGET: Final = Resource("policy", _V1, "PodDisruptionBudget", "poddisruptionbudgets")
 LEASE: Final = Resource("coordination.k8s.io", _V1, "Lease", "leases")
+EVENT: Final = Resource("", _V1, "Event", "events")
 DEPLOYED: Final = (SERVICE_ACCOUNT, SECRET, CONFIG_MAP, SERVICE, DEPLOYMENT, DISRUPTION_BUDGET)
 
 BY_KIND: Final[Mapping[tuple[str, str], Resource]] = MappingProxyType({

@@ -17,7 +17,9 @@ from gateway.kube.resolution.derived import with_derived
 from gateway.kube.resolution.endpoints import hostnames
 from gateway.kube.resolution.merging import changed, held, merged
 from gateway.kube.sources.cluster import decoding
+from gateway.kube.sources.cluster.announcer import Announcer
 from gateway.kube.sources.cluster.elector import Election, Elector
+from gateway.kube.sources.cluster.events import events, problematic
 from gateway.kube.sources.cluster.follower import Follower
 from gateway.kube.sources.cluster.keeper import ObjectKeeper
 from gateway.kube.sources.cluster.observing import Observer
@@ -27,6 +29,7 @@ from gateway.kube.sources.cluster.writer import StatusWriter
 from gateway.kube.sources.resolve import Lookup, Resolver, system_lookup
 from gateway.kube.sources.source import Snapshot, Statuses, Wanted
 from gateway.schema.problems import Problem
+from gateway.service import clock
 
 DEBOUNCE_SECONDS: Final = 0.02  # a rollout changes several objects at once
 TICK_SECONDS: Final = 1.0  # how often names are resolved, where there are any
@@ -72,12 +75,14 @@ class ClusterSource:
         self._server = server
         self._needs = consumer.needs
         self._observer = observer
+        self._controller = consumer.controller
         self._services = consumer.services
         self._elector = None if consumer.election is None else Elector(
             server, observer, consumer.election, consumer.controller, gained=self._stir, random=random
         )  # fmt: skip
         may_write = _always if self._elector is None else self._elector.may_write
         self._writer = StatusWriter(server, observer, consumer.controller, may_write, self._meta_of)
+        self._announcer = Announcer(server, observer, consumer.controller, may_write)
         self._keeper = ObjectKeeper(server, observer, consumer.controller, may_write, random)
         self._lookup = lookup
         self._random = random
@@ -93,6 +98,7 @@ class ClusterSource:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._writer.run())
             group.create_task(self._keeper.run())
+            group.create_task(self._announcer.run())
             if self._elector is not None:
                 group.create_task(self._elector.run())
             while True:
@@ -138,6 +144,7 @@ class ClusterSource:
         """This replica is the one that writes now."""
         self._writer.stir()
         self._keeper.stir()
+        self._announcer.stir()
 
     async def _newer(self, known: Reading | None) -> Reading:
         """The next reading; the same one after a while where it holds names."""
@@ -175,6 +182,8 @@ class ClusterSource:
         reading = await asyncio.to_thread(_reading, found, self._manifests, self._names)
         self._manifests = reading.manifests
         self._writer.revisit()
+        if self._controller:
+            self._announcer.offer(events(problematic(found), self._controller, clock.stamp()))
         is_whole = all(self._is_settled(follower) for follower in self._followers.values())
         is_complete = set(self._needs(reading.manifests)) <= self._followers.keys()
         if self._reading is None and not (is_whole and is_complete):
