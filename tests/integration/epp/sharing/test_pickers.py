@@ -23,4 +23,4 @@ async def test_two_bursts_at_once_fill_the_pool_once_and_not_twice(redis_server:
 
         await until(lambda: admitted() >= SLOT_COUNT)
         await asyncio.sleep(0.2)
-        assert admitted() <= 1.5 * SLOT_COUNT  # on a host that lets news wait; twice as much would be each its own
+        assert admitted() < 2 * SLOT_COUNT  # which would be each its own; on a host without a pause it is once

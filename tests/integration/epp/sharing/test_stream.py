@@ -100,7 +100,7 @@ async def test_who_follows_a_pool_reads_nothing_of_others(redis_server: Any) -> 
         a.journal.publish((EVENT, PrefixLearned(b.pool, EndpointId("e"), (1,), 1)))
         await until(lambda: bool(b.received_events))
         await until(lambda: a.counts.moved["out"] == 2)
-    assert b.received_events == [PrefixLearned(b.pool, EndpointId("e"), (1,), 1)]
+    assert set(b.received_events) == {PrefixLearned(b.pool, EndpointId("e"), (1,), 1)}
 
 
 async def test_what_replicas_of_the_release_before_write_is_read(redis_server: Any) -> None:

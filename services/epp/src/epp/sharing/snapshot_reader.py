@@ -20,7 +20,7 @@ from epp.sharing.stream_keys import (
 )
 
 # A replica that lives has claimed a request by then.
-CLAIM_SECONDS: Final = 1.0
+CLAIM_SECONDS: Final = 2.0
 # One that claimed it and writes nothing for so long is gone.
 STALL_SECONDS: Final = 3.0
 # Who wrote within this time is taken to live: some heartbeats.

@@ -117,6 +117,7 @@ class StreamReader:
         if at == BEGINNING:
             return at, False
         if order_of(newest) < order_of(at):
+            self._looked = BEGINNING
             return BEGINNING, True
         since = at if before == BEGINNING else before
         is_missing = order_of(oldest) > order_of(since) and oldest != self._missed

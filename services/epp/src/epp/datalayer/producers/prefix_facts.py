@@ -1,6 +1,5 @@
-"""What endpoints hold, as events for a replica that lacks it, and such events folded into the index. Pure."""
+"""What endpoints hold, as events for a replica that lacks it. Pure."""
 
-from array import array
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -26,11 +25,3 @@ def held(pool: PoolId, members: Sequence[Member], index: PrefixIndex) -> Iterato
                 parts, size = [], 0
         if parts:
             yield PrefixesHeld(pool, member.id, tuple(parts))
-
-
-def learn(index: PrefixIndex, slot: int, event: PrefixesHeld) -> None:
-    """Let the endpoint hold these, too."""
-    for part in event.parts:
-        blocks = array("Q")
-        blocks.frombytes(part)
-        index.learn(slot, blocks)

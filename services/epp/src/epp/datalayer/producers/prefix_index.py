@@ -11,7 +11,7 @@ capacities (measured by the bench; see docs/scheduling.md).
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from struct import iter_unpack
 
 import xxhash
@@ -119,6 +119,21 @@ class PrefixIndex:
             run = self._runs.get(name)
             if run is not None:
                 yield run.tobytes()
+
+    def hold(self, slot: int, parts: Iterable[bytes]) -> None:
+        """The endpoint holds these, too, as `held_by_age` gives them; most are new here, which is the fast way."""
+        runs, masks, holding, bit = self._runs, self._masks, self._holding(slot), 1 << slot
+        for part in parts:
+            blocks = array("Q", part)
+            if not blocks or not runs.keys().isdisjoint(blocks):
+                self.learn(slot, blocks)
+                continue
+            name = blocks[0]
+            runs[name], masks[name] = blocks, bit
+            self._blocks += len(blocks)
+            self._clock += 1
+            holding.touch((name,), self._clock)
+        self._evict(slot, holding)
 
     def set_capacity(self, slot: int, blocks: int) -> None:
         """How many blocks the endpoint's cache has room for."""

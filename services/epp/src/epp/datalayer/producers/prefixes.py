@@ -255,7 +255,7 @@ class PrefixProducer:
         del now
         member = self._members.get(event.endpoint)
         if member is not None:
-            prefix_facts.learn(self.index, member.slot, event)
+            self.index.hold(member.slot, event.parts)
 
     def facts(self) -> Iterator[PrefixesHeld]:
         """All that is held, for a replica that lacks it."""

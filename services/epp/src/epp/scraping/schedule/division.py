@@ -17,9 +17,9 @@ from epp.scraping.schedule.target import ScrapeTarget
 LIVE_SECONDS: Final = 0.8
 # Views of who lives are compared this often, so that a share is taken over within a second.
 LOOK_SECONDS: Final = 0.1
-# Later than its interval by so much, or by two intervals, a scrape of another replica is overdue.
-PATIENCE_SECONDS: Final = 0.3
-PATIENCE_INTERVALS: Final = 2.0
+# Later than its interval by so much, or by four intervals, a scrape of another replica is overdue.
+PATIENCE_SECONDS: Final = 0.5
+PATIENCE_INTERVALS: Final = 4.0
 # Each replica looks for itself so often whether it reaches an endpoint that another one scrapes.
 CHECK_SECONDS: Final = 60.0
 # While another replica reached an endpoint so short a time ago, it is not out for one that does not.
