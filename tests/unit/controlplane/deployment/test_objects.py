@@ -1,12 +1,14 @@
 """What a Gateway is to have in a cluster, for each way of asking for it."""
 
 import datetime
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controlplane.deployment.authority import Authority, new_authority
+from controlplane.deployment.bootstrap import files
 from controlplane.deployment.deployer import wanted_objects
 from controlplane.deployment.placement import bound_ports, fitting, placement
 from controlplane.options import Deployment
@@ -236,3 +238,10 @@ def test_pods_are_of_the_restricted_standard(tmp_path: Path, authority: Authorit
     }
     assert envoy["args"][envoy["args"].index("--service-cluster") + 1] == "infra/edge"
     assert spec["terminationGracePeriodSeconds"] > DEPLOYMENT.drain_seconds
+
+
+def test_an_envoy_is_not_ready_before_the_control_plane_has_answered() -> None:
+    """Without this it would be after 15 s, and its Gateway would count as served."""
+    resources = json.loads(files(DEPLOYMENT)["bootstrap.json"])["dynamic_resources"]
+
+    assert {resources[name]["initial_fetch_timeout"] for name in ("cds_config", "lds_config")} == {"0s"}

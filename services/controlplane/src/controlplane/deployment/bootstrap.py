@@ -34,6 +34,11 @@ def _bootstrap(deployment: Deployment) -> dict[str, Any]:
     """The project's own, but for who the Envoy is (which its command line says) and where it asks."""
     found: dict[str, Any] = yaml.safe_load(_text("bootstrap.yaml"))
     del found["node"]
+    for config in (
+        "cds_config",
+        "lds_config",
+    ):  # by default an Envoy without an answer is ready after 15 s, with nothing
+        found["dynamic_resources"][config]["initial_fetch_timeout"] = "0s"
     (cluster,) = found["static_resources"]["clusters"]
     host = service_hostname(*deployment.control_plane)
     (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
