@@ -71,7 +71,12 @@ COLUMNS = (
     Column("SSE 2000, 10/s", ("--rate", "10", "--tokens", "2000"), 5.0),
     Column("4 KB, 100/s", ("--rate", "100",), 4.0),
     Column("SSE 100 in 10 s", ("--rate", "10", "--tokens", "100", "--beats", "20"), 5.0),  # as long as SSE 2000
+    # Only by --columns: with 220 KB, c=100 the loads of a public report on pickers and long prompts.
+    Column("220 KB, c=20", ("--concurrency", "20", "--body-bytes", str(220 * KIB))),
+    Column("220 KB, c=60", ("--concurrency", "60", "--body-bytes", str(220 * KIB))),
+    Column("220 KB, c=150", ("--concurrency", "150", "--body-bytes", str(220 * KIB))),
 )  # fmt: skip
+USUAL_COLUMNS = 10
 
 
 class Stack:
@@ -247,7 +252,7 @@ def host() -> dict[str, object]:
             "load average": round(os.getloadavg()[0], 2)}  # fmt: skip
 
 
-def arguments() -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("bench-gateway", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="per cell and round (default 3)")
     parser.add_argument("--rounds", type=int, default=3)
@@ -257,13 +262,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--usage-extraction", choices=("on", "off"), default="on")
     parser.add_argument("--same-prompt", action="store_true", help="every request has the same prompt")
     parser.add_argument("--keep", action="store_true", help="leave everything running until Enter, after measuring")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    given = arguments()
+def main(argv: Sequence[str] | None = None, name: str = "gateway") -> None:
+    """Measure and print; `name` is that of the JSON."""
+    given = arguments(argv)
     rows = [row for row in given.rows if row != DUPLEX_PEER or given.picker_command]
-    columns = [COLUMNS[number - 1] for number in given.columns] if given.columns else list(COLUMNS)
+    columns = [COLUMNS[number - 1] for number in given.columns] if given.columns else COLUMNS[:USUAL_COLUMNS]
     folder = FOLDER / "gateway"
     ports = Ports.spread(free_ports(Ports.COUNT))
     commands = Commands(
@@ -303,7 +309,7 @@ def main() -> None:
         "rounds": {column: {row: [asdict(cell) for cell in found] for row, found in each.items()}
                    for column, each in cells.items()},
     }  # fmt: skip
-    (FOLDER / "gateway.json").write_text(json.dumps(report, indent=1))
+    (FOLDER / f"{name}.json").write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,35 @@ spec:
     backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: absent}]
   - matches: [{path: {value: /without-picker}}]
     backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: unserved}]
+  - matches: [{path: {value: /ranks}}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: ranks}]
+  - matches: [{path: {value: /h2c}}]
+    backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: h2c}]
+"""
+SECOND_GATEWAY = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: second}
+spec:
+  gatewayClassName: pointsman
+  listeners: [{name: http, port: 80, protocol: HTTP, hostname: secondary.example.com}]
+"""
+SECOND_ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: second}
+spec:
+  parentRefs: [{name: second}]
+  rules: [{backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: secondary}]}]
+"""
+# One address whose target ports are ranks of one model server.
+RANKS = """
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: ranks, labels: {app: ranks}}
+addressType: IPv4
+endpoints: [{addresses: ['127.0.0.1']}]
 """
 
 
@@ -59,11 +89,15 @@ class Conformance:
     gateway: Gateway
     primary: list[int]
     secondary: list[int]
+    ranks: list[int]
+    prefaces: list[bytes]  # with which connections to the pool for HTTP/2 began
     picker: asyncio.subprocess.Process
 
-    async def ask(self, path: str, pins: Sequence[int] = (), method: str = "POST") -> tuple[int, str, int]:
+    async def ask(
+        self, path: str, pins: Sequence[int] = (), method: str = "POST", host: str = "primary.example.com"
+    ) -> tuple[int, str, int]:
         """Status, and the pool and port that served."""
-        headers = {PIN: ",".join(f"{HOST}:{port}" for port in pins)} if pins else {}
+        headers = {"host": host, **({PIN: ",".join(f"{HOST}:{port}" for port in pins)} if pins else {})}
         body = BODY if method == "POST" else None
         async with self.gateway.session.request(method, self.gateway.url + path, json=body, headers=headers) as answer:
             if answer.status != 200:
@@ -98,18 +132,36 @@ async def server(name: str) -> AsyncIterator[int]:
         yield port
 
 
+@asynccontextmanager
+async def preface_server(found: list[bytes]) -> AsyncIterator[int]:
+    """Notes how each connection begins, and answers none."""
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.append(await reader.readline())
+        writer.close()
+
+    listening = await asyncio.start_server(note, HOST, 0)
+    async with listening:
+        yield listening.sockets[0].getsockname()[1]
+
+
 @pytest.fixture
 async def suite(envoy_binary: Path, root: Path, tmp_path: Path) -> AsyncIterator[Conformance]:
     port, envoy_admin, grpc, health, metrics = free_ports(5)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         pools = {name: [await enter(server(name)) for _ in range(3)] for name in ("primary", "secondary")}
+        ranks, prefaces = [await enter(server("ranks")) for _ in range(3)], list[bytes]()
+        pools["h2c"] = [await enter(preface_server(prefaces))]
         endpoints = slice_of("epp", grpc, {"kubernetes.io/service-name": "epp"}) + "".join(
             slice_of(name, each, {"app": name}, index)
             for name, ports in pools.items()
             for index, each in enumerate(ports)
         )
         manifests = pool("primary", "FailClose") + pool("secondary") + pool("unserved", "FailClose", "nobody")
+        manifests += pool("h2c").replace("spec:\n", "spec:\n  appProtocol: kubernetes.io/h2c\n")
+        ports = ", ".join(f"{{number: {rank}}}" for rank in ranks)
+        manifests += pool("ranks", "FailClose").replace("{number: 8000}", ports) + RANKS
         options = Options(bbr=None, picker=PickerTransport.EXT_PROC, picker_tls=True)
         gateway = await enter(
             running(envoy_binary, root, tmp_path, (port, envoy_admin), options,
@@ -125,7 +177,7 @@ async def suite(envoy_binary: Path, root: Path, tmp_path: Path) -> AsyncIterator
         )  # fmt: skip
         try:
             await gateway.until("cluster.epp_default_epp_9002.membership_healthy", 1)
-            found = Conformance(gateway, pools["primary"], pools["secondary"], picker)
+            found = Conformance(gateway, pools["primary"], pools["secondary"], ranks, prefaces, picker)
             async with asyncio.timeout(30):
                 while (await found.ask("/primary", method="GET"))[0] != 200:
                     await asyncio.sleep(0.1)
@@ -154,6 +206,36 @@ async def test_each_rule_leads_to_its_pool_with_and_without_a_body_whatever_the_
     for method in ("GET", "POST"):
         for name in ("primary", "secondary"):
             assert (await suite.ask(f"/{name}", method=method))[:2] == (200, name)
+
+
+async def test_each_rank_of_a_model_server_is_an_endpoint(suite: Conformance) -> None:
+    for pins in (suite.ranks[:1], suite.ranks[1:]):
+        served = await suite.ask_often("/ranks", pins, 30)
+        assert {(status, name) for status, name, _ in served} == {(200, "ranks")}
+        assert {port for _, _, port in served} == set(pins)
+
+
+async def test_a_pool_s_servers_are_asked_by_its_protocol(suite: Conformance) -> None:
+    assert (await suite.ask("/h2c"))[0] == 503
+    began = {
+        line for line in suite.prefaces if not line.startswith(b"GET ")
+    }  # which is how the picker asks for figures
+    assert began == {b"PRI * HTTP/2.0\r\n"}
+
+
+async def test_a_second_gateway_has_pools_of_its_own_until_its_route_is_gone(suite: Conformance) -> None:
+    ask = partial(suite.ask, "/any", method="GET", host="secondary.example.com")
+    await suite.gateway.apply(second=SECOND_GATEWAY, second_route=SECOND_ROUTE)
+    async with asyncio.timeout(20):
+        while (await ask())[:2] != (200, "secondary"):
+            await asyncio.sleep(0.05)
+    assert (await suite.ask("/primary", method="GET"))[:2] == (200, "primary")
+
+    await suite.gateway.apply(second_route="")
+    async with asyncio.timeout(20):
+        while (await ask())[0] != 404:
+            await asyncio.sleep(0.05)
+    assert (await suite.ask("/primary", method="GET"))[:2] == (200, "primary")
 
 
 async def test_weights_hold_across_pools(suite: Conformance) -> None:
