@@ -16,6 +16,9 @@ SOAK_SECONDS ?= 600
 TESTS ?= tests
 CLUSTER_UP ?= ../shared/k8s/cluster-up
 CLUSTER_TESTS ?= tests/cluster
+# A cluster that runs is taken as it is: brought up a second time it would lose its Services.
+CLUSTER_READY = $(CLUSTER_UP) --exec kubectl get --raw /readyz >/dev/null 2>&1
+CLUSTER_HAS_POOLS = $(CLUSTER_UP) --exec kubectl get --raw /apis/inference.networking.k8s.io/v1 >/dev/null 2>&1
 CONTAINERD_ADDRESS ?= /run/pointsman-k8s/containerd.sock
 GIE_VERSION ?= v1.6.0
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -77,18 +80,18 @@ test-twice: setup ## as test; what failed beside others (exit 1, no other) has t
 	  { [ $$? -eq 1 ] && .venv/bin/pytest --last-failed --last-failed-no-failures none $(TESTS); }
 
 test-cluster: setup ## tests on a real Kubernetes, which $(CLUSTER_UP) brings up; no part of `make test`
-	$(CLUSTER_UP)
+	$(CLUSTER_READY) || $(CLUSTER_UP)
 	POINTSMAN_CLUSTER=1 $(CLUSTER_UP) --exec .venv/bin/pytest -q $(CLUSTER_TESTS)
 
 conformance: setup .tools/helm/.ready ## the Inference Extension's conformance suite, with its picker and with ours; CLUSTER_DOWN=PROGRAM ends the cluster
-	$(CLUSTER_UP) --gie
+	$(CLUSTER_HAS_POOLS) || $(CLUSTER_UP) --gie
 	$(MAKE) images SERVICES="controlplane bbr epp" REGISTRY=localhost/pointsman TAG=conformance
 	CLUSTER_UP=$(CLUSTER_UP) CONTAINERD_ADDRESS=$(CONTAINERD_ADDRESS) .venv/bin/python -m tests.conformance \
 	  --suite $(GIE_VERSION) --implementation $(VERSION) $(CONFORMANCE_FLAGS); \
 	  status=$$?; $(if $(CLUSTER_DOWN),$(CLUSTER_DOWN);) exit $$status
 
 bench-cluster: setup ## what 5000 Pods of a real API server cost a picker; $(CLUSTER_UP) brings it up
-	$(CLUSTER_UP)
+	$(CLUSTER_READY) || $(CLUSTER_UP)
 	$(CLUSTER_UP) --exec .venv/bin/python -m tests.bench.cluster
 
 bench-%: setup ## print one bench's table and write build/bench/NAME.json
@@ -96,7 +99,7 @@ bench-%: setup ## print one bench's table and write build/bench/NAME.json
 	.venv/bin/python -m tests.bench.$(subst -,_,$*)
 
 faults-cluster: setup .tools/helm/.ready ## what clients notice of rollouts, lost Pods and a silent API server in a cluster; FAULTS_FLAGS="--tag dev"
-	$(CLUSTER_UP) --gie
+	$(CLUSTER_HAS_POOLS) || $(CLUSTER_UP) --gie
 	$(CLUSTER_UP) --exec .venv/bin/python -m tests.bench.cluster_faults $(FAULTS_FLAGS)
 
 faults: setup ## sixteen faults of one model server of two, with a verdict each; FAULTS_FLAGS="--profile full"

@@ -28,7 +28,7 @@ HELM = ROOT / ".tools" / "helm" / "helm"
 NAMESPACE: Final = "faults"
 POOL: Final = "vllm-qwen3-32b"
 STREAMS: Final = 12
-TOKENS: Final = 60
+TOKENS: Final = 300  # some five seconds
 SETTLE_SECONDS: Final = 3.0
 RESULT = Path("build/bench/cluster_faults.json")
 
