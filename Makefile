@@ -13,6 +13,7 @@ PACKAGES := libs/gateway libs/processes libs/pointsman libs/lab $(addprefix serv
 UP_FLAGS ?=
 FAULTS_FLAGS ?=
 SOAK_SECONDS ?= 600
+BENCH_FLAGS ?=
 TESTS ?= tests
 CLUSTER_UP ?= ../shared/k8s/cluster-up
 CLUSTER_TESTS ?= tests/cluster
@@ -109,6 +110,10 @@ faults: setup ## sixteen faults of one model server of two, with a verdict each;
 attack: setup ## what hostile clients cost others, one kind after the other
 	@mkdir -p build/bench
 	.venv/bin/python -m tests.bench.attack
+
+bench-sharing: setup ## what several pickers gain and cost, in parts of up to five minutes; BENCH_FLAGS="--parts cost lag"
+	@mkdir -p build/bench
+	.venv/bin/python -m tests.bench.sharing $(BENCH_FLAGS)
 
 soak: setup ## ten minutes of mixed load with disconnects: memory, what stays behind, errors; SOAK_SECONDS=600
 	@mkdir -p build/bench

@@ -61,6 +61,15 @@ async def test_a_worker_that_starts_gets_all_that_a_sibling_knows_not_only_what_
     assert new.gaps == 0
 
 
+async def test_a_sibling_that_knows_long_prefixes_gives_them_in_messages_of_a_bounded_size(tmp_path: Path) -> None:
+    known = [PrefixLearned(POOL, EndpointId("e"), tuple(range(20_000)), number) for number in range(250)]
+    old, new = Picker(tmp_path, 0, known), Picker(tmp_path, 1)
+    async with running(old):
+        await until((tmp_path / "journal-0.sock").exists)
+        found = await new.journal.snapshot(POOL)
+    assert (found.lacks, len(found.events)) == ("", 250)
+
+
 async def test_what_is_published_is_known_within_milliseconds(tmp_path: Path) -> None:
     a, b = Picker(tmp_path, 0), Picker(tmp_path, 1)
     async with running(a, b):

@@ -89,6 +89,17 @@ async def test_a_drain_waits_until_a_proxy_that_checks_has_heard_of_it(how: Serv
             assert await status(client, "") == 2
 
 
+async def test_a_drain_waits_for_every_checker_and_not_only_for_the_first_that_hears_of_it(how: Serving) -> None:
+    process = Process()
+    async with health_client(process, how) as client, asyncio.TaskGroup() as group:
+        assert await status(client, "") == 1
+        process.health.close()
+        announced = group.create_task(process.health.announced())
+        assert await status(client, "") == 2
+        await asyncio.sleep(0.1)
+        assert not announced.done(), "the check of another cluster is still to come"
+
+
 async def test_a_drain_waits_for_nobody_when_no_proxy_checks() -> None:
     process = Process()
     process.now = 1e6

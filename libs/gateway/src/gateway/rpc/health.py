@@ -26,6 +26,9 @@ WATCH_SECONDS = 0.25
 # A proxy checks every second or so: one whose last check is this recent will check again, within ANNOUNCE_SECONDS.
 RECENT_SECONDS = 5.0
 ANNOUNCE_SECONDS = 2.0
+# Who was told may not be the only one: a proxy checks for each of its clusters, and there may be several proxies. All
+# of ours ask at least this often.
+OTHERS_SECONDS = 1.0
 
 
 class Serving(IntEnum):
@@ -57,12 +60,13 @@ class Health:
         self._is_closed = True
 
     async def announced(self) -> None:
-        """Return when a proxy that checks this process has got NOT_SERVING; at once when none checks."""
+        """Return when all who check this process have got NOT_SERVING; at once when none checks."""
         if self._clock() - self._checked_at > RECENT_SECONDS:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANNOUNCE_SECONDS):
                 await self._has_announced.wait()
+                await asyncio.sleep(OTHERS_SECONDS)
 
     def status(self, service: str) -> Serving:
         """The status of one service name."""

@@ -17,11 +17,19 @@ ANSWER_SECONDS: Final = 10.0
 LONGEST_SECONDS: Final = 910.0
 
 
+# Of one connection, and none of whoever passes an answer on.
+_OF_CONNECTION: Final = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "server", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`headers` are those that go on with it."""
+
     status: int
     body: bytes
-    content_type: str
+    headers: Mapping[str, str]
 
 
 class Asking:
@@ -42,7 +50,8 @@ class Asking:
         try:
             limit = aiohttp.ClientTimeout(total=seconds)
             async with self._sessions[worker].get(f"http://worker{path}", timeout=limit) as response:
-                return Answer(response.status, await response.read(), response.headers.get("Content-Type", ""))
+                passed = {name: value for name, value in response.headers.items() if name.lower() not in _OF_CONNECTION}
+                return Answer(response.status, await response.read(), passed)
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
 

@@ -13,6 +13,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
+from gateway.service import page
 from gateway.service.exposition import CONTENT_TYPE
 from gateway.workers.asking import LONGEST_SECONDS, Answer, Asking
 from gateway.workers.exposition import Sum
@@ -83,7 +84,7 @@ class Operators:
 
     async def _stream(self, request: web.Request, workers: Sequence[int], path: str) -> web.StreamResponse:
         """The events of the first worker, and the named ones of all."""
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **page.HEADERS})
         await response.prepare(request)
         named = self._pages.streams[request.path]
         try:
@@ -118,4 +119,4 @@ class Operators:
 def _passed_on(answer: Answer | None) -> web.Response:
     if answer is None:
         return web.json_response({"error": "no worker answers"}, status=503)
-    return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type})
+    return web.Response(status=answer.status, body=answer.body, headers=answer.headers)

@@ -27,7 +27,7 @@ from epp.domain import (
     Ticket,
     Verdict,
 )
-from epp.picking.observer import NullObserver
+from epp.picking.observer import NullObserver, Publisher
 from epp.picking.picker import Picker
 from lab.workloads.conversations import BASE_MODEL, Call
 from model_sim.engine.engine import Snapshot
@@ -195,10 +195,23 @@ class _Waiter:
 
 
 class Pointsman:
-    """The endpoint picker as a gateway drives it: picks, exact ends, access log entries and scrapes."""
+    """The endpoint picker as a gateway drives it: picks, exact ends, access log entries and scrapes. One of several
+    replicas has a name, and publishes to a journal."""
 
-    def __init__(self, config: SchedulerConfig, engines: int, engine: EngineConfig, random: Random) -> None:
-        self.picker = Picker(config, random=random, replica="lab", observer=NullObserver(), default_pool=POOL)
+    def __init__(
+        self,
+        config: SchedulerConfig,
+        engines: int,
+        engine: EngineConfig,
+        random: Random,
+        *,
+        replica: str = "lab",
+        journal: Publisher | None = None,
+    ) -> None:
+        observer = NullObserver()
+        self.picker = Picker(
+            config, random=random, replica=replica, observer=observer, default_pool=POOL, journal=journal
+        )
         self._engine = engine
         self._ids = [EndpointId(f"10.0.0.{number + 1}:8000") for number in range(engines)]
         self._numbers = {id_: number for number, id_ in enumerate(self._ids)}

@@ -7,7 +7,6 @@ pace, from the tail: nothing is queued for it.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +25,7 @@ from epp.sharing.local_wire import (
     read_question,
     write,
 )
+from epp.sharing.outbox import MESSAGE_BYTES
 from gateway.service import clock, logs
 
 log = logs.get(__name__)
@@ -33,7 +33,7 @@ log = logs.get(__name__)
 QUESTION_SECONDS: Final = 5.0
 # How soon it is seen that a follower left, where nothing is published.
 LOOK_SECONDS: Final = 1.0
-# Events of a snapshot in one message: a millisecond of the loop.
+# Events of a snapshot in one message, of which each may be large: a millisecond of the loop.
 CHUNK: Final = 200
 
 Everything = Callable[[PoolId], Iterator[SharedEvent]]
@@ -137,5 +137,14 @@ class LocalServer:
 
 
 def _bodies(events: Iterator[SharedEvent]) -> Iterator[bytes]:
-    while chunk := tuple(islice(events, CHUNK)):
-        yield codec.join(codec.encode(event) for event in chunk)
+    """Messages of a bounded size; one event may have half a megabyte of block hashes."""
+    frames: list[bytes] = []
+    size = 0
+    for event in events:
+        frames.append(codec.encode(event))
+        size += len(frames[-1])
+        if size >= MESSAGE_BYTES or len(frames) >= CHUNK:
+            yield codec.join(frames)
+            frames, size = [], 0
+    if frames:
+        yield codec.join(frames)

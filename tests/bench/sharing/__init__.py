@@ -1,0 +1,1 @@
+"""What several pickers cost and gain: `make bench-sharing`."""
