@@ -22,6 +22,7 @@ from gateway.kube.sources.files import load
 from gateway.xds.codec import Codec
 from gateway.xds.messages import Dialect
 from gateway.xds.server import AggregatedDiscovery, serving
+from processes.plan import QUIET
 from tests.conftest import free_ports
 
 HOST = "127.0.0.1"
@@ -133,7 +134,7 @@ async def running(
         arguments = [str(envoy), "-c", str(bootstrap), "--config-yaml", json.dumps(overlay)]
         with (folder / "envoy.log").open("wb") as log:
             gateway.process = subprocess.Popen(
-                [*arguments, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"],
+                [*arguments, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", *QUIET],
                 stdout=log,
                 stderr=log,
             )

@@ -38,6 +38,15 @@ async def test_without_a_picker_the_list_has_the_models_that_rules_name_for_pool
     assert (one.status, one.error["code"]) == (503, "picker_unavailable")
 
 
+async def test_without_a_picker_the_list_has_the_adapters_of_base_models_that_rules_name(make_bed: MakeBed) -> None:
+    async with make_bed(route=BY_BASE_MODEL) as bed:
+        await bed.picker.stop()
+
+        answer = await bed.ask(path="/v1/models", method="GET")
+
+    assert [item["id"] for item in answer.json["data"]] == ["Org/base.1", "one", "two"]  # type: ignore[attr-defined]
+
+
 async def test_two_pickers_are_asked_each_for_its_pool(make_bed: MakeBed, grpc_transport: Transport) -> None:
     grpc, http = free_ports(2)
     other = await start_picker(grpc, http, transport=grpc_transport)

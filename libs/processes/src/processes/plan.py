@@ -13,6 +13,8 @@ from processes.ports import Ports as Ports
 
 HOST = "127.0.0.1"
 LOG_FLUSH_MILLISECONDS = 500  # of the access log, which people and `pointsman compare` follow
+# Envoy warns of each call to a router or a picker that is gone. That it is gone, its statistics say.
+QUIET = ("--component-log-level", "ext_proc:error")
 PICKER_SECONDS = 30.0  # that Envoy waits for a picker at its start; one is ready in two on an idle host
 
 
@@ -273,6 +275,7 @@ def envoy(settings: Settings) -> Process:
             "30",
             "--log-level",
             "warning",
+            *QUIET,
             "--concurrency",
             "2",
         ),

@@ -23,6 +23,8 @@ MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "pointsman")  # the label o
 GATEWAY_LABEL: Final = "gateway.networking.k8s.io/gateway-name"
 CLASS_LABEL: Final = "gateway.networking.k8s.io/gateway-class-name"
 GRACE_SECONDS: Final = 15  # for Envoy to end after its answers
+# Envoy warns of each call to a router or a picker that is gone. That it is gone, its statistics say.
+QUIET: Final = ("--component-log-level", "ext_proc:error")
 USER: Final = 65532
 DIGEST: Final = 16  # hexadecimal digits
 
@@ -152,7 +154,7 @@ def _envoy(head: _Heads, deployment: Deployment) -> Tree:
         "args": [
             "envoy", "--config-path", f"{FILES}/bootstrap.json",
             "--service-node", "$(POD_NAME)", "--service-cluster", str(head.gateway.meta.id),
-            "--disable-hot-restart", "--drain-time-s", drain, "--log-level", deployment.log_level,
+            "--disable-hot-restart", "--drain-time-s", drain, "--log-level", deployment.log_level, *QUIET,
         ],
         "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],
         "readinessProbe": {"exec": {"command": ["bash", "-c", READY]}, "periodSeconds": 3, "timeoutSeconds": 3},

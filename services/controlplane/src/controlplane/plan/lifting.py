@@ -45,7 +45,7 @@ class Lifting:
             if header.name != protocol.BASE_MODEL_NAME:
                 headers.append(header)
                 continue
-            names = sorted(name for name, base in self.base_models.items() if _matches(header, base))
+            names = sorted(name for name, base in self.base_models.items() if is_met(header, base))
             if not names:
                 return None
             headers.append(ValueMatch(protocol.MODEL_NAME, "|".join(re.escape(name) for name in names), regex=True))
@@ -88,5 +88,6 @@ def by_model_header(entry: Entry) -> bool:
     return any(header.name in MODEL_HEADERS for header in entry.match.headers)
 
 
-def _matches(header: ValueMatch, value: str) -> bool:
+def is_met(header: ValueMatch, value: str) -> bool:
+    """Whether a header of this value is one that a rule wants."""
     return re.fullmatch(header.value, value) is not None if header.regex else header.value == value

@@ -11,6 +11,7 @@ from controlplane.plan.lifting import NOT_LIFTED, Lifting
 from controlplane.plan.pickers import Picker
 from controlplane.plan.planning import Plan
 from controlplane.xds.resources import (
+    access_logs,
     clusters,
     names,
     picker_clusters,
@@ -101,6 +102,16 @@ def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options, made: _Re
     by_http = (item for item in pickers if item.transport is PickerTransport.HTTP)
     for name, picker in {names.picker_http_cluster(item): item for item in by_http}.items():
         yield _plain(made.of(name, picker_clusters.picker_http_cluster, picker, options), picker.http_endpoints, made)
+        yield from _logs(picker, options, made)
+
+
+def _logs(picker: Picker, options: Options, made: _Resources) -> Iterator[_Served]:
+    if not access_logs.needs_shares(picker, options):
+        return
+    for share in range(access_logs.LOG_SHARES):
+        name = names.picker_log_cluster(picker, share)
+        cluster = made.of(name, picker_clusters.picker_log_cluster, picker, share, options)
+        yield _plain(cluster, sorted(picker.endpoints)[share :: access_logs.LOG_SHARES], made)
 
 
 def _plain(cluster: Resource, endpoints: Sequence[HostPort], made: _Resources) -> _Served:

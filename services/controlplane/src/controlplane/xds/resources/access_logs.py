@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from controlplane.options import Options
+from controlplane.options import Options, PickerTransport
 from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import names
 from controlplane.xds.resources.names import Tree, seconds, typed
 from gateway.wire import protocol
 
+# Shares of a picker's replicas, each of which gets the whole log of requests over HTTP: with two replicas both do. One
+# more costs Envoy an entry for each request more, and another number than before would end its connections.
+LOG_SHARES: Final = 2
 FLUSH: Final = "0.01s"  # the picker learns within 10 ms; about 20 entries a message under load
 # Of a connection manager: an entry for each live request every so often, by which a picker knows that it lives.
 HEARTBEATS: Final[Tree] = {"access_log_flush_interval": seconds(protocol.HEARTBEAT_SECONDS)}
@@ -44,15 +47,28 @@ _FIELDS: Final[Tree] = {
 }
 
 
-def picker_logs(pickers: Sequence[Picker]) -> list[Tree]:
+def picker_logs(pickers: Sequence[Picker], options: Options) -> list[Tree]:
     """The outcome of each picked request, to its picker."""
-    return [_picker_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})]
+    return [_picker_log(cluster) for cluster in _log_clusters(pickers, options)]
 
 
-def attempt_logs(pickers: Sequence[Picker]) -> list[Tree]:
+def attempt_logs(pickers: Sequence[Picker], options: Options) -> list[Tree]:
     """Why an attempt failed, to the picker of its request: for the router, which writes an entry for each attempt. One
     that is answered costs the evaluation of the filter."""
-    return [_attempt_log(cluster) for cluster in sorted({names.picker_cluster(picker) for picker in pickers})]
+    return [_attempt_log(cluster) for cluster in _log_clusters(pickers, options)]
+
+
+def needs_shares(picker: Picker, options: Options) -> bool:
+    """Whether the log goes to more than one replica. A worker of Envoy sends each log to one of a cluster: by ext_proc
+    the replica that picked sees its stream end, over HTTP it has nothing but the log."""
+    return picker.transport is PickerTransport.HTTP and options.pickers_share_state
+
+
+def _log_clusters(pickers: Sequence[Picker], options: Options) -> list[str]:
+    shared = {names.picker_cluster(picker): picker for picker in pickers if needs_shares(picker, options)}
+    whole = {names.picker_cluster(picker) for picker in pickers} - shared.keys()
+    parts = [names.picker_log_cluster(picker, share) for picker in shared.values() for share in range(LOG_SHARES)]
+    return sorted((*whole, *parts))
 
 
 def file_log(options: Options) -> list[Tree]:

@@ -1,12 +1,12 @@
 """Routes that no object asked for: they explain a miss, list the models, or pass on a picker's verdict. Pure."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from controlplane.options import PickerTransport
 from controlplane.plan.entries import Entry, VirtualHost
-from controlplane.plan.lifting import MODEL_HEADERS, Lift, by_model_header
+from controlplane.plan.lifting import MODEL_HEADERS, Lift, by_model_header, is_met
 from controlplane.plan.pickers import Picker
 from controlplane.xds.resources import cors, matches, modifiers, names, picker_filters, protection, unread
 from controlplane.xds.resources.administration import closed
@@ -14,7 +14,7 @@ from controlplane.xds.resources.names import Tree, seconds
 from controlplane.xds.resources.picker_filters import Question
 from controlplane.xds.resources.rules import absent, miss, pool_filters
 from controlplane.xds.resources.scope import Scope
-from gateway.kube.objects import FailureMode, InferencePool, ObjectName, PathMatch, PathType, RouteMatch
+from gateway.kube.objects import FailureMode, InferencePool, ObjectName, PathMatch, PathType, RouteMatch, ValueMatch
 from gateway.wire import protocol
 from gateway.wire.errors import ErrorCode
 
@@ -88,7 +88,7 @@ def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     yield cors.with_settings(_options(), allowed)
     pools = sorted(pool for _, found in shared for pool in found)
     route = _models(shared[0][0], pools, scope)
-    known = _known(host)
+    known = _known(host, scope.lifting.base_models)
     if known:
         listed = {"filter_metadata": {names.CLUSTER_METADATA: {names.MODELS_METADATA: known}}}
         everybody = {"name": protocol.ALLOWED_MODELS, "present_match": True, "invert_match": True}
@@ -97,17 +97,19 @@ def models(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     yield cors.with_settings(route, allowed)
 
 
-def _known(host: VirtualHost) -> str:
-    """The list of the models that rules name for pools that serve without a picker; empty where there is none."""
-    found = {
-        header.value
-        for entry in host.shown
-        if not entry.is_refused and _opens(entry)
-        for header in entry.match.headers
-        if header.name in MODEL_HEADERS and not header.regex
-    }
+def _known(host: VirtualHost, base_models: Mapping[str, str]) -> str:
+    """The list of the models that objects name for pools that serve without a picker: those of rules, and base models
+    and adapters that rules lead to these pools. Empty where there is none."""
+    opening = [entry for entry in host.shown if not entry.is_refused and _opens(entry)]
+    wanted = {tuple(header for header in entry.match.headers if header.name in MODEL_HEADERS) for entry in opening}
+    found = {header.value for headers in wanted for header in headers if not header.regex}
+    found |= {name for name, base in base_models.items() if any(_leads(headers, name, base) for headers in wanted)}
     data = [{"id": model, "object": "model"} for model in sorted(found)]
     return json.dumps({"object": "list", "data": data}) if data else ""
+
+
+def _leads(headers: Sequence[ValueMatch], model: str, base: str) -> bool:
+    return all(is_met(header, base if header.name == protocol.BASE_MODEL_NAME else model) for header in headers)
 
 
 def _opens(entry: Entry) -> bool:

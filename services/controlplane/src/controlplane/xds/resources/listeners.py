@@ -34,10 +34,13 @@ CONNECTION_BUFFER_BYTES: Final = 1024 * 1024
 NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 
 
-def router(pickers: Sequence[Picker]) -> Tree:
+def router(pickers: Sequence[Picker], options: Options) -> Tree:
     """The last HTTP filter of a listener."""
     kind = "envoy.extensions.filters.http.router.v3.Router"
-    return {"name": "envoy.filters.http.router", "typed_config": typed(kind, upstream_log=attempt_logs(pickers))}
+    return {
+        "name": "envoy.filters.http.router",
+        "typed_config": typed(kind, upstream_log=attempt_logs(pickers, options)),
+    }
 
 
 def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Options) -> Tree:
@@ -52,7 +55,7 @@ def listener(port: Port, routes: str, pickers: Sequence[Picker], options: Option
         early_header_mutation_extensions=[client_headers.stripping(options)],
         http_filters=_http_filters(port, pickers, options),
         local_reply_config=local_reply_config(),
-        access_log=[*picker_logs(pickers), *file_log(options)],
+        access_log=[*picker_logs(pickers, options), *file_log(options)],
         access_log_options=HEARTBEATS,
     )
     return names.resource(
@@ -142,7 +145,7 @@ def _http_filters(port: Port, pickers: Sequence[Picker], options: Options) -> li
         *picker_filters.filters(pickers, options),
         *persistence.filters(port.hosts),
         *(usage.filters() if _reads_answers(port, pickers, options) else []),
-        router(pickers),
+        router(pickers, options),
     ]
 
 

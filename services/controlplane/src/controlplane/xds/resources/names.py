@@ -82,6 +82,11 @@ def picker_cluster(picker: Picker) -> str:
     return f"{kind}_{picker.service.namespace}_{picker.service.name}_{picker.port}"
 
 
+def picker_log_cluster(picker: Picker, share: int) -> str:
+    """A share of a picker's replicas, as where the access log goes."""
+    return f"picker-log-{share}_{picker.service.namespace}_{picker.service.name}_{picker.port}"
+
+
 def picker_http_cluster(picker: Picker) -> str:
     return f"epp-http_{picker.service.namespace}_{picker.service.name}_{picker.http_port}"
 

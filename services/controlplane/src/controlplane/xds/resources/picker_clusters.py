@@ -36,6 +36,11 @@ def _asked(body: PickerBody, limit: int, options: Options) -> Tree:
     return {**asked, **processor(limit, check, panic=0.0)}
 
 
+def picker_log_cluster(picker: Picker, share: int, options: Options) -> Tree:
+    """As the picker's gRPC port; its assignment has a share of the replicas."""
+    return {**picker_cluster(picker, options), **by_eds(names.picker_log_cluster(picker, share), options)}
+
+
 def picker_http_cluster(picker: Picker, options: Options) -> Tree:
     """The picker's HTTP port. Every path of it belongs to clients, so a health check carries a mark."""
     marked = {"header": {"key": protocol.PICKER_HEALTH, "value": "true"}}

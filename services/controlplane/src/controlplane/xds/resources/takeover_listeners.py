@@ -29,9 +29,9 @@ def takeover_listener(takeover: str, routes: str, pickers: Sequence[Picker], opt
         stream_idle_timeout=seconds(options.stream_idle_timeout),
         delayed_close_timeout="0.1s",
         early_header_mutation_extensions=[without_earlier_pick()],
-        http_filters=[*picker_filters.filters(pickers, options), *reads, router(pickers)],
+        http_filters=[*picker_filters.filters(pickers, options), *reads, router(pickers, options)],
         local_reply_config=local_reply_config(),
-        access_log=picker_logs(pickers),
+        access_log=picker_logs(pickers, options),
         access_log_options=HEARTBEATS,
     )
     filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]

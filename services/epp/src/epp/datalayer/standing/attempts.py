@@ -56,12 +56,15 @@ def signs_of(report: Report, first_byte_limit: float) -> Iterator[Sign]:
 
 
 def sign_of_attempt(placement: Placement, feedback: Feedback) -> Sign | None:
-    """What one failed attempt says about its endpoint. Each counts once: the report of the request passes it over."""
+    """What one failed attempt says about its endpoint. Each counts once: the report of the request passes it over, and
+    so does what another replica passes on of a log that came here as well."""
     signal = _of_attempt(feedback)
     if signal is None or feedback.served is None or feedback.failed_attempt is None:
         return None
     known = placement.notes.setdefault(_KNOWN, set())
     assert isinstance(known, set)
+    if feedback.failed_attempt in known:
+        return None
     known.add(feedback.failed_attempt)
     return Sign(feedback.served, signal, cause_of(feedback), placement.placed_at)
 
