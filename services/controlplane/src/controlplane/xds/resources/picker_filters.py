@@ -42,9 +42,6 @@ _ANSWER_HEADERS: Final = (
     {"exact": protocol.EXPLAIN_ENDPOINT},
     {"exact": protocol.EXPLAIN_MARGIN},
 )
-# Choices of a picker until another than the failed one is found. Of two, each choice hits the failed one half of the
-# time while others choose, too: with 16 one request in 100 000 would find no other.
-HOST_SELECTIONS: Final = 16
 WAIT_BEFORE_LOWER_TIER: Final = "1"  # seconds in a picker's queue while another tier could serve
 _NO_BODY: Final[Tree] = {"request_body_mode": "NONE"}
 _BODY_MODES: Final[dict[PickerBody, Tree]] = {
@@ -271,7 +268,7 @@ def _another(first: float) -> Tree:
         "retry_on": "connect-failure,refused-stream,reset",
         "num_retries": 1,
         "retry_back_off": {"base_interval": "0.001s", "max_interval": seconds(first)},
-        **another_host(HOST_SELECTIONS),
+        **another_host(),
     }
 
 

@@ -25,9 +25,6 @@ MOST_RETRIES: Final = 8  # as many further endpoints as the picker names at most
 CODES: Final = (429, 502, 503, 504)
 # Another one may know better once. An error of the request itself would be the same everywhere.
 _ONCE: Final = 500
-# Choices of a host until one is found that has not failed, where no list names it. Among two that others are sent to as
-# well, one retry in 32 goes to the failed one once more.
-_HOST_SELECTIONS: Final = 4
 # Status and number of an attempt, or that the model's context is too small; between Envoy's filters alone.
 OUTCOME: Final = "x-pointsman-outcome"
 OVERFLOW: Final = "context"
@@ -149,7 +146,7 @@ def _for_pools(retry: Retry | None, pools: Sequence[InferencePool]) -> Tree:
         "retriable_headers": [{"name": OUTCOME, "string_match": {"safe_regex": {"regex": judged}}}],
         "retriable_request_headers": [_may_move(pools)],
         "num_retries": retries,
-        **another_host(_HOST_SELECTIONS),
+        **another_host(),
         **_waits(retry),
     }
 
@@ -190,7 +187,7 @@ def _walking(retry_on: str, codes: Sequence[int], retries: int) -> Tree:
         "retry_on": retry_on,
         "retriable_status_codes": list(codes),
         "num_retries": retries,
-        **another_host(_HOST_SELECTIONS),
+        **another_host(),
     }
 
 
