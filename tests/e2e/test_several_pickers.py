@@ -40,12 +40,12 @@ def test_two_pickers_share_what_they_learn_and_one_that_is_killed_costs_no_reque
         assert picks(second) > before[1]
 
         with asking(stack) as statuses:
-            wait_until(lambda: len(statuses) > 50, 20)
+            wait_until(lambda: len(statuses) > 50, 60)
             victim = stack.running["epp-2"].popen
             victim.kill()
             victim.wait()
             killed = len(statuses)
-            wait_until(lambda: len(statuses) > killed + 200, 20)
+            wait_until(lambda: len(statuses) > killed + 200, 60)
         assert set(statuses) == {200}
         wait_until(lambda: shown(ports, "pointsman_epp_others_in_flight_requests") == 0, 20)
 
