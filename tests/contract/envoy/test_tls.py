@@ -47,7 +47,23 @@ async def served(bed: Bed, name: str, chain: bytes) -> int:
         return answer.status
 
 
-async def test_each_host_has_its_certificate_and_a_new_one_is_taken_over(make_bed: MakeBed, tmp_path: Path) -> None:
+async def handshake(port: int, newest: ssl.TLSVersion) -> str | None:
+    """What is agreed on with a client that knows no newer version, and takes every cipher."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, newest
+    async with asyncio.timeout(20):
+        _, writer = await asyncio.open_connection(HOST, port, ssl=context, server_hostname="a.example")
+    agreed: str | None = writer.get_extra_info("ssl_object").version()
+    writer.transport.abort()
+    return agreed
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_each_host_has_its_certificate_a_new_one_is_taken_over_and_old_versions_are_refused(
+    make_bed: MakeBed, tmp_path: Path
+) -> None:
     first, wild, second = (
         made(tmp_path, name, serial) for serial, name in enumerate(("a.example", "*.example.org", "a.example"), 1)
     )
@@ -57,6 +73,9 @@ async def test_each_host_has_its_certificate_and_a_new_one_is_taken_over(make_be
         assert await served(bed, "b.example.org", wild[0]) == 200
         with pytest.raises(aiohttp.ClientError):
             await served(bed, "other.example", first[0])
+        assert await handshake(bed.gateway.port, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await handshake(bed.gateway.port, ssl.TLSVersion.TLSv1_1)
 
         await bed.gateway.apply(secrets=secret("a", *second) + secret("w", *wild))
         async with asyncio.timeout(10):
