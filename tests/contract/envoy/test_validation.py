@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controlplane.options import Options, PickerTransport
+from controlplane.options import Options, PickerBody, PickerTransport
 from controlplane.render import render
 from controlplane.xds.files import contents
 from gateway.kube.objects import ObjectName
@@ -36,10 +36,10 @@ SETS = [
 ]
 OPTIONS = [
     pytest.param(Options(), id="defaults"),
-    pytest.param(Options(bbr=None, usage_extraction=False), id="bare"),
+    pytest.param(Options(bbr=None, usage_extraction=False, picker_body=PickerBody.FULL_DUPLEX), id="bare"),
     pytest.param(Options(bbr=("bbr.example", 9004), listen_address="::", port_map={80: 8080}), id="named-bbr"),
-    pytest.param(Options(picker=PickerTransport.HTTP), id="http"),
-    pytest.param(Options(tracing_collector=("collector.example", 4317)), id="traced"),
+    pytest.param(Options(picker=PickerTransport.HTTP, picker_body=PickerBody.FULL_DUPLEX), id="http"),
+    pytest.param(Options(tracing_collector=("collector.example", 4317), picker_body=PickerBody.STREAMED), id="traced"),
     pytest.param(Options(picker=PickerTransport.AUTO), id="auto"),
     pytest.param(Options(default_picker=(ObjectName("default", "epp"), 9002)), id="default-picker"),
 ]

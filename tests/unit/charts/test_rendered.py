@@ -215,6 +215,7 @@ def test_kaito_gets_its_port_its_image_and_its_configuration_file() -> None:
     assert only(case, "InferencePool")["spec"]["targetPorts"] == [{"number": 5000}]
     assert container["image"] == "registry.example.com/gateway-api-inference-extension/epp:v1.0.0"
     assert only(case, "InferencePool")["spec"]["endpointPickerRef"]["failureMode"] == "FailOpen"
+    assert only(case, "InferencePool")["metadata"]["annotations"] == {"pointsman.dev/picker-body": "buffered"}
     assert "plugins-v2.yaml" in only(case, "ConfigMap")["data"]
 
 
