@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
+import grpc
 import pytest
 
 from controlplane.options import Delivery, Options, PickerTransport
@@ -19,9 +20,10 @@ from gateway.quotas.usage import Usage
 from gateway.quotas.verdicts import Verdict
 from gateway.ratelimit.codec import Codec
 from gateway.ratelimit.gate import QuotaGate
-from gateway.ratelimit.service import RateLimits
+from gateway.ratelimit.service import METHOD, RateLimits
 from gateway.rpc.health import Health
 from gateway.rpc.server import Transport, serving
+from gateway.wire.quotas import END, PHASE, SUBJECT, TOKEN
 from tests.conftest import free_ports
 from tests.contract.envoy.ai_gateway import at, backend, document
 from tests.contract.envoy.conftest import ROUTE, Bed, MakeBed
@@ -93,15 +95,17 @@ class Counters:
 
 
 @asynccontextmanager
-async def counted(make_bed: MakeBed, *, fails_closed: bool = False, **files: str) -> AsyncIterator[tuple[Bed, Service]]:
+async def counted(
+    make_bed: MakeBed, *, fails_closed: bool = False, token: str | None = None, **files: str
+) -> AsyncIterator[tuple[Bed, Service]]:
     """A bed whose requests are counted."""
     (port,) = free_ports(1)
     counters = Counters()
     watch = Service(port, None)  # type: ignore[arg-type]
     watch.quotas, counters.service = Quotas(counters, watch), watch
     gate = QuotaGate(watch.quotas)
-    limits = RateLimits(Codec(), lambda asked, decided: gate.decide(asked, watch.now, decided))
-    options = Options(quotas=(HOST, port), quotas_fail_closed=fails_closed)
+    limits = RateLimits(Codec(), lambda asked, decided: gate.decide(asked, watch.now, decided), token)
+    options = Options(quotas=(HOST, port), quotas_fail_closed=fails_closed, quota_token=token)
     async with (
         serving((limits, Health(lambda: True)), f"{HOST}:{port}"),
         make_bed(options, waits_for="epp.*|bbr|quotas", quotas=QUOTAS, **files) as bed,
@@ -224,6 +228,26 @@ async def test_counters_that_are_gone_fail_as_the_operator_chose(make_bed: MakeB
             assert answer.status == 200
         service.counts = True
         assert (await bed.ask(headers=team("rich"))).status == 200
+
+
+@EXT_PROC
+async def test_whoever_is_not_our_proxy_can_neither_ask_nor_charge(make_bed: MakeBed) -> None:
+    codec = Codec()
+    call = codec._request()
+    for key, value in ((PHASE, END), (SUBJECT, '{"header:x-team": "a"}')):
+        call.descriptors.add().entries.add(key=key.encode(), value=value.encode())
+    async with counted(make_bed, token="only-envoy", fails_closed=True) as (bed, service):
+        assert (await bed.ask(headers=team("a"))).status == 200
+        await service.until_charged(1)
+        async with grpc.aio.insecure_channel(f"{HOST}:{service.port}") as channel:
+            ask = channel.unary_unary(METHOD)
+            for given in ((), ((TOKEN, "other"),), ((TOKEN, "only-envo"),)):
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await ask(call.SerializeToString(), metadata=given)
+                assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            await ask(call.SerializeToString(), metadata=((TOKEN, "only-envoy"),))
+        assert len(service.usages) == 1
+        assert (await bed.ask(headers=team("a"))).headers["x-ratelimit-remaining-tokens"] == "8"
 
 
 @EXT_PROC

@@ -12,6 +12,7 @@ from gateway.kube.sources.opening import Cluster, Folders, Origin, add_source, o
 from gateway.schema.spelling import is_name
 from gateway.service import access, logs
 from gateway.wire import ports
+from gateway.wire.quotas import TOKEN_FLAG
 from gateway.workers.options import count
 
 DESCRIPTION: Final = "Manifests in folders become what Envoy serves by."
@@ -201,6 +202,8 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
         help="without a byte either way (default 900)")  # fmt: skip
     add("--quota-address", type=host_port, metavar="HOST:PORT",
         help="of the service that counts quotas: a picker's gRPC port (default: quotas are not enforced)")  # fmt: skip
+    add(TOKEN_FLAG, dest="quota_token", type=quota_token, metavar="FILE",
+        help="as the picker's flag: Envoy brings the token in the file's first line (default: none)")  # fmt: skip
     add("--quota-failure-mode", choices=("open", "closed"), default="open",
         help="whether requests pass while quotas cannot be counted (default open)")  # fmt: skip
     add("--picker", choices=tuple(PickerTransport), default=DEFAULT.picker, help="how Envoy asks the endpoint picker")
@@ -218,6 +221,14 @@ def _add_rendering(parser: argparse.ArgumentParser) -> None:
         help="until a silent picker counts as failed (default 2)")  # fmt: skip
     add("--picker-http-wait", type=float, default=DEFAULT.picker_http_wait, metavar="SECONDS",
         help="in the queue of a picker over HTTP (default 10), and until it counts as hung")  # fmt: skip
+
+
+def quota_token(text: str) -> str | None:
+    """The token in a file. Raises ArgumentTypeError."""
+    try:
+        return access.token_in(Path(text), TOKEN_FLAG)
+    except access.TokenError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def objects(given: argparse.Namespace) -> Origin | None:
@@ -259,6 +270,7 @@ def options(given: argparse.Namespace) -> Options:
         default_picker=given.default_picker,
         handled_elsewhere=frozenset(given.handled_elsewhere),
         quotas=given.quota_address,
+        quota_token=given.quota_token,
         quotas_fail_closed=given.quota_failure_mode == "closed",
         picker_http_port=given.picker_http_port,
         picker_timeout=given.picker_timeout,

@@ -40,6 +40,7 @@ from gateway.rpc.tls import CertificateError
 from gateway.service import access, lifecycle
 from gateway.service.worker import Worker
 from gateway.wire import ports
+from gateway.wire.quotas import TOKEN_FLAG
 from gateway.workers import options as workers
 from gateway.workers import supervisor
 from gateway.workers.supervisor import Fleet
@@ -110,6 +111,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     flag("--usage-file", type=Path, metavar="FILE", help="keep the bill in this file of SQLite (default: in the "
          "Redis of --redis-url, else in memory)")  # fmt: skip
     flag("--usage-days", type=int, default=DEFAULT_DAYS, metavar="DAYS", help="keep the bill for so many days")
+    flag(TOKEN_FLAG, type=Path, metavar="FILE", help="count quotas only for a proxy that brings the token in the first "
+         "line of this file: controlplane has the same flag (default: for whoever reaches the port)")  # fmt: skip
     client.add_bill(parser.add_argument_group("for usage"))
     flag(access.FLAG, type=Path, metavar="FILE",
          help="the page and /debug want the bearer token in the first line of this file (default: open)")  # fmt: skip
@@ -261,6 +264,7 @@ def options(given: argparse.Namespace) -> app.Options:
     return app.Options(
         listeners=flags.listeners(given, worker),
         operators_token=access.token_in(given.operators_token_file) if worker is None else None,
+        quota_token=access.token_in(given.quota_token_file, TOKEN_FLAG),
         worker=worker,
         metrics_port=given.metrics_port,
         replica=replica if worker is None else f"{replica}-{worker.index}",

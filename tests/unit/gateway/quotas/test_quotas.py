@@ -87,16 +87,65 @@ def test_who_waits_as_long_as_the_answer_says_is_admitted(moments: Sequence[floa
 def test_tokens_are_checked_at_admission_and_charged_at_the_end() -> None:
     under_test = quotas(rule(Measure.TOKENS, 100))
 
-    assert passes(under_test, NOON)
-    under_test.charge(ACME, used(99), NOON + 1)
-    assert passes(under_test, NOON + 2)
-    under_test.charge(ACME, used(500), NOON + 3)
+    end(under_test, ask(under_test, NOON), used(99), NOON + 1)
+    second = ask(under_test, NOON + 2)
+    assert second.refused_by is None
+    end(under_test, second, used(500), NOON + 3)
 
     refused = ask(under_test, NOON + 4).refused_by
     assert refused is not None
     assert (refused.used, refused.remaining) == (599, 0)
     assert passes(under_test, NOON + 4, {"tenant": "other"})
     assert passes(under_test, NOON + 67)
+
+
+def end(under_test: Quotas, verdict: Verdict, answer: Answer, now: float = NOON) -> None:
+    under_test.charge(ACME, answer, now, verdict.reserved)
+
+
+def test_answers_in_flight_count_as_the_average_until_they_end() -> None:
+    under_test = quotas(rule(Measure.TOKENS, 100))
+    end(under_test, ask(under_test, NOON), used(40))
+
+    both = [ask(under_test, NOON) for _ in range(2)]
+    assert [each.refused_by for each in both] == [None, None]  # 40 were used, 40 are reserved twice
+    assert not passes(under_test, NOON)
+    end(under_test, both[0], Answer(503, 1, 10, 10))  # an error uses nothing
+    end(under_test, both[1], used(10))
+    found = ask(under_test, NOON)
+    assert (found.refused_by, found.standings[0].used) == (None, 50)
+
+
+def test_what_was_reserved_is_not_given_back_by_other_rules() -> None:
+    under_test = quotas(rule(Measure.TOKENS, 100))
+    end(under_test, ask(under_test, NOON), used(40))
+    open_ = ask(under_test, NOON)
+    under_test.replace(RuleSet([rule(Measure.TOKENS, 100), rule(Measure.TOKENS, 100, 3600.0)]))
+    end(under_test, open_, used(40))
+
+    assert [each.used for each in ask(under_test, NOON).standings] == [120, 40]
+
+
+def test_what_was_reserved_in_a_window_that_has_passed_is_given_back_nowhere() -> None:
+    under_test = quotas(rule(Measure.TOKENS, 100))
+    end(under_test, ask(under_test, NOON), used(40))
+    open_ = ask(under_test, NOON)
+    end(under_test, open_, used(30), NOON + 120)
+
+    assert ask(under_test, NOON + 120).standings[0].used == 30
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 120)), max_size=60))
+def test_what_answers_used_is_never_less_than_counted(answers: list[tuple[int, int]]) -> None:
+    under_test, total, opened = quotas(rule(Measure.TOKENS, 10**9, 3600.0)), 0, []
+    for tokens, order in answers:
+        opened.append((order, tokens, ask(under_test, NOON)))
+    for _, tokens, verdict in sorted(opened, key=lambda each: each[0]):
+        end(under_test, verdict, used(tokens), NOON + 1)
+        total += tokens
+
+    counted = ask(under_test, NOON + 2)
+    assert counted.standings == [] or counted.standings[0].used == total
 
 
 def test_a_refused_request_is_counted_nowhere() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from gateway.quotas.estimates import Answer
 from gateway.quotas.rules import Measure, Rule, Subject
+from gateway.quotas.usage import Reserved
 from gateway.quotas.verdicts import ADMITTED, UNKNOWN, Verdict, judged, standing
 from gateway.quotas.windows import Window
 from gateway.ratelimit.codec import Codec
@@ -22,12 +23,14 @@ class Checks:
         self.verdict = verdict
         self.asked: list[Subject] = []
         self.charged: list[tuple[Subject, Answer]] = []
+        self.reserved: list[Reserved | None] = []
 
     def admit(self, subject: Subject, now: float, decided: Callable[[Verdict], None]) -> None:
         self.asked.append(subject)
         decided(self.verdict)
 
-    def charge(self, subject: Subject, answer: Answer, now: float) -> object:
+    def charge(self, subject: Subject, answer: Answer, now: float, reserved: Reserved | None = None) -> object:
+        self.reserved.append(reserved)
         self.charged.append((subject, answer))
         return None
 
@@ -99,6 +102,19 @@ def test_who_was_admitted_is_charged_whatever_the_headers_say_at_the_end() -> No
         {"tenant": "acme", "header:x": 'odd "value"'},
         {"tenant": "other"},
     ]
+
+
+def test_what_was_reserved_comes_back_at_the_end() -> None:
+    reserved = Reserved(7, 5, NOON, "abc")
+    checks = Checks(Verdict(reserved=reserved))
+    admitted = decided(checks, admission())
+    assert admitted is not None
+
+    for subject in (admitted.subject, '{"tenant":"acme","reserved":[1,"2"]}', '{"tenant":"acme"}'):
+        decided(checks, Descriptor({quotas.PHASE: quotas.END, quotas.SUBJECT: subject}, 200))
+
+    assert checks.reserved == [reserved, None, None]
+    assert [subject for subject, _ in checks.charged] == [{"tenant": "acme"}] * 3
 
 
 def test_the_end_of_a_request_carries_what_it_used() -> None:

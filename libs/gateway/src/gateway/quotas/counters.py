@@ -17,6 +17,7 @@ Counts = Sequence[tuple[int, int]]  # slots that count, with their counts; the o
 
 class Claim(NamedTuple):
     """What a request wants of one counter: `amount`, where less than `limit` was used. Without a limit it may have it.
+    A negative amount gives back what was taken at that time.
     `shared` is the key of the counter that values share when there are too many."""
 
     key: str
@@ -76,7 +77,7 @@ class MemoryCounters:
         for claim, counter in zip(claims, counters, strict=True):
             if claim.amount:
                 slot = claim.window.slot(now)
-                counter[slot] = counter.get(slot, 0) + claim.amount
+                counter[slot] = max(0, counter.get(slot, 0) + claim.amount)
 
     def _counter(self, claim: Claim, now: float) -> dict[int, int]:
         counters = self._windows.setdefault(claim.window, OrderedDict())

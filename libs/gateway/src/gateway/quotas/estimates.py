@@ -1,9 +1,10 @@
-"""What an answer without usage is taken to have used, by its bytes. Pure.
+"""What an answer without usage is taken to have used, by its bytes, and what one to come may use. Pure.
 
 Bytes for each token are learned from answers that told both, for each model, and apart for streams, whose events are
 mostly frame. A client that leaves in the middle of a stream so pays for what it got.
 """
 
+import math
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
@@ -40,6 +41,12 @@ class Estimator:
 
     def __init__(self) -> None:
         self._ratios: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._sizes: OrderedDict[str, tuple[float, float]] = OrderedDict()  # of a model's answers, on average
+
+    def expected(self, model: str) -> Usage:
+        """What the next answer of a model may use; nothing before any was seen."""
+        prompt, completion = self._sizes.get(model, (0.0, 0.0))
+        return Usage(prompt=math.ceil(prompt), completion=math.ceil(completion), is_estimated=True)
 
     def usage(self, model: str, answer: Answer) -> Usage | None:
         """What an answer used; None for one that used nothing."""
@@ -54,6 +61,7 @@ class Estimator:
         if completion is None:
             completion = 0 if is_embedding else round(answer.bytes_sent / self._ratio(model, *_kind(answer)))
         is_estimated = answer.prompt is None or (answer.completion is None and not is_embedding)
+        self._note_size(model, prompt, completion)
         return Usage(prompt, answer.cached or 0, completion, answer.reasoning or 0, is_estimated)
 
     def _learn(self, model: str, answer: Answer) -> None:
@@ -61,6 +69,13 @@ class Estimator:
             self._note(model, "prompt", PROMPT_BYTES, answer.bytes_received / answer.prompt)
         if answer.completion and answer.bytes_sent:
             self._note(model, *_kind(answer), answer.bytes_sent / answer.completion)
+
+    def _note_size(self, model: str, prompt: int, completion: int) -> None:
+        known = self._sizes.get(model, (float(prompt), float(completion)))
+        self._sizes[model] = (known[0] + SHARE * (prompt - known[0]), known[1] + SHARE * (completion - known[1]))
+        self._sizes.move_to_end(model)
+        if len(self._sizes) > MOST_MODELS:
+            self._sizes.popitem(last=False)
 
     def _note(self, model: str, kind: str, usual: float, ratio: float) -> None:
         known = self._ratio(model, kind, usual)

@@ -84,6 +84,8 @@ class RuleSet:
         self._open: list[tuple[int, Rule]] = []  # with no condition on a certain value
         self._deciding: dict[tuple[int, ...], Sequence[Rule]] = {}  # of rules that matched together
         self._by_value: dict[Condition, list[tuple[int, Rule]]] = {}
+        counted = repr([(rule.key, rule.weights) for rule in self.rules if rule.measure is Measure.TOKENS])
+        self.fingerprint = blake2b(counted.encode(), digest_size=8).hexdigest()  # of how tokens are counted
         for at, rule in enumerate(self.rules):
             certain = next((each for each in rule.conditions if each.value != ANY), None)
             (self._open if certain is None else self._by_value.setdefault(certain, [])).append((at, rule))

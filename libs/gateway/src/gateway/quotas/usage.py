@@ -19,6 +19,16 @@ class Usage(NamedTuple):
         return self.prompt + self.completion
 
 
+class Reserved(NamedTuple):
+    """What was taken of token quotas when a request was admitted, until its answer tells what it used. `rules` is the
+    fingerprint of the rules of then: by others it cannot be given back."""
+
+    prompt: int
+    completion: int
+    at: float
+    rules: str
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """What one token of each kind counts. Each token is of one kind: a cached one is no `input`, too."""

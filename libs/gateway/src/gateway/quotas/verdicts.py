@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from gateway.quotas.counters import Counts, used
 from gateway.quotas.rules import Measure, Rule
+from gateway.quotas.usage import Reserved
 
 # No client waits longer for a window that never has room.
 LONGEST_WAIT: Final = 366 * 86_400.0
@@ -34,6 +35,7 @@ class Verdict(NamedTuple):
     standings: Sequence[Standing] = ()
     refused_by: Standing | None = None
     is_known: bool = True
+    reserved: Reserved | None = None
 
 
 ADMITTED: Final = Verdict()

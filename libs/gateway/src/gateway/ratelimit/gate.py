@@ -11,6 +11,7 @@ import orjson
 
 from gateway.quotas.estimates import Answer
 from gateway.quotas.rules import Subject
+from gateway.quotas.usage import Reserved
 from gateway.quotas.verdicts import Standing, Verdict, limits, whole_seconds
 from gateway.ratelimit.messages import WITHIN_LIMITS, Decision, Descriptor
 from gateway.wire import protocol, quotas
@@ -29,8 +30,8 @@ class Checks(Protocol):
     def admit(self, subject: Subject, now: float, decided: Callable[[Verdict], None]) -> None:
         """Say whether a request may pass."""
 
-    def charge(self, subject: Subject, answer: Answer, now: float) -> object:
-        """Count what an answer used."""
+    def charge(self, subject: Subject, answer: Answer, now: float, reserved: Reserved | None = None) -> object:
+        """Count what an answer used, in the place of what was reserved for it."""
 
 
 class QuotaGate:
@@ -41,24 +42,34 @@ class QuotaGate:
         """Check a request, or charge its answer; `decided` is called once, now or later."""
         about = descriptors[0] if descriptors else Descriptor({})
         phase = about.entries.get(quotas.PHASE)
-        subject = _subject(about.entries)
+        subject, reserved = _admitted(about.entries)
         if phase == quotas.ADMISSION:
             self._checks.admit(subject, now, lambda verdict: decided(_decision(verdict, subject, about.entries)))
             return
         if phase == quotas.END:
-            self._checks.charge(subject, _answer(about, descriptors[1:]), now)
+            self._checks.charge(subject, _answer(about, descriptors[1:]), now, reserved)
         decided(WITHIN_LIMITS)
 
 
-def _subject(entries: Mapping[str, str]) -> Subject:
-    """Who was admitted; before that, and where nobody was asked then, who asks by the headers of now."""
+def _admitted(entries: Mapping[str, str]) -> tuple[Subject, Reserved | None]:
+    """Who was admitted, and what was reserved then; before that, and where nobody was asked then, who asks by the
+    headers of now."""
     try:
         admitted = orjson.loads(entries.get(quotas.SUBJECT, "null"))
     except orjson.JSONDecodeError:
         admitted = None
-    if isinstance(admitted, dict):
-        return {key: value for key, value in admitted.items() if isinstance(value, str)}
-    return {key: value for key, value in entries.items() if key not in _NOT_ATTRIBUTES}
+    if not isinstance(admitted, dict):
+        return {key: value for key, value in entries.items() if key not in _NOT_ATTRIBUTES}, None
+    subject = {key: value for key, value in admitted.items() if isinstance(value, str)}
+    match admitted.get(quotas.RESERVED):
+        case [int(prompt), int(completion), int() | float() as at, str(rules)]:
+            return subject, Reserved(prompt, completion, at, rules)
+    return subject, None
+
+
+def _kept(subject: Subject, reserved: Reserved | None) -> str:
+    """What Envoy is to say at the end of a request: no attribute of it is a list."""
+    return orjson.dumps(subject if reserved is None else {**subject, quotas.RESERVED: list(reserved)}).decode()
 
 
 def _answer(about: Descriptor, counted: Sequence[Descriptor]) -> Answer:
@@ -90,7 +101,7 @@ def _decision(verdict: Verdict, subject: Subject, request: Mapping[str, str]) ->
     )
     refused = verdict.refused_by
     if refused is None:
-        return Decision(is_over_limit=False, headers=shown, subject=orjson.dumps(subject).decode())
+        return Decision(is_over_limit=False, headers=shown, subject=_kept(subject, verdict.reserved))
     rule = refused.rule
     rejection = quota_used_up(rule.limit, rule.measure.value, rule.window.seconds, refused.wait)
     return Decision(

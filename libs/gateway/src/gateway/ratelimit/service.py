@@ -3,6 +3,7 @@
 A call is one question. Its answer may come later, from counters elsewhere; a caller that does not wait loses nothing.
 """
 
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -10,7 +11,7 @@ from gateway.ratelimit.codec import Codec, UnreadableError
 from gateway.ratelimit.gate import Decided
 from gateway.ratelimit.messages import Decision, Descriptor
 from gateway.rpc.calls import Call, Method, Status
-from gateway.wire.quotas import RATE_LIMIT_SERVICE
+from gateway.wire.quotas import RATE_LIMIT_SERVICE, TOKEN, TOKEN_FLAG
 
 METHOD: Final = f"/{RATE_LIMIT_SERVICE}/ShouldRateLimit"
 
@@ -18,16 +19,22 @@ Decide = Callable[[Sequence[Descriptor], Decided], None]
 
 
 class RateLimits:
-    """The service."""
+    """The service. With a `token` it answers those alone who bring it: whoever can charge can use up any quota."""
 
-    def __init__(self, codec: Codec, decide: Decide) -> None:
+    def __init__(self, codec: Codec, decide: Decide, token: str | None = None) -> None:
         self.codec = codec
         self.decide = decide
+        self._token = None if token is None else token.encode()
 
     @property
     def methods(self) -> Mapping[str, Method]:
         """Under Envoy's service name."""
-        return {METHOD: lambda _metadata, call: Question(self, call)}
+        return {METHOD: self._opened}
+
+    def _opened(self, metadata: Mapping[str, str], call: Call) -> "Question | Stranger":
+        given = metadata.get(TOKEN, "").encode(errors="replace")
+        is_known = self._token is None or hmac.compare_digest(given, self._token)
+        return Question(self, call) if is_known else Stranger(call)
 
     async def drain(self) -> None:
         """Calls are short: what is asked is answered, and a proxy goes elsewhere by itself."""
@@ -73,3 +80,27 @@ class Question:
         call, self._call = self._call, None
         if call is not None:
             call.end(status, text)
+
+
+class Stranger:
+    """The handler of a call without the token."""
+
+    __slots__ = ("_call",)
+
+    is_collecting = False
+    is_at_rest = True
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def receive(self, message: bytes) -> None:
+        """Refuse; nothing is read or counted."""
+        del message
+        self._call.end(Status.UNAUTHENTICATED, f"the call does not bring the token of {TOKEN_FLAG}")
+
+    def half_closed(self) -> None:
+        """It was refused, or asked nothing."""
+
+    def closed(self, *, is_cut: bool) -> None:
+        """Nothing is kept."""
+        del is_cut

@@ -30,16 +30,16 @@ class TokenError(ValueError):
     """A file without a token."""
 
 
-def token_in(file: Path | None) -> str | None:
+def token_in(file: Path | None, flag: str = FLAG) -> str | None:
     """The token in the first line of a file; None where there is no such file to be."""
     if file is None:
         return None
     try:
         found = file.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise TokenError(f"{FLAG} {file}: {getattr(error, 'strerror', None) or error}") from None
+        raise TokenError(f"{flag} {file}: {getattr(error, 'strerror', None) or error}") from None
     if not found:
-        raise TokenError(f"{FLAG} {file}: the first line is empty, and a token is what it should hold")
+        raise TokenError(f"{flag} {file}: the first line is empty, and a token is what it should hold")
     return found
 
 

@@ -14,6 +14,9 @@ from typing import Final
 from gateway.wire import protocol
 
 RATE_LIMIT_SERVICE: Final = "envoy.service.ratelimit.v3.RateLimitService"
+# In the initial metadata of its calls, where both programs were given one by the flag.
+TOKEN: Final = "x-pointsman-quota-token"  # noqa: S105 - its name
+TOKEN_FLAG: Final = "--quota-token-file"  # noqa: S105
 DOMAIN: Final = "pointsman"
 QUOTAS_LABEL: Final = "pointsman.dev/quotas"  # with the value `true`: a ConfigMap whose data are quotas
 
@@ -34,6 +37,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 SUBJECT: Final = "subject"  # who was admitted: the attributes as JSON
+RESERVED: Final = "reserved"  # beside the attributes: what was reserved for the answer, a list
 SUBJECT_NAMESPACE: Final = "envoy.filters.http.ratelimit"  # under which Envoy keeps what its rate limit service says
 MODEL: Final = "model"
 SERVED_MODEL: Final = "served-model"  # what a backend knows the model as, where that differs

@@ -106,6 +106,7 @@ class Options:
     recording: Recording | None = None
     billing: Billing = field(default_factory=Billing)
     operators_token: str | None = field(default=None, repr=False)
+    quota_token: str | None = field(default=None, repr=False)
     worker: Worker | None = None  # of several on this host
 
     @property
@@ -168,7 +169,9 @@ class Stack:
         self.quotas = Quotas(self.shared_counters or MemoryCounters(), self.quota_metrics)
         gate_of_quotas = QuotaGate(self.quotas)
         self.rate_limits = RateLimits(
-            ratelimit.Codec(), lambda descriptors, decided: gate_of_quotas.decide(descriptors, clock.wall(), decided)
+            ratelimit.Codec(),
+            lambda descriptors, decided: gate_of_quotas.decide(descriptors, clock.wall(), decided),
+            options.quota_token,
         )
         self.discovery = Discovery(self._replace_pools, options.priority_order, replace_quotas=self.quotas.replace)
         intake = FeedbackIntake(self.picker, self.metrics)

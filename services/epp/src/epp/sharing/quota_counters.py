@@ -51,7 +51,7 @@ end
 if has_room then
   for i, key in ipairs(KEYS) do
     local at = i * 5 - 3
-    if tonumber(ARGV[at + 2]) > 0 then
+    if tonumber(ARGV[at + 2]) ~= 0 then
       redis.call('HINCRBY', key, ARGV[at + 1], ARGV[at + 2])
       redis.call('EXPIRE', key, ARGV[at + 4])
     end
@@ -111,7 +111,7 @@ class RedisCounters:
         for claim in claims:
             place = _Sum(claim.key, claim.window, claim.window.slot(now))
             if place not in self._sums and len(self._sums) >= MOST_UNSENT:
-                self._metrics.lost(claim.amount)
+                self._metrics.lost(max(0, claim.amount))
             elif claim.amount:
                 self._sums[place] = self._sums.get(place, 0) + claim.amount
         self._filled.set()

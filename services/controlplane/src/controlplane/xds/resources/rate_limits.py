@@ -32,6 +32,9 @@ TIMEOUT_SECONDS: Final = 0.5  # more than the service waits for its counters
 
 def filters(options: Options) -> list[Tree]:
     """The HTTP filter of a listener. It does nothing but on routes that ask for it."""
+    service: Tree = {"envoy_grpc": {"cluster_name": names.QUOTA_CLUSTER}}
+    if options.quota_token is not None:
+        service["initial_metadata"] = [{"key": quotas.TOKEN, "value": names.Concealed(options.quota_token)}]
     return [
         {
             "name": names.RATE_LIMIT_FILTER,
@@ -44,7 +47,7 @@ def filters(options: Options) -> list[Tree]:
                 disable_x_envoy_ratelimited_header=True,
                 rate_limit_service={
                     "transport_api_version": "V3",
-                    "grpc_service": {"envoy_grpc": {"cluster_name": names.QUOTA_CLUSTER}},
+                    "grpc_service": service,
                 },
             ),
         }
