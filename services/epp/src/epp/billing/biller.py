@@ -7,17 +7,17 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from uuid import uuid4
 
-from epp.billing import shared
 from epp.billing.requests import BilledRequests
-from epp.billing.sqlite import SqliteBill
+from epp.billing.shared import RedisStore
+from epp.billing.sqlite import FileStore
 from epp.billing.totals import Line, Totals, day_of
 from epp.picking.observer import PickObserver
-from epp.sharing.redis_client import FAILURES, Address, Client, Password, close, connect
+from epp.sharing.redis_client import FAILURES, Address, Password
 from epp.telemetry.words import Bounded
 from gateway.service import logs
 from gateway.service.clock import Clock
@@ -40,13 +40,25 @@ class Billing:
     days: int = DEFAULT_DAYS
 
 
+class Store(Protocol):
+    """Where the bill is kept. Raises UNAVAILABLE."""
+
+    async def add(self, batch: str, sums: Mapping[Line, Totals], today: date) -> None:
+        """Keep sums; the same batch counts once, also when it is sent again until it is known to have arrived."""
+
+    async def read(self, since: str, until: str) -> Sequence[tuple[Line, Totals]]:
+        """The lines from one day to another, both included."""
+
+    async def close(self) -> None:
+        """No other call follows."""
+
+
 class Biller:
     """Give `billed` to the picker as its observer, and run `run`. `sqlite3.Error` if the file cannot be opened."""
 
     def __init__(self, billing: Billing, observer: PickObserver, registry: Registry, wall: Clock) -> None:
         self._billing, self._wall = billing, wall
-        self._redis: Client | None = None
-        self._file: SqliteBill | None = None
+        self._store: Store | None = None
         self._batch: tuple[str, Mapping[Line, Totals]] | None = None
         self._fails = False
         self._lock = asyncio.Lock()  # one at a time reads or writes
@@ -62,9 +74,9 @@ class Biller:
     def open(self, redis: Address | None, password: Password | None) -> None:
         """In Redis where there is one."""
         if redis is not None and self._billing.path is None:
-            self._redis = connect(redis, password)
+            self._store = RedisStore(redis, password, self._billing.days)
         else:
-            self._file = SqliteBill(self._billing.path)
+            self._store = FileStore(self._billing.path, self._billing.days)
 
     async def run(self) -> None:
         """Write until cancelled, and then what is left."""
@@ -74,19 +86,15 @@ class Biller:
                 await self._keep()
         finally:
             await self._keep()
-            if self._redis is not None:
-                await close(self._redis)
-            if self._file is not None:
-                self._file.close()
+            if self._store is not None:
+                await self._store.close()
 
     async def read(self, since: str, until: str) -> Sequence[tuple[Line, Totals]]:
         """The lines of these days, with what was used until now. Raises UNAVAILABLE."""
         await self._keep()
         async with self._lock:
-            if self._redis is not None:
-                return await shared.read(self._redis, since, until)
-            assert self._file is not None
-            return await asyncio.to_thread(self._file.read, since, until)
+            assert self._store is not None
+            return await self._store.read(since, until)
 
     async def _keep(self) -> None:
         async with self._lock:
@@ -114,11 +122,8 @@ class Biller:
             log.info("the bill is written again")
 
     async def _write(self, batch: str, sums: Mapping[Line, Totals]) -> None:
-        if self._redis is not None:
-            await shared.add(self._redis, batch, sums, self._billing.days)
-        elif self._file is not None:
-            oldest = date.fromisoformat(day_of(self._wall())) - timedelta(days=self._billing.days)
-            await asyncio.to_thread(self._file.add, batch, sums, oldest.isoformat())
+        if self._store is not None:
+            await self._store.add(batch, sums, date.fromisoformat(day_of(self._wall())))
 
     def _count(self, line: Line, totals: Totals) -> None:
         who = (self._tenant(line.tenant), self._model(line.model))

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from epp.billing.totals import Line, Totals
-from epp.sharing.redis_client import Client
+from epp.sharing.redis_client import Address, Password, close, connect
 from gateway.quotas.windows import DAY
 
 PREFIX: Final = "pointsman:bill:1:"
@@ -26,30 +26,44 @@ return 1
 """
 
 
-async def add(redis: Client, batch: str, sums: Mapping[Line, Totals], days: int) -> None:
-    """Keep sums under the id of their batch, so that they may be sent again until it is known that they arrived."""
-    counts = list(_counts(sums))
-    for at in range(0, len(counts), _BATCH):
-        part = counts[at : at + _BATCH]
-        keys = [f"{PREFIX}batch:{batch}:{at}", *(f"{PREFIX}{day}" for day, _, _ in part)]
-        arguments = [str(int(days * DAY)), str(BATCH_SECONDS)]
-        arguments += [word for _, field, amount in part for word in (field, str(amount))]
-        evaluated: Any = redis.eval(_SCRIPT, len(keys), *keys, *arguments)
-        await evaluated
+class RedisStore:
+    """A `Store` of all replicas."""
+
+    def __init__(self, address: Address, password: Password | None, days: int) -> None:
+        self._redis, self._days = connect(address, password), days
+
+    async def add(self, batch: str, sums: Mapping[Line, Totals], today: date) -> None:
+        """In parts, each under an id of its own. Old days leave by themselves."""
+        del today
+        counts = list(_counts(sums))
+        for at in range(0, len(counts), _BATCH):
+            part = counts[at : at + _BATCH]
+            keys = [f"{PREFIX}batch:{batch}:{at}", *(f"{PREFIX}{day}" for day, _, _ in part)]
+            arguments = [str(int(self._days * DAY)), str(BATCH_SECONDS)]
+            arguments += [word for _, field, amount in part for word in (field, str(amount))]
+            evaluated: Any = self._redis.eval(_SCRIPT, len(keys), *keys, *arguments)
+            await evaluated
+
+    async def read(self, since: str, until: str) -> Sequence[tuple[Line, Totals]]:
+        """All days in one round trip."""
+        found: dict[Line, dict[str, int]] = {}
+        days = list(_days(since, until))
+        pipeline = self._redis.pipeline(transaction=False)
+        for day in days:
+            pipeline.hgetall(f"{PREFIX}{day}")
+        for day, fields in zip(days, await pipeline.execute(), strict=True):
+            for written, amount in fields.items():
+                tenant, model, kind = json.loads(written)
+                found.setdefault(Line(day, tenant, model), {})[kind] = int(amount)
+        return [(line, _totals(counts)) for line, counts in found.items()]
+
+    async def close(self) -> None:
+        """The connections."""
+        await close(self._redis)
 
 
-async def read(redis: Client, since: str, until: str) -> Sequence[tuple[Line, Totals]]:
-    """The lines from one day to another, both included."""
-    found: dict[Line, dict[str, int]] = {}
-    days = list(_days(since, until))
-    pipeline = redis.pipeline(transaction=False)
-    for day in days:
-        pipeline.hgetall(f"{PREFIX}{day}")
-    for day, fields in zip(days, await pipeline.execute(), strict=True):
-        for written, amount in fields.items():
-            tenant, model, kind = json.loads(written)
-            found.setdefault(Line(day, tenant, model), {})[kind] = int(amount)
-    return [(line, Totals(**{kind: counts.get(kind, 0) for kind in Totals._fields})) for line, counts in found.items()]
+def _totals(counts: Mapping[str, int]) -> Totals:
+    return Totals(**{kind: counts.get(kind, 0) for kind in Totals._fields})
 
 
 def _counts(sums: Mapping[Line, Totals]) -> Iterable[tuple[str, str, int]]:

@@ -1,8 +1,10 @@
 """The bill in a file of SQLite, or in memory: for one process. A shell; its methods block, and belong on a thread."""
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -54,3 +56,23 @@ class SqliteBill:
         """No other call may follow."""
         with self._lock:
             self._database.close()
+
+
+class FileStore:
+    """A `Store` in a file, or in memory. Raises sqlite3.Error, also here."""
+
+    def __init__(self, path: Path | None, days: int) -> None:
+        self._bill, self._days = SqliteBill(path), days
+
+    async def add(self, batch: str, sums: Mapping[Line, Totals], today: date) -> None:
+        """On a thread."""
+        oldest = (today - timedelta(days=self._days)).isoformat()
+        await asyncio.to_thread(self._bill.add, batch, sums, oldest)
+
+    async def read(self, since: str, until: str) -> Sequence[tuple[Line, Totals]]:
+        """On a thread."""
+        return await asyncio.to_thread(self._bill.read, since, until)
+
+    async def close(self) -> None:
+        """At once: nothing waits any more."""
+        self._bill.close()
