@@ -1,8 +1,8 @@
 """`python -m tests.conformance`: the Inference Extension's conformance suite against our controller, as images in a
 cluster: once with the suite's own picker and once with ours in its place. `make conformance` calls it.
 
-Everything that it brings into the cluster goes again, the name of the suite's picker included. Exit status 1: a test
-failed.
+Everything that it brings into the cluster goes again but images, and the suite's picker has its name back. Exit status
+1: a test failed.
 """
 
 import argparse
@@ -83,6 +83,7 @@ def replaced(found: Cluster, theirs: str, hub: str) -> Iterator[None]:
     finally:
         found.tag(kept, theirs)
         found.untag(kept)
+        found.untag(ours)
 
 
 def suite(found: Cluster, version: str, report: Path) -> bool:
