@@ -1,7 +1,9 @@
 """What only containers have: replicas found by name, images that hold nothing they should not, clean stops."""
 
+import asyncio
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2 as httpx
@@ -13,6 +15,7 @@ from tests.e2e.test_requests import chat
 pytestmark = pytest.mark.docker
 
 QWEN = "Qwen/Qwen3-32B"
+MODELS = (QWEN, "phi-4-mini-instruct")
 OURS = ("controlplane", "bbr", "epp", "model-sim-a")
 
 
@@ -45,6 +48,50 @@ def test_new_replicas_get_requests_within_five_seconds(composed: str, root: Path
     assert len(before) == 3
     assert len(found) == 5
     assert statuses == {200}, "a removed replica costs no request"
+
+
+async def failures_while(url: str, disturb: Callable[[], None]) -> list[str]:
+    """Of what some clients ask of both pools, of which one closes without a picker, while something is done: when, how
+    long it took, and what was answered."""
+    found: list[str] = []
+    is_over = asyncio.Event()
+    began = time.monotonic()
+
+    async def ask(client: httpx.AsyncClient, number: int) -> None:
+        while not is_over.is_set():
+            await asyncio.sleep(0.02)
+            body = chat(MODELS[number % 2], f"client {number}, {time.time_ns()}", max_tokens=1)
+            answer = await client.post("/v1/chat/completions", json=body)
+            if answer.status_code != 200:
+                took = answer.elapsed.total_seconds()
+                found.append(
+                    f"{time.monotonic() - began:.1f} s, took {took:.2f} s: {body['model']} {answer.text[:200]}"
+                )
+
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client, asyncio.TaskGroup() as group:
+        for number in range(6):
+            group.create_task(ask(client, number))
+        await asyncio.to_thread(disturb)
+        is_over.set()
+    return found
+
+
+def test_pickers_that_join_and_leave_under_load_cost_no_request(composed: str, root: Path) -> None:
+    pickers: list[int] = []
+
+    def scale() -> None:
+        for count in (1, 3, 1):
+            compose(root, "up", "--detach", "--no-recreate", "--wait", "--scale", f"epp={count}")
+            pickers.append(len(compose(root, "ps", "--quiet", "epp").split()))
+            time.sleep(3)
+
+    try:
+        found = asyncio.run(failures_while(composed, scale))
+    finally:
+        compose(root, "up", "--detach", "--no-recreate", "--wait", "--scale", "epp=2")
+
+    assert pickers == [1, 3, 1]
+    assert found == []
 
 
 @pytest.mark.parametrize("service", OURS)
