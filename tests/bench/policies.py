@@ -19,9 +19,10 @@ from statistics import fmean
 
 from epp.config import SchedulerConfig, parse_config
 from epp.config.defaults import default_config
+from lab.simulation.baselines import least_request, round_robin
 from lab.simulation.fleet import Fleet, engine_config
 from lab.simulation.measures import Measures, measure
-from lab.simulation.policies import LeastRequest, Pointsman, Policy, RoundRobin
+from lab.simulation.policies import Pointsman, Policy
 from lab.workloads.conversations import WORKLOADS, Workload
 from lab.workloads.wider import WIDER
 from model_sim import profiles
@@ -69,8 +70,8 @@ def policies() -> Mapping[str, PolicyMaker]:
     """All that are compared, ours last."""
     path = ROOT / "config" / "examples" / "queue-kv-prefix.yaml"
     return {
-        "round-robin": lambda profile, workload, engines, seed: RoundRobin(engines),
-        "least-request": lambda profile, workload, engines, seed: LeastRequest(engines, Random(f"least {seed}")),
+        "round-robin": lambda profile, workload, engines, seed: round_robin(engines),
+        "least-request": lambda profile, workload, engines, seed: least_request(engines, Random(f"least {seed}")),
         "seed 2/2/3": _pointsman(parse_config(path.read_text(encoding="utf-8"), path.name)),
         "default": _pointsman(default_config()),
     }

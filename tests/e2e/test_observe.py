@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from math import isnan
 from pathlib import Path
@@ -23,9 +25,16 @@ from tests.e2e.test_requests import chat
 
 OBSERVE = ROOT / "config" / "observe"
 DASHBOARDS = sorted((OBSERVE / "grafana" / "dashboards").glob("*.json"))
+PUBLISHED = ROOT / "tests" / "data" / "published-dashboards.yaml"
 RULES = ROOT / "config" / "alerts.yaml"
 QWEN, PHI = "Qwen/Qwen3-32B", "phi-4-mini-instruct"
+SCRAPE_SECONDS = 1
 INTERVAL = "20s"  # in place of Grafana's own; four scrapes and more
+FORMS = {
+    "quantile": f"histogram_quantile(0.9, sum by ({{labels}}) (rate({{metric}}_bucket{{said}}[{INTERVAL}])))",
+    "rate": f"rate({{metric}}{{said}}[{INTERVAL}])",
+    "value": "{metric}{said}",
+}
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SUFFIXES = ("_bucket", "_count", "_sum", "_total")
 _WORDS = frozenset(
@@ -92,7 +101,12 @@ def configuration(ports: Ports) -> dict[str, Any]:
         for job in found["scrape_configs"]
     ]  # fmt: skip
     assert {job["job_name"] for job in jobs} == targets.keys()
-    return {**found, "global": {"scrape_interval": "1s"}, "rule_files": [str(RULES)], "scrape_configs": jobs}
+    return {
+        **found,
+        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s"},
+        "rule_files": [str(RULES)],
+        "scrape_configs": jobs,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +135,7 @@ def has_data(found: Prometheus, stack: Stack) -> bool:
     for model in (QWEN, PHI):
         serve(stack, model, "hello " * 200)
     trouble(stack)
-    return not missing(found)
+    return not (missing(found) or without_data(found))
 
 
 def trouble(stack: Stack) -> None:
@@ -134,7 +148,32 @@ def trouble(stack: Stack) -> None:
     finally:
         httpx.delete(server).raise_for_status()
     httpx.post(f"{stack.url}/v1/chat/completions", json={"model": QWEN, "messages": 7}, timeout=30)
+    httpx.post(f"{stack.url}/v1/chat/completions", json=chat(QWEN, temperature=-1), timeout=30)
+    crowd(stack)
     httpx.post(f"{stack.url}/v1/chat/completions", json=chat("nobody-has-it"), timeout=30)
+
+
+def crowd(stack: Stack) -> None:
+    """Servers of one pool that have no room for a moment: a request waits, and metrics of its queue are there."""
+    servers = [f"http://{HOST}:{port}/admin/faults" for port in stack.settings.ports.simulators[3:]]
+    for server in servers:
+        httpx.post(server, json={"metrics": {"num_requests_waiting": 50}}).raise_for_status()
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            waits = threads.submit(serve, stack, PHI, "waits")
+            wait_until(lambda: is_queued(stack) or waits.done(), 20)
+            time.sleep(2 * SCRAPE_SECONDS)  # while it waits, Prometheus has to come by
+            for server in servers:
+                httpx.delete(server).raise_for_status()
+            waits.result()
+    finally:
+        for server in servers:
+            httpx.delete(server).raise_for_status()
+
+
+def is_queued(stack: Stack) -> bool:
+    found = httpx.get(f"http://{HOST}:{stack.settings.ports.epp_metrics}/debug/queues", timeout=20).json()
+    return any(queue["waiting"]["requests"] for queue in found["queues"])
 
 
 def serve(stack: Stack, model: str, prompt: str) -> None:
@@ -153,6 +192,26 @@ def missing(found: Prometheus) -> list[str]:
 
 def test_every_panel_has_data(prometheus: Prometheus) -> None:
     assert missing(prometheus) == []
+
+
+def published() -> Iterator[str]:
+    """What panels of dashboards that others publish come to: every label that they group by has to say something."""
+    boards = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+    for selected in boards.pop("selected"):
+        yield f"rate({selected}[{INTERVAL}])"
+    for board in boards.values():
+        for form, series in board.items():
+            for metric, labels in series.items():
+                said = ",".join(f'{label}!=""' for label in labels)
+                yield FORMS[form].format(metric=metric, said=f"{{{said}}}", labels=",".join(("le", *labels)))
+
+
+def test_dashboards_that_others_publish_have_data(prometheus: Prometheus) -> None:
+    assert without_data(prometheus) == ""
+
+
+def without_data(found: Prometheus) -> str:
+    return "\n".join(each for each in published() if not found.values(each))
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])

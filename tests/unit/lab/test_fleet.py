@@ -6,9 +6,10 @@ from random import Random
 import pytest
 
 from epp.config import default_config
+from lab.simulation.baselines import least_request, round_robin
 from lab.simulation.fleet import Change, Fleet, engine_config
 from lab.simulation.measures import Record, measure
-from lab.simulation.policies import Failure, LeastRequest, Pointsman, Policy, RoundRobin
+from lab.simulation.policies import Failure, Pointsman, Policy
 from lab.workloads.conversations import WORKLOADS, Call, Conversation, Passage, Turn, vocabulary
 from model_sim.engine.engine import Snapshot
 from model_sim.engine.profile import LatencyProfile
@@ -121,7 +122,7 @@ def test_a_fleet_far_beyond_saturation_is_given_up_and_its_requests_are_lost() -
     assert [record.is_good() for record in records] == [False, False, False]
 
 
-@pytest.mark.parametrize("policy", [lambda: RoundRobin(4), lambda: LeastRequest(4, Random(1))])
+@pytest.mark.parametrize("policy", [lambda: round_robin(4), lambda: least_request(4, Random(1))])
 def test_the_baselines_spread_requests_evenly(policy: type[Policy]) -> None:
     records = run(policy(), *[conversation(number, 1 + 0.001 * number) for number in range(40)], engines=4)
     assert measure(records, 0.0, 100.0, 4).imbalance == pytest.approx(1.0, abs=0.2)
@@ -130,7 +131,7 @@ def test_the_baselines_spread_requests_evenly(policy: type[Policy]) -> None:
 def test_least_request_avoids_the_engine_with_a_long_answer() -> None:
     long = conversation(0, 1.0, output=500)
     short = [conversation(number, 1 + 0.5 * number) for number in range(1, 8)]
-    records = run(LeastRequest(2, Random(1)), long, *short, engines=2)
+    records = run(least_request(2, Random(1)), long, *short, engines=2)
     busy = next(record.endpoint for record in records if record.arrival == 1.0)
     assert {record.endpoint for record in records if record.arrival > 1.0} == {1 - (busy or 0)}
 
@@ -145,7 +146,7 @@ def test_the_picker_keeps_a_conversation_where_its_history_is() -> None:
 
 def test_an_engine_that_goes_gets_nothing_more_and_comes_back_with_an_empty_cache() -> None:
     changes = [Change(5.0, frozenset({0})), Change(8.0, frozenset({1}))]
-    policy = LeastRequest(2, Random(1), weights=[0.1, 1.0])
+    policy = least_request(2, Random(1), weights=[0.1, 1.0])
     fleet = Fleet([PROFILE.latency] * 2, engine_config(PROFILE, SHARED), policy, 0)
     records = fleet.run(
         iter([conversation(number, float(at)) for number, at in enumerate((1, 2, 6, 9))]), 20.0, changes

@@ -6,9 +6,10 @@ from random import Random
 import pytest
 
 from epp.config import default_config
+from lab.simulation.baselines import least_request
 from lab.simulation.fleet import Fleet, engine_config
 from lab.simulation.measures import Measures, measure
-from lab.simulation.policies import LeastRequest, Pointsman, Policy
+from lab.simulation.policies import Pointsman, Policy
 from lab.workloads.conversations import WORKLOADS
 from model_sim import profiles
 from model_sim.engine.profile import LatencyProfile
@@ -41,6 +42,6 @@ def measured(workload: str, rate: float, policy: Policy) -> Measures:
 def test_speeds_are_learned_as_well_as_weights_set_by_hand(workload: str, rate: float) -> None:
     config = engine_config(PROFILE, WORKLOADS[workload])
     ours = measured(workload, rate, Pointsman(default_config(), FAST + SLOW, config, Random(1)))
-    by_hand = measured(workload, rate, LeastRequest(FAST + SLOW, Random(1), WEIGHTS))
+    by_hand = measured(workload, rate, least_request(FAST + SLOW, Random(1), WEIGHTS))
     assert ours.goodput >= 0.97 * by_hand.goodput
     assert ours.ttft_p90 <= 1.2 * by_hand.ttft_p90

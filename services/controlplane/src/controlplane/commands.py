@@ -7,13 +7,10 @@ import argparse
 import asyncio
 import os
 import sys
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
-
-import orjson
 
 from controlplane.command_line import DEFAULT, Form, options
 from controlplane.diff import differences
@@ -30,7 +27,7 @@ from gateway.kube.resolution.endpoints import hostnames
 from gateway.kube.resolution.merging import Loaded
 from gateway.kube.sources.files import load
 from gateway.kube.sources.resolve import Resolver
-from gateway.service import access
+from gateway.service import operators
 
 GOOD: Final = 0
 WRONG: Final = 1
@@ -106,13 +103,9 @@ def status(given: argparse.Namespace) -> int:
     """Conditions, of a running control plane or of what one would make of folders."""
     if given.url:
         try:
-            headers = dict(access.brought(os.environ))
-            request = urllib.request.Request(f"{given.url.rstrip('/')}/status", headers=headers)  # noqa: S310
-            with urllib.request.urlopen(request, timeout=ASK_SECONDS) as answer:  # noqa: S310
-                found = orjson.loads(answer.read())
-        except (OSError, ValueError) as error:
-            remedy = f": give its token in {access.VARIABLE}" if getattr(error, "code", None) == 401 else ""
-            print(f"controlplane: {given.url} does not answer: {error}{remedy}", file=sys.stderr)
+            found = operators.fetch(given.url, "/status", ASK_SECONDS)
+        except operators.PortError as error:
+            print(f"controlplane: {error}", file=sys.stderr)
             return UNABLE
     else:
         loaded, rendered = _rendered(given.config_dir, options(given))

@@ -30,6 +30,16 @@ def test_what_waits_is_a_gauge_by_flow() -> None:
     assert lines(metrics, "queue_bytes") == [f"{PREFIX}queue_bytes{labels} 60.0"]
 
 
+def test_a_flow_that_has_waited_falls_to_zero_and_stays() -> None:
+    queues, metrics = crowded()
+    lines(metrics, "queue_size")
+    queues.picker.pass_time(100.0)
+
+    (left,) = lines(metrics, "queue_size")
+    assert left.endswith(" 0.0")
+    assert lines(metrics, "queue_size") == [left]
+
+
 def test_how_full_pool_and_queues_are() -> None:
     _, metrics = crowded()
 

@@ -18,12 +18,25 @@ class Counts:
     def __init__(self) -> None:
         self.notes: list[tuple[str, tuple[str, ...]]] = []
         self.failed: list[tuple[str, str]] = []
+        self.took: list[tuple[str, float]] = []
 
     def noted(self, note: Note) -> None:
         self.notes.append((note.metric, note.labels))
 
+    def plugin_took(self, plugin: Named, seconds: float) -> None:
+        self.took.append((plugin.name, seconds))
+
     def plugin_failed(self, name: str, error: str) -> None:
         self.failed.append((name, error))
+
+
+def test_each_plugin_is_measured() -> None:
+    counts, times = Counts(), iter([1.0, 1.5, 2.0, 2.25])
+
+    with pytest.raises(StopIteration):
+        next(Chain(default_plugins(), counts, lambda: next(times)).run(request({"model": "food"})))
+
+    assert [seconds for _, seconds in counts.took] == [0.5, 0.25]
 
 
 def request(document: Any, vectors: Any = None) -> RoutedRequest:

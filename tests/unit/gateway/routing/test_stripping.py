@@ -5,7 +5,7 @@ import pytest
 
 from gateway.routing.catalogue import PluginError, Reader
 from gateway.routing.chain import Chain, Result
-from gateway.routing.plugin import Note
+from gateway.routing.plugin import Named, Note
 from gateway.routing.request import RoutedRequest
 
 BILLING = "x-anthropic-billing-header: cc_version=2.1; cch=0a1b2;"
@@ -15,6 +15,9 @@ BASES = {"adapter": "qwen"}
 class Counts:
     def noted(self, note: Note) -> None:
         raise AssertionError(note)
+
+    def plugin_took(self, plugin: Named, seconds: float) -> None:
+        pass
 
     def plugin_failed(self, name: str, error: str) -> None:
         raise AssertionError(error)

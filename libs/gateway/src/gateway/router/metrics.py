@@ -1,11 +1,15 @@
 """The body-based router's metrics, under the reference's names where it has them."""
 
+from typing import Final
+
 from gateway.router.conversation import Reading
-from gateway.routing.plugin import Note
+from gateway.routing.plugin import Named, Note
 from gateway.service import logs
 from gateway.service.metrics import Registry
 
 log = logs.get(__name__)
+
+SECONDS: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)  # the reference's buckets
 
 
 class Metrics:
@@ -26,6 +30,12 @@ class Metrics:
             "bbr_class_total", "Classes of requests, and what told them.", ("class", "by")
         )
         self._embedded = registry.counter("bbr_embeddings_total", "Questions to the embedder by result.", ("result",))
+        self._seconds = registry.histogram(
+            "bbr_plugin_duration_seconds",
+            "What a plugin took for one request.",
+            ("extension_point", "plugin_type", "plugin_name"),
+            SECONDS,
+        )
         self._failures = registry.counter("bbr_plugin_failures_total", "Calls of plugins that failed.", ("plugin",))
         self._by_note = {
             "field_not_found": self._not_found, "field_empty": self._empty, "guard": self._guarded,
@@ -60,6 +70,10 @@ class Metrics:
         counter = self._by_note.get(note.metric)
         if counter is not None:
             counter.add(note.labels)
+
+    def plugin_took(self, plugin: Named, seconds: float) -> None:
+        """A plugin has acted."""
+        self._seconds.observe(seconds, ("request", plugin.type, plugin.name))
 
     def plugin_failed(self, name: str, error: str) -> None:
         """A plugin raised; the log has it once."""

@@ -17,6 +17,7 @@ from gateway.routing.catalogue import default_plugins
 from gateway.routing.chain import Chain
 from gateway.routing.classes import Classes
 from gateway.routing.plugin import Named
+from gateway.service import clock
 from gateway.tenancy.identity import Access
 from gateway.tenancy.salting import Salter
 from gateway.tenancy.tenants import Tenants
@@ -65,7 +66,7 @@ class Router:
         self._keep = keep
         self._key_file = KeyFile(choice.keys_file) if choice.keys_file is not None else None
         self._salter = Salter(choice.salt_secret or secrets.token_bytes(SECRET_BYTES))
-        self._chain = Chain(choice.plugins, metrics)
+        self._chain = Chain(choice.plugins, metrics, clock.monotonic)
         self._embedder = None
         if choice.embedder is not None:
             self._embedder = Embedder(choice.embedder, compared_texts(choice.plugins), metrics)

@@ -1,13 +1,8 @@
-"""The policies that are compared: two that any proxy has, and Pointsman's picker under some configuration.
-
-Round-robin takes turns. Least-request takes the endpoint with the fewest requests in flight, by a full scan, ties by
-lot: stronger than Envoy's default of comparing two random ones. Neither sees a prompt or a metric.
-"""
+"""What a policy is that the lab compares, and Pointsman's picker under some configuration as one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import count
 from random import Random
 from typing import Any, Protocol
 
@@ -88,98 +83,6 @@ class Policy(Protocol):
 
     def present(self, engines: frozenset[int], now: float) -> None:
         """These are there from now on, and no others."""
-
-
-class RoundRobin:
-    """Takes turns."""
-
-    def __init__(self, engines: int) -> None:
-        self._turns = count()
-        self._present: list[int] = [*range(engines)]
-
-    def choose(self, call: Call, now: float) -> int | None:
-        """The next one."""
-        return self._present[next(self._turns) % len(self._present)]
-
-    def decided(self) -> Sequence[tuple[str, int | None]]:
-        """Nobody waits."""
-        return ()
-
-    def present(self, engines: frozenset[int], now: float) -> None:
-        """Turns go round these."""
-        self._present = sorted(engines)
-
-    def ended(self, call_id: str, engine: int, now: float) -> None:
-        """Does not matter."""
-
-    def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
-        """Does not matter."""
-
-    def alive(self, call_id: str, ttft: float | None, seconds: float, tokens: int, now: float) -> None:
-        """Does not matter."""
-
-    def failed(self, call_id: str, engine: int, failure: Failure, now: float) -> None:
-        """Does not matter."""
-
-    def scraped(self, engine: int, snapshot: Snapshot, now: float, computed_tokens: float) -> None:
-        """Does not happen."""
-
-    def scrape_interval(self, engine: int, now: float) -> float | None:
-        """Never."""
-        return None
-
-    def tick(self, now: float) -> None:
-        """Does not matter."""
-
-
-class LeastRequest:
-    """Takes the one with the fewest requests in flight, for its weight where weights are given."""
-
-    def __init__(self, engines: int, random: Random, weights: Sequence[float] = ()) -> None:
-        self._in_flight = [0] * engines
-        self._weights = weights or [1.0] * engines
-        self._present: list[int] = [*range(engines)]
-        self._random = random
-
-    def choose(self, call: Call, now: float) -> int | None:
-        """One of the least busy, by lot."""
-        loads = {at: (self._in_flight[at] + 1) / self._weights[at] for at in self._present}
-        least = min(loads.values())
-        engine = self._random.choice([at for at, load in loads.items() if load == least])
-        self._in_flight[engine] += 1
-        return engine
-
-    def decided(self) -> Sequence[tuple[str, int | None]]:
-        """Nobody waits."""
-        return ()
-
-    def present(self, engines: frozenset[int], now: float) -> None:
-        """Counts go on."""
-        self._present = sorted(engines)
-
-    def ended(self, call_id: str, engine: int, now: float) -> None:
-        """One less."""
-        self._in_flight[engine] -= 1
-
-    def reported(self, call_id: str, engine: int, done: Completion, now: float) -> None:
-        """Known already."""
-
-    def alive(self, call_id: str, ttft: float | None, seconds: float, tokens: int, now: float) -> None:
-        """Does not matter."""
-
-    def failed(self, call_id: str, engine: int, failure: Failure, now: float) -> None:
-        """One less."""
-        self._in_flight[engine] -= 1
-
-    def scraped(self, engine: int, snapshot: Snapshot, now: float, computed_tokens: float) -> None:
-        """Does not happen."""
-
-    def scrape_interval(self, engine: int, now: float) -> float | None:
-        """Never."""
-        return None
-
-    def tick(self, now: float) -> None:
-        """Does not matter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from epp.config import parse_config
 from epp.config.defaults import DEFAULT_TEXT
-from lab.simulation.policies import LeastRequest, Pointsman, Policy, RoundRobin
+from lab.simulation.baselines import least_request, round_robin
+from lab.simulation.policies import Pointsman, Policy
 from model_sim.engine.profile import EngineConfig
 
 LEAST_REQUEST: Final = "least-request"
@@ -33,8 +34,8 @@ class Contender:
             config = parse_config(self.text, self.name, plugins)
             return Pointsman(config, servers, engine, Random(f"picker {seed}"))
         if self.name == ROUND_ROBIN:
-            return RoundRobin(servers)
-        return LeastRequest(servers, Random(f"least {seed}"))
+            return round_robin(servers)
+        return least_request(servers, Random(f"least {seed}"))
 
 
 BUILT_IN: Final[Mapping[str, Contender]] = MappingProxyType({

@@ -160,7 +160,7 @@ def _passages(request: TracedRequest, following: TracedRequest | None, random: R
     tail = joined([_block(each, size) for each in known]).tokens[:most]
     tail += words.passage(wanted - len(tail), random).tokens
     shared = joined([_block(each, size) for each in request.blocks[:whole]])
-    question = Passage(shared.tokens + tail[:length], shared.text + words.text(tail[:length]))
+    question = Passage(shared.tokens + tail[:length])
     return question, Passage(tail[length:], "")
 
 

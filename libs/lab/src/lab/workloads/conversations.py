@@ -14,7 +14,7 @@ import heapq
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import accumulate
 from math import exp, log
 from random import Random
@@ -34,12 +34,17 @@ VOCABULARY_SIZE = 1 << 16
 _LETTERS = "etaoinshrdlucmwfgypb"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its text is made where it is read, and kept
 class Passage:
-    """Some text and its tokens."""
+    """Tokens and their text: what is `written`, or the vocabulary's words. Most that is made up is never read."""
 
     tokens: "array[int]"
-    text: str
+    written: str | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """What clients send."""
+        return vocabulary().text(self.tokens) if self.written is None else self.written
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,7 @@ class Vocabulary:
 
     def passage(self, length: int, random: Random) -> Passage:
         """Random text of so many tokens."""
-        tokens = array("I", array("H", random.randbytes(2 * length)))
-        return Passage(tokens, self.text(tokens))
+        return Passage(array("I", array("H", random.randbytes(2 * length))))
 
     def text(self, tokens: "array[int]") -> str:
         """Their words."""
@@ -130,7 +134,8 @@ def joined(passages: Sequence[Passage]) -> Passage:
     tokens = array("I")
     for each in passages:
         tokens += each.tokens
-    return Passage(tokens, "".join([each.text for each in passages]))
+    is_written = any(each.written is not None for each in passages)
+    return Passage(tokens, "".join([each.text for each in passages]) if is_written else None)
 
 
 @cache

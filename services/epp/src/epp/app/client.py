@@ -1,22 +1,18 @@
 """What the command line reads of a running picker, on its operators' port. What goes wrong ends the process."""
 
 import argparse
-import http.client
-import json
-import os
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from epp.app.usage import PATH
 from epp.billing.report import Output, PriceError, priced, prices_of, shown
-from gateway.service import access
+from gateway.service import operators
 
-SECONDS = 10
+SECONDS = 10.0
+UNABLE = 2  # exit status: the command could not do its work
 
 
 def add_bill(parser: argparse._ArgumentGroup) -> None:
@@ -44,31 +40,17 @@ def _priced(found: Sequence[Any], fields: Sequence[str], prices: Path) -> Sequen
     try:
         return priced(found, fields, prices_of(prices.read_text()))
     except (OSError, PriceError) as error:
-        sys.exit(f"--prices: {prices}: {error}")
+        _give_up(f"--prices: {prices}: {error}")
 
 
 def fetch(url: str, path: str) -> Any:
     """The JSON that a picker answers."""
-    if not _is_http(url):
-        sys.exit(f"--url: expected http://HOST:PORT, got {url!r}")
     try:
-        headers = dict(access.brought(os.environ))
-        request = urllib.request.Request(f"{url.rstrip('/')}{path}", headers=headers)  # noqa: S310 - was checked
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        sys.exit(f"{error.code}: {error.read().decode(errors='replace').strip()}")
-    except urllib.error.URLError as error:
-        sys.exit(f"{url}: {getattr(error.reason, 'strerror', None) or error.reason}")
-    except OSError as error:
-        sys.exit(f"{url}: {error.strerror or error}")
-    except (http.client.HTTPException, ValueError):
-        sys.exit(f"{url}: no picker answers there; give the address of its metrics port")
+        return operators.fetch(url, path, SECONDS)
+    except operators.PortError as error:
+        _give_up(str(error))
 
 
-def _is_http(url: str) -> bool:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+def _give_up(why: str) -> NoReturn:
+    sys.stderr.write(f"{why}\n")
+    sys.exit(UNABLE)

@@ -101,6 +101,7 @@ class QueueGauges:
     def __init__(self, queues: Callable[[], Queues], model: Word, flow: Word) -> None:
         self._queues = queues
         self._model, self._flow = model, flow
+        self._known: dict[Labels, None] = {}  # flows that have waited: a curve falls to 0 instead of breaking off
 
     def render(self) -> str:
         """The lines of all gauges."""
@@ -129,7 +130,10 @@ class QueueGauges:
             for flow in each["flows"]:
                 names = (self._model(flow["model"]), self._model(flow["target_model"]))
                 found[self._flow(flow["fairness_id"]), str(flow["priority"]), each["pool"], *names] += flow[unit]
-        return found.most_common(FLOWS_LIMIT)
+        shown = found.most_common(FLOWS_LIMIT)
+        latest = dict.fromkeys([*(labels for labels, _ in shown), *self._known])
+        self._known = dict.fromkeys([*latest][:FLOWS_LIMIT])
+        return [(labels, found[labels]) for labels in self._known]
 
 
 def _share(waiting: Mapping[str, Any], unit: str) -> float:
