@@ -11,7 +11,6 @@ import json
 import resource
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,26 +32,24 @@ ENDPOINTS = (5, 500)
 PAGES = (0, 1, 8)
 GOAL = 0.02  # of a core, with one page
 RESULT = Path("build/bench/page.json")
+READER = """
+import sys, urllib.request
+with urllib.request.urlopen(sys.argv[1]) as stream:
+    while stream.read1(1 << 16):
+        pass
+"""
 
 
 @contextmanager
-def readers(url: str, count: int) -> Iterator[Sequence["subprocess.Popen[bytes]"]]:
+def readers(url: str, count: int) -> Iterator[None]:
     """Open pages, each in a process of its own."""
-    command = [sys.executable, "-m", "tests.bench.page", "--read", url]
-    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
+    running = [subprocess.Popen([sys.executable, "-c", READER, url]) for _ in range(count)]
     try:
-        yield running
+        yield
     finally:
         for each in running:
             each.terminate()
             each.wait()
-
-
-def read(url: str) -> None:
-    """Take what a stream sends until this process is ended."""
-    with urllib.request.urlopen(url) as stream:
-        while stream.read1(1 << 16):
-            pass
 
 
 async def decide(made: Picker, requests: Sequence[bytes]) -> None:
@@ -78,7 +75,9 @@ async def measure(endpoints: int, seconds: float) -> list[dict[str, float]]:
         deciding = group.create_task(decide(made, bodies(1000, 64, Random(3))))
         for pages in PAGES:
             with readers(f"http://127.0.0.1:{port}/debug/stream", pages):
-                await asyncio.sleep(3)
+                while page._streams != pages:
+                    await asyncio.sleep(0.1)
+                await asyncio.sleep(2)
                 before, began = cpu_seconds(), monotonic()
                 await asyncio.sleep(seconds)
                 found.append({"pages": pages, "cores": (cpu_seconds() - before) / (monotonic() - began)})
@@ -96,11 +95,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=10.0, help="per row")
-    parser.add_argument("--read", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.read:
-        read(given.read)
-        return
     rows = [row for count in ENDPOINTS for row in uvloop.run(measure(count, given.seconds))]
     print(f"{'endpoints':>10} {'pages open':>11} {'cores':>8} {'of them pages':>14}")
     for row in rows:
