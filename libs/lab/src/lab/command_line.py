@@ -89,6 +89,8 @@ def arguments(argv: Sequence[str]) -> Namespace:
     add("--seed", type=int, default=1, metavar="N", help="the first one (default: 1)")
     add("--requests", type=int, default=5000, metavar="N", help="of a trace, its first so many (default: 5000)")
     add("--pool", metavar="NAMESPACE/NAME", help="of a recording with several pools, this one")
+    add("--max-loras", type=int, default=4, metavar="N",
+        help="of a recording with adapters: how many a server runs at once (default: 4)")  # fmt: skip
     add("--warm", type=float, default=30.0, metavar="SECONDS", help="of a workload, while caches fill (default: 30)")
     add("--seconds", type=float, default=60.0, help="of a workload, to measure (default: 60)")
     add("--first-token", type=float, default=1.0, metavar="SECONDS", help="limit of a good answer (default: 1)")
@@ -158,7 +160,7 @@ def _check_numbers(given: Namespace) -> None:
     for name, least, most in (
         ("steps", 1, ranges.POINTS_LIMIT), ("seeds", 1, SEEDS_LIMIT), ("seed", 0, 10**9), ("requests", 1, 10**7),
         ("warm", 0, 3600), ("seconds", 1, 36_000), ("first_token", 0.001, 3600), ("gap", 0.001, 3600),
-        ("jobs", 1, 1024), ("variants", 1, 1000),
+        ("jobs", 1, 1024), ("variants", 1, 1000), ("max_loras", 1, 1000),
     ):  # fmt: skip
         value = getattr(given, name)
         if not least <= value <= most:
@@ -220,7 +222,9 @@ def _source(given: Namespace, profile: Profile) -> tuple[Made | Traced, tuple[st
         notes.append(f"{replay.left_out} requests are left out: they need more than {_context(profile)} tokens")
     if not any(request.blocks for lane in replay.lanes for request in lane):
         notes.append("the trace does not say what prompts share: no prompt is found in a cache")
-    return Traced(replay), tuple(notes)
+    if replay.adapters:
+        notes.append(f"{replay.adapters} LoRA adapters, {given.max_loras} at once on a server (--max-loras)")
+    return Traced(replay, given.max_loras), tuple(notes)
 
 
 def _as_recorded(requests: Sequence[TracedRequest]) -> list[str]:

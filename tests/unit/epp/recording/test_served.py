@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from epp.config import SchedulerConfig, default_config, parse_config
-from epp.domain import Feedback, Outcome, Pick, Request
+from epp.domain import EngineMetrics, Feedback, Outcome, Pick, Request, ServedModel
 from epp.picking.observer import NullObserver
 from epp.picking.picker import Picker
 from epp.recording import served
@@ -41,7 +41,7 @@ class Recorded:
         self.picker.observe(final(pick, **more), now)
 
     def lines(self, key: bytes = KEY) -> list[bytes]:
-        return [line_of(placement, feedback, EPOCH, key) for placement, feedback in self.served.take(100)]
+        return [line_of(each, EPOCH, key) for each in self.served.take(100)]
 
 
 def test_a_line_has_times_lengths_and_where_it_went() -> None:
@@ -65,8 +65,8 @@ def test_equal_beginnings_have_equal_hashes_that_no_other_key_makes() -> None:
         recorded.end(recorded.serve("x" * 4 * BLOCK_BYTES + tail * BLOCK_BYTES, 1.0 + number), 1.5 + number)
     recorded.end(recorded.serve("x" * 4 * BLOCK_BYTES, 4.0), 5.0)
     taken = recorded.served.take(100)
-    first, second, _ = (orjson.loads(line_of(*each, EPOCH, KEY))["hash_ids"] for each in taken)
-    others = orjson.loads(line_of(*taken[0], EPOCH, b"o" * 32))["hash_ids"]
+    first, second, _ = (orjson.loads(line_of(each, EPOCH, KEY))["hash_ids"] for each in taken)
+    others = orjson.loads(line_of(taken[0], EPOCH, b"o" * 32))["hash_ids"]
 
     assert first[:4] == second[:4]
     assert first[4] != second[4]
@@ -132,3 +132,20 @@ def test_a_heartbeat_is_no_end() -> None:
     recorded.picker.observe(Feedback(pick.id, POOL, False, duration_seconds=1.0), 2.0)
 
     assert recorded.lines() == []
+
+
+def test_a_request_for_an_adapter_names_it_though_the_placement_forgets_it_when_it_is_settled() -> None:
+    recorded = Recorded()
+    models = (ServedModel("m", {"id": "m", "parent": None}), ServedModel("food", {"id": "food", "parent": "m"}))
+    for endpoint in spec().endpoints:
+        recorded.picker.scraped(POOL, endpoint.id, EngineMetrics(0, 0, 0.0, max_adapters=2), 0.6)
+        recorded.picker.models_listed(POOL, endpoint.id, models, 0.6)
+    for model in ("m", "food"):
+        body = orjson.dumps({"model": model, "prompt": "hello"})
+        pick = recorded.picker.submit(Request(POOL, "POST", "/v1/completions", {}, body), NOBODY, 2.0)
+        assert isinstance(pick, Pick)
+        recorded.end(pick, 3.0)
+
+    lines = [orjson.loads(line) for line in recorded.lines()]
+
+    assert [(line["model"], line.get("adapter")) for line in lines] == [("m", None), ("food", "food")]

@@ -2,11 +2,12 @@
 
 from itertools import pairwise
 
+import orjson
 import pytest
 
 from lab.traces.replay import JITTER_SECONDS, Replay, replay_of
 from lab.traces.trace import Trace, TracedRequest
-from lab.workloads.conversations import Call, Conversation, call_of
+from lab.workloads.conversations import BASE_MODEL, Call, Conversation, call_of
 
 ROOM = 100_000
 
@@ -117,3 +118,17 @@ def test_what_a_server_has_no_room_for_is_left_out_and_unknown_answers_are_the_m
 
     assert made.left_out == 2
     assert [request.output_tokens for lane in made.lanes for request in lane] == [40, 10]
+
+
+def test_an_adapters_requests_ask_for_it_and_share_no_prompt_with_the_base_model() -> None:
+    requests = [
+        TracedRequest(at, 2000, 10, (1, 2, 3), session="s", adapter=adapter)
+        for at, adapter in ((0.0, None), (10.0, "food"), (20.0, "food"))
+    ]
+
+    made = replay(*requests)
+    base, first, second = calls(made)
+
+    assert [orjson.loads(each.body)["model"] for each in (base, first, second)] == [BASE_MODEL, "food", "food"]
+    assert (base.request.adapter, first.request.adapter, made.adapters) == (None, "food", 1)
+    assert (shared(base, first), shared(first, second) > 1000) == (0, True)

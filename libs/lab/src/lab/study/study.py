@@ -65,11 +65,14 @@ class Traced:
     """A trace, replayed."""
 
     replay: Replay
+    max_loras: int = 1  # adapters that a server runs at once
 
     @property
     def workload(self) -> Workload:
-        """What its servers are started with."""
-        return Workload("trace", "a trace", self.conversations)
+        """What its servers are started with: their memory has room for all adapters."""
+        return Workload(
+            "trace", "a trace", self.conversations, self.max_loras, max(self.max_loras, self.replay.adapters)
+        )
 
     def window(self, rate: float) -> tuple[float, float]:
         """What is measured at a rate: from, to."""

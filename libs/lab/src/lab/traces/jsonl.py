@@ -39,6 +39,7 @@ def request_of(record: Mapping[str, Any]) -> tuple[TracedRequest, int | None]:
         session=fields.word(record, "session_id"),
         duration=_optional_seconds(record, "duration_ms"),
         pool=fields.word(record, "pool"),
+        adapter=fields.word(record, "adapter"),
         cached_share=min(1.0, cached / counted) if counted and cached is not None else None,
         first_token=_optional_seconds(record, "ttft_ms"),
     )

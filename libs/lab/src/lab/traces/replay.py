@@ -50,6 +50,11 @@ class Replay:
         """From the first to the last, as they were."""
         return max((request.at for lane in self.lanes for request in lane), default=0.0)
 
+    @property
+    def adapters(self) -> int:
+        """How many LoRA adapters are asked for."""
+        return len({lane[0].adapter for lane in self.lanes} - {None})
+
     def conversations(self, speed: float, seed: int) -> Iterator[Conversation]:
         """In order of their start. Without times `speed` is requests a second, else how often the trace's own rate."""
         random = Random(f"replay {seed}")
@@ -60,7 +65,8 @@ class Replay:
             turns = _Turns(number, lane, pauses)
             session = "" if lane[0].session is None else f"{lane[0].session}-{number}"
             history = tuple(range(len(lane)))
-            yield Conversation(number, start, None, _EMPTY, turns, 0, _render, history, session, is_verbatim=True)
+            adapter = lane[0].adapter
+            yield Conversation(number, start, adapter, _EMPTY, turns, 0, _render, history, session, is_verbatim=True)
 
     def _moved(self, speed: float, random: Random) -> Iterator[tuple[float, int]]:
         most = min(JITTER_SECONDS, JITTER_SHARE * self.seconds / speed)
@@ -89,11 +95,12 @@ def replay_of(trace: Trace, most_tokens: int) -> Replay:
 
 
 def _lanes(requests: Sequence[TracedRequest]) -> list[list[TracedRequest]]:
-    """Requests one after the other, by session; of those that overlapped each has a lane of its own."""
+    """Requests one after the other, by session and adapter; of those that overlapped each has a lane of its own."""
     found: list[list[TracedRequest]] = []
-    of_session: dict[str, list[list[TracedRequest]]] = {}
+    of_session: dict[tuple[str, str | None], list[list[TracedRequest]]] = {}
     for request in requests:
-        own = of_session.setdefault(request.session, []) if request.session is not None else []
+        key = None if request.session is None else (request.session, request.adapter)
+        own = of_session.setdefault(key, []) if key is not None else []
         free = [lane for lane in own if _end(lane[-1]) <= request.at]
         if free:
             max(free, key=lambda lane: _end(lane[-1])).append(request)
@@ -177,7 +184,7 @@ def _block(hash_id: int, size: int) -> Passage:
 def _render(conversation: Conversation, turn: int) -> Rendered:
     now = conversation.turns[turn]
     body: dict[str, object] = {
-        "model": BASE_MODEL,
+        "model": conversation.adapter or BASE_MODEL,
         "messages": [{"role": "user", "content": now.question.text}],
         "max_tokens": len(now.answer.tokens),
         "stream": True,

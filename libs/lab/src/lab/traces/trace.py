@@ -29,6 +29,7 @@ class TracedRequest:
     pool: str | None = None
     cached_share: float | None = None  # of the prompt, as its server counted
     first_token: float | None = None  # seconds to it, as it was
+    adapter: str | None = None  # None: the base model's
 
 
 @dataclass(frozen=True, slots=True)

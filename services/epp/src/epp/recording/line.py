@@ -8,15 +8,15 @@ from hashlib import blake2b
 
 import orjson
 
-from epp.datalayer.placement import Placement
-from epp.domain import Feedback
+from epp.recording.served import Served
 
 _HASH_BYTES = 8
 _SPARE_BITS = 11
 
 
-def line_of(placement: Placement, feedback: Feedback, started_at: float, key: bytes) -> bytes:
+def line_of(served: Served, started_at: float, key: bytes) -> bytes:
     """The line, with its end. `started_at` is where times count from, in seconds since the epoch."""
+    placement, feedback, adapter = served
     fields: dict[str, object] = {
         "timestamp": round(1000 * (started_at + placement.placed_at)),
         "input_length": placement.prompt_tokens,
@@ -26,6 +26,7 @@ def line_of(placement: Placement, feedback: Feedback, started_at: float, key: by
         "session_id": placement.session and f"{_hash(placement.session.encode(), key):x}",
         "pool": placement.pool,
         "model": placement.target_model,
+        "adapter": adapter,
         "endpoint": feedback.served or placement.primary.id,
         "status": feedback.status,
         "prompt_tokens": feedback.prompt_tokens,

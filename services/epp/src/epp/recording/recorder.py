@@ -7,12 +7,10 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from epp.datalayer.placement import Placement
-from epp.domain import Feedback
 from epp.picking.observer import PickObserver
 from epp.recording.file import RecordingFile
 from epp.recording.line import line_of
-from epp.recording.served import ServedRequests
+from epp.recording.served import Served, ServedRequests
 from gateway.service import logs
 from gateway.service.metrics import Registry
 
@@ -63,8 +61,8 @@ class Recorder:
         while batch := self.served.take(BATCH):
             self._written(len(batch), await asyncio.to_thread(self._write, batch))
 
-    def _write(self, batch: list[tuple[Placement, Feedback]]) -> OSError | None:
-        lines = [line_of(placement, feedback, self._started_at, self._key) for placement, feedback in batch]
+    def _write(self, batch: list[Served]) -> OSError | None:
+        lines = [line_of(served, self._started_at, self._key) for served in batch]
         try:
             self._file.write(b"".join(lines))
         except OSError as error:

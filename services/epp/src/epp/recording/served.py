@@ -4,8 +4,10 @@ An observer of the picker, in front of another: what it takes is references, and
 """
 
 from collections import OrderedDict, deque
+from typing import NamedTuple
 
 from epp.datalayer.placement import Placement
+from epp.datalayer.producers.adapters import NOTE as ADAPTER
 from epp.domain import Feedback, PickId
 from epp.picking.observer import PickObserver
 
@@ -16,14 +18,29 @@ SERVED_LIMIT = 10_000
 PENDING_BLOCKS_LIMIT = 1_000_000
 
 
+class Kept(NamedTuple):
+    """What a placement has no longer once it is settled."""
+
+    blocks: tuple[int, ...]
+    adapter: str | None
+
+
+class Served(NamedTuple):
+    """A request that ended. `adapter` is the LoRA adapter that it asked for, None for a base model."""
+
+    placement: Placement
+    feedback: Feedback
+    adapter: str | None
+
+
 class ServedRequests:
     """Takes placements and their ends from the picker."""
 
     def __init__(self, observer: PickObserver) -> None:
         self._observer = observer
-        self._pending: OrderedDict[PickId, tuple[int, ...]] = OrderedDict()
+        self._pending: OrderedDict[PickId, Kept] = OrderedDict()
         self._pending_blocks = 0
-        self._served: deque[tuple[Placement, Feedback]] = deque()
+        self._served: deque[Served] = deque()
         self.dropped = 0
         self.rejected, self.settled = observer.rejected, observer.settled
         self.rewritten, self.ejected, self.returned = observer.rewritten, observer.ejected, observer.returned
@@ -31,25 +48,26 @@ class ServedRequests:
         self.failed, self.inert, self.warned = observer.failed, observer.inert, observer.warned
 
     def placed(self, placement: Placement, request_bytes: int) -> None:
-        """Keep its whole chain of blocks until it ends."""
+        """Keep its whole chain of blocks, and its adapter, until it ends."""
         self._observer.placed(placement, request_bytes)
-        self._pending[placement.id] = placement.blocks
+        adapter = placement.notes.get(ADAPTER)
+        self._pending[placement.id] = Kept(placement.blocks, adapter if isinstance(adapter, str) else None)
         self._pending_blocks += len(placement.blocks)
         while self._pending_blocks > PENDING_BLOCKS_LIMIT or len(self._pending) > SERVED_LIMIT:
-            self._pending_blocks -= len(self._pending.popitem(last=False)[1])
+            self._pending_blocks -= len(self._pending.popitem(last=False)[1].blocks)
 
     def reported(self, feedback: Feedback, placement: Placement) -> None:
         """It ended."""
         self._observer.reported(feedback, placement)
-        blocks = self._pending.pop(placement.id, None)
-        if blocks is not None:
-            self._pending_blocks -= len(blocks)
-            placement = placement._replace(blocks=blocks)
+        kept = self._pending.pop(placement.id, None)
+        if kept is not None:
+            self._pending_blocks -= len(kept.blocks)
+            placement = placement._replace(blocks=kept.blocks)
         if len(self._served) >= SERVED_LIMIT:
             self.dropped += 1
         else:
-            self._served.append((placement, feedback))
+            self._served.append(Served(placement, feedback, None if kept is None else kept.adapter))
 
-    def take(self, most: int) -> list[tuple[Placement, Feedback]]:
+    def take(self, most: int) -> list[Served]:
         """The next to write, oldest first."""
         return [self._served.popleft() for _ in range(min(most, len(self._served)))]
