@@ -105,6 +105,8 @@ def test_a_server_that_is_no_model_server_is_named_and_nothing_is_started(
         (["--backend", "http://a:1", "--api-key-env", "NOT_SET_IN_ANY_TEST"], "that variable is not set"),
         (["--backend", "http://a:1", "--config-dir", "x"], "leave --config-dir away"),
         (["--backend", "http://a:1", "--envoy", "/nowhere/envoy"], "there is no such program"),
+        (["--dir", "/proc/nowhere"], "name a folder with --dir that you may write to"),
+        (["--record", "/proc/nowhere/traffic.jsonl"], "name a file that you may write to"),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_one_line_and_status_two(
@@ -116,3 +118,15 @@ def test_a_flag_that_cannot_be_meant_is_one_line_and_status_two(
 
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 2)
     assert words in result.stderr
+
+
+def test_a_server_without_tls_is_named_with_what_helps(pointsman: str, tmp_path: Path) -> None:
+    with HTTPServer((HOST, 0), _Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        command = [pointsman, "up", "--backend", f"https://{HOST}:{server.server_port}"]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        server.shutdown()
+
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 2)
+    assert "TLS failed" in result.stderr
+    assert "give http://" in result.stderr

@@ -187,6 +187,7 @@ def test_a_busy_port_is_named_and_nothing_is_started(root: Path, envoy_binary: P
 
     assert result.returncode == 2
     assert f"port {port} (gateway) is not free" in result.stderr
+    assert "--port-offset" in result.stderr
     assert "Traceback" not in result.stderr
     assert members(root / ".run") == frozenset()
 

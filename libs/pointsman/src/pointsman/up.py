@@ -5,6 +5,8 @@ It starts nothing by itself: checks come first, and what is wrong is an error of
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 from gateway.service import access
@@ -23,6 +25,7 @@ def up(given: Namespace, command: Sequence[str]) -> int:
     """Run until it is stopped. 0 after Ctrl-C, 1 when a process broke; `StartError` before anything runs."""
     run = folder_of(given)
     _check_source(given)
+    _check_writable(given, run)
     runner.join(run, command)
     root = installation.root()
     layout = Layout(root, run, envoy.find(root, given.envoy), installation.binaries())
@@ -45,6 +48,21 @@ def _check_source(given: Namespace) -> None:
     if given.manifests and (given.backend or given.config_dir):
         other = "--backend" if given.backend else "--config-dir"
         raise StartError(f"{given.manifests[0]} and {other} both say what is served: leave one of them away")
+
+
+def _check_writable(given: Namespace, run: Path) -> None:
+    """What a run writes must be possible before any of it begins."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=run):
+            pass
+    except OSError as error:
+        raise StartError(f"{run}: {error.strerror}: name a folder with --dir that you may write to") from None
+    try:
+        if given.record is not None:
+            given.record.open("ab").close()
+    except OSError as error:
+        raise StartError(f"--record {given.record}: {error.strerror}: name a file that you may write to") from None
 
 
 def _demo(given: Namespace, layout: Layout) -> Settings:

@@ -33,7 +33,8 @@ def busy_ports(ports: Mapping[str, int]) -> Iterator[str]:
             try:
                 probe.bind((HOST, port))
             except OSError as error:
-                yield f"port {port} ({name}) is not free: {error.strerror or error}"
+                why = error.strerror or error
+                yield f"port {port} ({name}) is not free: {why}: end what listens there, or move all by --port-offset N"
 
 
 def _run(arguments: tuple[str, ...]) -> None:

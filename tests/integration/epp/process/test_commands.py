@@ -60,23 +60,34 @@ def refusal(*arguments: str) -> str:
     return ended.value.code
 
 
+def unexplained(capsys: pytest.CaptureFixture[str], request_id: str, url: str) -> str:
+    """What `explain` writes when it could not do its work."""
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", request_id, "--url", url])
+    assert ended.value.code == 2
+    return capsys.readouterr().err.removesuffix("\n")
+
+
 @pytest.mark.parametrize(
-    ("request_id", "words"), [("html", "no picker answers"), ("garbage", "no picker answers"), ("unknown", "404")]
+    ("request_id", "words"),
+    [("html", "is no operators' port"), ("garbage", "is no operators' port"), ("unknown", "answers 404")],
 )
-def test_explain_says_in_one_line_that_a_stranger_answered(stranger: str, request_id: str, words: str) -> None:
-    message_text = refusal("explain", request_id, "--url", stranger)
+def test_explain_says_in_one_line_that_a_stranger_answered(
+    stranger: str, capsys: pytest.CaptureFixture[str], request_id: str, words: str
+) -> None:
+    message_text = unexplained(capsys, request_id, stranger)
     assert words in message_text
     assert "\n" not in message_text
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "127.0.0.1:9090", "http://127.0.0.1:port", "http://[::1"])
-def test_explain_names_an_url_that_is_none(url: str) -> None:
-    assert refusal("explain", "x", "--url", url) == f"--url: expected http://HOST:PORT, got {url!r}"
+def test_explain_names_an_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert unexplained(capsys, "x", url) == f"--url: expected http://HOST:PORT, got {url!r}"
 
 
-def test_explain_says_that_nobody_listens() -> None:
+def test_explain_says_that_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     (port,) = free_ports(1)
-    assert refusal("explain", "x", "--url", f"http://127.0.0.1:{port}").endswith("Connection refused")
+    assert "does not answer: Connection refused" in unexplained(capsys, "x", f"http://127.0.0.1:{port}")
 
 
 def test_check_config_has_a_line_for_each_mistake_with_place_and_nearest_name(tmp_path: Path) -> None:

@@ -47,16 +47,21 @@ def _models(server: Server, api_key: str | None) -> Models | str:
     except urllib.error.HTTPError as error:
         raise InvalidBackendError(_refused(server, error.code, has_key=api_key is not None)) from None
     except ssl.SSLError as error:
-        raise InvalidBackendError(f"{server.url}: TLS failed: {error.reason or error}") from None
+        raise InvalidBackendError(_without_tls(server, error)) from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLError):
-            why = error.reason.reason or error.reason
-            raise InvalidBackendError(f"{server.url}: TLS failed: {why}") from None
+            raise InvalidBackendError(_without_tls(server, error.reason)) from None
         return str(getattr(error.reason, "strerror", None) or error.reason)
     except OSError as error:  # the server went away while it answered
         return error.strerror or str(error) or type(error).__name__
     except (http.client.HTTPException, ValueError):
         raise InvalidBackendError(f"{server.url} speaks no HTTP: is the port right?") from None
+
+
+def _without_tls(server: Server, error: ssl.SSLError) -> str:
+    is_untrusted = isinstance(error, ssl.SSLCertVerificationError)
+    remedy = "name its CA's file in SSL_CERT_FILE" if is_untrusted else "if it speaks none, give http://"
+    return f"{server.url}: TLS failed: {error.reason or error}: {remedy}"
 
 
 def _refused(server: Server, status: int, *, has_key: bool) -> str:
