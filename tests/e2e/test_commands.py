@@ -96,7 +96,7 @@ def test_a_url_of_something_else_is_named(root: Path, ext_proc_stack: Stack) -> 
     done = pointsman(root, "top", "--url", ext_proc_stack.url)
 
     assert done.returncode == 2
-    assert "is it the picker's operators' port?" in done.stderr
+    assert "is it the operators' port of that service?" in done.stderr
 
 
 def test_all_servers_of_a_pool_get_an_adapter_and_lose_it_again(

@@ -15,8 +15,13 @@ ANSWERS = {
     "/debug/pools": (200, b'{"pools": []}'),
     "/page": (200, b"<html>\n</html>"),
     "/debug/explain/x": (404, b"no decision of this request is known"),
-    "/listing": (404, b"<html>\n<p>not found</p></html>"),
+    "/debug/explain/y": (404, b'{"error": "no decision with this request id is kept"}'),
+    "/v1": (404, b'{"error": {"message": "no such path"}}'),
+    "/listing": (404, b"<html><p>not found</p></html>"),
 }
+
+
+TYPES = {b"<": "text/html", b"{": "application/json"}
 
 
 class _Port(BaseHTTPRequestHandler):
@@ -29,6 +34,7 @@ class _Port(BaseHTTPRequestHandler):
         else:
             status, body = ANSWERS[path]
         self.send_response(status)
+        self.send_header("content-type", TYPES.get(body[:1], "text/plain"))
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -60,6 +66,8 @@ def test_it_reads_json_with_the_token_of_the_environment(monkeypatch: pytest.Mon
     [
         ("/locked/debug/pools", "answers 401: give its token in POINTSMAN_TOKEN"),
         ("/debug/explain/x", "answers 404: no decision of this request is known"),
+        ("/debug/explain/y", "answers 404: no decision with this request id is kept"),
+        ("/v1", "answers 404: is it the operators' port of that service?"),
         ("/listing", "answers 404: is it the operators' port of that service?"),
         ("/page", "is no operators' port of that service: give its address by --url"),
     ],

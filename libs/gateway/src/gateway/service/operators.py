@@ -6,9 +6,11 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Any
+from typing import Any, Final
 
 from gateway.service import access
+
+ANSWER_LIMIT: Final = 1000  # bytes of an error that are shown
 
 
 class PortError(Exception):
@@ -40,8 +42,20 @@ def fetch(url: str, path: str, seconds: float) -> Any:
 def _remedy(error: urllib.error.HTTPError) -> str:
     if error.code == 401:
         return f"give its token in {access.VARIABLE}"
-    answered = error.read().decode(errors="replace").strip()
-    return answered if answered and "\n" not in answered else "is it the operators' port of that service?"
+    own = _own_words(error.headers.get_content_type(), error.read(ANSWER_LIMIT).decode(errors="replace").strip())
+    return own or "is it the operators' port of that service?"
+
+
+def _own_words(content_type: str, answered: str) -> str:
+    """What a port of ours answers is wrong, in one line: plain text, or JSON with `error`. Nothing of a stranger's."""
+    words: object = answered if content_type == "text/plain" else None
+    if content_type == "application/json":
+        try:
+            found = json.loads(answered)
+        except ValueError:
+            return ""
+        words = found.get("error") if isinstance(found, dict) else None
+    return words if isinstance(words, str) and "\n" not in words else ""
 
 
 def _is_http(url: str) -> bool:
