@@ -83,9 +83,10 @@ class Prometheus:
         return set(httpx.get(f"{self.url}/api/v1/metadata", timeout=20).json()["data"])
 
     def are_up(self, targets: int) -> bool:
-        """Whether all targets were scraped."""
+        """Whether all targets were scraped. One that starts answers 503 to everything."""
         try:
-            return self.values("up") == [1.0] * targets
+            is_ready = httpx.get(f"{self.url}/-/ready", timeout=20).status_code == 200
+            return is_ready and self.values("up") == [1.0] * targets
         except httpx.HTTPError:
             return False
 
