@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx2 as httpx
@@ -38,7 +39,11 @@ def test_top_prints_pools_and_endpoints_where_there_is_no_terminal(root: Path, p
 def test_top_follows_on_a_terminal_and_gives_the_screen_back(root: Path, picker: str) -> None:
     own, terminal = pty.openpty()
     command = [str(root / ".venv/bin/pointsman"), "top", "--url", picker, "--interval", "0.2"]
-    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+    # A test run in the background would hand on that it ignores interrupts.
+    interruptible = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, preexec_fn=interruptible
+    ) as process:
         os.close(terminal)
         shown, deadline = b"", time.monotonic() + 60
         while shown.count(b"\x1b[H") < 3 and time.monotonic() < deadline:
