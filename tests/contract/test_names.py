@@ -15,6 +15,7 @@ COMMON = {
     protocol.COMPLETION_TOKENS, protocol.TOTAL_TOKENS, protocol.CACHED_TOKENS, protocol.REASONING_TOKENS,
     protocol.STORED_ID, protocol.ATTEMPT_PICK_TAG, protocol.ATTEMPT_TAG, protocol.CONTENT_ENCODING,
     protocol.GATEWAY_HEALTH_PATH,  # model servers have one of that name
+    protocol.NO_OVERFLOW, protocol.ROUND_ROBIN,
 }  # fmt: skip
 NAMES = {value for name, value in vars(protocol).items() if name.isupper() and isinstance(value, str)} - COMMON
 

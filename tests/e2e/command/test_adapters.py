@@ -140,7 +140,8 @@ def test_a_stranger_in_a_pickers_place_ends_with_one_line(root: Path, tmp_path: 
 
     (line,) = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{url} is no picker's operators' port" in line
+    assert url in line
+    assert "operators' port" in line
 
 
 def answer_once(server: socket.socket, answer: bytes) -> None:

@@ -13,8 +13,8 @@ from gateway.wire.errors import Rejection
 
 # The worst structure of so many bytes takes a parser 10 ms and 15 MB.
 SMALL_BYTES: Final = 512 * 1024
-# Objects, lists, keys and strings together. Transcripts of agents have one in 120 bytes: 8 MiB of them fit three times
-# over. So many take a parser 20 ms and 30 MB at most.
+# Objects, lists, keys and strings together. Transcripts of agents have one in 120 bytes: 16 MiB of them fit.
+# So many take a parser 20 ms and 30 MB at most.
 STRUCTURE_LIMIT: Final = 200_000
 # Items and members, numbers among them: prompts of token ids have one in six bytes. So many take a parser 90 ms and
 # 50 MB at most.

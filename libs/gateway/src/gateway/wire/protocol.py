@@ -165,7 +165,7 @@ HEALTH_SERVICES: Final = ("", EXT_PROC_SERVICE, HEALTH_READINESS, HEALTH_CHARTS)
 
 # Request bodies above this are refused with 413 by Envoy, unless an operator chose another limit. A prompt of a million
 # tokens is 4 MiB of text; the rest is room for pictures in base64. Envoy holds two to three copies of a body while the
-# picker judges it, so sixteen of the largest at once take it 250 to 400 MiB.
-DEFAULT_BODY_LIMIT_BYTES: Final = 8 * 1024 * 1024
+# picker judges it.
+DEFAULT_BODY_LIMIT_BYTES: Final = 16 * 1024 * 1024
 # The largest limit that can be chosen: the services refuse bodies above it themselves.
 BODY_LIMIT_BYTES: Final = 64 * 1024 * 1024

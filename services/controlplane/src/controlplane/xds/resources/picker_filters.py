@@ -172,7 +172,8 @@ def _processor(picker: Picker, stat_prefix: str, options: Options) -> Tree:
         route_cache_action="RETAIN",
         # Envoy's own headers are no picker's to write, but for the time of an attempt.
         mutation_rules={"allow_expression": {"regex": protocol.ATTEMPT_TIMEOUT}},
-        send_body_without_waiting_for_header_response=True,  # where it is streamed: a picker chooses by the body
+        # Where it is streamed: a picker chooses by the body. A fused one could not ask for it then.
+        send_body_without_waiting_for_header_response=not options.fused,
         allow_mode_override=options.fused,  # a fused picker asks for a body that it does not know
         processing_mode={"request_header_mode": "SKIP", "response_header_mode": "SKIP"},
         metadata_options={
