@@ -34,6 +34,22 @@ def test_a_command_that_is_unknown_ends_with_two(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
+    "words",
+    [["top"], ["compare", "--route", "r"], ["adapters", "sync", "--config", "c"]],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "soon"])
+def test_an_interval_out_of_bounds_is_named_with_them(
+    words: list[str], interval: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arguments([*words, f"--interval={interval}"])
+
+    assert ended.value.code == 2
+    assert f"seconds, got '{interval}'" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
     ("typed", "completed"),
     [
         (["st"], ["status"]),

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from pointsman.adapters.config import Config, InvalidConfigError, config_of
 from pointsman.adapters.keeping import GOOD_EVENTS, Event, Keeper
 from pointsman.adapters.server import Server
-from pointsman.commands.command import UNABLE, Command, add_json, add_run
+from pointsman.commands.command import UNABLE, Command, add_json, add_run, seconds_within
 from pointsman.commands.picker import NoPickerError, picker_url, state
 
 FILE_SECONDS: Final = 0.5  # between two looks at the file
@@ -42,7 +42,8 @@ def _add(parser: argparse.ArgumentParser) -> None:
                        help="a model server, instead of the file's host and port; repeat it")  # fmt: skip
     where.add_argument("--pool", metavar="NAMESPACE/NAME", help="all servers of this pool of a running picker")
     add("--url", help="of the endpoint picker's operators' port, for --pool; default: this host's")
-    add("--interval", type=float, default=5.0, metavar="SECONDS", help="between two looks at the servers (default: 5)")
+    add("--interval", type=seconds_within(0.1, 3600), default=5.0, metavar="SECONDS",
+        help="between two looks at the servers (default: 5)")  # fmt: skip
     add("--api-key-env", metavar="NAME", help="the environment variable with the key that the servers want")
     add("--prune", action="store_true", help="unload adapters that the file does not name")
     add("--once", action="store_true", help="look and act once; 1 if any server is not as the file says")
@@ -87,8 +88,6 @@ class _Sync:
         key = os.environ.get(given.api_key_env) if given.api_key_env else None
         if given.api_key_env and not key:
             raise _UnableError(f"--api-key-env {given.api_key_env}: that variable is not set")
-        if not 0.1 <= given.interval <= 3600:
-            raise _UnableError(f"--interval: expected 0.1 to 3600 seconds, got {given.interval:g}")
         self._given = given
         self._key = key
         self._text = _read(given.config)

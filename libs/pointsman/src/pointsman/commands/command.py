@@ -43,6 +43,21 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs: JSON on standard output")
 
 
+def seconds_within(least: float, most: float) -> Callable[[str], float]:
+    """Reads an argument that is a number of seconds between these."""
+
+    def read(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = float("nan")
+        if not least <= found <= most:
+            raise argparse.ArgumentTypeError(f"expected {least:g} to {most:g} seconds, got {text!r}")
+        return found
+
+    return read
+
+
 def ports_of(given: argparse.Namespace) -> Ports:
     """The ports of the stack that is meant."""
     return Ports().moved(given.port_offset)

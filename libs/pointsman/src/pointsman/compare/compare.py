@@ -17,7 +17,7 @@ from typing import Final
 from gateway.kube.objects import ObjectName
 from pointsman import lease
 from pointsman.cluster import files
-from pointsman.commands.command import UNABLE, Command, add_json, add_run
+from pointsman.commands.command import UNABLE, Command, add_json, add_run, seconds_within
 from pointsman.compare.halves import UnsplittableError
 from pointsman.compare.log import Measuring, Tail
 from pointsman.compare.measures import Comparison
@@ -34,20 +34,11 @@ LAST_WRITE_SECONDS: Final = 1.0  # until Envoy has written what has ended
 def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     add_json(parser)
+    span = seconds_within(0.5, 86_400)
     parser.add_argument("--route", required=True, metavar="NAME", help="an HTTPRoute: NAME, or NAMESPACE/NAME")
-    parser.add_argument("--for", dest="seconds", type=_seconds, default=USUAL_SECONDS, metavar="SECONDS",
+    parser.add_argument("--for", dest="seconds", type=span, default=USUAL_SECONDS, metavar="SECONDS",
                         help="how long at most (default: 600)")  # fmt: skip
-    parser.add_argument("--interval", type=_seconds, default=1.0, metavar="SECONDS", help="between looks (default: 1)")
-
-
-def _seconds(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0.5 <= found <= 86400:
-        raise argparse.ArgumentTypeError(f"expected 0.5 to 86400 seconds, got {text!r}")
-    return found
+    parser.add_argument("--interval", type=span, default=1.0, metavar="SECONDS", help="between looks (default: 1)")
 
 
 def _run(given: argparse.Namespace) -> int:

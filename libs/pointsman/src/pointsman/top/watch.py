@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from pointsman.commands.command import UNABLE, Command, add_json, add_run
+from pointsman.commands.command import UNABLE, Command, add_json, add_run, seconds_within
 from pointsman.commands.picker import NoPickerError, picker_url, state
 from pointsman.terminal import LiveScreen
 from pointsman.top.table import Screen, table
@@ -24,18 +24,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     add_json(parser)
     parser.add_argument("--url", help="of the endpoint picker's operators' port; default: this host's")
-    parser.add_argument("--interval", type=_seconds, default=1.0, metavar="SECONDS", help="(default: 1)")
+    parser.add_argument(
+        "--interval", type=seconds_within(0.1, 3600), default=1.0, metavar="SECONDS", help="(default: 1)"
+    )
     parser.add_argument("--once", action="store_true", help="print it once")
-
-
-def _seconds(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0.1 <= found <= 3600:
-        raise argparse.ArgumentTypeError(f"expected 0.1 to 3600 seconds, got {text!r}")
-    return found
 
 
 def _run(given: argparse.Namespace) -> int:
