@@ -4,23 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from pointsman.columns import aligned
 from pointsman.compare.measures import Comparison, Figures
 
 _HEAD: Final = ("", "REQUESTS", "ERRORS", "TTFT P50", "P90", "P99", "HIT RATIO", "BUSIEST SERVER")
-_GAP: Final = "  "
+_NUMBERS: Final = range(1, len(_HEAD))  # columns that are set to the right
 
 
 def lines(found: Comparison) -> list[str]:
     """Both halves side by side, and what it comes to."""
     rows = [_HEAD, _row("round robin", found.round_robin), _row("picker", found.picker)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    table = [
-        _GAP.join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-    return [*table, "", verdict(found)]
+    return [*aligned(rows, _NUMBERS), "", verdict(found)]
 
 
 def verdict(found: Comparison) -> str:

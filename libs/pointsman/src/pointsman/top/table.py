@@ -3,15 +3,16 @@
 Colours are a terminal's own, so that it keeps its theme.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from pointsman.columns import aligned
 
 Tree = Mapping[str, Any]
 
 _HEAD: Final = ("ENDPOINT", "STANDING", "QUEUE", "RUNNING", "KV", "IN FLIGHT", "PREFIX BLOCKS", "AGE", "ADAPTERS")
 _NUMBERS: Final = range(2, 8)  # columns that are set to the right
-_GAP: Final = "  "
 _GREEN, _YELLOW, _RED, _BOLD, _DIM, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
@@ -44,13 +45,10 @@ def _pool(pool: Tree, waiting: int, screen: Screen) -> list[str]:
     words = f"{pool['pool']}: {good} of {len(endpoints)} endpoints in good standing"
     words += f", {sum(each['in_flight'] or 0 for each in endpoints)} requests in flight"
     words += f", {waiting} waiting" if waiting else ""
-    rows = [_row(each) for each in endpoints]
-    widths = _widths((_HEAD, *rows))
-    lines = [_painted(words[: screen.columns], _BOLD, screen)]
-    lines.append(_painted(_line(_HEAD, widths)[: screen.columns], _DIM, screen))
-    for each, row in zip(endpoints, rows, strict=True):
-        lines.append(_painted(_line(row, widths)[: screen.columns], _colour(each), screen))
-    return [*lines, ""]
+    lines = [words, *aligned([_HEAD, *map(_row, endpoints)], _NUMBERS)]
+    colours = [_BOLD, _DIM, *map(_colour, endpoints)]
+    painted = (_painted(line[: screen.columns], colour, screen) for line, colour in zip(lines, colours, strict=True))
+    return [*painted, ""]
 
 
 def _row(endpoint: Tree) -> Sequence[str]:
@@ -68,18 +66,6 @@ def _row(endpoint: Tree) -> Sequence[str]:
         "never" if endpoint["metrics_age"] is None else f"{endpoint['metrics_age']:.1f} s",
         ", ".join(metrics["active_adapters"]) if metrics else "",
     )
-
-
-def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells: Iterable[str] = (
-        cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return _GAP.join(cells).rstrip()
 
 
 def _colour(endpoint: Tree) -> str:
