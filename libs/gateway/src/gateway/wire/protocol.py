@@ -153,6 +153,8 @@ SIMULATED_LABEL: Final = "pointsman.dev/simulated"
 # Of a pool: how its picker is asked; or `round-robin`, which asks none.
 PICKER_ANNOTATION: Final = "pointsman.dev/picker"
 ROUND_ROBIN: Final = "round-robin"
+# Envoy's name of a pool, by namespace and name: the control plane gives it, and the access log shows it.
+POOL_CLUSTER: Final = "pool_{}_{}".format
 
 # gRPC services, and the health service names that the reference answers to.
 EXT_PROC_SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"

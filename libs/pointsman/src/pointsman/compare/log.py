@@ -1,11 +1,12 @@
 """Both halves as Envoy's log tells of them: the lines added to it while they are compared. I/O, reads only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from gateway.kube.objects import ObjectName
 from gateway.kube.reading.documents import Document
+from gateway.wire import protocol
 from pointsman.compare.halves import pools_of, twin_of
 from pointsman.compare.measures import Comparison, Half, Served, compared, served
 
@@ -37,9 +38,10 @@ class Measuring:
 
     def __init__(self, tail: Tail, route: Document) -> None:
         self._tail = tail
+        pools = pools_of(route)
         self._prefix = f"{route.meta.id}/"
-        self._pools = frozenset(map(_cluster, pools_of(route)))
-        self._twins = frozenset(map(_cluster, map(twin_of, pools_of(route))))
+        self._pools = _clusters(pools)
+        self._twins = _clusters(map(twin_of, pools))
         self._picker, self._round_robin = Half(), Half()
         self._since: str | None = None  # when Envoy has the split
 
@@ -59,6 +61,5 @@ class Measuring:
             self._picker.add(found)
 
 
-def _cluster(pool: ObjectName) -> str:
-    """As the control plane names it to Envoy."""
-    return f"pool_{pool.namespace}_{pool.name}"
+def _clusters(pools: Iterable[ObjectName]) -> frozenset[str]:
+    return frozenset(protocol.POOL_CLUSTER(*pool) for pool in pools)

@@ -70,7 +70,7 @@ MODELS_METADATA: Final = "models"  # of a route, beside that of clusters
 
 
 def pool_cluster(pool: ObjectName) -> str:
-    return f"pool_{pool.namespace}_{pool.name}"
+    return protocol.POOL_CLUSTER(*pool)
 
 
 def service_cluster(service: ObjectName, port: int) -> str:
