@@ -104,6 +104,17 @@ def test_only_the_routes_own_requests_count_from_the_first_by_round_robin_on(tmp
     assert first.round_robin.hit_ratio == 0.5
 
 
+def test_a_pool_that_the_route_gets_later_counts_from_then_on(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    log.write_text("")
+    found = measuring(log)
+    (edited,) = documents_in(ROUTE.replace("name: p, weight: 3", "name: q"))
+    found.follow(edited)
+    log.write_text("\n".join([line(TWIN), line(), line("pool_default_q"), line("pool_default_q-round-robin"), ""]))
+
+    assert counts(found.look()) == (2, 2)
+
+
 def test_a_log_that_was_begun_anew_is_followed(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     log.write_text((line() + "\n") * 3)

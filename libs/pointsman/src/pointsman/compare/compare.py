@@ -81,6 +81,7 @@ def _compare(given: argparse.Namespace, stack: RunningStack, folder: Path) -> in
             while (passed := time.monotonic() - began) < given.seconds:
                 time.sleep(min(given.interval, given.seconds - passed))
                 splitting.follow(folder)
+                measuring.follow(splitting.route)
                 _show(given, measuring.look(), route, time.monotonic() - began, screen)
     except KeyboardInterrupt:
         pass

@@ -1,10 +1,9 @@
 """Both halves as Envoy's log tells of them: the lines added to it while they are compared. I/O, reads only."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from gateway.kube.objects import ObjectName
 from gateway.kube.reading.documents import Document
 from gateway.wire import protocol
 from pointsman.compare.halves import pools_of, twin_of
@@ -38,12 +37,17 @@ class Measuring:
 
     def __init__(self, tail: Tail, route: Document) -> None:
         self._tail = tail
-        pools = pools_of(route)
         self._prefix = f"{route.meta.id}/"
-        self._pools = _clusters(pools)
-        self._twins = _clusters(map(twin_of, pools))
         self._picker, self._round_robin = Half(), Half()
+        self._halves: dict[str, Half] = {}  # by cluster
         self._since: str | None = None  # when Envoy has the split
+        self.follow(route)
+
+    def follow(self, route: Document) -> None:
+        """Count the pools, too, that the route leads to now."""
+        for pool in pools_of(route):
+            self._halves[protocol.POOL_CLUSTER(*pool)] = self._picker
+            self._halves[protocol.POOL_CLUSTER(*twin_of(pool))] = self._round_robin
 
     def look(self) -> Comparison:
         """The figures up to now."""
@@ -54,12 +58,9 @@ class Measuring:
         return compared(self._round_robin, self._picker)
 
     def _add(self, found: Served) -> None:
-        if found.cluster in self._twins:
+        half = self._halves.get(found.cluster)
+        if half is self._round_robin:
             self._since = self._since or found.started
-            self._round_robin.add(found)
-        elif found.cluster in self._pools and self._since is not None and found.started >= self._since:
-            self._picker.add(found)
-
-
-def _clusters(pools: Iterable[ObjectName]) -> frozenset[str]:
-    return frozenset(protocol.POOL_CLUSTER(*pool) for pool in pools)
+            half.add(found)
+        elif half is not None and self._since is not None and found.started >= self._since:
+            half.add(found)
