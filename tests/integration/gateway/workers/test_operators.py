@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway.service import admin
 from gateway.service.worker import Worker
-from gateway.workers.asking import Asking
+from gateway.workers.client import WorkerClient
 from gateway.workers.exposition import Sum
 from gateway.workers.operators import Operators, Pages
 from gateway.workers.supervision import Supervision
@@ -62,8 +62,8 @@ async def operators(folder: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, 
     async with AsyncExitStack() as opened:
         for each in workers:
             await opened.enter_async_context(admin.serving(worker_app(each.index), "", 0, each.operators))
-        asking = await opened.enter_async_context(Asking(workers))
-        app = admin.probes(lambda: True, Operators(asking, supervision, total, pages).routes())
+        client = await opened.enter_async_context(WorkerClient(workers))
+        app = admin.probes(lambda: True, Operators(client, supervision, total, pages).routes())
         port = await opened.enter_async_context(admin.serving(app, "127.0.0.1", 0))
         session = aiohttp.ClientSession(f"http://127.0.0.1:{port}")
         yield await opened.enter_async_context(session), supervision, total

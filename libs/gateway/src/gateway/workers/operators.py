@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gateway.service import page
 from gateway.service.exposition import CONTENT_TYPE
-from gateway.workers.asking import LONGEST_SECONDS, Answer, Asking
+from gateway.workers.client import LONGEST_SECONDS, Answer, WorkerClient
 from gateway.workers.exposition import Sum
 from gateway.workers.supervision import Supervision
 
@@ -36,8 +36,8 @@ class Pages:
 class Operators:
     """The routes but for /metrics, probes and /debug, which every service has."""
 
-    def __init__(self, asking: Asking, supervision: Supervision, total: Sum, pages: Pages) -> None:
-        self._asking = asking
+    def __init__(self, client: WorkerClient, supervision: Supervision, total: Sum, pages: Pages) -> None:
+        self._client = client
         self._supervision = supervision
         self._total = total
         self._pages = pages
@@ -47,7 +47,7 @@ class Operators:
         return [web.get("/metrics", self._metrics), web.get("/{path:.*}", self._page)]
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        found = await self._asking.all(self._supervision.running, "/metrics")
+        found = await self._client.all(self._supervision.running, "/metrics")
         for worker, answer in found.items():
             if worker in self._supervision.running and answer.status == 200:
                 self._total.take(worker, answer.body.decode())
@@ -70,13 +70,13 @@ class Operators:
     async def _first(self, workers: Sequence[int], path: str) -> web.Response:
         answer: Answer | None = None
         for worker in workers:
-            answer = await self._asking.get(worker, path, LONGEST_SECONDS) or answer
+            answer = await self._client.get(worker, path, LONGEST_SECONDS) or answer
             if answer is not None and answer.status != 404:
                 break
         return _passed_on(answer)
 
     async def _combined(self, workers: Sequence[int], path: str, combine: Combine) -> web.Response:
-        found = await self._asking.all(workers, path)
+        found = await self._client.all(workers, path)
         good = [(worker, answer.body) for worker, answer in found.items() if answer.status == 200]
         if not good:
             return _passed_on(next(iter(found.values()), None))
@@ -96,7 +96,7 @@ class Operators:
         return response
 
     async def _feed(self, to: web.StreamResponse, worker: int, path: str, named: frozenset[bytes] | None) -> None:
-        async with self._asking.stream(worker, path) as events:
+        async with self._client.stream(worker, path) as events:
             waiting = b""
             async for chunk in events.iter_any():
                 *whole, waiting = (waiting + chunk).split(_EVENT_END)

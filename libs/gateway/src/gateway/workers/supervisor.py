@@ -19,7 +19,7 @@ from gateway.rpc.health import Health
 from gateway.rpc.server import Serving, serving
 from gateway.service import admin, clock, lifecycle, logs
 from gateway.service.worker import Worker
-from gateway.workers.asking import LOOK_SECONDS, Asking
+from gateway.workers.client import LOOK_SECONDS, WorkerClient
 from gateway.workers.exposition import Sum
 from gateway.workers.operators import Operators, Pages
 from gateway.workers.processes import Processes
@@ -55,11 +55,11 @@ async def serve_until(stopping: asyncio.Event, fleet: Fleet) -> None:
     """Start, watch, drain. Raises HopelessError."""
     with tempfile.TemporaryDirectory(prefix="pointsman-workers-") as folder:
         workers = tuple(Worker(Path(folder), index, fleet.count) for index in range(fleet.count))
-        async with Asking(workers) as asking:
-            await _serve(stopping, fleet, workers, asking)
+        async with WorkerClient(workers) as client:
+            await _serve(stopping, fleet, workers, client)
 
 
-async def _serve(stopping: asyncio.Event, fleet: Fleet, workers: Sequence[Worker], asking: Asking) -> None:
+async def _serve(stopping: asyncio.Event, fleet: Fleet, workers: Sequence[Worker], client: WorkerClient) -> None:
     supervision, total = Supervision(fleet.count, clock.monotonic()), Sum()
     processes = Processes(lambda index: fleet.command(workers[index]), supervision, clock.monotonic, total.end)
 
@@ -69,12 +69,12 @@ async def _serve(stopping: asyncio.Event, fleet: Fleet, workers: Sequence[Worker
     async def debug(_request: web.Request) -> web.Response:
         return web.json_response({**fleet.listeners.facts, "workers": list(described(workers, supervision, processes))})
 
-    shown = Operators(asking, supervision, total, fleet.pages)
+    shown = Operators(client, supervision, total, fleet.pages)
     operators = admin.probes(is_ready, [web.get("/debug", debug), *shown.routes()], fleet.token)
     health = Health(is_ready)
     listeners = fleet.listeners
     async with (
-        lifecycle.background(watch(asking, supervision, processes)),
+        lifecycle.background(watch(client, supervision, processes)),
         admin.serving(operators, listeners.host, fleet.metrics_port),
         serving((health,), address(listeners.host, fleet.health_port), Serving(transport=listeners.transport)),
     ):
@@ -83,12 +83,12 @@ async def _serve(stopping: asyncio.Event, fleet: Fleet, workers: Sequence[Worker
         raise HopelessError("a worker ended before any was ready")
 
 
-async def watch(asking: Asking, supervision: Supervision, processes: Processes) -> None:
+async def watch(client: WorkerClient, supervision: Supervision, processes: Processes) -> None:
     """Look at each worker again and again: which are ready, and which hang."""
     answered_at: dict[int | None, float] = {}  # by process
     while True:
         running = supervision.running
-        found = await asking.all(running, "/readyz", LOOK_SECONDS)
+        found = await client.all(running, "/readyz", LOOK_SECONDS)
         now = clock.monotonic()
         for index in supervision.running:
             pid = processes.pid(index)

@@ -1,4 +1,4 @@
-"""Asks workers at their operators' sockets. A shell on aiohttp's client."""
+"""A client of workers' operators' pages, over their Unix sockets. A shell on aiohttp's client."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ class Answer:
     headers: Mapping[str, str]
 
 
-class Asking:
+class WorkerClient:
     """A client for each worker. Opened and closed with `async with`."""
 
     def __init__(self, workers: Iterable[Worker]) -> None:
