@@ -96,8 +96,8 @@ class KeyedModels:
             self._picker.cancel(ticket, now)
 
     async def _list(self, ticket: Ticket, waiter: Waiter, question: "_Question") -> None:
-        asking = (self._servers.list_models(endpoint, question.authorization) for _, endpoint in question.locked)
-        found = await asyncio.gather(*asking)
+        listings = (self._servers.list_models(endpoint, question.authorization) for _, endpoint in question.locked)
+        found = await asyncio.gather(*listings)
         if self._lists.pop(ticket, None) is not None:
             waiter.decide(question.answer(found), self._clock())
 

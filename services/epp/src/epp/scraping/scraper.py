@@ -189,7 +189,7 @@ class Scraper:
         number = target.begin()
         link.timer = asyncio.get_running_loop().call_later(TIMEOUT_SECONDS, self._expire, link)
         if link.connection is not None and link.connection.is_open and link.place == self._access.place:
-            self._ask(link, link.connection)
+            self._get_metrics(link, link.connection)
         else:
             self._group.create_task(self._connect(link, number))
 
@@ -212,9 +212,9 @@ class Scraper:
             connection.abort()
             return
         link.connection, link.place = connection, place
-        self._ask(link, connection)
+        self._get_metrics(link, connection)
 
-    def _ask(self, link: _Link, connection: Connection) -> None:
+    def _get_metrics(self, link: _Link, connection: Connection) -> None:
         number = link.target.round
 
         def answered(answer: Answer | None) -> None:
@@ -240,12 +240,12 @@ class Scraper:
             self._sink.scraped(target.pool, target.endpoint.id, found, now)
         self._log.scraped(target, found, self._access.engine_of(target.endpoint.labels))
         if not self._access.models_path or not target.are_models_due(now, self._access.models_seconds):
-            self._ask_health(link)
+            self._get_health(link)
         elif self._reaches_requests(link):
-            self._ask_models(link)
+            self._get_models(link)
         else:
             self._finish(link)
-            self._ask_models_apart(target)
+            self._get_models_apart(target)
 
     def _reaches_requests(self, link: _Link) -> bool:
         """Whether the connection for metrics can be used for more, and leads to where requests go."""
@@ -268,15 +268,15 @@ class Scraper:
             self._slots.give_back(link.target)
         link.target.end()
 
-    def _ask_models(self, link: _Link) -> None:
+    def _get_models(self, link: _Link) -> None:
         target, number = link.target, link.target.round
 
         def listed(answer: Answer | None) -> None:
             if not target.is_current(number):
                 return
-            self._ask_health(link)
+            self._get_health(link)
             if answer is None:  # a server that closes after each answer has done so meanwhile
-                self._ask_models_apart(target)
+                self._get_models_apart(target)
             else:
                 self._models.learn(target, answer)
 
@@ -284,7 +284,7 @@ class Scraper:
         if link.connection is not None:
             link.connection.get(self._access.models_path, listed)
 
-    def _ask_health(self, link: _Link) -> None:
+    def _get_health(self, link: _Link) -> None:
         """Only over the connection that is open: a server that refuses it shows itself by its scrapes."""
         target, number = link.target, link.target.round
 
@@ -301,7 +301,7 @@ class Scraper:
             target.check_health()
             link.connection.get(HEALTH_PATH, answered)
 
-    def _ask_models_apart(self, target: ScrapeTarget) -> None:
+    def _get_models_apart(self, target: ScrapeTarget) -> None:
         """Over a connection of its own, which no scrape waits for."""
         if self._group is not None:
             target.is_listing_apart = True

@@ -1,4 +1,4 @@
-"""Asks another worker of this host: for what it knows, and for what it publishes. A shell on asyncio's streams."""
+"""Reads from another worker of this host: what it knows, and what it publishes. A shell on asyncio's streams."""
 
 import asyncio
 import contextlib
@@ -58,10 +58,10 @@ class Sibling:
         self._socket = socket
         self._metrics = metrics
 
-    async def ask(self, pool: PoolId, *, wants_all: bool) -> Kept | None:
+    async def snapshot(self, pool: PoolId, *, wants_all: bool) -> Kept | None:
         """What is kept; None when it does not run. Raises SnapshotError."""
         try:
-            async with self._asked(Question(pool, is_snapshot=True, wants_all=wants_all)) as reader:
+            async with self._answer_to(Question(pool, is_snapshot=True, wants_all=wants_all)) as reader:
                 return await self._kept(reader)
         except (ConnectionRefusedError, FileNotFoundError):
             return None
@@ -74,7 +74,7 @@ class Sibling:
         pause = PAUSE_SECONDS[0]
         while True:
             try:
-                async with self._asked(Question(pool, run=run, after=number)) as reader:
+                async with self._answer_to(Question(pool, run=run, after=number)) as reader:
                     run, number = await self._hello(reader)
                     pause = PAUSE_SECONDS[0]
                     while True:
@@ -122,7 +122,7 @@ class Sibling:
         return record.body.decode(errors="replace"), record.number
 
     @contextlib.asynccontextmanager
-    async def _asked(self, question: Question) -> AsyncIterator[asyncio.StreamReader]:
+    async def _answer_to(self, question: Question) -> AsyncIterator[asyncio.StreamReader]:
         reader, writer = await asyncio.open_unix_connection(str(self._socket))
         try:
             writer.write(write_question(question))

@@ -74,11 +74,10 @@ class LocalJournal:
         lacks = []
         has_all = False
         for sibling in self._siblings:
-            await asyncio.sleep(
-                0
-            )  # one that does not run is known at once: who asks again and again must not hold the loop
+            # One that does not run is known at once: who retries without end must not hold the loop.
+            await asyncio.sleep(0)
             try:
-                found = await sibling.ask(pool, wants_all=not has_all)
+                found = await sibling.snapshot(pool, wants_all=not has_all)
             except SnapshotError as error:
                 lacks.append(str(error))
                 continue

@@ -95,13 +95,13 @@ class LocalServer:
             async with asyncio.timeout(QUESTION_SECONDS):
                 question = read_question(await reader.readuntil())
             if question.is_snapshot:
-                await self._tell_kept(question, writer)
+                await self._write_kept(question, writer)
             else:
                 await self._follow(question, reader, writer)
         except (OSError, TimeoutError, MalformedError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             log.debug("a worker's connection ends", reason=str(error))
 
-    async def _tell_kept(self, question: Question, writer: asyncio.StreamWriter) -> None:
+    async def _write_kept(self, question: Question, writer: asyncio.StreamWriter) -> None:
         tail = self._tails.of(question.pool)
         last = tail.last
         self._greet(writer, last)

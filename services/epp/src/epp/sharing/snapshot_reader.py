@@ -38,7 +38,7 @@ class SnapshotReader:
         self._sender = sender.encode()
         self._pool = pool
 
-    async def ask(self, seconds_now: int) -> tuple[SharedEvent, ...] | None:
+    async def request(self, seconds_now: int) -> tuple[SharedEvent, ...] | None:
         """All that a replica that lives knows; None where none answers. `seconds_now` is Redis's time."""
         if not await self._has_peers(seconds_now):
             return None

@@ -82,7 +82,7 @@ class StreamReader:
         seconds, _ = await self._redis.time()
         position = await self._end(is_newest=True)
         try:
-            events = await (self._snapshots.offered(offer) if offer else self._snapshots.ask(int(seconds)))
+            events = await (self._snapshots.offered(offer) if offer else self._snapshots.request(int(seconds)))
         except codec.MalformedError as error:
             log.debug("a snapshot cannot be read", pool=self._pool, reason=str(error))
             self._metrics.dropped(1)

@@ -1,7 +1,7 @@
 """One endpoint of one pool while it is scraped: a state machine over answers and time. Pure.
 
     IDLE ──begin──▶ SCRAPING ──scraped: models are due──▶ LISTING ──end──▶ IDLE
-                       │                                └─ask_health─▶ CHECKING ──end──▶ IDLE
+                       │                                └─get_health─▶ CHECKING ──end──▶ IDLE
                        └──────────scraped, end──────────────────────────────▲
     any ──leave──▶ GONE
 
