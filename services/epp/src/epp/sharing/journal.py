@@ -12,11 +12,15 @@ from typing import Final, Protocol
 
 from epp.domain import PoolId, SharedEvent
 
+# Pools that a journal takes events of: no replica serves more.
+POOLS_LIMIT: Final = 1000
 # The part of the journal for what belongs to no pool: every replica follows it.
 FLEET: Final = PoolId("")
 # A place in one pool's part; what it means is the journal's affair. The empty one is where the journal begins.
 Position = str
 BEGINNING: Final[Position] = ""
+# All that this replica knows of a pool, made as it is read, while the replica goes on.
+Everything = Callable[[PoolId], Iterator[SharedEvent]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What this replica has for others that lack it, by pool: its own requests in flight; and all that it knows, made
-    as it is read, while the replica goes on."""
+    """What this replica has for others that lack it, by pool: its own requests in flight; and all that it knows."""
 
     in_flight: Callable[[PoolId], Iterable[SharedEvent]]
-    everything: Callable[[PoolId], Iterator[SharedEvent]]
+    everything: Everything
 
 
 class Journal(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 from epp.domain import PoolId, SharedEvent
-from epp.sharing.journal import Batch, Knowledge, Position, Snapshot
+from epp.sharing.journal import POOLS_LIMIT, Batch, Knowledge, Position, Snapshot
 from epp.sharing.local_follower import Sibling, SnapshotError
 from epp.sharing.local_server import LocalServer, Tails
 from epp.sharing.local_tail import Tail
@@ -23,8 +23,6 @@ from gateway.service.worker import Worker
 GATHER_SECONDS: Final = 0.002
 # Batches between a sibling's socket and the follower, which reads no more of the socket when it is behind.
 BATCHES_LIMIT: Final = 16
-# Pools that may be published about: no worker serves more.
-POOLS_LIMIT: Final = 1000
 
 
 class LocalJournal:

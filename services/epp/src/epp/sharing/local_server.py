@@ -6,13 +6,14 @@ pace, from the tail: nothing is queued for it.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
 from epp.domain import PoolId, SharedEvent
 from epp.sharing import codec
 from epp.sharing.fields import MalformedError
+from epp.sharing.journal import Everything
 from epp.sharing.local_tail import Tail
 from epp.sharing.local_wire import (
     END,
@@ -35,8 +36,6 @@ QUESTION_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 1.0
 # Events of a snapshot in one message, of which each may be large: a millisecond of the loop.
 CHUNK: Final = 200
-
-Everything = Callable[[PoolId], Iterator[SharedEvent]]
 
 
 class Tails:

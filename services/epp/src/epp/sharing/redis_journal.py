@@ -11,7 +11,7 @@ from typing import Final
 
 from epp.domain import AnswerStored, FeedbackForwarded, PoolId, PrefixLearned, SharedEvent
 from epp.sharing.condition import Condition
-from epp.sharing.journal import Batch, Knowledge, Position, Snapshot
+from epp.sharing.journal import POOLS_LIMIT, Batch, Knowledge, Position, Snapshot
 from epp.sharing.metrics import SharingMetrics
 from epp.sharing.redis_client import Address, Client, Password, close, connect
 from epp.sharing.snapshot_writer import SnapshotWriter
@@ -22,8 +22,6 @@ from epp.sharing.stream_writer import StreamWriter
 # So long after a message of an earlier release its stream is written, too: there is a replica that reads it.
 EARLIER_SECONDS: Final = 120.0
 KNOWN_EARLIER: Final = (PrefixLearned, AnswerStored, FeedbackForwarded)
-# Pools that may be written to: no replica serves more.
-POOLS_LIMIT: Final = 1000
 
 
 class RedisJournal:

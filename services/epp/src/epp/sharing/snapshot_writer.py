@@ -8,13 +8,13 @@ could not publish all it wanted offers its knowledge to the others unasked.
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from redis import exceptions
 
-from epp.domain import PoolId, SharedEvent
+from epp.domain import PoolId
 from epp.sharing import codec
+from epp.sharing.journal import Everything
 from epp.sharing.outbox import MESSAGE_BYTES
 from epp.sharing.redis_client import FAILURES, Client, raise_if_cancelled
 from epp.sharing.stream_keys import (
@@ -39,8 +39,6 @@ TURN_EVENTS: Final = 8
 # Of these, as many as anybody asks for in good faith.
 PAUSE_SECONDS: Final = 0.1
 _LONGEST_NAME: Final = 64
-
-Everything = Callable[[PoolId], Iterator[SharedEvent]]
 
 
 class SnapshotWriter:
