@@ -42,25 +42,27 @@ class ModelLists:
         """The models that an endpoint lists to a client with this header; none where it does not."""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS), self._slots:
-                connection = await connect(endpoint.address, endpoint.port, endpoint.id, self._context)
-                answer = await connection.fetch(self._access.models_path, authorization=authorization)
+                answer = await self._get(endpoint, authorization)
         except OSError:  # a time limit is one, too
             return ()
         return () if answer is None or answer.status != HTTP_OK else read_models(answer.body) or ()
 
     async def fetch(self, target: ScrapeTarget) -> None:
         """Ask a target, and learn what it lists."""
-        endpoint, answer = target.endpoint, None
+        answer: Answer | None = None
         try:
             async with self._slots, asyncio.timeout(TIMEOUT_SECONDS):
-                connection = await connect(endpoint.address, endpoint.port, endpoint.id, self._context)
-                answer = await connection.fetch(self._access.models_path)
+                answer = await self._get(target.endpoint)
         except OSError:  # a time limit is one, too
             pass
         finally:
             target.is_listing_apart = False
         if target.step is not Step.GONE:
             self.learn(target, answer)
+
+    async def _get(self, endpoint: Endpoint, authorization: str | None = None) -> Answer | None:
+        connection = await connect(endpoint.address, endpoint.port, endpoint.id, self._context)
+        return await connection.fetch(self._access.models_path, authorization=authorization)
 
     def learn(self, target: ScrapeTarget, answer: Answer | None) -> None:
         """Take a target's answer, None for none."""

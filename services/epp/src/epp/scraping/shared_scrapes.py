@@ -73,7 +73,7 @@ class SharedScrapes:
         """A scrape here ended; whether it counts, or another replica knows better."""
         fleet, endpoint = self._fleet, target.endpoint.id
         target.checked_at, target.is_doubtful = now, False
-        is_unreached = isinstance(found, ScrapeFault) and found is not ScrapeFault.NOT_READY
+        is_unreached = _is_unreached(found)
         if is_unreached:
             target.unable.add(fleet.run)
         else:
@@ -92,7 +92,7 @@ class SharedScrapes:
 
     def taken(self, target: ScrapeTarget, event: ScrapeTaken, now: float) -> Found | None:
         """Another replica's scrape; what counts of it here."""
-        if isinstance(event.found, ScrapeFault) and event.found is not ScrapeFault.NOT_READY:
+        if _is_unreached(event.found):
             target.is_doubtful |= event.run not in target.unable
             target.unable.add(event.run)
             target.unable &= {self._fleet.run, event.run, *self._live.get(target.pool, ())}
@@ -112,3 +112,8 @@ class SharedScrapes:
         if target.models and self._live.get(target.pool):
             target.models_shared_at = now
             self._fleet.publish((ModelsShared(target.pool, target.endpoint.id, target.models),))
+
+
+def _is_unreached(found: Found) -> bool:
+    """That it is not ready is the endpoint's own word, which counts like metrics."""
+    return isinstance(found, ScrapeFault) and found is not ScrapeFault.NOT_READY
