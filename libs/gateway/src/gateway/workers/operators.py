@@ -5,7 +5,7 @@ not know (404) is asked of the others. Pages in `combined` are made of those of 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from gateway.service import page
 from gateway.service.exposition import CONTENT_TYPE
+from gateway.service.metrics import counters, gauges
 from gateway.workers.client import LONGEST_SECONDS, Answer, WorkerClient
 from gateway.workers.exposition import Sum
 from gateway.workers.supervision import Supervision
@@ -51,7 +52,7 @@ class Operators:
         for worker, answer in found.items():
             if worker in self._supervision.running and answer.status == 200:
                 self._total.take(worker, answer.body.decode())
-        shown = self._total.render() + "".join(self._own())
+        shown = self._total.render() + self._own()
         return web.Response(body=shown.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
@@ -105,15 +106,13 @@ class Operators:
                         await to.write(event + _EVENT_END)
         raise ConnectionResetError("the worker ended its stream")
 
-    def _own(self) -> Iterator[str]:
-        ready = self._supervision.ready
-        yield "# HELP pointsman_worker_ready 1 while the worker takes requests.\n# TYPE pointsman_worker_ready gauge\n"
-        for index in range(len(self._supervision.restarts)):
-            yield f'pointsman_worker_ready{{worker="{index}"}} {float(index in ready)}\n'
-        yield "# HELP pointsman_worker_restarts_total Times that a worker ended by itself.\n"
-        yield "# TYPE pointsman_worker_restarts_total counter\n"
-        for index, restarts in enumerate(self._supervision.restarts):
-            yield f'pointsman_worker_restarts_total{{worker="{index}"}} {float(restarts)}\n'
+    def _own(self) -> str:
+        ready, restarts = self._supervision.ready, self._supervision.restarts
+        readiness = [((str(index),), index in ready) for index in range(len(restarts))]
+        ends = [((str(index),), count) for index, count in enumerate(restarts)]
+        return gauges(
+            "pointsman_worker_ready", "1 while the worker takes requests.", ("worker",), readiness
+        ) + counters("pointsman_worker_restarts_total", "Times that a worker ended by itself.", ("worker",), ends)
 
 
 def _passed_on(answer: Answer | None) -> web.Response:
