@@ -9,10 +9,11 @@ before any worker was ever ready is taken for a mistake of the command line: all
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.service import backoff
+
 PAUSE_SECONDS: Final = (0.1, 5.0)
 # Who ran for so long did not fail at its start.
 STEADY_SECONDS: Final = 10.0
-_MOST_DOUBLINGS: Final = 16
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class Supervision:
         worker.is_ready = False
         worker.failures = 1 if now - worker.started_at >= STEADY_SECONDS else worker.failures + 1
         worker.restarts += 1
-        pause = min(PAUSE_SECONDS[1], PAUSE_SECONDS[0] * 2.0 ** min(worker.failures - 1, _MOST_DOUBLINGS))
+        pause = backoff.pause(worker.failures, *PAUSE_SECONDS)
         worker.due_at = now + pause
         if not self._was_ready and not self.is_stopping:
             self.is_hopeless = self.is_stopping = True

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.service import backoff
 from pointsman.adapters.config import Adapter, Config
 
 FIRST_WAIT_SECONDS: Final = 2.0  # after a failed step; each further failure doubles it
@@ -69,7 +70,7 @@ class Failures:
 
     def with_failure(self, name: str, now: float) -> "Failures":
         count = self.counts.get(name, 0) + 1
-        wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(count - 1, 16))
+        wait = backoff.pause(count, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         return Failures({**self.counts, name: count}, {**self.until, name: now + wait})
 
     def without(self, names: Iterable[str]) -> "Failures":

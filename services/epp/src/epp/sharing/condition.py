@@ -7,13 +7,12 @@ counts is whether the work was done, for each pool.
 from typing import Final, Protocol
 
 from epp.domain import PoolId
-from gateway.service import logs
+from gateway.service import backoff, logs
 
 log = logs.get(__name__)
 
 # The longer one is how late a replica may be in going on once it can: everybody should know everything a second later.
 PAUSE_SECONDS: Final = (0.05, 0.5)
-_MOST_DOUBLINGS: Final = 16
 
 
 class ConditionMetrics(Protocol):
@@ -45,7 +44,7 @@ class Condition:
             )
             self._metrics.sharing(self._direction, works=False)
         failures = self._failures[pool] = self._failures.get(pool, 0) + 1
-        return min(PAUSE_SECONDS[1], PAUSE_SECONDS[0] * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
+        return backoff.pause(failures, *PAUSE_SECONDS)
 
     def forget(self, pool: PoolId) -> None:
         """The pool is gone."""

@@ -15,6 +15,8 @@ from http import HTTPStatus
 from random import Random
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from gateway.service import backoff
+
 FIRST_RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 10.0  # also how late news may be, once the server is back
 ABSENT_RETRY_SECONDS: Final = 10.0  # a definition or a permission that is missing comes from a person's hand
@@ -223,8 +225,8 @@ class Reflector(Generic[T]):
 
     def _retry(self, *, is_free: bool = False) -> None:
         """Wait the longer, the more failures there were in a row; `is_free`: not yet."""
-        longest = min(FIRST_RETRY_SECONDS * 2.0 ** min(self._failures, 10), LONGEST_RETRY_SECONDS)
         self._failures += 1
+        longest = backoff.pause(self._failures, FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         self._wait = 0.0 if is_free else self._jittered(longest)
 
     def _jittered(self, seconds: float) -> float:
