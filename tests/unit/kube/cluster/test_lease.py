@@ -103,14 +103,24 @@ def test_one_that_ends_gives_it_up_and_the_next_takes_it_at_once() -> None:
     server, (a, b) = Server(), pair()
     a.turn(server, 0.0)
     b.turn(server, 0.1)
-    released = a.candidate.released()
+    released = a.candidate.released(server.record)
     assert released is not None
     assert server.write(released, server.version)
     assert not a.holds(0.2)
     b.turn(server, 0.2)
 
     assert b.holds(0.2)
-    assert a.candidate.released() is None
+    assert a.candidate.released(server.record) is None
+
+
+def test_one_that_ends_after_another_took_over_leaves_it_alone() -> None:
+    server, (a, b) = Server(), pair()
+    a.turn(server, 0.0)
+    b.turn(server, 0.0)
+    b.turn(server, DURATION_SECONDS)
+    assert b.holds(DURATION_SECONDS)
+
+    assert a.candidate.released(server.record) is None
 
 
 def test_a_lease_that_somebody_deletes_is_made_again() -> None:
@@ -142,7 +152,7 @@ def test_never_two_hold_it_at_one_time(steps: list[tuple[str, str, float]]) -> N
         elif what == "turn":
             replica.turn(server, now)
         else:
-            released = replica.candidate.released()
+            released = replica.candidate.released(server.record)
             if released is not None:
                 server.write(released, server.version)
         assert sum(each.holds(now) for each in replicas.values()) <= 1, (name, what)

@@ -78,11 +78,11 @@ class Elector:
         verb = "get"
         try:
             found, version = await self._read()
-            verb, asked_at = "patch" if version else "create", clock.monotonic()
-            record = self._candidate.next_record(found, _stamp(), asked_at)
+            verb, sent_at = "patch" if version else "create", clock.monotonic()
+            record = self._candidate.next_record(found, _stamp(), sent_at)
             if record is not None:
                 await self._write(record, version)
-                self._candidate.written(record, asked_at)
+                self._candidate.written(record, sent_at)
         except RefusedError as error:
             if error.status != HTTPStatus.CONFLICT:  # another was quicker
                 self._observer.unkept(str(LEASE), verb, str(error))
@@ -90,9 +90,11 @@ class Elector:
             self._observer.failed(error)
 
     async def _release(self) -> None:
-        record = self._candidate.released()
+        if not self.may_write():
+            return
+        found, version = await self._read()
+        record = self._candidate.released(found)
         if record is not None:
-            _, version = await self._read()
             await self._write(record, version)
 
     async def _read(self) -> tuple[Record | None, str]:

@@ -56,14 +56,12 @@ class Candidate:
             return None
         return Record(self.identity, stamp, stamp, found.transitions + 1)
 
-    def written(self, record: Record, asked_at: float) -> None:
+    def written(self, record: Record, sent_at: float) -> None:
         """The server took a record, which it was given at that time."""
-        self._seen, self._seen_at = record, asked_at
-        self._renewed_at = asked_at
+        self._seen, self._seen_at = record, sent_at
+        self._renewed_at = sent_at
 
-    def released(self) -> Record | None:
-        """What to write when this replica ends, so that another need not wait; None where another holds it."""
-        if self._renewed_at is None or self._seen is None:
-            return None
+    def released(self, found: Record | None) -> Record | None:
+        """What to write when this replica ends, so that another need not wait; None where the Lease is not its own."""
         self._renewed_at = None
-        return replace(self._seen, holder="")
+        return replace(found, holder="") if found is not None and found.holder == self.identity else None
