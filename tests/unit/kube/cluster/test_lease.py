@@ -35,6 +35,7 @@ class Replica:
     candidate: Candidate
     offset: float = 0.0
     read: tuple[Record | None, int] = field(default=(None, 0))
+    has_gained: bool = False
 
     def look(self, server: Server) -> None:
         self.read = server.record, server.version
@@ -43,7 +44,7 @@ class Replica:
         found, version = self.read
         record = self.candidate.next_record(found, f"{self.candidate.identity} {now}", now + self.offset)
         if record is not None and server.write(record, version):
-            self.candidate.written(record, now + self.offset)
+            self.has_gained = self.candidate.written(record, now + self.offset, now + self.offset)
 
     def turn(self, server: Server, now: float) -> None:
         self.look(server)
@@ -97,6 +98,17 @@ def test_one_that_falls_silent_gives_up_before_another_takes_over() -> None:
     assert not a.holds(40.0), "it comes back to another's Lease"
     assert server.record is not None
     assert (server.record.holder, server.record.transitions) == ("b", 1)
+
+
+def test_a_renewal_in_time_gains_nothing_and_a_late_one_what_was_not_written_meanwhile() -> None:
+    server, (a, _) = Server(), pair()
+    a.turn(server, 0.0)
+    assert a.has_gained
+    a.turn(server, TURN_SECONDS)
+    assert not a.has_gained
+    a.turn(server, TURN_SECONDS + GIVE_UP_SECONDS)
+    assert a.has_gained
+    assert a.holds(TURN_SECONDS + GIVE_UP_SECONDS)
 
 
 def test_one_that_ends_gives_it_up_and_the_next_takes_it_at_once() -> None:

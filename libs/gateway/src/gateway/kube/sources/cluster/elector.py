@@ -33,8 +33,8 @@ class Election(NamedTuple):
 
 
 class Elector:
-    """`manager` owns the fields of the Lease. `gained` is called when this replica becomes the one that writes. Run
-    `run` in a task."""
+    """`manager` owns the fields of the Lease. `gained` is called when this replica becomes the one that writes, also
+    after a renewal that came late. Run `run` in a task."""
 
     def __init__(
         self,
@@ -82,7 +82,8 @@ class Elector:
             record = self._candidate.next_record(found, _stamp(), sent_at)
             if record is not None:
                 await self._write(record, version)
-                self._candidate.written(record, sent_at)
+                if self._candidate.written(record, sent_at, clock.monotonic()):
+                    self._gained()
         except RefusedError as error:
             if error.status != HTTPStatus.CONFLICT:  # another was quicker
                 self._observer.unkept(str(LEASE), verb, str(error))
@@ -132,8 +133,6 @@ class Elector:
         held, self._held = self._held, self.may_write()
         if held != self._held:
             self._observer.leads(is_leader=self._held)
-            if self._held:
-                self._gained()
 
 
 def _record(spec: dict[str, Any]) -> Record:

@@ -56,10 +56,12 @@ class Candidate:
             return None
         return Record(self.identity, stamp, stamp, found.transitions + 1)
 
-    def written(self, record: Record, sent_at: float) -> None:
-        """The server took a record, which it was given at that time."""
+    def written(self, record: Record, sent_at: float, now: float) -> bool:
+        """The server took a record, which was sent at that time. Whether this replica could not write until now."""
+        is_gained = not self.holds(now)
         self._seen, self._seen_at = record, sent_at
         self._renewed_at = sent_at
+        return is_gained
 
     def released(self, found: Record | None) -> Record | None:
         """What to write when this replica ends, so that another need not wait; None where the Lease is not its own."""
