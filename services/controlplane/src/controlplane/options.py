@@ -145,9 +145,10 @@ class Options:
     """Host and port of the service that counts quotas; None: they are not enforced."""
 
     quotas_fail_closed: bool = False
+    """Whether requests are refused while that service, or what it counts in, cannot be reached."""
+
     quota_token: str | None = field(default=None, repr=False)
     """What Envoy brings so that the service knows its calls; None: nothing."""
-    """Whether requests are refused while that service, or what it counts in, cannot be reached."""
 
     by_class: bool = False
     """Whether only Gateways are served whose GatewayClass names this controller, as in a cluster with several."""
