@@ -15,11 +15,11 @@ from controlplane.deployment.parameters import Parameters
 from controlplane.deployment.placement import SERVED, bound_ports, deployed_name, fitting
 from controlplane.options import Deployment
 from gateway.kube.objects import GATEWAY_GROUP, Gateway
+from gateway.kube.sources.cluster.resources import MANAGED_BY
 from gateway.rpc.tls import KeyPair
 
 Tree = dict[str, Any]
 
-MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "pointsman")  # the label of all that is deployed
 GATEWAY_LABEL: Final = "gateway.networking.k8s.io/gateway-name"
 CLASS_LABEL: Final = "gateway.networking.k8s.io/gateway-class-name"
 GRACE_SECONDS: Final = 15  # for Envoy to end after its answers
@@ -74,7 +74,7 @@ class _Heads:
             **gateway.infrastructure.labels,
             **self.selector,
             CLASS_LABEL: fitting(gateway.class_name),
-            **dict((MANAGED_BY,)),
+            **dict([MANAGED_BY]),
         }
 
     def of(self, api_version: str, kind: str) -> Tree:

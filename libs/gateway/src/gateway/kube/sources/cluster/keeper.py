@@ -17,11 +17,10 @@ from gateway.kube.sources.cluster.drift import Key, Live, changes, key_of, live
 from gateway.kube.sources.cluster.follower import Follower
 from gateway.kube.sources.cluster.observing import Observer
 from gateway.kube.sources.cluster.reflector import Item
-from gateway.kube.sources.cluster.resources import DEPLOYED, SECRET, Resource, Selection
+from gateway.kube.sources.cluster.resources import DEPLOYED, MANAGED_BY, SECRET, Resource, Selection
 from gateway.kube.sources.cluster.server import LOST, ApiServer, RefusedError
 from gateway.kube.sources.source import Wanted
 
-MANAGED: Final = (("app.kubernetes.io/managed-by", "pointsman"),)  # labels of everything that is kept
 BY_KIND: Final = {resource.kind: resource for resource in DEPLOYED}
 RETRY_SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.2  # between two rounds: a rollout changes its objects many times
@@ -59,7 +58,7 @@ class ObjectKeeper:
             await self._stirred.wait()
         followers = [
             Follower(
-                Selection(resource, labels=MANAGED),
+                Selection(resource, labels=(MANAGED_BY,)),
                 self._server,
                 self._observer,
                 self._stirred.set,

@@ -111,6 +111,7 @@ DEPLOYMENT: Final = Resource("apps", _V1, "Deployment", "deployments")
 DISRUPTION_BUDGET: Final = Resource("policy", _V1, "PodDisruptionBudget", "poddisruptionbudgets")
 LEASE: Final = Resource("coordination.k8s.io", _V1, "Lease", "leases")
 EVENT: Final = Resource("", _V1, "Event", "events")
+MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "pointsman")  # the label of all that is deployed, and followed by
 DEPLOYED: Final = (SERVICE_ACCOUNT, SECRET, CONFIG_MAP, SERVICE, DEPLOYMENT, DISRUPTION_BUDGET)
 
 BY_KIND: Final[Mapping[tuple[str, str], Resource]] = MappingProxyType({
