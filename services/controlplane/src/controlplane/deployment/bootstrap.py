@@ -6,6 +6,7 @@ Certificates are read again when their folder changes, so that new ones need no 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -21,23 +22,24 @@ _TYPES: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 _FOLDER: Final = Path(__file__).parent / "files"
 
 
+@cache
 def files(deployment: Deployment) -> Mapping[str, str]:
-    """By name, for a ConfigMap: `envoy -c bootstrap.json`, run by `run`, which waits for answers in flight."""
-    return {
-        "bootstrap.json": orjson.dumps(_bootstrap(deployment), option=orjson.OPT_INDENT_2).decode(),
-        "certificate.json": orjson.dumps({"resources": [_certificate()]}, option=orjson.OPT_INDENT_2).decode(),
-        "run": _text("run"),
-    }
+    """By name, for a ConfigMap: `envoy -c bootstrap.json`, run by `run`, which waits for answers in flight. Every
+    Gateway has the same."""
+    return MappingProxyType(
+        {
+            "bootstrap.json": orjson.dumps(_bootstrap(deployment), option=orjson.OPT_INDENT_2).decode(),
+            "certificate.json": orjson.dumps({"resources": [_certificate()]}, option=orjson.OPT_INDENT_2).decode(),
+            "run": _text("run"),
+        }
+    )
 
 
 def _bootstrap(deployment: Deployment) -> dict[str, Any]:
     """The project's own, but for who the Envoy is (which its command line says) and where it asks."""
     found: dict[str, Any] = yaml.safe_load(_text("bootstrap.yaml"))
     del found["node"]
-    for config in (
-        "cds_config",
-        "lds_config",
-    ):  # by default an Envoy without an answer is ready after 15 s, with nothing
+    for config in ("cds_config", "lds_config"):  # by default an Envoy is ready after 15 s also without an answer
         found["dynamic_resources"][config]["initial_fetch_timeout"] = "0s"
     (cluster,) = found["static_resources"]["clusters"]
     host = service_hostname(*deployment.control_plane)
@@ -74,6 +76,5 @@ def _certificate() -> dict[str, Any]:
     }
 
 
-@cache
 def _text(name: str) -> str:
     return (_FOLDER / name).read_text()
