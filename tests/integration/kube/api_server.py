@@ -28,6 +28,7 @@ class ApiServer:
         self.version = 100
         self.token = ""
         self.refusals: dict[str, int] = {}
+        self.garbled: set[str] = set()  # paths at which something else answers
         self.applied: list[tuple[str, dict[str, str], Object]] = []
         self.meanwhile: Callable[[], None] | None = None  # happens once, between a reading of an object and its writing
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -80,6 +81,8 @@ class ApiServer:
             return refusal(401)
         if path in self.refusals:
             return refusal(self.refusals[path])
+        if path in self.garbled:
+            return web.Response(text="<html>", content_type="text/html")
         if request.method == "POST":
             return await self._create(request)
         if path not in self._objects:

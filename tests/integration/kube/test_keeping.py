@@ -116,6 +116,15 @@ async def test_one_replica_writes_and_the_next_when_it_ends(tmp_path: Path) -> N
         assert holder(server) == "", "one that ends gives it up"
 
 
+async def test_what_answers_in_the_servers_place_ends_no_election(tmp_path: Path) -> None:
+    server = server_of()
+    server.garbled.add(f"{LEASES}/pointsman")
+    async with serving(server, tmp_path) as (config, _), replica(config, "a"):
+        await eventually(lambda: (f"{LEASES}/pointsman", {}) in server.requests)
+        server.garbled.clear()
+        await eventually(lambda: holder(server) == "a")
+
+
 async def test_a_refused_object_gets_an_event_once(tmp_path: Path) -> None:
     server = server_of()
     routes = "/apis/gateway.networking.k8s.io/v1/namespaces/models/httproutes"

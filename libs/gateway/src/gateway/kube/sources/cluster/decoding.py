@@ -1,7 +1,7 @@
 """What an API server answers becomes pages, events and errors, with each object as an entry. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -71,6 +71,15 @@ def event(line: bytes, origin: Origin, read: Read[T]) -> Event[T] | ErrorEvent:
     metadata = found.get("metadata")
     version = str(metadata.get("resourceVersion") or "") if isinstance(metadata, dict) else ""
     return Event(type_, None if type_ is EventType.BOOKMARK else _item(found, origin, read), version)
+
+
+def stored(body: bytes) -> dict[str, Any]:
+    """An object as the server has it, with the version that it has there."""
+    data = _object(body)
+    metadata = data.get("metadata")
+    if not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
+        raise UnreadableError("an object without a version")
+    return data
 
 
 def message(body: bytes) -> str:

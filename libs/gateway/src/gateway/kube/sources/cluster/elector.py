@@ -11,8 +11,6 @@ from http import HTTPStatus
 from random import Random
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from gateway.kube.sources.cluster import lease
 from gateway.kube.sources.cluster.lease import Candidate, Record
 from gateway.kube.sources.cluster.observing import Observer
@@ -100,13 +98,8 @@ class Elector:
 
     async def _read(self) -> tuple[Record | None, str]:
         """What the Lease says, and its version; nothing where there is none."""
-        try:
-            found = orjson.loads(await self._server.get(f"{self._folder}/{self._election.name}", {}))
-        except RefusedError as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None, ""
-            raise
-        return _record(found.get("spec") or {}), str(found["metadata"]["resourceVersion"])
+        found = await self._server.find(f"{self._folder}/{self._election.name}")
+        return (None, "") if found is None else (_record(found.get("spec") or {}), found["metadata"]["resourceVersion"])
 
     async def _write(self, record: Record, version: str) -> None:
         metadata = {"name": self._election.name, "namespace": self._election.namespace}

@@ -11,8 +11,6 @@ from http import HTTPStatus
 from random import Random
 from typing import Any, Final
 
-import orjson
-
 from gateway.kube.sources.cluster.drift import Key, Live, changes, key_of, live
 from gateway.kube.sources.cluster.follower import Follower
 from gateway.kube.sources.cluster.observing import Observer
@@ -99,12 +97,9 @@ class ObjectKeeper:
             await asyncio.sleep(self._random.uniform(RETRY_SECONDS / 10, RETRY_SECONDS))
 
     async def _read_secret(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
-        try:
-            found = orjson.loads(await self._server.get(f"{_folder(SECRET, namespace)}/{name}", {}))
-        except RefusedError as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise
+        found = await self._server.find(f"{_folder(SECRET, namespace)}/{name}")
+        if found is None:
+            return None
         return {key: base64.b64decode(text) for key, text in (found.get("data") or {}).items()}
 
     async def _make_secret(
@@ -140,11 +135,11 @@ class ObjectKeeper:
         key = kind, namespace, name = key_of(body)
         resource = BY_KIND[kind]
         try:
-            answer = await self._server.apply(f"{_folder(resource, namespace)}/{name}", self._manager, body)
+            made = await self._server.apply(f"{_folder(resource, namespace)}/{name}", self._manager, body)
         except RefusedError as error:
             self._observer.unkept(str(resource), "patch", str(error))
             return False
-        version = str(orjson.loads(answer)["metadata"]["resourceVersion"])
+        version = str(made["metadata"]["resourceVersion"])
         if self._applied.get(key, (None, ""))[1] != version:  # else the server had it, and the news of that is to come
             self._observer.kept(str(resource), "apply", f"{namespace}/{name}")
         self._applied[key] = (body, version)

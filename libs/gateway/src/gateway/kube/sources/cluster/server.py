@@ -5,14 +5,16 @@ Shell on aiohttp. It retries nothing; who asks decides what an error means.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import orjson
 
+from gateway.kube.sources.cluster import decoding
 from gateway.kube.sources.cluster.credentials import Credentials
-from gateway.kube.sources.cluster.decoding import message
+from gateway.kube.sources.cluster.decoding import UnreadableError
 from gateway.schema import units
 
 ANSWER_SECONDS: Final = 60.0  # for a whole page, or a write; the server's own limit is the same
@@ -46,6 +48,15 @@ class ApiServer:
         async with self._response("GET", path, query, timeout=_whole()) as response:
             return await response.read()
 
+    async def find(self, path: str) -> dict[str, Any] | None:
+        """An object with its version; None where there is none. Raises as `get` does."""
+        try:
+            return _stored(await self.get(path, {}))
+        except RefusedError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
     @asynccontextmanager
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
         """The answer as it comes, in chunks. Raises as `get` does, also while it is read."""
@@ -53,19 +64,19 @@ class ApiServer:
         async with self._response("GET", path, {**query, "watch": "true"}, timeout=silence) as response:
             yield response.content.iter_any()
 
-    async def apply(self, path: str, manager: str, body: Mapping[str, object]) -> bytes:
+    async def apply(self, path: str, manager: str, body: Mapping[str, object]) -> dict[str, Any]:
         """Apply fields of an object on the server's side, as this field manager; the object as it is then. Raises as
         `get` does."""
         query = {"fieldManager": manager, "force": "true"}
         headers = {"Content-Type": "application/apply-patch+yaml"}
         async with self._response("PATCH", path, query, orjson.dumps(body), headers, timeout=_whole()) as response:
-            return await response.read()
+            return _stored(await response.read())
 
-    async def create(self, path: str, manager: str, body: Mapping[str, object]) -> bytes:
+    async def create(self, path: str, manager: str, body: Mapping[str, object]) -> None:
         """Make an object in this folder; it must not be there. Raises as `get` does."""
         query = {"fieldManager": manager}
         async with self._response("POST", path, query, orjson.dumps(body), _JSON, timeout=_whole()) as response:
-            return await response.read()
+            await response.read()
 
     async def delete(self, path: str, uid: str) -> None:
         """Delete the object with this uid, and no later one of its name. Raises as `get` does."""
@@ -97,7 +108,7 @@ class ApiServer:
         async with request as response:
             if response.status not in GOOD:
                 after = units.duration(f"{response.headers.get('Retry-After', '')}s") or 0.0
-                raise RefusedError(response.status, message(await response.read()), after)
+                raise RefusedError(response.status, decoding.message(await response.read()), after)
             yield response
 
 
@@ -108,6 +119,14 @@ async def connected(credentials: Credentials) -> AsyncIterator[ApiServer]:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}  # to unpack would take the loop's time
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
         yield ApiServer(session, credentials)
+
+
+def _stored(body: bytes) -> dict[str, Any]:
+    """What is no object comes from something between here and the server."""
+    try:
+        return decoding.stored(body)
+    except UnreadableError as error:
+        raise RefusedError(HTTPStatus.BAD_GATEWAY, str(error)) from None
 
 
 def _whole() -> aiohttp.ClientTimeout:

@@ -11,8 +11,6 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-import orjson
-
 from gateway.kube.objects import Meta, ObjectKey
 from gateway.kube.sources.cluster.observing import Observer
 from gateway.kube.sources.cluster.resources import GATEWAY, GATEWAY_CLASS, HTTP_ROUTE, POOL, Resource, Selection
@@ -127,7 +125,7 @@ class StatusWriter:
             try:
                 await self._apply(path, Header(meta.api_version, key.kind, namespace), status)
             except RefusedError as error:
-                if error.status == HTTPStatus.NOT_FOUND:  # it is gone, or was only made of another object
+                if error.status == HTTPStatus.NOT_FOUND:  # it has just gone
                     return
                 if error.status != HTTPStatus.CONFLICT or attempt == ATTEMPTS - 1:
                     raise
@@ -136,7 +134,9 @@ class StatusWriter:
 
     async def _apply(self, path: str, header: Header, status: Mapping[str, object]) -> None:
         """Write what the object does not have, unless it has changed meanwhile."""
-        found = orjson.loads(await self._server.get(path, {}))
+        found = await self._server.find(path)
+        if found is None:  # it is gone, or was only made of another object
+            return
         changed = merged(found.get("status") or {}, status, self._controller)
         if changed is None:
             return
