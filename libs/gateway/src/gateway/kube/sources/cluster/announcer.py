@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.kube.sources.cluster.events import Events
 from gateway.kube.sources.cluster.observing import Observer
-from gateway.kube.sources.cluster.resources import EVENT, Selection
+from gateway.kube.sources.cluster.resources import EVENT
 from gateway.kube.sources.cluster.server import LOST, ApiServer, RefusedError
 
 RETRY_SECONDS: Final = 30.0
@@ -55,7 +55,7 @@ class Announcer:
         for name in wanted.keys() - self._written:
             if not self._may_write():
                 return True
-            folder = Selection(EVENT, wanted[name]["metadata"]["namespace"]).path(EVENT.versions[0])
+            folder = EVENT.folder(wanted[name]["metadata"]["namespace"])
             try:
                 await self._server.create(folder, self._reporter, wanted[name])
             except RefusedError as error:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from gateway.kube.sources.cluster import lease
 from gateway.kube.sources.cluster.lease import Candidate, Record
 from gateway.kube.sources.cluster.observing import Observer
-from gateway.kube.sources.cluster.resources import LEASE, Selection
+from gateway.kube.sources.cluster.resources import LEASE
 from gateway.kube.sources.cluster.server import LOST, ApiServer, RefusedError
 from gateway.service import clock
 
@@ -51,7 +51,7 @@ class Elector:
         self._gained = gained
         self._random = random
         self._candidate = Candidate(election.identity)
-        self._folder = Selection(LEASE, election.namespace).path(LEASE.versions[0])
+        self._folder = LEASE.folder(election.namespace)
         self._held = False  # as it was shown last
 
     def may_write(self) -> bool:

@@ -15,7 +15,7 @@ from gateway.kube.sources.cluster.drift import Key, Live, changes, key_of, live
 from gateway.kube.sources.cluster.follower import Follower
 from gateway.kube.sources.cluster.observing import Observer
 from gateway.kube.sources.cluster.reflector import Item
-from gateway.kube.sources.cluster.resources import DEPLOYED, MANAGED_BY, SECRET, Resource, Selection
+from gateway.kube.sources.cluster.resources import DEPLOYED, MANAGED_BY, SECRET, Selection
 from gateway.kube.sources.cluster.server import LOST, ApiServer, RefusedError
 from gateway.kube.sources.source import Wanted
 
@@ -97,7 +97,7 @@ class ObjectKeeper:
             await asyncio.sleep(self._random.uniform(RETRY_SECONDS / 10, RETRY_SECONDS))
 
     async def _read_secret(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
-        found = await self._server.find(f"{_folder(SECRET, namespace)}/{name}")
+        found = await self._server.find(f"{SECRET.folder(namespace)}/{name}")
         if found is None:
             return None
         return {key: base64.b64decode(text) for key, text in (found.get("data") or {}).items()}
@@ -112,7 +112,7 @@ class ObjectKeeper:
             "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "pointsman"}},
             "data": {key: base64.b64encode(text).decode() for key, text in data.items()},
         }
-        await self._server.create(_folder(SECRET, namespace), self._manager, body)
+        await self._server.create(SECRET.folder(namespace), self._manager, body)
         return data
 
     async def _write(self, found: list[Live]) -> bool:
@@ -135,7 +135,7 @@ class ObjectKeeper:
         key = kind, namespace, name = key_of(body)
         resource = BY_KIND[kind]
         try:
-            made = await self._server.apply(f"{_folder(resource, namespace)}/{name}", self._manager, body)
+            made = await self._server.apply(f"{resource.folder(namespace)}/{name}", self._manager, body)
         except RefusedError as error:
             self._observer.unkept(str(resource), "patch", str(error))
             return False
@@ -149,7 +149,7 @@ class ObjectKeeper:
         kind, namespace, name = gone.key
         resource = BY_KIND[kind]
         try:
-            await self._server.delete(f"{_folder(resource, namespace)}/{name}", gone.uid)
+            await self._server.delete(f"{resource.folder(namespace)}/{name}", gone.uid)
         except RefusedError as error:
             if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 self._observer.unkept(str(resource), "delete", str(error))
@@ -162,7 +162,3 @@ class ObjectKeeper:
 def _read(data: dict[str, object]) -> Item[Live] | None:
     found = live(data)
     return None if found is None else Item(found.key, found)
-
-
-def _folder(resource: Resource, namespace: str) -> str:
-    return Selection(resource, namespace).path(resource.versions[0])

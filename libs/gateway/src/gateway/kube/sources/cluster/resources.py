@@ -37,6 +37,10 @@ class Resource:
         """As an object has it: `v1`, `apps/v1`."""
         return f"{self.group}/{version}" if self.group else version
 
+    def folder(self, namespace: str) -> str:
+        """Where objects of a namespace are that are written here, in the first version."""
+        return Selection(self, namespace).path(self.versions[0])
+
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
