@@ -36,8 +36,7 @@ class Report(NamedTuple):
     def is_plain(self) -> bool:
         """Its only attempt was answered well, and the proxy has nothing to remark."""
         feedback = self.feedback
-        is_whole = feedback.status == HTTP_OK and not feedback.flags
-        return is_whole and feedback.attempts == 1 and feedback.served is not None
+        return feedback.status == HTTP_OK and not feedback.flags and feedback.attempts == 1
 
     @property
     def is_ok(self) -> bool:

@@ -42,8 +42,11 @@ class Sign(NamedTuple):
 
 def signs_of(report: Report, first_byte_limit: float) -> Iterator[Sign]:
     """One sign for each attempt that says anything, in their order; the limit is in seconds."""
-    tried, sent_at = report.tried, report.placement.placed_at
-    known = known_attempts(report.placement)
+    sent_at, served = report.placement.placed_at, report.feedback.served
+    if report.is_plain and served is not None:  # nearly all of them
+        yield Sign(served, Signal.ANSWERED, "", sent_at)
+        return
+    tried, known = report.tried, known_attempts(report.placement)
     for number, endpoint in enumerate(tried[:-1], start=1):
         if number not in known:
             yield Sign(endpoint, Signal.PASSED_OVER, "", sent_at)

@@ -6,13 +6,12 @@ nothing says so the answer may be a long one: then it counts once it lasts far l
 that has begun counts when it comes far slower than others do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from epp.datalayer.events import AttemptFailed, RequestAlive, RequestPlaced, RequestReported, RequestSettled, TimePassed
 from epp.datalayer.placement import Placement
 from epp.datalayer.producer import Handlers
-from epp.datalayer.report import Report
 from epp.datalayer.standing.attempts import Sign, sign_of_attempt, signs_of
 from epp.datalayer.standing.expectation import Expectation
 from epp.datalayer.standing.signals import Signal
@@ -94,7 +93,7 @@ class RequestWatch:
         report = event.report
         placement, feedback = report.placement, report.feedback
         is_slow = self._is_slow(feedback)
-        for sign in _answered(report) if report.is_plain else signs_of(report, self.first_byte_limit(placement)):
+        for sign in signs_of(report, self.first_byte_limit(placement)):
             is_good = sign.signal is Signal.ANSWERED
             self._observe(_slow(sign.endpoint, placement) if is_good and is_slow else sign, now)
         if report.is_ok and not report.is_elsewhere:
@@ -143,12 +142,6 @@ class RequestWatch:
     def _forget(self, pick_id: PickId) -> None:
         self._open.pop(pick_id, None)
         self._unbegun.discard(pick_id)
-
-
-def _answered(report: Report) -> Sequence[Sign]:
-    """What `signs_of` says of nearly all requests."""
-    served = report.feedback.served
-    return () if served is None else (Sign(served, Signal.ANSWERED, "", report.placement.placed_at),)
 
 
 def _slow(endpoint: EndpointId, placement: Placement) -> Sign:
