@@ -189,18 +189,25 @@ class Connection(asyncio.Protocol):
         self._exchange.restart_clock(self._shared.clock())
         self._read_on()
 
-    def _take_turn(self) -> None:
-        """Go on, after a wait. For a connection that was lost meanwhile no endpoint is picked."""
+    def _proceed_after_wait(self) -> None:
+        """For a connection that was lost meanwhile no endpoint is picked."""
         self._waits_for_turn = False
         if self._transport is not None and not self._transport.is_closing():
             self._proceed(self._shared.clock())
-            self._turns.bodies.leave(self)
+            if not self._has_large_body:
+                self._turns.bodies.leave(self)
 
     # Questions and answers
 
+    @property
+    def _has_large_body(self) -> bool:
+        """A large body is being received, or waits to be read."""
+        return self._exchange.body_bytes > LARGE_MESSAGE_BYTES
+
     def _hold_up(self) -> None:
         """Few large bodies are received at a time; what the others have still to send stays with Envoy."""
-        if self._exchange.body_bytes <= LARGE_MESSAGE_BYTES or self._turns.bodies.has_turn(self):
+        is_partial = self._has_large_body and not self._exchange.has_body
+        if not is_partial or self._turns.bodies.has_turn(self):
             return
         self._is_held_up = True
         if self._transport is not None:
@@ -215,10 +222,10 @@ class Connection(asyncio.Protocol):
     def _proceed_in_turn(self, now: float) -> None:
         if self._waits_for_turn:
             return
-        is_large = self._exchange.has_body and self._exchange.body_bytes > LARGE_MESSAGE_BYTES
+        is_large = self._has_large_body and self._exchange.has_body
         if is_large:
-            self._turns.add_large(self._take_turn)
-        if not is_large and self._turns.take(self._take_turn):
+            self._turns.add_large(self._proceed_after_wait)
+        if not is_large and self._turns.take(self._proceed_after_wait):
             self._proceed(now)
         else:
             self._waits_for_turn = True
