@@ -59,7 +59,7 @@ async def embedding(model: Model, counts: Counts, seconds: float = 5.0) -> Async
 
 async def ask(embedder: Embedder, text: str) -> Any:
     answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    embedder.ask(text, answered.set_result)
+    embedder.embed(text, answered.set_result)
     async with asyncio.timeout(20):
         return await answered
 
@@ -87,7 +87,7 @@ async def test_with_too_many_questions_the_next_is_not_asked() -> None:
     async with embedding(model, counts) as embedder:
         model.holds.clear()
         for number in range(MOST_WAITING):
-            embedder.ask(str(number), lambda _vector: None)
+            embedder.embed(str(number), lambda _vector: None)
         assert await ask(embedder, "one more") is None
     assert counts.results[0] == "busy"
 

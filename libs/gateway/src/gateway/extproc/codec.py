@@ -118,7 +118,7 @@ class Codec:
                 target.SetInParent()
                 _mutate(message, target, mutation)
                 if body_mode is not None:
-                    _ask_for(message.mode_override, direction, body_mode)
+                    _request_body(message.mode_override, direction, body_mode)
             case BodyReply(direction, mutation, body):
                 target = message.request_body if direction is REQUEST else message.response_body
                 target.SetInParent()
@@ -193,7 +193,7 @@ def _plain_value(value: Any) -> object:
     return None
 
 
-def _ask_for(override: Any, direction: Direction, mode: BodyMode) -> None:
+def _request_body(override: Any, direction: Direction, mode: BodyMode) -> None:
     """A processing mode replaces the whole one: what is not named is not sent."""
     override.SetInParent()
     if direction is REQUEST:

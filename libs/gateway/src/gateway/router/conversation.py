@@ -229,7 +229,7 @@ class RouterConversation:
     def _advance(self, run: Run, vector: Vector | None) -> Proceed | ImmediateReply | None:
         """Go on until the plugins are through, or one of them has to wait."""
         try:
-            ask = run.send(vector)
+            wanted = run.send(vector)
         except StopIteration as ended:
             return self._decision(ended.value)
         answers: list[Vector | None] = []
@@ -241,7 +241,7 @@ class RouterConversation:
             else:
                 answers.append(found)
 
-        self._routing.embed(ask.text, answer)
+        self._routing.embed(wanted.text, answer)
         if answers:
             return self._advance(run, answers[0])
         is_late = True

@@ -66,7 +66,7 @@ class Embedder:
             finally:
                 self._session = self._tasks = None
 
-    def ask(self, text: str, answer: Callable[[Vector | None], None]) -> None:
+    def embed(self, text: str, answer: Callable[[Vector | None], None]) -> None:
         """Answer once: at once if the text is known, else soon."""
         known = self._known.get(text)
         if known is not None:

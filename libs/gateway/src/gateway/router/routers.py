@@ -84,7 +84,7 @@ class Router:
         found = Routing(self._chain, self._known.base_models(), keep=self._keep, access=self._access())
         if self._embedder is None:
             return found
-        return replace(found, vectors=self._embedder.vectors, embed=self._embedder.ask)
+        return replace(found, vectors=self._embedder.vectors, embed=self._embedder.embed)
 
     def _access(self) -> Access:
         keys = self._key_file.keys if self._key_file is not None else None

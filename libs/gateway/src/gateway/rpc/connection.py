@@ -58,7 +58,7 @@ class Connection:
     """See the module's docstring."""
 
     __slots__ = (
-        "_deadlines", "_events", "_heard_at", "_held", "_idle_frames", "_is_in_round", "_is_pinged", "_methods",
+        "_deadlines", "_events", "_held", "_idle_frames", "_is_in_round", "_is_pinged", "_methods", "_received_at",
         "_sent", "_shared", "_streams", "_wake", "budget", "due_at", "engine", "settings",
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ class Connection:
         self._deadlines: dict[Stream, float] = {}
         self._idle_frames = limits.Allowance(limits.IDLE_FRAMES_BURST, limits.IDLE_FRAMES_PER_SECOND, now)
         self._is_in_round = self._is_pinged = False
-        self._heard_at = now
+        self._received_at = now
         self.due_at = now + shared.settings.keepalive_seconds
 
     @property
@@ -97,7 +97,7 @@ class Connection:
 
     def receive(self, data: bytes, now: float) -> None:
         """Take what was read."""
-        self._heard_at = now
+        self._received_at = now
         self._is_pinged = False
         self._events.extend(self.engine.receive(data))
 
@@ -118,7 +118,7 @@ class Connection:
         """Bytes to write now."""
         output, events = self.engine.take_output()
         for event in events:  # streams whose ends were written
-            self._take_frame(event, self._heard_at)
+            self._take_frame(event, self._received_at)
         if self._sent:
             self._look_at_sent()
         return output
@@ -131,14 +131,14 @@ class Connection:
         for stream in list(self._streams.values()):
             if stream.stands_still:
                 stream.end(Status.RESOURCE_EXHAUSTED, "a large message has stopped in its middle")
-        settings, silent = self.settings, now - self._heard_at
+        settings, silent = self.settings, now - self._received_at
         if silent >= settings.keepalive_seconds and not self._is_pinged:
             self._is_pinged = True
             self.engine.ping()
         limit = settings.keepalive_seconds + (settings.keepalive_timeout_seconds if self._is_pinged else 0.0)
         if self._is_pinged and silent >= limit:
             self.engine.is_broken = True
-        self.due_at = min([now + settings.keepalive_seconds, self._heard_at + limit, *self._deadlines.values()])
+        self.due_at = min([now + settings.keepalive_seconds, self._received_at + limit, *self._deadlines.values()])
 
     def announce_end(self) -> None:
         """The peer is to open no further streams; those that come before it knows are served."""

@@ -6,7 +6,7 @@ import pytest
 
 from epp.domain import Pick
 from epp.transports.extproc.conversation import PickConversation
-from epp.transports.extproc.fused import ASKS_FOR_BODY, FusedConversation
+from epp.transports.extproc.fused import BODY_REQUEST, FusedConversation
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.route import Route
 from gateway.extproc.protocol.messages import (
@@ -56,7 +56,7 @@ def test_a_body_that_is_not_known_is_asked_for(kept_id: str | None) -> None:
     picker = Picker(PICK)
     talk = fused(picker, KeptBodies("a"))
 
-    assert talk.receive(question(kept_id), 0.0) == [ASKS_FOR_BODY]
+    assert talk.receive(question(kept_id), 0.0) == [BODY_REQUEST]
     (reply,) = talk.receive(BodyReceived(REQUEST, BODY, end_of_stream=True), 1.0)
     assert isinstance(reply, BodyReply)
     assert reply.mutation.set_headers
@@ -78,7 +78,7 @@ def test_a_body_that_changes_is_asked_for_and_replaced() -> None:
     picker, kept = Picker(PICK._replace(body=b"new")), KeptBodies("a")
     talk = fused(picker, kept)
 
-    assert talk.receive(question(kept.keep(BODY, DOCUMENT, 0.0)), 0.0) == [ASKS_FOR_BODY]
+    assert talk.receive(question(kept.keep(BODY, DOCUMENT, 0.0)), 0.0) == [BODY_REQUEST]
     assert not talk.is_at_rest
     (reply,) = talk.receive(BodyReceived(REQUEST, BODY, end_of_stream=True), 1.0)
     assert isinstance(reply, BodyReply)

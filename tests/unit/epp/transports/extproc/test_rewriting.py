@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from epp.domain import EndpointId, Feedback, Outcome, Pick, PickId, PoolId, Request, Ticket, Verdict, Waiter
 from epp.transports.extproc.conversation import PickConversation
-from epp.transports.extproc.rewriting import LARGEST_EVENT, AnswerRewriting, ModelNames, asking_for_usage
+from epp.transports.extproc.rewriting import LARGEST_EVENT, AnswerRewriting, ModelNames, with_usage_option
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.route import Route
 from gateway.extproc.protocol.messages import (
@@ -124,7 +124,7 @@ def test_other_bytes_pass_unchanged(chunks: list[bytes]) -> None:
     ],
 )
 def test_usage_is_asked_for_where_a_stream_would_have_none(path: str, body: bytes, asks: bool) -> None:
-    asked = asking_for_usage(path, body)
+    asked = with_usage_option(path, body)
     assert (asked is not None) is asks
     if asked is not None:
         assert orjson.loads(asked) == {**orjson.loads(body), "stream_options": {"include_usage": True}}

@@ -38,12 +38,12 @@ def misses(host: VirtualHost, scope: Scope) -> Iterator[Tree]:
     one. Other requests are simply not routed."""
     by_path = cors.by_path(host)
     paths = {entry.match.path: None for entry in host.entries if by_model_header(entry)}
-    asked = _on_miss(host, scope) if paths else {}
+    check = _body_check(host, scope) if paths else {}
     for path in paths:
-        yield from _misses_on(path, cors.settings(by_path.get(path)) | asked)
+        yield from _misses_on(path, cors.settings(by_path.get(path)) | check)
 
 
-def _on_miss(host: VirtualHost, scope: Scope) -> Tree:
+def _body_check(host: VirtualHost, scope: Scope) -> Tree:
     """Where Envoy lifts the model, it does not say what is wrong with a body; a picker does."""
     pickers = pools_by_picker(host.pools, scope) if scope.lifting.lift is Lift.SCRIPT else []
     return picker_filters.on_miss(pickers[0][0], scope.options) if pickers else {}

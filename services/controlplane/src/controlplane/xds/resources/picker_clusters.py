@@ -19,21 +19,21 @@ def picker_cluster(picker: Picker, options: Options) -> Tree:
         names.CLUSTER_TYPE,
         **by_eds(names.picker_cluster(picker), options),
         connect_timeout=seconds(timeout),
-        **_asked(picker.body, limit, options),
+        **_protocol(picker.body, limit, options),
         **({"transport_socket": socket} if socket else {}),
     )
 
 
-def _asked(body: PickerBody, limit: int, options: Options) -> Tree:
+def _protocol(body: PickerBody, limit: int, options: Options) -> Tree:
     """In full duplex no time is set to a question, and once a part of the body has left nobody else can be asked. So
     a picker that looks dead is asked nothing, which lets a request pass as its pool wants. What a hung one was asked
     ends with its connection, by the keep-alive."""
-    asked = grpc(limit, options.picker_timeout)
+    spoken = grpc(limit, options.picker_timeout)
     if body is not PickerBody.FULL_DUPLEX:
-        return asked
+        return spoken
     timing = {"timeout": seconds(options.picker_timeout), "interval": "1s", "unhealthy_threshold": 2}
     check = {**timing, "grpc_health_check": {"service_name": protocol.EXT_PROC_SERVICE}}
-    return {**asked, **processor(limit, check, panic=0.0)}
+    return {**spoken, **processor(limit, check, panic=0.0)}
 
 
 def picker_log_cluster(picker: Picker, share: int, options: Options) -> Tree:

@@ -11,7 +11,7 @@ from typing import Final
 from epp.domain import Outcome, Pick, Request, Ticket, Verdict
 from epp.transports.extproc.answers import of_verdict, subset_hint, unpicked
 from epp.transports.extproc.response import SERVED_REPORT, UNREPORTED, ResponseWatch
-from epp.transports.extproc.rewriting import AnswerRewriting, ModelNames, asking_for_usage
+from epp.transports.extproc.rewriting import AnswerRewriting, ModelNames, with_usage_option
 from epp.transports.extproc.streams import OpenStreams
 from epp.transports.picker import RequestPicker
 from epp.transports.route import Route, is_left_to_others
@@ -196,7 +196,7 @@ class PickConversation:
         if not self._exchange.passes_response:
             return pick
         body, self._body = self._body, b""
-        changed = asking_for_usage(self._headers.get(":path", ""), pick.body or body) if body and pick.model else None
+        changed = with_usage_option(self._headers.get(":path", ""), pick.body or body) if body and pick.model else None
         models = None
         if pick.served_model is not None and pick.model is not None:
             models = ModelNames(pick.served_model, pick.model)

@@ -30,7 +30,7 @@ from gateway.router.kept import KeptBodies, KeptBody
 from gateway.wire.protocol import KEPT_BODY, LB_NAMESPACE
 
 # The length goes, since the answer to the body may change it; Envoy refuses a body of another length than the header's.
-ASKS_FOR_BODY = HeadersReply(Direction.REQUEST, Mutation(remove_headers=("content-length",)), BodyMode.BUFFERED)
+BODY_REQUEST = HeadersReply(Direction.REQUEST, Mutation(remove_headers=("content-length",)), BodyMode.BUFFERED)
 
 # Opens a conversation that asks this picker and pushes late replies there.
 OpenPick = Callable[[RequestPicker, Push], PickConversation]
@@ -77,7 +77,7 @@ class FusedConversation:
 
     def _begin(self, event: Event, now: float) -> Sequence[Reply]:
         modes = event.modes if isinstance(event, HeadersReceived) and not event.end_of_stream else None
-        if not isinstance(event, HeadersReceived) or modes is None or not _asks_without_body(event.headers, modes):
+        if not isinstance(event, HeadersReceived) or modes is None or not _leaves_body(event.headers, modes):
             self._pick = self._open_pick(self._picker, self._push)
             return self._pick.receive(event, now)
         headers = replace(event, modes=Modes(BodyMode.BUFFERED, modes.response_body))
@@ -85,7 +85,7 @@ class FusedConversation:
         if kept is None:
             self._pick = self._open_pick(self._picker, self._push)
             self._pick.receive(headers, now)
-            return [ASKS_FOR_BODY]
+            return [BODY_REQUEST]
         self._pick = self._open_pick(_ReadBefore(self._picker, kept.document), self._push_late)
         self._pick.receive(headers, now)
         return self._to_headers(self._pick.receive(BodyReceived(Direction.REQUEST, kept.body, end_of_stream=True), now))
@@ -105,10 +105,10 @@ class FusedConversation:
         if reply.body is None:
             return HeadersReply(Direction.REQUEST, reply.mutation)
         self._held = reply
-        return ASKS_FOR_BODY
+        return BODY_REQUEST
 
 
-def _asks_without_body(headers: Mapping[str, str], modes: Modes) -> bool:
+def _leaves_body(headers: Mapping[str, str], modes: Modes) -> bool:
     """Whether there is a body that the proxy leaves to us. What follows an upgrade is none, and has no end."""
     return modes.request_body is BodyMode.NONE and "upgrade" not in headers
 

@@ -29,7 +29,7 @@ _WHITESPACE: Final = b" \t\r\n"
 MOST_WHITESPACE: Final = 16
 
 
-def asking_for_usage(path: str, body: bytes) -> bytes | None:
+def with_usage_option(path: str, body: bytes) -> bytes | None:
     """The body with a wish for usage, or None where it needs none: no stream, or the client says what it wants."""
     if not path.partition("?")[0].endswith(_STREAMED_APIS):
         return None

@@ -50,9 +50,9 @@ NOT_READY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r
 
 def objection(pick: Pick, *, wants_model_headers: bool, headers: Mapping[str, str] = NO_HEADERS) -> Rejection | None:
     """Why this transport cannot carry the pick; None for nearly all. `headers` are those of the request."""
-    asked = next((name for name in _REWRITE_HEADERS if name in headers), None)
-    if pick.served_model is not None and asked is not None:
-        return refusals.invalid(f"{asked} is not served here: ext_authz cannot change a body", asked)
+    unserved = next((name for name in _REWRITE_HEADERS if name in headers), None)
+    if pick.served_model is not None and unserved is not None:
+        return refusals.invalid(f"{unserved} is not served here: ext_authz cannot change a body", unserved)
     if pick.served_model is not None:
         return refusals.internal(
             "the model was to be rewritten, which needs the ext_proc transport: ext_authz cannot change a body"
