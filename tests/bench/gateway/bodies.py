@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+from gateway.wire.protocol import BODY_LIMIT_BYTES
 from tests.bench.gateway import usage
 from tests.bench.gateway.__main__ import FOLDER, ROOT, Stack, running
 from tests.bench.gateway.setting import EXT_PROC, HOST, HTTP, HTTP_BY_MODEL, Commands, Ports
@@ -73,6 +74,7 @@ def main() -> None:
     commands = Commands(
         Ports.spread(free_ports(Ports.COUNT)), FOLDER / "bodies", ROOT / ".venv" / "bin",
         ROOT / ".tools" / "envoy" / "bin" / "envoy", sys.executable, usage_extraction=True,
+        rendering=("--body-limit", str(BODY_LIMIT_BYTES)),
     )  # fmt: skip
     commands.write_manifests()
     print("| body | way | status | seconds | Envoy CPU s |\n|---|---|---|---:|---:|", flush=True)
