@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from epp.domain import Request, Verdict
 from epp.transports.servers.http_connection import Connection, OpenConnections, Shared
 from epp.transports.servers.turns import TURNS, Turns
 from gateway.rpc.limits import LARGE_MESSAGE_BYTES, LARGE_STREAMS
@@ -89,3 +90,27 @@ async def test_a_large_body_that_is_whole_before_its_turn_is_answered_and_its_co
     late.data_received(LARGE[-100:])
     await until(lambda: wire.written.startswith(b"HTTP/1.1 200"))
     assert wire.is_read
+
+
+@pytest.mark.parametrize("size", [LARGE_MESSAGE_BYTES + 100, 2])
+async def test_a_request_that_fails_in_its_turn_stops_none_of_the_others(size: int) -> None:
+    door, failures = Door(), list[BaseException | None]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context.get("exception")))
+    pick = door.picker.pick
+
+    def fail_once(request: Request) -> Verdict:
+        if request.path != "/fails":
+            return pick(request)
+        raise RuntimeError(request.path)
+
+    door.picker.pick = fail_once  # type: ignore[method-assign]
+    small, _ = door.connect()
+    for _ in range(TURNS):
+        small.data_received(question())
+    failing, following = door.connect()[0], [door.connect() for _ in range(2 * TURNS)]
+    failing.data_received(question("/fails", bytes(size)))
+    for connection, _ in following:
+        connection.data_received(question(body=bytes(size)))
+    for _, wire in following:
+        await until(lambda wire=wire: wire.written.startswith(b"HTTP/1.1 200"))  # type: ignore[misc]
+    assert [str(each) for each in failures] == ["/fails"]

@@ -30,6 +30,8 @@ class LargeTurns:
             self._is_scheduled = False
             return
         began = self._loop.time()
-        with lifecycle.without_collector():
-            self._jobs.popleft()()
-        self._loop.call_later(min(self._loop.time() - began, LONGEST_PAUSE_SECONDS), self._next)
+        try:
+            with lifecycle.without_collector():
+                self._jobs.popleft()()
+        finally:  # one that fails stops none of the others
+            self._loop.call_later(min(self._loop.time() - began, LONGEST_PAUSE_SECONDS), self._next)

@@ -47,8 +47,10 @@ class Turns:
 
     def _next_round(self) -> None:
         self._taken = min(len(self._waiting), TURNS)
-        for _ in range(self._taken):
-            self._waiting.popleft()()
-        self._is_scheduled = bool(self._waiting)
-        if self._is_scheduled:
-            self._loop.call_soon(self._next_round)
+        try:
+            for _ in range(self._taken):
+                self._waiting.popleft()()
+        finally:  # one that fails stops none of the others
+            self._is_scheduled = bool(self._waiting)
+            if self._is_scheduled:
+                self._loop.call_soon(self._next_round)
