@@ -41,6 +41,8 @@ class AdsServer:
 
     async def serve(self, snapshot: Snapshot) -> tuple[str, ...]:
         """Offer a snapshot to every proxy, now and when it connects; the names of what changed."""
+        if self._target is not None and self._target.versions == snapshot.versions:
+            return ()
         before = self._target or NO_TARGET
         target = await asyncio.to_thread(_target, snapshot, before, self._codec)
         self._target, self._version = target, snapshot.version
