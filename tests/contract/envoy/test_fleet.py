@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from controlplane.deployment import bootstrap
-from controlplane.deployment.authority import Authority, may_ask, new_authority
+from controlplane.deployment.authority import Authority, is_authorized, new_authority
 from controlplane.fleet import fleet
 from controlplane.options import Delivery, Deployment, Options
 from controlplane.xds.ads.fleet import FleetServer
@@ -67,7 +67,7 @@ class Stand:
         credentials = Credentials(
             self.authority.server("pointsman.system.svc", NOW), authorities=self.authority.certificate
         )
-        discovery = AggregatedDiscovery(self.server.open, Codec(), may_ask)
+        discovery = AggregatedDiscovery(self.server.open, Codec(), is_authorized)
         async with serving(discovery, f"{HOST}:{self.xds}", credentials):
             yield
 

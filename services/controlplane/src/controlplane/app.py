@@ -133,7 +133,7 @@ async def _fleet(delivery: Grpc, deployment: Deployment, given: Authority) -> As
     """To the Envoys of each Gateway by themselves, which show by a certificate whose they are."""
     codec = Codec()
     server = FleetServer(codec)
-    discovery = xds.AggregatedDiscovery(server.open, codec, authority.may_ask)
+    discovery = xds.AggregatedDiscovery(server.open, codec, authority.is_authorized)
     shown = given.server(service_hostname(*deployment.control_plane), _now())
     credentials = Credentials(shown, authorities=given.certificate)
     async with xds.serving(discovery, _address(delivery), credentials) as port:

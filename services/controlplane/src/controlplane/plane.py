@@ -165,7 +165,7 @@ class ControlPlane:
         rest = () if self._fleet.rest is None else (self._fleet.rest,)
         status = merged((*self._shown.values(), *rest))
         self._metrics.served(status)
-        self._say(status)
+        self._set_status(status)
 
     def _status(self, group: str, rendered: Rendered, latest: Fleet) -> Status:
         if rendered.faults:
@@ -178,7 +178,7 @@ class ControlPlane:
         is_elsewhere = group in latest.ready and uptake == Uptake(version)  # its Envoys ask another replica
         return programmed(rendered.status, not_taken(replace(uptake, is_known=not is_elsewhere and uptake.is_known)))
 
-    def _say(self, status: Status) -> None:
+    def _set_status(self, status: Status) -> None:
         status = stamped(status, self.view.status, self._stamp())
         for complaint in set(report.complaints(status)) - set(report.complaints(self.view.status)):
             log.warning("an object is not served as written", complaint=complaint)

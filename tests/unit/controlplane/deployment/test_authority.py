@@ -5,7 +5,7 @@ import datetime
 import pytest
 from cryptography import x509
 
-from controlplane.deployment.authority import Authority, identity, may_ask, new_authority
+from controlplane.deployment.authority import Authority, identity, is_authorized, new_authority
 from gateway.rpc.tls import check
 from gateway.xds.messages import Request
 
@@ -52,5 +52,5 @@ def test_what_it_gives_can_be_served_with(data: dict[str, bytes]) -> None:
         ([], False),
     ],
 )
-def test_a_proxy_may_ask_for_its_own_gateway_alone(names: list[str], is_let: bool) -> None:
-    assert may_ask(Request("type", cluster="infra/edge"), names) is is_let
+def test_a_proxy_is_authorized_for_its_own_gateway_alone(names: list[str], is_let: bool) -> None:
+    assert is_authorized(Request("type", cluster="infra/edge"), names) is is_let

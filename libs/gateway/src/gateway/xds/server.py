@@ -42,7 +42,7 @@ class Session(Protocol):
 
 Wake = Callable[[], None]  # to be called when something may be due
 Open = Callable[[Dialect, Wake], Session]
-MayAsk = Callable[[Request, Sequence[str]], bool]  # the first request of a stream, and the names of its certificate
+Authorization = Callable[[Request, Sequence[str]], bool]  # a first request, and the names of its certificate
 
 _CERTIFICATE_NAMES: Final = "x509_subject_alternative_name"
 
@@ -53,12 +53,12 @@ def anyone(_request: Request, _names: Sequence[str]) -> bool:
 
 
 class AggregatedDiscovery:
-    """The servicer. `may_ask` judges a stream by its first request."""
+    """The servicer. `is_authorized` judges a stream by its first request."""
 
-    def __init__(self, open_session: Open, codec: Codec, may_ask: MayAsk = anyone) -> None:
+    def __init__(self, open_session: Open, codec: Codec, is_authorized: Authorization = anyone) -> None:
         self._open = open_session
         self._codec = codec
-        self._may_ask = may_ask
+        self._is_authorized = is_authorized
 
     @property
     def handler(self) -> grpc.GenericRpcHandler:
@@ -83,7 +83,7 @@ class AggregatedDiscovery:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "the certificate is not for this cluster")
 
     async def _read(self, dialect: Dialect, session: Session, news: asyncio.Event, context: Any) -> bool:
-        """Until the proxy ends its stream; false for one that may not ask."""
+        """Until the proxy ends its stream; false for one that is not authorized."""
         is_first = True
         while (message := await context.read()) is not grpc.aio.EOF:
             try:
@@ -91,7 +91,7 @@ class AggregatedDiscovery:
             except DecodeError:
                 log.warning("a proxy sent something that is no discovery request")
                 return True
-            if is_first and not self._may_ask(request, _certified(context)):
+            if is_first and not self._is_authorized(request, _certified(context)):
                 log.warning("a proxy may not ask for this", node=request.node, cluster=request.cluster)
                 return False
             is_first = False

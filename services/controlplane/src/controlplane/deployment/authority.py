@@ -31,7 +31,7 @@ def identity(group: str) -> str:
     return f"{_NAMES}{group}"
 
 
-def may_ask(request: Request, names: Sequence[str]) -> bool:
+def is_authorized(request: Request, names: Sequence[str]) -> bool:
     """Whether a proxy is one of the group that it names."""
     return identity(request.cluster) in names
 
