@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.kube.reading.contents import Entry, cluster_entry
-from gateway.kube.sources.cluster.events import LONGEST_MESSAGE, events
+from gateway.kube.sources.cluster.events import LONGEST_MESSAGE, MOST, events
 
 
 def entry(name: str = "g", port: object = 80000, kind: str = "Gateway", **spec: object) -> Entry:
@@ -19,7 +19,7 @@ def entry(name: str = "g", port: object = 80000, kind: str = "Gateway", **spec: 
 
 
 def of(*entries: Entry, stamp: str = "2026-11-28T00:00:00Z") -> list[dict[str, Any]]:
-    return [dict(each) for each in events(entries, "pointsman.dev/controlplane", stamp).values()]
+    return [dict(each) for each in events([entries], "pointsman.dev/controlplane", stamp).values()]
 
 
 def test_an_object_with_a_problem_has_one_and_another_has_none() -> None:
@@ -35,6 +35,12 @@ def test_an_object_with_a_problem_has_one_and_another_has_none() -> None:
     assert (found["type"], found["reason"]) == ("Warning", "Refused")
     assert "spec.listeners[0].port: expected 1 to 65535, got 80000" in found["message"]
     assert found["metadata"]["namespace"] == "infra"
+
+
+def test_of_very_many_objects_the_first_have_one() -> None:
+    found = of(*(entry(f"g-{number}") for number in range(MOST + 1)))
+
+    assert [each["involvedObject"]["name"] for each in found] == [f"g-{number}" for number in range(MOST)]
 
 
 def test_the_same_problem_has_the_same_name_and_another_one_another() -> None:

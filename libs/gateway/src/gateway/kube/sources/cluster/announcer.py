@@ -15,7 +15,6 @@ from gateway.kube.sources.cluster.resources import EVENT
 from gateway.kube.sources.cluster.server import LOST, ApiServer, RefusedError
 
 RETRY_SECONDS: Final = 30.0
-MOST: Final = 500  # at one time; of more the first are written, and the log has all
 
 
 class Announcer:
@@ -50,7 +49,7 @@ class Announcer:
 
     async def _write(self) -> bool:
         """Write what is new; whether all of it is there."""
-        wanted = dict(list(self._wanted.items())[:MOST])
+        wanted = self._wanted
         self._written &= wanted.keys()
         for name in wanted.keys() - self._written:
             if not self._may_write():

@@ -5,7 +5,8 @@ writes the same Event, which the server takes once.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from gateway.kube.objects import DEFAULT_NAMESPACE
 from gateway.kube.reading.contents import Entry
 from gateway.kube.sources.cluster.resources import BY_KIND
 
+MOST: Final = 500  # at one time; the log has all
 LONGEST_MESSAGE: Final = 1024  # characters; the API's limit
 LONGEST_NAME: Final = 200  # of an object's name within that of an Event
 DIGEST: Final = 16  # hexadecimal digits
@@ -22,15 +24,11 @@ _MORE: Final = "…"
 Events = Mapping[str, Mapping[str, Any]]  # by namespace and name
 
 
-def events(entries: Iterable[Entry], reporter: str, stamp: str) -> Events:
-    """One for each object with problems. `stamp` is the time of day, as the API writes it."""
-    found = (_event(each, reporter, stamp) for each in entries if each.problems)
+def events(lists: Iterable[Iterable[Entry]], reporter: str, stamp: str) -> Events:
+    """One for each object with problems, of the first of them. `stamp` is the time of day, as the API writes it."""
+    refused = (each for entries in lists for each in entries if each.problems)
+    found = (_event(each, reporter, stamp) for each in islice(refused, MOST))
     return MappingProxyType({f"{each['metadata']['namespace']}/{each['metadata']['name']}": each for each in found})
-
-
-def problematic(lists: Iterable[Iterable[Entry]]) -> Iterator[Entry]:
-    """The entries that have problems."""
-    return (each for entries in lists for each in entries if each.problems)
 
 
 def _event(entry: Entry, reporter: str, stamp: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gateway.kube.resolution.merging import changed, held, merged
 from gateway.kube.sources.cluster import decoding
 from gateway.kube.sources.cluster.announcer import Announcer
 from gateway.kube.sources.cluster.elector import Election, Elector
-from gateway.kube.sources.cluster.events import events, problematic
+from gateway.kube.sources.cluster.events import events
 from gateway.kube.sources.cluster.follower import Follower
 from gateway.kube.sources.cluster.keeper import ObjectKeeper
 from gateway.kube.sources.cluster.observing import Observer
@@ -182,8 +182,12 @@ class ClusterSource:
         reading = await asyncio.to_thread(_reading, found, self._manifests, self._names)
         self._manifests = reading.manifests
         self._writer.revisit()
+        await self._show(reading)
         if self._controller:
-            self._announcer.offer(events(problematic(found), self._controller, clock.stamp()))
+            self._announcer.offer(await asyncio.to_thread(events, found, self._controller, clock.stamp()))
+
+    async def _show(self, reading: Reading) -> None:
+        """To whoever waits for it, once every selection was read or refused."""
         is_whole = all(self._is_settled(follower) for follower in self._followers.values())
         is_complete = set(self._needs(reading.manifests)) <= self._followers.keys()
         if self._reading is None and not (is_whole and is_complete):
