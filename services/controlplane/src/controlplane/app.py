@@ -1,7 +1,6 @@
 """The control plane's composition root: where objects come from, how Envoy gets its configuration, operators' port."""
 
 import asyncio
-import datetime
 import socket
 import uuid
 from collections.abc import AsyncIterator
@@ -85,7 +84,7 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
             assert isinstance(serving.delivery, Grpc)  # as the command line was read
             assert isinstance(source, ClusterSource)
             given = await _authority(source, options.deployment)
-            deployer = Deployer(options.deployment, given, source.keep, _now)
+            deployer = Deployer(options.deployment, given, source.keep, clock.now)
             await stack.enter_async_context(lifecycle.background(deployer.run()))
             fleet = await stack.enter_async_context(_fleet(serving.delivery, options.deployment, given))
             plane = ControlPlane(source, fleet, metrics, options, clock.stamp, deploy=deployer.offer)
@@ -134,7 +133,7 @@ async def _fleet(delivery: Grpc, deployment: Deployment, given: Authority) -> As
     codec = Codec()
     server = FleetServer(codec)
     discovery = xds.AggregatedDiscovery(server.open, codec, authority.is_authorized)
-    shown = given.server(service_hostname(*deployment.control_plane), _now())
+    shown = given.server(service_hostname(*deployment.control_plane), clock.now())
     credentials = Credentials(shown, authorities=given.certificate)
     async with xds.serving(discovery, _address(delivery), credentials) as port:
         log.info("serving ADS", port=port)
@@ -144,7 +143,7 @@ async def _fleet(delivery: Grpc, deployment: Deployment, given: Authority) -> As
 async def _authority(source: ObjectStore, deployment: Deployment) -> Authority:
     """That of all replicas: whoever comes first makes it."""
     namespace, name = deployment.control_plane
-    return Authority(await source.shared_secret(namespace, f"{name}-xds", lambda: authority.new_authority(_now())))
+    return Authority(await source.shared_secret(namespace, f"{name}-xds", lambda: authority.new_authority(clock.now())))
 
 
 def _address(delivery: Grpc) -> str:
@@ -156,7 +155,3 @@ def _election(lease: ObjectName | None) -> Election | None:
     if lease is None:
         return None
     return Election(lease.namespace, lease.name, f"{socket.gethostname()}_{uuid.uuid4()}")
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

@@ -5,7 +5,6 @@ serve ext_proc and health ─▶ stopping ─▶ NOT_SERVING, until a proxy has 
 
 import asyncio
 import contextlib
-import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from gateway.rpc.calls import Service
 from gateway.rpc.health import Health
 from gateway.rpc.limits import Settings
 from gateway.rpc.server import Serving, Transport, default_transport, serving
-from gateway.service import logs
+from gateway.service import clock, logs
 
 log = logs.get(__name__)
 
@@ -50,7 +49,7 @@ async def serve(
 ) -> None:
     """Serve until `stopping` is set, then drain. `opened` is set once every listener takes connections."""
     clear = Serving(None, listeners.transport, listeners.settings)
-    secured = replace(clear, credentials=credentials(listeners.tls, datetime.datetime.now(datetime.UTC)))
+    secured = replace(clear, credentials=credentials(listeners.tls, clock.now()))
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
         port = await enter(serving((*services, health), address(listeners.host, listeners.grpc_port), secured))

@@ -10,6 +10,16 @@ monotonic: Clock = time.monotonic  # seconds, for intervals
 wall: Clock = time.time  # noqa: TID251 - seconds since the epoch, only for stamps that people or other systems read
 
 
+def now() -> datetime:
+    """The date and the time of day, in UTC."""
+    return datetime.now(UTC)
+
+
 def stamp() -> str:
-    """The time of day as Kubernetes writes it, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """The same as Kubernetes writes it, to the second."""
+    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def precise_stamp() -> str:
+    """The same to the microsecond."""
+    return now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -4,7 +4,6 @@ Shell around `lease`.
 """
 
 import asyncio
-import datetime
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -77,7 +76,7 @@ class Elector:
         try:
             found, version = await self._read()
             verb, sent_at = "patch" if version else "create", clock.monotonic()
-            record = self._candidate.next_record(found, _stamp(), sent_at)
+            record = self._candidate.next_record(found, clock.precise_stamp(), sent_at)
             if record is not None:
                 await self._write(record, version)
                 if self._candidate.written(record, sent_at, clock.monotonic()):
@@ -135,8 +134,3 @@ def _record(spec: dict[str, Any]) -> Record:
         str(spec.get("renewTime") or ""),
         int(spec.get("leaseTransitions") or 0),
     )
-
-
-def _stamp() -> str:
-    """As the API writes times to the microsecond."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
