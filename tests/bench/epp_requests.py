@@ -11,11 +11,11 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from subprocess import run
 
 from tests.bench.gateway.__main__ import FOLDER, ROOT, SLOWING_SECONDS, Stack, host, running
 from tests.bench.gateway.setting import EXT_PROC, GRPC_TRANSPORTS, Commands, Ports
+from tests.bench.gateway.usage import scheduled_seconds
 from tests.conftest import free_ports
 
 RESULT = FOLDER / "epp_requests.json"
@@ -60,12 +60,6 @@ class Cost:
     reference_ms: float | None
 
 
-def cpu_seconds(pid: int) -> float:
-    """On-CPU time of all living threads of a process."""
-    accounts = (path.read_text().split()[0] for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
-    return sum(map(int, accounts)) / 1e9
-
-
 def measure(stack: Stack, pid: int, kind: Kind, rest_cores: float) -> Cost:
     """Ask, wait for the last log entries, and divide."""
     load = [
@@ -74,10 +68,10 @@ def measure(stack: Stack, pid: int, kind: Kind, rest_cores: float) -> Cost:
         "--concurrency", str(kind.connections), "--body-bytes", str(kind.body_bytes), "--tokens", str(kind.tokens),
         "--beats", str(kind.beats),
     ]  # fmt: skip
-    before, began = cpu_seconds(pid), time.monotonic()
+    before, began = scheduled_seconds(pid), time.monotonic()
     found = json.loads(run(load, check=True, capture_output=True, cwd=ROOT).stdout)
     time.sleep(SETTLE_SECONDS)
-    used, took = cpu_seconds(pid) - before, time.monotonic() - began
+    used, took = scheduled_seconds(pid) - before, time.monotonic() - began
     requests, rest = max(1, int(found["requests"])), rest_cores * took
     errors = sum(found["errors"].values())
     return Cost(requests, errors, (used - rest) * 1000 / requests, rest * 1000 / requests, kind.reference_ms)
@@ -86,9 +80,9 @@ def measure(stack: Stack, pid: int, kind: Kind, rest_cores: float) -> Cost:
 def cores_at_rest(pid: int) -> float:
     """What the EPP costs while nobody asks."""
     time.sleep(SLOWING_SECONDS)
-    before, began = cpu_seconds(pid), time.monotonic()
+    before, began = scheduled_seconds(pid), time.monotonic()
     time.sleep(REST_SECONDS)
-    return (cpu_seconds(pid) - before) / (time.monotonic() - began)
+    return (scheduled_seconds(pid) - before) / (time.monotonic() - began)
 
 
 def main() -> None:

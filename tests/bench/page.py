@@ -1,21 +1,20 @@
 """`make bench-page`: what the picker's page costs the picker while somebody looks at it.
 
 Prints a table and writes build/bench/page.json. A pool of 500 endpoints, and as many new decisions in every second as a
-page shows: how many more there are does not matter to it. The reader is a process of its own; this process's CPU, from
-getrusage, is that of the picker, with the page and without.
+page shows: how many more there are does not matter to it. The reader is a process of its own; this process's CPU is
+that of the picker, with the page and without.
 """
 
 import argparse
 import asyncio
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from time import monotonic, time
+from time import monotonic, process_time, time
 
 import uvloop
 
@@ -78,17 +77,12 @@ async def measure(endpoints: int, seconds: float) -> list[dict[str, float]]:
                 while page._streams != pages:
                     await asyncio.sleep(0.1)
                 await asyncio.sleep(2)
-                before, began = cpu_seconds(), monotonic()
+                before, began = process_time(), monotonic()
                 await asyncio.sleep(seconds)
-                found.append({"pages": pages, "cores": (cpu_seconds() - before) / (monotonic() - began)})
+                found.append({"pages": pages, "cores": (process_time() - before) / (monotonic() - began)})
         deciding.cancel()
     alone = found[0]["cores"]
     return [{"endpoints": endpoints, **each, "page_cores": each["cores"] - alone} for each in found]
-
-
-def cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:

@@ -1,20 +1,19 @@
 """`make bench-scraping`: what it costs to keep 100 endpoints' metrics fresh, at rest and busy.
 
 Prints a table and writes build/bench/scraping.json. The endpoints are canned responders in a process of their own, so
-that only the scraper, the parser and the picker's bookkeeping are measured: this process's CPU, from getrusage.
+that only the scraper, the parser and the picker's bookkeeping are measured: this process's CPU.
 """
 
 import argparse
 import asyncio
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from time import monotonic
+from time import monotonic, process_time
 
 import uvloop
 
@@ -120,17 +119,12 @@ async def measure(ports: list[int], interval: float, seconds: float) -> dict[str
     async with asyncio.TaskGroup() as group:
         running = group.create_task(scraper.run())
         await asyncio.sleep(1)
-        scrapes, before, started = brain.scrapes, _cpu_seconds(), monotonic()
+        scrapes, before, started = brain.scrapes, process_time(), monotonic()
         await asyncio.sleep(seconds)
-        cpu, passed, done = _cpu_seconds() - before, monotonic() - started, brain.scrapes - scrapes
+        cpu, passed, done = process_time() - before, monotonic() - started, brain.scrapes - scrapes
         running.cancel()
     assert brain.faults == 0, "the responders did not keep up"
     return {"scrapes_per_second": done / passed, "cores": cpu / passed, "microseconds_per_scrape": cpu / done * 1e6}
-
-
-def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:

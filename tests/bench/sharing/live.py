@@ -20,6 +20,7 @@ from lab.simulation.measures import measure
 from processes import plan
 from processes.plan import HOST, Ports
 from tests.bench import policies_live
+from tests.bench.gateway.usage import scheduled_seconds
 from tests.bench.policies import PROFILE
 from tests.bench.policies_live import MODEL, ROOT, Plan, Setting
 from tests.conftest import free_ports, is_free
@@ -62,11 +63,6 @@ def stack(config_text: str = DEFAULT_TEXT, **settings: Any) -> Iterator[Stack]:
             yield found
 
 
-def cpu(pid: int) -> float:
-    """Seconds that the threads of a process have taken."""
-    return sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
-
-
 def pids(stack: Stack) -> list[int]:
     """Of the picker: its only process, or supervisor and workers."""
     own = stack.running["epp"].popen.pid
@@ -100,9 +96,9 @@ async def drive(url: str, count: int, tokens: int = 1) -> None:
 
 def spent(stack: Stack, work: Callable[[], None]) -> float:
     """CPU seconds of the picker's processes for that."""
-    before = {pid: cpu(pid) for pid in pids(stack)}
+    before = {pid: scheduled_seconds(pid) for pid in pids(stack)}
     work()
-    return sum(cpu(pid) - was for pid, was in before.items())
+    return sum(scheduled_seconds(pid) - was for pid, was in before.items())
 
 
 def worker_rows() -> Iterator[tuple[str, str]]:
