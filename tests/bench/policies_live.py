@@ -14,12 +14,13 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from itertools import count
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import httpx2 as httpx
 import orjson
@@ -31,10 +32,10 @@ from lab.workloads.wider import WIDER
 from tests.bench import policies
 from tests.bench.live_answers import CHAT, LIMIT_NAMES, Answer
 from tests.bench.policies import PROFILE
-from tests.conftest import free_ports
-from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, process_stack
+from tests.e2e.stack import Stack, free_ports_of_workers, process_stack
 
 ROOT = Path(__file__).resolve().parents[2]
+ENVOY = ROOT / ".tools" / "envoy" / "bin" / "envoy"
 OUTPUT = ROOT / "build" / "bench" / "policies_live.json"
 MODEL = "Qwen/Qwen3-32B"
 ENDPOINTS = 3  # of the demo's pool for this model
@@ -192,18 +193,23 @@ async def drive(stack: Stack, plan: Plan, setting: Setting) -> list[Record]:
         return [record for task in tasks for record in task.result()]
 
 
+@contextmanager
+def demo(config_text: str, *, workers: int = 1, **settings: Any) -> Iterator[Stack]:
+    """The demo with this configuration of its picker. Its servers answer at once unless a profile says otherwise."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "epp.yaml"
+        config.write_text(config_text)
+        ports = free_ports_of_workers(workers)
+        with process_stack(ROOT, Path(folder), ENVOY, ports, epp_config=config, workers=workers, **settings) as stack:
+            yield stack
+
+
 def live(setting: Setting, plan: Plan) -> Measures:
     """One policy on a stack of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        run_folder = Path(folder)
-        config = run_folder / "epp.yaml"
-        config.write_text(plan.config)
-        ports = free_stack_ports(free_ports(PORT_COUNT))
-        envoy = ROOT / ".tools" / "envoy" / "bin" / "envoy"
-        with process_stack(ROOT, run_folder, envoy, ports, epp_config=config, simulator_profile=PROFILE) as stack:
-            if not plan.has_picker:
-                stack.running["epp"].terminate()
-            records = asyncio.run(drive(stack, plan, setting))
+    with demo(plan.config, simulator_profile=PROFILE) as stack:
+        if not plan.has_picker:
+            stack.running["epp"].terminate()
+        records = asyncio.run(drive(stack, plan, setting))
     return measure(records, setting.warm, setting.warm + setting.span, ENDPOINTS)
 
 

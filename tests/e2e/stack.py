@@ -15,6 +15,7 @@ import httpx2 as httpx
 from pointsman.demo import with_ports
 from processes import plan
 from processes.plan import HOST, Layout, Ports, Process, Settings
+from tests.conftest import free_ports, is_free
 
 GRPCIO = "grpcio"  # as `picker`: ext_proc, on the second transport of gRPC
 READY_SECONDS = 90.0
@@ -156,6 +157,14 @@ def free_stack_ports(free: tuple[int, ...]) -> Ports:
 
 
 PORT_COUNT = 15
+
+
+def free_ports_of_workers(workers: int) -> Ports:
+    """Free ports of a stack; those of so many workers are free, too."""
+    while True:
+        ports = free_stack_ports(free_ports(PORT_COUNT))
+        if all(map(is_free, ports.of_workers(workers).values())):
+            return ports
 
 
 def local_overlay(root: Path, target: Path, ports: Ports) -> Path:

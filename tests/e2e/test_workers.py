@@ -14,9 +14,8 @@ import aiohttp
 import httpx2 as httpx
 import pytest
 
-from processes.plan import HOST, Ports
-from tests.conftest import free_ports, is_free
-from tests.e2e.stack import GRPCIO, PORT_COUNT, READY_SECONDS, Stack, free_stack_ports, process_stack, wait_until
+from processes.plan import HOST
+from tests.e2e.stack import GRPCIO, READY_SECONDS, Stack, free_ports_of_workers, process_stack, wait_until
 from tests.e2e.test_feedback import total
 from tests.e2e.test_requests import chat
 
@@ -25,21 +24,14 @@ WORKERS = 2
 PICKS = "inference_objective_request_total"
 
 
-def ports_with_room() -> Ports:
-    """Free ports whose workers' ports are free, too."""
-    while True:
-        ports = free_stack_ports(free_ports(PORT_COUNT))
-        if all(is_free(port) for port in ports.of_workers(WORKERS).values()):
-            return ports
-
-
 @pytest.fixture(scope="module", params=["http", GRPCIO])
 def stack(
     request: pytest.FixtureRequest, root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """Through either door; the fast transport of gRPC serves the access log of the first."""
     run = tmp_path_factory.mktemp("workers")
-    with process_stack(root, run, envoy_binary, ports_with_room(), picker=request.param, workers=WORKERS) as stack:
+    ports = free_ports_of_workers(WORKERS)
+    with process_stack(root, run, envoy_binary, ports, picker=request.param, workers=WORKERS) as stack:
         wait_until(lambda: len(ready(stack)) == WORKERS, READY_SECONDS)
         yield stack
 
@@ -80,8 +72,8 @@ def test_a_conversation_keeps_its_server_whichever_worker_is_asked(stack: Stack)
         for name in ("red", "green", "blue"):
             assert len(set(conversation(client, name, range(8)))) == 1, name
 
-    asked = Counter(each["worker"] for each in decisions(stack)[: 24 + before])
-    assert asked.keys() == {0, 1}
+    picks = Counter(each["worker"] for each in decisions(stack)[: 24 + before])
+    assert picks.keys() == {0, 1}
 
 
 def test_figures_of_all_workers_add_up_and_each_request_ends_where_it_began(stack: Stack) -> None:

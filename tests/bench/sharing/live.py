@@ -3,14 +3,11 @@ two workers, the CPU of an answer by its length, a burst, and the lab's workload
 """
 
 import asyncio
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import httpx2 as httpx
@@ -18,15 +15,15 @@ import httpx2 as httpx
 from epp.config.defaults import DEFAULT_TEXT
 from lab.simulation.measures import measure
 from processes import plan
-from processes.plan import HOST, Ports
+from processes.plan import HOST
+from processes.ports import WORKER_STRIDE, Ports
 from tests.bench import policies_live
 from tests.bench.gateway.usage import scheduled_seconds
 from tests.bench.policies import PROFILE
-from tests.bench.policies_live import MODEL, ROOT, Plan, Setting
-from tests.conftest import free_ports, is_free
-from tests.e2e.stack import PORT_COUNT, Stack, free_stack_ports, process_stack, wait_until
+from tests.bench.policies_live import MODEL, Plan, Setting, demo
+from tests.conftest import free_ports
+from tests.e2e.stack import Stack, wait_until
 
-ENVOY: Final = ROOT / ".tools" / "envoy" / "bin" / "envoy"
 CLIENTS: Final = 16
 REQUESTS: Final = 1500
 WARM_REQUESTS: Final = 300
@@ -37,30 +34,6 @@ REPLICAS: Final = 4
 SELDOM_SCRAPED: Final = DEFAULT_TEXT.replace(
     "plugins:\n", "plugins:\n- {type: metrics-data-source, parameters: {interval: 5s}}\n", 1
 )
-
-
-def ports_with_room(workers: int) -> Ports:
-    """Free ports, those of workers included."""
-    while True:
-        ports = free_stack_ports(free_ports(PORT_COUNT))
-        wanted = (port + 100 * index for index in range(1, workers) for port in _own(ports))
-        if all(map(is_free, wanted)):
-            return ports
-
-
-def _own(ports: Ports) -> tuple[int, ...]:
-    return ports.epp_grpc, ports.epp_health, ports.epp_metrics, ports.epp_http, ports.bbr_grpc
-
-
-@contextmanager
-def stack(config_text: str = DEFAULT_TEXT, **settings: Any) -> Iterator[Stack]:
-    """The demo, whose servers answer at once unless a profile says otherwise."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "epp.yaml"
-        config.write_text(config_text)
-        ports = ports_with_room(REPLICAS)
-        with process_stack(ROOT, Path(folder), ENVOY, ports, epp_config=config, **settings) as found:
-            yield found
 
 
 def pids(stack: Stack) -> list[int]:
@@ -104,7 +77,7 @@ def spent(stack: Stack, work: Callable[[], None]) -> float:
 def worker_rows() -> Iterator[tuple[str, str]]:
     """One and two workers under the same load."""
     for workers in (1, 2):
-        with stack(workers=workers) as found:
+        with demo(DEFAULT_TEXT, workers=workers) as found:
             asyncio.run(drive(found.url, WARM_REQUESTS))
             began = time.monotonic()
             seconds = spent(found, lambda: asyncio.run(drive(found.url, REQUESTS)))
@@ -114,7 +87,7 @@ def worker_rows() -> Iterator[tuple[str, str]]:
 
 def answer_rows() -> Iterator[tuple[str, str]]:
     """The picker's CPU for each request, by the length of the streamed answer."""
-    with stack(SELDOM_SCRAPED, simulator_options=("--max-model-len", "16000")) as found:
+    with demo(SELDOM_SCRAPED, simulator_options=("--max-model-len", "16000")) as found:
         asyncio.run(drive(found.url, WARM_REQUESTS))
         for tokens, count in ANSWERS.items():
             used = spent(found, lambda: asyncio.run(drive(found.url, count, tokens)))  # noqa: B023 - called here
@@ -124,7 +97,7 @@ def answer_rows() -> Iterator[tuple[str, str]]:
 def burst_rows() -> Iterator[tuple[str, str]]:
     """All at once over the demo's three servers."""
     for workers in (1, REPLICAS):
-        with stack(workers=workers, simulator_profile=PROFILE) as found:
+        with demo(DEFAULT_TEXT, workers=workers, simulator_profile=PROFILE) as found:
             asyncio.run(drive(found.url, 20))
             counts = asyncio.run(_burst(found.url))
         share = max(counts.values()) * len(counts) / sum(counts.values())
@@ -149,8 +122,7 @@ async def _burst(url: str) -> "Counter[str]":
 def workload_rows(setting: Setting) -> Iterator[tuple[str, str]]:
     """One picker, four that know nothing of each other, and four workers."""
     for name, count, workers in (("1", 1, 1), (f"{REPLICAS} apart", REPLICAS, 1), (f"{REPLICAS} workers", 1, REPLICAS)):
-        with ExitStack() as opened:
-            found = opened.enter_context(stack(workers=max(count, workers), simulator_profile=PROFILE))
+        with demo(DEFAULT_TEXT, workers=max(count, workers), simulator_profile=PROFILE) as found:
             if count > 1:
                 _part(found, count)
             records = asyncio.run(policies_live.drive(found, Plan(DEFAULT_TEXT), setting))
@@ -162,17 +134,23 @@ def workload_rows(setting: Setting) -> Iterator[tuple[str, str]]:
 def _part(found: Stack, count: int) -> None:
     """In place of workers, so many pickers by themselves at the same ports."""
     found.running.pop("epp").terminate()
-    ports = found.settings.ports
     alone = replace(found.settings, workers=1)
     for index in range(count):
-        moved = replace(
-            ports, epp_grpc=ports.epp_grpc + 100 * index, epp_health=ports.epp_health + 100 * index,
-            epp_metrics=ports.epp_metrics + 100 * index, epp_http=ports.epp_http + 100 * index,
-        )  # fmt: skip
         name = "epp" if index == 0 else f"epp-{index}"
-        process = plan.epp(alone, name=name, ports=moved)
+        process = plan.epp(alone, name=name, ports=_ports_of_worker(found.settings.ports, index))
         found.start(replace(process, arguments=_own_bill(process.arguments, found, index)))
     wait_until(lambda: _completes(found), 60)
+
+
+def _ports_of_worker(ports: Ports, index: int) -> Ports:
+    """Those that Envoy knows, and operators' ports of its own."""
+    if index == 0:
+        return ports
+    health, metrics = free_ports(2)
+    return replace(
+        ports, epp_grpc=ports.epp_grpc + WORKER_STRIDE * index, epp_http=ports.epp_http + WORKER_STRIDE * index,
+        epp_health=health, epp_metrics=metrics,
+    )  # fmt: skip
 
 
 def _own_bill(arguments: tuple[str, ...], found: Stack, index: int) -> tuple[str, ...]:
