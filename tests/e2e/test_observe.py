@@ -31,9 +31,9 @@ QWEN, PHI = "Qwen/Qwen3-32B", "phi-4-mini-instruct"
 SCRAPE_SECONDS = 1
 INTERVAL = "20s"  # in place of Grafana's own; four scrapes and more
 FORMS = {
-    "quantile": f"histogram_quantile(0.9, sum by ({{labels}}) (rate({{metric}}_bucket{{said}}[{INTERVAL}])))",
-    "rate": f"rate({{metric}}{{said}}[{INTERVAL}])",
-    "value": "{metric}{said}",
+    "quantile": f"histogram_quantile(0.9, sum by ({{labels}}) (rate({{metric}}_bucket{{selector}}[{INTERVAL}])))",
+    "rate": f"rate({{metric}}{{selector}}[{INTERVAL}])",
+    "value": "{metric}{selector}",
 }
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SUFFIXES = ("_bucket", "_count", "_sum", "_total")
@@ -203,8 +203,8 @@ def published() -> Iterator[str]:
     for board in boards.values():
         for form, series in board.items():
             for metric, labels in series.items():
-                said = ",".join(f'{label}!=""' for label in labels)
-                yield FORMS[form].format(metric=metric, said=f"{{{said}}}", labels=",".join(("le", *labels)))
+                selector = ",".join(f'{label}!=""' for label in labels)
+                yield FORMS[form].format(metric=metric, selector=f"{{{selector}}}", labels=",".join(("le", *labels)))
 
 
 def test_dashboards_that_others_publish_have_data(prometheus: Prometheus) -> None:

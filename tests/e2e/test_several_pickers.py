@@ -39,7 +39,7 @@ def test_two_pickers_share_what_they_learn_and_one_that_is_killed_costs_no_reque
         assert picks(ports) > before[0]
         assert picks(second) > before[1]
 
-        with asking(stack) as statuses:
+        with clients(stack) as statuses:
             wait_until(lambda: len(statuses) > 50, 60)
             victim = stack.running["epp-2"].popen
             victim.kill()
@@ -71,23 +71,21 @@ ports: [{{name: grpc, port: {port}}}]
 
 def picks(ports: plan.Ports) -> float:
     """How many requests a picker has scheduled."""
-    text = httpx.get(f"http://{HOST}:{ports.epp_metrics}/metrics").text
-    name = "inference_extension_scheduler_attempts_total{"
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+    return shown(ports, "inference_extension_scheduler_attempts_total")
 
 
 @contextmanager
-def asking(stack: Stack) -> Iterator[list[int]]:
+def clients(stack: Stack) -> Iterator[list[int]]:
     """Clients that ask one request after the other; the statuses of the answers."""
     statuses: list[int] = []
     done = threading.Event()
 
-    def ask_on() -> None:
+    def send_on() -> None:
         with httpx.Client(base_url=stack.url, timeout=30) as client:
             while not done.is_set():
                 statuses.append(client.post("/v1/chat/completions", json=chat(MODEL, max_tokens=1)).status_code)
 
-    threads = [threading.Thread(target=ask_on) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=send_on) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
     try:

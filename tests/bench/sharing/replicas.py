@@ -4,7 +4,7 @@ later, or never. Requests go to replicas in turns, as Envoy's round robin has it
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import cycle, islice
 from random import Random
 from statistics import fmean
 from typing import Final, NamedTuple
@@ -56,13 +56,12 @@ class Replicas:
         ]  # fmt: skip
         self._coming: deque[tuple[float, int, tuple[SharedEvent, ...]]] = deque()
         self._of_call: dict[str, Pointsman] = {}
-        self._asked = 0
+        self._turns = cycle(self._replicas)
         self._beat_at = 0.0
 
     def choose(self, call: Call, now: float) -> int | Waits | None:
         self._deliver(now)
-        replica = self._of_call[call.id] = self._replicas[self._asked % len(self._replicas)]
-        self._asked += 1
+        replica = self._of_call[call.id] = next(self._turns)
         chosen = replica.choose(call, now)
         self._collect(now)
         return chosen

@@ -49,12 +49,12 @@ def demo(root: Path, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactor
     with running([program, "up", "--port-offset", str(free_offset()), *which], folder) as up:
         found = Demo(url_in(up.announced()), folder / "run", [program, "compare", "--route", "llm-route", *which])
         with ThreadPoolExecutor(2) as threads:
-            asked = [threads.submit(found.clients, model) for model in MODELS]
+            clients = [threads.submit(found.clients, model) for model in MODELS]
             try:
                 yield found
             finally:
                 found.stopping.set()
-        for each in asked:
+        for each in clients:
             each.result()
 
 

@@ -35,7 +35,7 @@ class Server:
     def served(self) -> tuple[Served, ...]:
         """Its model list."""
         try:
-            items = json.loads(self._ask("/v1/models", None, LIST_SECONDS))["data"]
+            items = json.loads(self._call("/v1/models", None, LIST_SECONDS))["data"]
             return tuple(Served(str(item["id"]), item.get("root") or "", item.get("parent") or "") for item in items)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise RefusedError(f"{self.url}/v1/models is no model list: is this vLLM?") from None
@@ -45,17 +45,17 @@ class Server:
         body = {"lora_name": adapter.id, "lora_path": adapter.source}
         if adapter.base_model:
             body["base_model_name"] = adapter.base_model
-        self._ask("/v1/load_lora_adapter", body, LOAD_SECONDS)
+        self._call("/v1/load_lora_adapter", body, LOAD_SECONDS)
 
     def unload(self, name: str) -> None:
         """Unload it. One that is not there is what was wanted."""
         try:
-            self._ask("/v1/unload_lora_adapter", {"lora_name": name}, LOAD_SECONDS)
+            self._call("/v1/unload_lora_adapter", {"lora_name": name}, LOAD_SECONDS)
         except RefusedError as error:
             if not str(error).startswith("404"):
                 raise
 
-    def _ask(self, path: str, body: Mapping[str, str] | None, seconds: float) -> bytes:
+    def _call(self, path: str, body: Mapping[str, str] | None, seconds: float) -> bytes:
         headers = {"content-type": "application/json"} if body is not None else {}
         if self.api_key:
             headers["authorization"] = f"Bearer {self.api_key}"
