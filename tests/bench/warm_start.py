@@ -91,14 +91,22 @@ async def warm_up(url: str, expected: int) -> dict[str, float]:
     return {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "redis_mb": round(peak / 1e6, 1)}
 
 
-async def row(blocks: int, size: int) -> dict[str, float]:
-    """One measurement, with a Redis of its own."""
+@contextmanager
+def redis() -> Iterator[str]:
+    """The URL of a server of its own."""
     (port,) = free_ports(1)
-    url, expected = f"redis://127.0.0.1:{port}/0", blocks // size * size * len(ENDPOINTS)
     with tempfile.TemporaryDirectory() as folder:
         server = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder)
+        with running(*server, wait_for="Ready to accept"):
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+async def row(blocks: int, size: int) -> dict[str, float]:
+    """One measurement, with a Redis of its own."""
+    expected = blocks // size * size * len(ENDPOINTS)
+    with redis() as url:
         holder = (sys.executable, "-m", "tests.bench.warm_start", "--hold", url, str(blocks), str(size))
-        with running(*server, wait_for="Ready to accept"), running(*holder, wait_for=READY):
+        with running(*holder, wait_for=READY):
             found = await warm_up(url, expected)
     return {"blocks": blocks, "blocks_of_a_prompt": size, **found}
 

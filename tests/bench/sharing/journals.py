@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import gc
-import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from time import thread_time as cpu_seconds
@@ -33,12 +32,13 @@ from epp.sharing import codec
 from epp.sharing.follower import Follower
 from epp.sharing.journal import Journal, Knowledge
 from epp.sharing.local_journal import LocalJournal
-from epp.sharing.redis_client import FAILURES, Address, connect, read_address
+from epp.sharing.redis_client import Address, connect, read_address
 from epp.sharing.redis_journal import RedisJournal
 from epp.testing import NOBODY
 from gateway.service.worker import Worker
 from tests.bench.epp import HEADERS, POOL, bodies, percentile
-from tests.conftest import free_ports
+from tests.bench.sharing.replicas import Outgoing
+from tests.bench.warm_start import redis, row
 from tests.integration.epp.sharing.replicas import Counts
 
 ENDPOINTS: Final = 8
@@ -48,20 +48,6 @@ CPU_ROUNDS: Final = 3000
 BODY_BYTES: Final = 4000
 CHAIN: Final = 125  # blocks of a prompt of 8000 tokens at 64
 WARM_LIMIT_SECONDS: Final = 120.0
-
-
-class Outgoing:
-    """What a picker published and nobody took yet."""
-
-    def __init__(self) -> None:
-        self.events: list[SharedEvent] = []
-
-    def publish(self, events: Iterable[SharedEvent]) -> None:
-        self.events += events
-
-    def take(self) -> Sequence[SharedEvent]:
-        taken, self.events = self.events, []
-        return taken
 
 
 def picker(replica: str, journal: Publisher | None) -> Picker:
@@ -191,34 +177,11 @@ def over(address: Address) -> Callable[[str, Knowledge], Journal]:
     return lambda name, knowledge: RedisJournal(address, name, Counts(), knowledge)
 
 
-@contextlib.contextmanager
-def redis() -> Iterator[Address]:
-    """A server of its own."""
-    (port,) = free_ports(1)
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            yield read_address(f"redis://127.0.0.1:{port}/0")
-        finally:
-            process.terminate()
-            process.wait()
-
-
 async def commands(address: Address) -> int:
     """That the server has done."""
     client = connect(address)
     try:
         return int((await client.info("stats"))["total_commands_processed"])
-    finally:
-        await client.aclose()
-
-
-async def memory(address: Address) -> float:
-    """Megabytes that the server took at most."""
-    client = connect(address)
-    try:
-        return int((await client.info("memory"))["used_memory_peak"]) / 1e6
     finally:
         await client.aclose()
 
@@ -252,25 +215,13 @@ async def warm_start(a: Replica, b: Replica, blocks: int) -> tuple[float, int]:
     return seconds, int(str(pool["index_blocks"]))
 
 
-def wait_for_start(address: Address) -> None:
-    """Until the server answers."""
-    for _ in range(200):
-        try:
-            asyncio.run(commands(address))
-        except FAILURES:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError("redis-server did not start")
-
-
 def lag_rows() -> Iterator[tuple[str, str]]:
     """Of both journals."""
     with tempfile.TemporaryDirectory() as folder:
         open_local = local(Path(folder))
         yield "lag, workers", times(asyncio.run(lags(Replica("a", open_local), Replica("b", open_local))))
-    with redis() as address:
-        wait_for_start(address)
+    with redis() as url:
+        address = read_address(url)
         before = asyncio.run(commands(address))
         found = asyncio.run(lags(Replica("a", over(address)), Replica("b", over(address))))
         after = asyncio.run(commands(address))
@@ -279,20 +230,16 @@ def lag_rows() -> Iterator[tuple[str, str]]:
 
 
 def warm_rows(blocks: int) -> Iterator[tuple[str, str]]:
-    """Of both journals."""
+    """Of both journals; over Redis as `make bench-warm-start` does, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         open_local = local(Path(folder))
         seconds, known = asyncio.run(warm_start(Replica("a", open_local), Replica("b", open_local), blocks))
         yield f"warm start, {ENDPOINTS} × {blocks} blocks, workers", f"{seconds:.1f} s, {known} blocks known"
-    with redis() as address:
-        wait_for_start(address)
-        before = asyncio.run(memory(address))
-        seconds, known = asyncio.run(warm_start(Replica("a", over(address)), Replica("b", over(address)), blocks))
-        peak = asyncio.run(memory(address)) - before
-        yield (
-            f"warm start, {ENDPOINTS} × {blocks} blocks, Redis",
-            (f"{seconds:.1f} s, {known} blocks known, {peak:.0f} MB of Redis at most"),
-        )
+    found = asyncio.run(row(blocks, CHAIN))
+    yield (
+        f"warm start, {ENDPOINTS} × {blocks} blocks, Redis",
+        f"{found['seconds']:.2f} s, {found['redis_mb']:.0f} MB of Redis at most",
+    )
 
 
 def times(found: Sequence[float]) -> str:

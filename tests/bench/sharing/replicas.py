@@ -35,13 +35,17 @@ _IDLE: Final = Snapshot(0, 0, 0, 0.0, 0, 0, (), (), False)
 
 
 class Outgoing:
-    """What one replica publishes."""
+    """What one replica published and nobody took yet."""
 
     def __init__(self) -> None:
         self.events: list[SharedEvent] = []
 
     def publish(self, events: Iterable[SharedEvent]) -> None:
         self.events += events
+
+    def take(self) -> Sequence[SharedEvent]:
+        taken, self.events = self.events, []
+        return taken
 
 
 class Replicas:
@@ -54,7 +58,7 @@ class Replicas:
                       journal=self._outgoing[number] if shares else None)
             for number in range(count)
         ]  # fmt: skip
-        self._coming: deque[tuple[float, int, tuple[SharedEvent, ...]]] = deque()
+        self._coming: deque[tuple[float, int, Sequence[SharedEvent]]] = deque()
         self._of_call: dict[str, Pointsman] = {}
         self._turns = cycle(self._replicas)
         self._beat_at = 0.0
@@ -105,8 +109,7 @@ class Replicas:
     def _collect(self, now: float) -> None:
         for number, outgoing in enumerate(self._outgoing):
             if outgoing.events:
-                self._coming.append((now + DELAY_SECONDS, number, tuple(outgoing.events)))
-                outgoing.events.clear()
+                self._coming.append((now + DELAY_SECONDS, number, outgoing.take()))
 
     def _deliver(self, now: float) -> None:
         if now >= self._beat_at:
