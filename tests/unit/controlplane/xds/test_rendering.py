@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.options import Options
+from controlplane.options import Options, PickerTransport
 from controlplane.render import Rendered, render
 from controlplane.xds.files import contents
 from gateway.kube.objects import ObjectName
@@ -173,6 +173,25 @@ def test_two_pools_of_one_picker_share_its_cluster_and_log(tmp_path: Path) -> No
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     assert names == ["pool_default_p", "pool_default_q", "epp_default_epp_9002", "bbr"]
     assert len(manager["access_log"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "ports"),
+    [
+        (pool("q"), (9002,)),
+        (pool("q", notes="pointsman.dev/picker-http-port: '9099'"), (9002,)),
+        (pool("q").replace("9002", "9003"), (9002, 9003)),
+    ],
+)
+def test_each_port_of_a_picker_has_one_log_cluster_for_each_share_whatever_its_http_port(
+    tmp_path: Path, other: str, ports: tuple[int, ...]
+) -> None:
+    both = service(spec="ports: [{name: a, port: 9002}, {name: b, port: 9003}]")
+    shared = Options(picker=PickerTransport.HTTP, pickers_share_state=True)
+    found = rendered(tmp_path, gateway(), route(to_pool()), pool(), other, both, options=shared)
+
+    logs = [item["name"] for item in resources(found, "cds.json") if item["name"].startswith("picker-log")]
+    assert sorted(logs) == [f"picker-log-{share}_default_epp_{port}" for share in (0, 1) for port in ports]
 
 
 def test_options_change_what_they_say(tmp_path: Path) -> None:

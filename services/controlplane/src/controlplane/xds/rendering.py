@@ -1,6 +1,6 @@
 """A plan becomes a snapshot: the resources of all types, in a fixed order. Pure."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVarTuple
 
@@ -86,7 +86,7 @@ class _Resources:
         return self._memo.result((write, key), lambda *given: resource_of(write(*given)), *inputs)
 
 
-def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options, made: _Resources) -> Iterator[_Served]:
+def _clusters(plan: Plan, pickers: Collection[Picker], options: Options, made: _Resources) -> Iterator[_Served]:
     """Every cluster that has an assignment of its own, with it."""
     for pool in plan.pools:
         cluster = made.of(pool.pool.meta.id, clusters.pool_cluster, pool, options)
@@ -102,12 +102,12 @@ def _clusters(plan: Plan, pickers: Iterable[Picker], options: Options, made: _Re
     by_http = (item for item in pickers if item.transport is PickerTransport.HTTP)
     for name, picker in {names.picker_http_cluster(item): item for item in by_http}.items():
         yield _plain(made.of(name, picker_clusters.picker_http_cluster, picker, options), picker.http_endpoints, made)
+    by_log = (item for item in pickers if access_logs.needs_shares(item, options))
+    for picker in {names.picker_cluster(item): item for item in by_log}.values():
         yield from _logs(picker, options, made)
 
 
 def _logs(picker: Picker, options: Options, made: _Resources) -> Iterator[_Served]:
-    if not access_logs.needs_shares(picker, options):
-        return
     for share in range(access_logs.LOG_SHARES):
         name = names.picker_log_cluster(picker, share)
         cluster = made.of(name, picker_clusters.picker_log_cluster, picker, share, options)
