@@ -21,9 +21,13 @@ def is_limited(manifests: Manifests) -> bool:
     return any(not tenant.may_overflow for listed in lists for tenant in listed.tenants)
 
 
-def with_limits(hosts: Sequence[VirtualHost]) -> tuple[VirtualHost, ...]:
-    """Hosts with the further entries."""
-    return tuple(replace(host, entries=tuple(_entries(host))) for host in hosts)
+def with_limits(
+    by_port: Sequence[tuple[int, Sequence[VirtualHost]]],
+) -> tuple[tuple[int, tuple[VirtualHost, ...]], ...]:
+    """The hosts of every port with the further entries."""
+    return tuple(
+        (number, tuple(replace(host, entries=tuple(_entries(host))) for host in hosts)) for number, hosts in by_port
+    )
 
 
 def _entries(host: VirtualHost) -> Iterator[Entry]:

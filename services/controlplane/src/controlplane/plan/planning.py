@@ -102,7 +102,7 @@ def plan(manifests: Manifests, addresses: Addresses, options: Options, memo: Mem
     has_tenants = any(found.tenants is not None for found in manifests.config_maps.values())
     by_port = memo.result(hosts_by_port, hosts_by_port, listeners, attachments, backends, mirrors, kept)
     if is_limited(manifests):
-        by_port = tuple((number, with_limits(hosts)) for number, hosts in by_port)
+        by_port = memo.result(with_limits, with_limits, by_port)
     ports = tuple(
         Port(
             number=number,
