@@ -1,5 +1,6 @@
 """What commands read on an operators' port: JSON, or one line that says why not and what helps."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -85,6 +86,26 @@ def test_what_is_no_answer_is_one_line_with_what_helps(monkeypatch: pytest.Monke
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(PortError, match="expected http://HOST:PORT"):
         fetch(url, "/", 20)
+
+
+def test_an_error_whose_text_does_not_come_is_one_line_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        thread = Thread(target=_answer_half, args=(server,))
+        thread.start()
+        with pytest.raises(PortError, match="answers 500: is it the operators' port of that service"):
+            fetch(f"http://127.0.0.1:{server.getsockname()[1]}", "/", 1)
+        thread.join()
+
+
+def _answer_half(server: socket.socket) -> None:
+    """An error with a text that is announced and never sent, until the client leaves."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 500 no\r\ncontent-type: text/plain\r\ncontent-length: 10\r\n\r\n")
+        connection.settimeout(60)
+        connection.recv(1)
 
 
 def test_where_nobody_listens_it_says_so() -> None:

@@ -42,8 +42,11 @@ def fetch(url: str, path: str, seconds: float) -> Any:
 def _remedy(error: urllib.error.HTTPError) -> str:
     if error.code == 401:
         return f"give its token in {access.VARIABLE}"
-    own = _own_words(error.headers.get_content_type(), error.read(ANSWER_LIMIT).decode(errors="replace").strip())
-    return own or "is it the operators' port of that service?"
+    try:
+        answered = error.read(ANSWER_LIMIT).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException):  # it does not come
+        answered = ""
+    return _own_words(error.headers.get_content_type(), answered) or "is it the operators' port of that service?"
 
 
 def _own_words(content_type: str, answered: str) -> str:
