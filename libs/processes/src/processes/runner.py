@@ -41,14 +41,9 @@ def serve(settings: Settings, banner: str, farewell: str = "stopped") -> int:
     """Run the stack until it is stopped. 0 after Ctrl-C or SIGTERM, 1 when a process broke.
 
     The banner is printed once it is up, the farewell when it was stopped. `StartError` says why it cannot start; then
-    nothing was started.
+    nothing was started. Within `exclusive` alone.
     """
-    with _exclusive(settings.layout.run):
-        check(settings)
-        return _serve(settings, banner, farewell)
-
-
-def _serve(settings: Settings, banner: str, farewell: str) -> int:
+    check(settings)
     run = settings.layout.run
     log = run / "log"
     runner = _start(settings, log)
@@ -195,7 +190,8 @@ def _last_words(log: Path) -> str:
 
 
 @contextmanager
-def _exclusive(run: Path) -> Iterator[None]:
+def exclusive(run: Path) -> Iterator[None]:
+    """Be the only runner in a folder, and end what an earlier one left; `StartError` where another one is."""
     run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("a+") as lock:
         try:

@@ -19,13 +19,19 @@ def stop(run: Path) -> bool:
     return sum((_end_runner(run), sweep(run))) > 0
 
 
-def _end_runner(run: Path) -> int:
-    """Ask the runner to end, and wait; the number of runners there were."""
+def runner_of(run: Path) -> int | None:
+    """The process that runs it; None where there is none."""
     try:
         runner = int((run / "lock").read_text())
     except (OSError, ValueError):
-        return 0
-    if runner not in members(run):  # it is dead, and the number may be a stranger's
+        return None
+    return runner if runner in members(run) else None  # else it is dead, and the number may be a stranger's
+
+
+def _end_runner(run: Path) -> int:
+    """Ask the runner to end, and wait; the number of runners there were."""
+    runner = runner_of(run)
+    if runner is None:
         return 0
     os.kill(runner, signal.SIGTERM)
     deadline = time.monotonic() + RUNNER_SECONDS

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.kube.objects import ObjectName
 from pointsman import installation
 from pointsman.run import STACK_FILE
+from processes.stopping import runner_of
 
 CHECK_SECONDS: Final = 60.0  # for thousands of manifests on a busy host
 DOCUMENTATION: Final = "docs/command.md#round-robin-and-the-picker-side-by-side"
@@ -34,7 +35,7 @@ def running_stack(run: Path) -> RunningStack:
         stack = RunningStack(tuple(map(Path, found["manifests"])), Path(found["access_log"]))
     except (OSError, ValueError, KeyError, TypeError):
         stack = None
-    if stack is None or not stack.access_log.exists():
+    if stack is None or runner_of(run) is None or not stack.access_log.exists():
         raise NoStackError(
             f"no stack of this host runs in {run}: start one with `pointsman up`, or name its --dir or --port-offset "
             f"(in a cluster: {DOCUMENTATION})"
