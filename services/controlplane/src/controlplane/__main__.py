@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from controlplane import app, commands
 from controlplane.command_line import arguments, objects, options
+from controlplane.deployment.authority import AuthorityError
 from controlplane.options import Delivery
 from gateway.kube.sources.cluster.credentials import CredentialsError
 from gateway.kube.sources.opening import Folders, Origin
@@ -46,7 +47,7 @@ def _run(given: argparse.Namespace) -> int:
     failures: list[BaseException] = []
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, serving))
-    except* (CredentialsError, OSError) as errors:
+    except* (CredentialsError, AuthorityError, OSError) as errors:
         failures.extend(errors.exceptions)
     for failure in failures:
         print(f"controlplane: {failure}", file=sys.stderr)

@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from controlplane.deployment import authority
-from controlplane.deployment.authority import Authority
+from controlplane.deployment.authority import Authority, AuthorityError
 from controlplane.deployment.deployer import Deployer
 from controlplane.document import document, tree
 from controlplane.metrics import Metrics
@@ -141,9 +141,14 @@ async def _fleet(delivery: Grpc, deployment: Deployment, given: Authority) -> As
 
 
 async def _authority(source: ObjectStore, deployment: Deployment) -> Authority:
-    """That of all replicas: whoever comes first makes it."""
-    namespace, name = deployment.control_plane
-    return Authority(await source.shared_secret(namespace, f"{name}-xds", lambda: authority.new_authority(clock.now())))
+    """That of all replicas: whoever comes first makes it. Raises AuthorityError."""
+    namespace, service = deployment.control_plane
+    name = f"{service}-xds"
+    data = await source.shared_secret(namespace, name, lambda: authority.new_authority(clock.now()))
+    try:
+        return Authority(data)
+    except AuthorityError as error:
+        raise AuthorityError(f"Secret {namespace}/{name}: {error}") from None
 
 
 def _address(delivery: Grpc) -> str:

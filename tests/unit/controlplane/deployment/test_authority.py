@@ -5,7 +5,7 @@ import datetime
 import pytest
 from cryptography import x509
 
-from controlplane.deployment.authority import Authority, identity, is_authorized, new_authority
+from controlplane.deployment.authority import Authority, AuthorityError, identity, is_authorized, new_authority
 from gateway.rpc.tls import check
 from gateway.xds.messages import Request
 
@@ -41,6 +41,16 @@ def test_a_certificate_counts_while_its_successor_is_taken(data: dict[str, bytes
 
 def test_what_it_gives_can_be_served_with(data: dict[str, bytes]) -> None:
     check(Authority(data).server("pointsman.system.svc", NOW), data["ca.crt"])
+
+
+@pytest.mark.parametrize("part", ["ca.crt", "ca.key"])
+def test_a_secret_that_holds_no_authority_is_refused_by_the_part_that_is_wrong(
+    data: dict[str, bytes], part: str
+) -> None:
+    without = {key: value for key, value in data.items() if key != part}
+    for wrong in (without, {**data, part: b"nothing"}):
+        with pytest.raises(AuthorityError, match=part):
+            Authority(wrong)
 
 
 @pytest.mark.parametrize(

@@ -58,16 +58,25 @@ def new_authority(now: datetime.datetime) -> Mapping[str, bytes]:
     return {CERTIFICATE: _pem(certificate), KEY: _private(key)}
 
 
+class AuthorityError(ValueError):
+    """A Secret that holds no authority; the text says which part is wrong."""
+
+
 class Authority:
-    """Of a Secret's data. Raises ValueError or KeyError for what is none."""
+    """Of a Secret's data. Raises AuthorityError."""
 
     def __init__(self, data: Mapping[str, bytes]) -> None:
         from cryptography import x509
         from cryptography.hazmat.primitives import serialization
 
-        self.certificate = data[CERTIFICATE]
-        self._issuer = x509.load_pem_x509_certificate(data[CERTIFICATE])
-        self._key: Any = serialization.load_pem_private_key(data[KEY], None)
+        part = CERTIFICATE
+        try:
+            self.certificate = data[CERTIFICATE]
+            self._issuer = x509.load_pem_x509_certificate(self.certificate)
+            part = KEY
+            self._key: Any = serialization.load_pem_private_key(data[KEY], None)
+        except (KeyError, ValueError, TypeError) as error:  # TypeError: a key with a password
+            raise AuthorityError(f"{part}: {'missing' if isinstance(error, KeyError) else error}") from None
         self._seed = hashlib.sha256(data[KEY]).digest()
 
     def server(self, host: str, now: datetime.datetime) -> KeyPair:
