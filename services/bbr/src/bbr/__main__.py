@@ -60,7 +60,7 @@ def supervise(given: argparse.Namespace, words: Sequence[str]) -> None:
     try:
         lifecycle.run(lambda stopping: supervisor.serve_until(stopping, fleet))
     except* (supervisor.HopelessError, AddressError, OSError) as errors:
-        sys.exit("\n".join(f"bbr: {error}" for error in errors.exceptions))
+        sys.exit("\n".join(f"bbr: {error}" for error in lifecycle.leaves(errors)))
 
 
 def serve(given: argparse.Namespace) -> None:
@@ -83,7 +83,7 @@ def serve(given: argparse.Namespace) -> None:
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, options), workers.leash(worker))
     except* (AddressError, CertificateError, CredentialsError, KeyFileError, OSError) as errors:
-        sys.exit("\n".join(f"bbr: {error}" for error in errors.exceptions))
+        sys.exit("\n".join(f"bbr: {error}" for error in lifecycle.leaves(errors)))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def _run(given: argparse.Namespace) -> int:
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, serving))
     except* (CredentialsError, AuthorityError, OSError) as errors:
-        failures.extend(errors.exceptions)
+        failures.extend(lifecycle.leaves(errors))
     for failure in failures:
         print(f"controlplane: {failure}", file=sys.stderr)
     return 1 if failures else 0

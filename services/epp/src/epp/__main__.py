@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import sys
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from epp.app import client
@@ -340,7 +340,7 @@ def serve(given: argparse.Namespace) -> None:
     try:
         lifecycle.run(lambda stopping: app.serve_until(stopping, chosen), workers.leash(chosen.worker))
     except* expected as errors:
-        sys.exit("\n".join(f"epp: {error}" for error in leaves(errors)))
+        sys.exit("\n".join(f"epp: {error}" for error in lifecycle.leaves(errors)))
 
 
 def supervise(given: argparse.Namespace, words: Sequence[str]) -> None:
@@ -355,16 +355,7 @@ def supervise(given: argparse.Namespace, words: Sequence[str]) -> None:
     try:
         lifecycle.run(lambda stopping: supervisor.serve_until(stopping, fleet))
     except* (supervisor.HopelessError, AddressError, OSError) as errors:
-        sys.exit("\n".join(f"epp: {error}" for error in leaves(errors)))
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The exceptions of nested groups."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
+        sys.exit("\n".join(f"epp: {error}" for error in lifecycle.leaves(errors)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

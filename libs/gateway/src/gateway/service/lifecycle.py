@@ -62,6 +62,15 @@ async def background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.
                 task.cancel()
 
 
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The exceptions of nested groups, as task groups within each other raise them."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
 def tune_collector() -> None:
     """Call once, when start-up is over."""
     gc.collect()
