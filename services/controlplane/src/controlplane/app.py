@@ -83,7 +83,9 @@ async def serve_until(stopping: asyncio.Event, serving: Serving) -> None:
         else:
             assert isinstance(serving.delivery, Grpc)  # as the command line was read
             assert isinstance(source, ClusterSource)
-            given = await _authority(source, options.deployment)
+            given = await lifecycle.unless(stopping, _authority(source, options.deployment))
+            if given is None:
+                return
             deployer = Deployer(options.deployment, given, source.keep, clock.now)
             await stack.enter_async_context(lifecycle.background(deployer.run()))
             fleet = await stack.enter_async_context(_fleet(serving.delivery, options.deployment, given))

@@ -10,10 +10,11 @@ import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 
+T = TypeVar("T")
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 # Start-up leaves some 80 000 objects that live as long as the process. A full collection that walks them took the
@@ -60,6 +61,16 @@ async def background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.
         finally:
             for task in tasks:
                 task.cancel()
+
+
+async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of work that a start waits for; None, and the work is cancelled, once `stopping` is set."""
+    async with asyncio.TaskGroup() as group:
+        task, stop = group.create_task(work), group.create_task(stopping.wait())
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        task.cancel()
+        stop.cancel()
+    return None if task.cancelled() else task.result()
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
