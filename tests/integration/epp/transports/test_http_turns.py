@@ -21,6 +21,7 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.is_read = True
+        self.is_aborted = False
         self.written = b""
 
     def pause_reading(self) -> None:
@@ -30,7 +31,10 @@ class Wire(asyncio.Transport):
         self.is_read = True
 
     def is_closing(self) -> bool:
-        return False
+        return self.is_aborted
+
+    def abort(self) -> None:
+        self.is_aborted = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
@@ -93,7 +97,7 @@ async def test_a_large_body_that_is_whole_before_its_turn_is_answered_and_its_co
 
 
 @pytest.mark.parametrize("size", [LARGE_MESSAGE_BYTES + 100, 2])
-async def test_a_request_that_fails_in_its_turn_stops_none_of_the_others(size: int) -> None:
+async def test_a_request_that_fails_in_its_turn_ends_its_connection_and_none_of_the_others(size: int) -> None:
     door, failures = Door(), list[BaseException | None]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context.get("exception")))
     pick = door.picker.pick
@@ -107,10 +111,12 @@ async def test_a_request_that_fails_in_its_turn_stops_none_of_the_others(size: i
     small, _ = door.connect()
     for _ in range(TURNS):
         small.data_received(question())
-    failing, following = door.connect()[0], [door.connect() for _ in range(2 * TURNS)]
+    (failing, ended), following = door.connect(), [door.connect() for _ in range(2 * TURNS)]
     failing.data_received(question("/fails", bytes(size)))
     for connection, _ in following:
         connection.data_received(question(body=bytes(size)))
     for _, wire in following:
         await until(lambda wire=wire: wire.written.startswith(b"HTTP/1.1 200"))  # type: ignore[misc]
+        assert not wire.is_aborted
     assert [str(each) for each in failures] == ["/fails"]
+    assert ended.is_aborted

@@ -231,7 +231,16 @@ class Connection(asyncio.Protocol):
             self._waits_for_turn = True
 
     def _proceed(self, now: float) -> None:
-        """Answer whatever is complete, with one write."""
+        """Answer whatever is complete, with one write. One that cannot be judged has no answer, so that Envoy need not
+        wait for it."""
+        try:
+            self._answer_complete(now)
+        except Exception:
+            self.abort()
+            raise
+        self._write(now)
+
+    def _answer_complete(self, now: float) -> None:
         exchange = self._exchange
         while (question := exchange.advance()) is not None:
             match question:
@@ -241,7 +250,6 @@ class Connection(asyncio.Protocol):
                     self._check(question)
                 case Request():
                     self._submit(question, now)
-        self._write(now)
 
     def _check(self, question: BodyCheck) -> None:
         objection = http_body.objection(question.headers, question.body)
