@@ -32,7 +32,8 @@ from epp.sharing import codec
 from epp.sharing.follower import Follower
 from epp.sharing.journal import Journal, Knowledge
 from epp.sharing.local_journal import LocalJournal
-from epp.sharing.redis_client import Address, connect, read_address
+from epp.sharing.redis_address import Address
+from epp.sharing.redis_client import connect, read_address
 from epp.sharing.redis_journal import RedisJournal
 from epp.testing import NOBODY
 from gateway.service.worker import Worker

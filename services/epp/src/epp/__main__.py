@@ -25,7 +25,7 @@ from epp.config.flags import METRIC_FLAGS, SOURCE_FLAGS, ScrapeFlags
 from epp.discovery import PriorityOrder, Scope
 from epp.domain import PoolId
 from epp.recording.recorder import Recording
-from epp.sharing.redis_client import Address, Password, RedisAddressError, read_address
+from epp.sharing.redis_address import Address, Password
 from epp.telemetry.generations import Names
 from gateway.extproc import options as flags
 from gateway.kube.objects import DEFAULT_NAMESPACE
@@ -187,9 +187,13 @@ def recording(given: argparse.Namespace, worker: Worker | None) -> Recording | N
 
 
 def redis_address(url: str | None) -> Address | None:
-    """Where Redis is."""
+    """Where Redis is; its client is loaded for it alone."""
+    if url is None:
+        return None
+    from epp.sharing.redis_client import RedisAddressError, read_address
+
     try:
-        return None if url is None else read_address(url)
+        return read_address(url)
     except RedisAddressError as error:
         sys.exit(f"epp: --redis-url: {error}")
 

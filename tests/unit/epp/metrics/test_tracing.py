@@ -151,6 +151,6 @@ def test_a_broken_context_begins_a_trace_of_its_own() -> None:
 
 @pytest.mark.parametrize("service", ["epp.app.stack", "bbr.app"])
 def test_nothing_of_it_is_loaded_where_it_is_off(service: str) -> None:
-    """The client for Redis loads the SDK by itself, where it is installed."""
+    """The client for Redis, which is loaded where there is one, loads the SDK by itself."""
     own = "{'epp.telemetry.tracing', 'gateway.service.tracing', 'gateway.router.tracing', 'opentelemetry.exporter'}"
     subprocess.run([sys.executable, "-c", f"import sys, {service}; assert not {own} & {{*sys.modules}}"], check=True)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from epp.sharing.journal import Journal, Knowledge
 from epp.sharing.local_journal import LocalJournal
 from epp.sharing.metrics import SharingMetrics
-from epp.sharing.redis_client import Address, Password
-from epp.sharing.redis_journal import RedisJournal
+from epp.sharing.redis_address import Address, Password
 from gateway.service.worker import Worker
 
 
@@ -23,6 +22,8 @@ class Link:
 def opened(link: Link, replica: str, metrics: SharingMetrics, knowledge: Knowledge) -> Journal | None:
     """The journal; None of a picker that is alone."""
     if link.redis is not None:
+        from epp.sharing.redis_journal import RedisJournal  # its client takes long to load
+
         return RedisJournal(link.redis, f"{replica}-{secrets.token_hex(4)}", metrics, knowledge, link.password)
     if link.worker is not None:
         return LocalJournal(link.worker, metrics, knowledge)

@@ -35,8 +35,7 @@ from epp.scraping.keyed_models import KeyedModels
 from epp.scraping.scraper import Scraper
 from epp.sharing.follower import Follower
 from epp.sharing.journal import FLEET, Knowledge
-from epp.sharing.quota_counters import RedisCounters
-from epp.sharing.redis_client import Address, Password
+from epp.sharing.redis_address import Address, Password
 from epp.sharing.stream_keys import EARLIER
 from epp.telemetry.adapters import AdapterMetrics
 from epp.telemetry.caching import CacheMetrics
@@ -73,6 +72,8 @@ from gateway.wire.errors import Rejection
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+
+    from epp.sharing.quota_counters import RedisCounters
 
 log = logs.get(__name__)
 
@@ -354,13 +355,15 @@ def open_http(transport: HttpTransport, options: Options) -> AbstractAsyncContex
     return transport.serving(options.http_host, options.http_port, options.http_socket)
 
 
-def shared_counters(options: Options, metrics: QuotaMetrics) -> RedisCounters | None:
+def shared_counters(options: Options, metrics: QuotaMetrics) -> "RedisCounters | None":
     """Counters of quotas that the replicas share, when there is a Redis that counts."""
     redis = options.counting_redis
     if redis is None:
         if options.redis is not None:
             log.warning("quotas and the bill are this replica's alone: a Redis Cluster keeps neither")
         return None
+    from epp.sharing.quota_counters import RedisCounters  # its client takes long to load
+
     return RedisCounters(redis, metrics, password=options.redis_password)
 
 

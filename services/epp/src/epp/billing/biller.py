@@ -13,11 +13,10 @@ from typing import Final, Protocol
 from uuid import uuid4
 
 from epp.billing.requests import BilledRequests
-from epp.billing.shared import RedisStore
 from epp.billing.sqlite import FileStore
 from epp.billing.totals import Line, Totals, day_of
 from epp.picking.observer import PickObserver
-from epp.sharing.redis_client import FAILURES, Address, Password
+from epp.sharing.redis_address import Address, Password
 from epp.telemetry.words import Bounded
 from gateway.service import logs
 from gateway.service.clock import Clock
@@ -29,7 +28,7 @@ INTERVAL_SECONDS: Final = 1.0
 DEFAULT_DAYS: Final = 400  # a year, and the month in which it is asked about
 LONGEST_SPAN: Final = 800  # days of one question
 MOST_TENANTS: Final = 100  # with series of their own
-UNAVAILABLE: Final = (*FAILURES, sqlite3.Error)
+UNAVAILABLE: Final = (OSError, sqlite3.Error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,8 @@ class Biller:
     def open(self, redis: Address | None, password: Password | None) -> None:
         """In Redis where there is one."""
         if redis is not None and self._billing.path is None:
+            from epp.billing.shared import RedisStore  # its client takes long to load
+
             self._store = RedisStore(redis, password, self._billing.days)
         else:
             self._store = FileStore(self._billing.path, self._billing.days)

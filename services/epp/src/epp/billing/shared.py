@@ -1,12 +1,16 @@
 """The bill in Redis, for all replicas. A shell on redis.asyncio. A day is a hash, which leaves by itself."""
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
+from redis.exceptions import RedisError
+
 from epp.billing.totals import Line, Totals
-from epp.sharing.redis_client import Address, Password, close, connect
+from epp.sharing.redis_address import Address, Password
+from epp.sharing.redis_client import close, connect
 from gateway.quotas.windows import DAY
 
 PREFIX: Final = "pointsman:bill:1:"
@@ -27,7 +31,7 @@ return 1
 
 
 class RedisStore:
-    """A `Store` of all replicas."""
+    """A `Store` of all replicas. Raises OSError where Redis fails."""
 
     def __init__(self, address: Address, password: Password | None, days: int) -> None:
         self._redis, self._days = connect(address, password), days
@@ -42,7 +46,8 @@ class RedisStore:
             arguments = [str(int(self._days * DAY)), str(BATCH_SECONDS)]
             arguments += [word for _, field, amount in part for word in (field, str(amount))]
             evaluated: Any = self._redis.eval(_SCRIPT, len(keys), *keys, *arguments)
-            await evaluated
+            with _failures():
+                await evaluated
 
     async def read(self, since: str, until: str) -> Sequence[tuple[Line, Totals]]:
         """All days in one round trip."""
@@ -51,7 +56,9 @@ class RedisStore:
         pipeline = self._redis.pipeline(transaction=False)
         for day in days:
             pipeline.hgetall(f"{PREFIX}{day}")
-        for day, fields in zip(days, await pipeline.execute(), strict=True):
+        with _failures():
+            answers = await pipeline.execute()
+        for day, fields in zip(days, answers, strict=True):
             for written, amount in fields.items():
                 tenant, model, kind = json.loads(written)
                 found.setdefault(Line(day, tenant, model), {})[kind] = int(amount)
@@ -60,6 +67,14 @@ class RedisStore:
     async def close(self) -> None:
         """The connections."""
         await close(self._redis)
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise OSError(str(error)) from error
 
 
 def _totals(counts: Mapping[str, int]) -> Totals:

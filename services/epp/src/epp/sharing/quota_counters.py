@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import uuid4
 
-from epp.sharing.redis_client import FAILURES, Address, Client, Password, close, connect, is_cancelled
+from epp.sharing.redis_address import Address, Password
+from epp.sharing.redis_client import FAILURES, Client, close, connect, is_cancelled
 from gateway.quotas.counters import Claim, Counts, Taken
 from gateway.quotas.windows import DAY, SLOTS, Window
 from gateway.service import logs

@@ -9,8 +9,6 @@ tried again in here: who calls knows when.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -23,33 +21,19 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 
+from epp.sharing.redis_address import Address, Password
+
 CALL_SECONDS: Final = 2.0
 # Each pool takes two at a time.
 CONNECTIONS_LIMIT: Final = 4096
 FAILURES: Final = (exceptions.RedisError, OSError, TimeoutError)
 _PORTS: Final = {"sentinel": 26379, "cluster": 6379}
 
-Password = Callable[[], str]
 Client = Redis | RedisCluster
 
 
 class RedisAddressError(ValueError):
     """A URL that names no Redis; the text says what is wrong, without the password."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where Redis is. `kind` is `single`, `sentinel` or `cluster`; `options` are redis-py's."""
-
-    kind: str
-    hosts: tuple[tuple[str, int], ...]
-    service: str = ""
-    options: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def takes_several_keys(self) -> bool:
-        """Whether one script or transaction may use several keys; in a Cluster each may be on another node."""
-        return self.kind != "cluster"
 
 
 def read_address(url: str) -> Address:

@@ -13,7 +13,8 @@ from epp.domain import AnswerStored, FeedbackForwarded, PoolId, PrefixLearned, S
 from epp.sharing.condition import Condition
 from epp.sharing.journal import POOLS_LIMIT, Batch, Knowledge, Position, Snapshot
 from epp.sharing.metrics import SharingMetrics
-from epp.sharing.redis_client import Address, Client, Password, close, connect
+from epp.sharing.redis_address import Address, Password
+from epp.sharing.redis_client import Client, close, connect
 from epp.sharing.snapshot_writer import SnapshotWriter
 from epp.sharing.stream_keys import EARLIER
 from epp.sharing.stream_reader import StreamReader
