@@ -86,7 +86,6 @@ def serve(given: Namespace, settings: Settings, text: str, simulation: Simulatio
     announced = banner.as_json(settings, stop_command(given), found.lines, found.notes)
     words = (announced, json.dumps({"stopped": True})) if given.json else (text, "stopped")
     run = settings.layout.run
-    with runner.exclusive(run):
-        (run / STACK_FILE).write_text(announced)
-        with Upkeep(settings.layout):
-            return runner.serve(replace(settings, config_dirs=(*settings.config_dirs, lease.folder_of(run))), *words)
+    (run / STACK_FILE).write_text(announced)
+    with Upkeep(settings.layout):
+        return runner.serve(replace(settings, config_dirs=(*settings.config_dirs, lease.folder_of(run))), *words)

@@ -27,6 +27,11 @@ def up(given: Namespace, command: Sequence[str]) -> int:
     _check_source(given)
     _check_writable(given, run)
     runner.join(run, command)
+    with runner.exclusive(run):
+        return _up(given, run)
+
+
+def _up(given: Namespace, run: Path) -> int:
     root = installation.root()
     layout = Layout(root, run, envoy.find(root, given.envoy), installation.binaries())
     if given.backend:

@@ -4,15 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from pointsman.command_line import arguments
 from pointsman.compare.stack import NoStackError, RunningStack, running_stack
-from pointsman.run import STACK_FILE, serve
+from pointsman.run import STACK_FILE
+from pointsman.up import up
 from processes import runner
-from processes.plan import Layout, Ports, Settings
 from processes.preflight import StartError
 from processes.sweep import RUN_VARIABLE
 
@@ -46,13 +46,14 @@ def test_a_run_whose_process_lives_is_one(tmp_path: Path) -> None:
             process.kill()
 
 
-def test_a_second_run_in_the_folder_leaves_what_the_first_serves(tmp_path: Path) -> None:
-    layout = Layout(tmp_path, tmp_path, tmp_path / "envoy", tmp_path)
-    settings = Settings(Ports(), layout, (tmp_path / "other",), tmp_path / "epp.yaml")
-    given = Namespace(json=False, stop_hint=None, dir=None, port_offset=0)
+@pytest.mark.parametrize("words", [[], ["--port-offset", "100"], ["--config-dir", "config/demo"]])
+def test_a_second_run_in_the_folder_changes_nothing_of_the_first(
+    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))
     with runner.exclusive(tmp_path):
-        (tmp_path / STACK_FILE).write_text("first")
+        before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
         with pytest.raises(StartError, match="already running"):
-            serve(given, settings, "up")
+            up(arguments(["up", "--dir", str(tmp_path), *words]), ())
 
-    assert (tmp_path / STACK_FILE).read_text() == "first"
+        assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
