@@ -11,11 +11,11 @@ from pointsman.cluster.first_request import FirstRequest
 from processes.plan import Ports, Settings
 
 
-def of_demo(ports: Ports, run: Path, stop: str) -> str:
+def of_demo(settings: Settings, stop: str) -> str:
     """The demo's first request, its ports, and how to stop it."""
-    head = _head(ports, "Qwen/Qwen3-32B")
+    head = _head(settings.ports, "Qwen/Qwen3-32B")
     note = "  The response header x-inference-pod names the model server that answered."
-    return "\n".join(["", *head, note, *_tail(ports, run, stop), ""])
+    return "\n".join(["", *head, note, *_tail(settings, stop), ""])
 
 
 def of_backends(
@@ -31,9 +31,9 @@ def of_backends(
     return [*lines, f"  manifests {folder}: edit them, and it takes effect"]
 
 
-def with_backends(ports: Ports, run: Path, stop: str, *, model: str | None, lines: Sequence[str]) -> str:
+def with_backends(settings: Settings, stop: str, *, model: str | None, lines: Sequence[str]) -> str:
     """The first request to the servers that a person has."""
-    return "\n".join(["", *_head(ports, model), *lines, *_tail(ports, run, stop), ""])
+    return "\n".join(["", *_head(settings.ports, model), *lines, *_tail(settings, stop), ""])
 
 
 def of_simulation(lines: Sequence[str], notes: Sequence[str]) -> list[str]:
@@ -44,11 +44,11 @@ def of_simulation(lines: Sequence[str], notes: Sequence[str]) -> list[str]:
 
 def with_manifests(settings: Settings, stop: str, request: FirstRequest | None) -> str:
     """The first request to what a cluster's YAML serves."""
-    ports, run = settings.ports, settings.layout.run
+    ports = settings.ports
     others = [f"  port {written} of the Gateways is served on {port}" for written, port in settings.listeners
               if port != ports.gateway]  # fmt: skip
     where = f"  manifests {', '.join(map(str, settings.config_dirs))}: edits of routes and pools take effect"
-    return "\n".join(["", *_first(ports, request), *others, where, *_tail(ports, run, stop), ""])
+    return "\n".join(["", *_first(ports, request), *others, where, *_tail(settings, stop), ""])
 
 
 def _head(ports: Ports, model: str | None) -> list[str]:
@@ -89,10 +89,11 @@ def _first(ports: Ports, request: FirstRequest | None) -> list[str]:
     return [f"Pointsman is up: {url}", "", line, *data, ""]
 
 
-def _tail(ports: Ports, run: Path, stop: str) -> list[str]:
-    listing = [f"    {name:<15} {port}" for name, port in ports.named().items()]
+def _tail(settings: Settings, stop: str) -> list[str]:
+    listing = [f"    {name:<15} {port}" for name, port in settings.ports.named().items()]
+    layout = settings.layout
     return [
-        "  ports", *listing, f"  logs   {run / 'log'}, and each request in {run / 'access.log'}",
+        "  ports", *listing, f"  logs   {layout.run / 'log'}, and each request in {layout.access_log}",
         f"  stop   Ctrl-C here, or '{stop}'; a second Ctrl-C does not wait for answers in flight",
     ]  # fmt: skip
 

@@ -39,7 +39,7 @@ def _up(given: Namespace, run: Path) -> int:
     if given.manifests:
         return serve_manifests(given, layout)
     settings = _demo(given, layout)
-    return serve(given, settings, banner.of_demo(settings.ports, run, stop_command(given)))
+    return serve(given, settings, banner.of_demo(settings, stop_command(given)))
 
 
 def _check_source(given: Namespace) -> None:

@@ -83,5 +83,4 @@ def _first_found(backends: Backends) -> Found:
 def _banner(given: Namespace, settings: Settings, pools: Sequence[Pool], found: Found) -> str:
     lines = banner.of_backends(pools, found.down, found.without_metrics, settings.config_dirs[0])
     model = pools[0].names[0] if pools else None
-    run = settings.layout.run
-    return banner.with_backends(settings.ports, run, stop_command(given), model=model, lines=lines)
+    return banner.with_backends(settings, stop_command(given), model=model, lines=lines)
