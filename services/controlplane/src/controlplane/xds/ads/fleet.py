@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from controlplane.status.uptake import Uptake
-from controlplane.xds.ads.server import AdsServer
+from controlplane.xds.ads.server import AdsServer, changes
 from controlplane.xds.snapshot import Snapshot
 from gateway.xds.codec import Codec
 from gateway.xds.messages import Dialect, Request, Response
@@ -38,16 +38,12 @@ class FleetServer:
         self._news.set()
         return tuple(changed)
 
-    async def uptakes(self) -> AsyncIterator[Mapping[str, Uptake]]:
+    def uptakes(self) -> AsyncIterator[Mapping[str, Uptake]]:
         """What each group made of its latest snapshot, now and whenever that changes. For one reader."""
-        latest: Mapping[str, Uptake] | None = None
-        while True:
-            self._news.clear()
-            found = {name: server.uptake for name, server in self._groups.items() if name in self._wanted}
-            if found != latest:
-                yield found
-            latest = found
-            await self._news.wait()
+        return changes(self._news, self._uptakes)
+
+    def _uptakes(self) -> Mapping[str, Uptake]:
+        return {name: server.uptake for name, server in self._groups.items() if name in self._wanted}
 
     def _group(self, name: str) -> AdsServer:
         if name not in self._groups:

@@ -7,7 +7,7 @@ proxies, and only what changed in it.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from controlplane.status.uptake import Refusal, Uptake
 from controlplane.xds.ads.stream import ORDER, Stream, Target
@@ -16,6 +16,7 @@ from gateway.service import logs
 from gateway.xds.codec import Codec
 from gateway.xds.messages import Dialect, Request, Response
 
+T = TypeVar("T")
 log = logs.get(__name__)
 
 _SHORT: Final = MappingProxyType(dict(zip(ORDER, ("cds", "eds", "lds", "rds", "sds"), strict=True)))
@@ -51,16 +52,9 @@ class AdsServer:
         self._news.set()
         return tuple(_changed(before, target))
 
-    async def uptakes(self) -> AsyncIterator[Uptake]:
+    def uptakes(self) -> AsyncIterator[Uptake]:
         """What the proxies made of the latest snapshot, now and whenever that changes. For one reader."""
-        latest = None
-        while True:
-            self._news.clear()
-            uptake = self.uptake
-            if uptake != latest:
-                yield uptake
-            latest = uptake
-            await self._news.wait()
+        return changes(self._news, lambda: self.uptake)
 
     @property
     def is_idle(self) -> bool:
@@ -77,6 +71,18 @@ class AdsServer:
             waiting=tuple(found.node for found in streams if not found.is_current and not found.errors),
             refusals=tuple(Refusal(found.node, error) for found in streams for error in found.errors),
         )
+
+
+async def changes(news: asyncio.Event, latest: Callable[[], T]) -> AsyncIterator[T]:
+    """A value now and whenever it is another; `news` is set when it may be. For one reader."""
+    shown: T | None = None
+    while True:
+        news.clear()
+        value = latest()
+        if value != shown:
+            yield value
+        shown = value
+        await news.wait()
 
 
 class _Session:
