@@ -3,11 +3,11 @@
 Each Gateway with Envoys of its own has a configuration of its own; a route, a pool or a policy may be part of several.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from controlplane.status.conditions import AIRouteStatus, ParentStatus, PolicyStatus, PoolStatus, RouteStatus, Status
+from controlplane.status.conditions import AIRouteStatus, PolicyStatus, PoolStatus, RouteStatus, Status
 from gateway.kube.objects import ObjectName
 
 TARGET_NOT_FOUND = "TargetNotFound"
@@ -19,6 +19,7 @@ class Named(Protocol):
 
 
 T = TypeVar("T", bound=Named)
+P = TypeVar("P", RouteStatus, PoolStatus)
 
 
 def merged(statuses: Sequence[Status]) -> Status:
@@ -26,42 +27,29 @@ def merged(statuses: Sequence[Status]) -> Status:
     if len(statuses) == 1:
         return statuses[0]
     return Status(
-        classes=_first(each for status in statuses for each in status.classes),
-        gateways=_first(each for status in statuses for each in status.gateways),
-        routes=tuple(_route(found) for found in _grouped(status.routes for status in statuses).values()),
-        pools=tuple(_pool(found) for found in _grouped(status.pools for status in statuses).values()),
+        classes=tuple(found[0] for found in _grouped(status.classes for status in statuses)),
+        gateways=tuple(found[0] for found in _grouped(status.gateways for status in statuses)),
+        routes=tuple(_joined(found) for found in _grouped(status.routes for status in statuses)),
+        pools=tuple(_joined(found) for found in _grouped(status.pools for status in statuses)),
         policies=tuple(_policies(each for status in statuses for each in status.policies)),
-        ai_routes=tuple(_ai_route(found) for found in _grouped(status.ai_routes for status in statuses).values()),
+        ai_routes=tuple(_ai_route(found) for found in _grouped(status.ai_routes for status in statuses)),
         ports=tuple(each for status in statuses for each in status.ports),
         warnings=tuple(dict.fromkeys(each for status in statuses for each in status.warnings)),
     )
 
 
-def _first(items: Iterable[T]) -> tuple[T, ...]:
-    found: dict[ObjectName, T] = {}
-    for each in items:
-        found.setdefault(each.id, each)
-    return tuple(each for _, each in sorted(found.items(), key=lambda item: item[0]))
-
-
-def _grouped(lists: Iterable[Iterable[T]]) -> Mapping[ObjectName, Sequence[T]]:
+def _grouped(lists: Iterable[Iterable[T]]) -> Sequence[Sequence[T]]:
+    """By name; of each object there is one at least."""
     found: dict[ObjectName, list[T]] = {}
     for items in lists:
         for each in items:
             found.setdefault(each.id, []).append(each)
-    return dict(sorted(found.items(), key=lambda item: item[0]))
+    return [found[name] for name in sorted(found)]
 
 
-def _route(found: Sequence[RouteStatus]) -> RouteStatus:
-    return replace(found[0], parents=_parents(found))
-
-
-def _pool(found: Sequence[PoolStatus]) -> PoolStatus:
-    return replace(found[0], parents=_parents(found))
-
-
-def _parents(found: Sequence[RouteStatus] | Sequence[PoolStatus]) -> tuple[ParentStatus, ...]:
-    return tuple(parent for each in found for parent in each.parents)
+def _joined(found: Sequence[P]) -> P:
+    """With the parents of all."""
+    return replace(found[0], parents=tuple(parent for each in found for parent in each.parents))
 
 
 def _policies(found: Iterable[PolicyStatus]) -> Iterable[PolicyStatus]:
