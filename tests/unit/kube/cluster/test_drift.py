@@ -49,6 +49,13 @@ def test_what_the_server_has_another_opinion_of_is_applied_once_for_each_change(
     assert changes(Wanted((changed,)), [other], applied).applied == [changed]
 
 
+def test_of_two_that_are_wanted_under_one_name_the_first_counts_at_each_look() -> None:
+    other = {**SERVICE, "spec": {"ports": [{"port": 90}]}}
+
+    assert changes(Wanted((SERVICE, other)), [], NOTHING).applied == [SERVICE]
+    assert changes(Wanted((SERVICE, other)), [found()], NOTHING).applied == []
+
+
 def test_only_what_belongs_to_a_known_owner_goes() -> None:
     assert changes(Wanted((), frozenset({"u-1"})), [found()], NOTHING).deleted == [found()]
     assert changes(Wanted((), frozenset({"u-2"})), [found()], NOTHING).deleted == []

@@ -55,13 +55,15 @@ def changes(wanted: Wanted, found: Iterable[Live], applied: Applied) -> Changes:
     """What is missing or otherwise is applied; what nobody wants any more is deleted, if it belongs to an owner.
 
     Something that was applied and stays otherwise is left until it, or what is wanted, changes: the server has another
-    opinion, or somebody else has a part of it.
+    opinion, or somebody else has a part of it. Of two that are wanted under one name the first counts, always.
     """
     by_key = {each.key: each for each in found}
-    keys = {key_of(each) for each in wanted.objects}
+    wanted_by_key: dict[Key, Tree] = {}
+    for each in wanted.objects:
+        wanted_by_key.setdefault(key_of(each), each)
     return Changes(
-        [each for each in wanted.objects if _is_due(each, by_key.get(key_of(each)), applied.get(key_of(each)))],
-        [each for each in by_key.values() if each.key not in keys and each.owners & wanted.owners],
+        [each for key, each in wanted_by_key.items() if _is_due(each, by_key.get(key), applied.get(key))],
+        [each for each in by_key.values() if each.key not in wanted_by_key and each.owners & wanted.owners],
     )
 
 
