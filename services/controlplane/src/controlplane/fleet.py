@@ -45,7 +45,8 @@ def fleet(manifests: Manifests, addresses: Addresses, options: Options, memos: M
     if options.deployment is None:
         return Fleet({EVERY: render(manifests, addresses, options, memos.setdefault(EVERY, Memo()))})
     served = owned(manifests)
-    parts = {name: part_of(gateway, served) for name, gateway in sorted(served.gateways.items())}
+    routes = _routes_by_gateway(served)
+    parts = {name: _part(gateway, routes.get(name, {}), served) for name, gateway in sorted(served.gateways.items())}
     groups, ready = {}, set()
     for name, part in parts.items():
         group, place = group_of(name), placement(served.gateways[name], manifests, options.deployment)
@@ -59,15 +60,22 @@ def fleet(manifests: Manifests, addresses: Addresses, options: Options, memos: M
     return Fleet(groups, _rest(manifests, served, tuple(parts.values()), addresses, options), frozenset(ready))
 
 
-def part_of(gateway: Gateway, manifests: Manifests) -> Manifests:
-    """A Gateway alone, with the routes that have it as a parent and the pools that these name."""
-    name = gateway.meta.id
-    routes = {each.meta.id: found for each in manifests.routes.values() if (found := _at(each, name)).parents}
+def _routes_by_gateway(manifests: Manifests) -> Mapping[ObjectName, Mapping[ObjectName, HTTPRoute]]:
+    """Those that have a Gateway as a parent, with that parent alone."""
+    found: dict[ObjectName, dict[ObjectName, HTTPRoute]] = {}
+    for name, route in manifests.routes.items():
+        for gateway in {ref.id for ref in route.parents}:
+            found.setdefault(gateway, {})[name] = _at(route, gateway)
+    return found
+
+
+def _part(gateway: Gateway, routes: Mapping[ObjectName, HTTPRoute], manifests: Manifests) -> Manifests:
+    """A Gateway alone, with its routes and the pools that these name."""
     named = {ref.id for route in routes.values() for ref in _refs(route)}
     return replace(
         manifests,
         gateway_classes={},
-        gateways={name: gateway},
+        gateways={gateway.meta.id: gateway},
         routes=routes,
         ai_routes={key: each for key, each in manifests.ai_routes.items() if key in routes},
         pools={key: each for key, each in manifests.pools.items() if key in named},
