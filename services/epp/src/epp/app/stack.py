@@ -21,12 +21,12 @@ from epp.app import drain, journals, replicas, usage
 from epp.app.config_file import ConfigSource
 from epp.app.guarded import GuardedPicker, Judge
 from epp.app.page import Page
+from epp.app.rounds import beat, name_labels, pass_time
 from epp.app.scrape_source import fleet_of, scrape_source
 from epp.app.timing import TimedGate, TimedPicker
 from epp.billing.biller import Biller, Billing
 from epp.config import SchedulerConfig
 from epp.config.flags import ScrapeFlags
-from epp.datalayer.producers.other_run import HEARTBEAT_SECONDS
 from epp.discovery import Discovery, Pools, PriorityOrder, Scope
 from epp.domain import ModelsShared, PickId, PoolId, ScrapeTaken, SharedEvent
 from epp.picking.picker import Picker
@@ -65,7 +65,6 @@ from gateway.router.metrics import Metrics as RouterMetrics
 from gateway.router.routers import Choice, Known, Router, conversation_tracer
 from gateway.rpc.health import Health
 from gateway.service import admin, clock, lifecycle, logs
-from gateway.service.clock import Clock
 from gateway.service.worker import Worker
 from gateway.tenancy.tenants import Tenants
 from gateway.wire.errors import Rejection
@@ -76,9 +75,6 @@ if TYPE_CHECKING:
     from epp.sharing.quota_counters import RedisCounters
 
 log = logs.get(__name__)
-
-PASS_SECONDS = 1.0
-RENEW_LABELS_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +131,7 @@ class Stack:
         )
         self.journal = journals.opened(options.link, options.replica, self.sharing, knowledge)
         gate = TimedGate(ConfiguredGate(config, self.metrics.queues), clock.monotonic, self.metrics.queues)
-        self.recorder: Recorder | None = None
-        if options.recording is not None:
-            started_at = clock.wall() - clock.monotonic()
-            self.recorder = Recorder(options.recording, self.metrics, self.metrics.registry, started_at)
+        self.recorder = recorder_of(options.recording, self.metrics)
         served = self.metrics if self.recorder is None else self.recorder.served
         self.biller = Biller(options.billing, served, self.metrics.registry, clock.wall)
         self.biller.open(options.counting_redis, options.redis_password)
@@ -158,27 +151,15 @@ class Stack:
             self.follower = Follower(
                 self.journal, self._apply, lambda: self.picker.pools.states, self.sharing, (FLEET, EARLIER)
             )
-        self.metrics.queues.describe(lambda: self.picker.queues(clock.monotonic()))
-        self.metrics.describe_pools(lambda: self.picker.pools.describe(clock.monotonic()))
-        self.metrics.registry.add(CacheMetrics(self.picker.decisions.caching.totals))
-        self.metrics.registry.add(AdapterMetrics(self.picker.pools.adapter_requests))
-        self.metrics.describe_running(lambda: self.picker.running())
+        describe(self.picker, self.metrics)
         fleet = None if self.journal is None else fleet_of(self.picker, self.journal)
         self.scraper = Scraper(self.picker, self.metrics, clock.monotonic, scrape_source(config), Random(), fleet)
         self.quota_metrics = QuotaMetrics(self.metrics.registry)
         self.shared_counters = shared_counters(options, self.quota_metrics)
         self.quotas = Quotas(self.shared_counters or MemoryCounters(), self.quota_metrics)
-        gate_of_quotas = QuotaGate(self.quotas)
-        self.rate_limits = RateLimits(
-            ratelimit.Codec(),
-            lambda descriptors, decided: gate_of_quotas.decide(descriptors, clock.wall(), decided),
-            options.quota_token,
-        )
+        self.rate_limits = rate_limits_of(self.quotas, options.quota_token)
         self.discovery = Discovery(self._replace_pools, options.priority_order, replace_quotas=self.quotas.replace)
-        intake = FeedbackIntake(self.picker, self.metrics)
-        self.log_receiver = AccessLogReceiver(
-            accesslog.Codec(METADATA, TAGS), lambda entries: intake.receive(entries, clock.monotonic())
-        )
+        self.log_receiver = log_receiver_of(self.picker, self.metrics)
         self.log_sight = LogSight(options.replica, lambda: self.log_receiver.is_attached)
         self.keyed_models = KeyedModels(self.picker, self.scraper, clock.monotonic)
         self.timed_picker = TimedPicker(self.keyed_models, clock.monotonic, self.metrics)
@@ -281,6 +262,38 @@ class Stack:
         self.scraper.reconfigure(scrape_source(config))
 
 
+def recorder_of(recording: Recording | None, metrics: Metrics) -> Recorder | None:
+    """What writes the recording, where one is wanted."""
+    if recording is None:
+        return None
+    return Recorder(recording, metrics, metrics.registry, clock.wall() - clock.monotonic())
+
+
+def describe(picker: Picker, metrics: Metrics) -> None:
+    """Show what the picker knows, as figures that are computed when they are read."""
+    metrics.queues.describe(lambda: picker.queues(clock.monotonic()))
+    metrics.describe_pools(lambda: picker.pools.describe(clock.monotonic()))
+    metrics.registry.add(CacheMetrics(picker.decisions.caching.totals))
+    metrics.registry.add(AdapterMetrics(picker.pools.adapter_requests))
+    metrics.describe_running(picker.running)
+
+
+def rate_limits_of(quotas: Quotas, token: str | None) -> RateLimits:
+    """The rate limit service of the quotas."""
+    gate = QuotaGate(quotas)
+    return RateLimits(
+        ratelimit.Codec(), lambda descriptors, decided: gate.decide(descriptors, clock.wall(), decided), token
+    )
+
+
+def log_receiver_of(picker: Picker, metrics: Metrics) -> AccessLogReceiver:
+    """The receiver of Envoy's access log."""
+    intake = FeedbackIntake(picker, metrics)
+    return AccessLogReceiver(
+        accesslog.Codec(METADATA, TAGS), lambda entries: intake.receive(entries, clock.monotonic())
+    )
+
+
 async def serve_until(stopping: asyncio.Event, options: Options) -> None:
     """Build, serve, drain."""
     source = ConfigSource(options.config_file, options.config_text, options.scrape_flags)
@@ -365,27 +378,3 @@ def shared_counters(options: Options, metrics: QuotaMetrics) -> "RedisCounters |
     from epp.sharing.quota_counters import RedisCounters  # its client takes long to load
 
     return RedisCounters(redis, metrics, password=options.redis_password)
-
-
-async def pass_time(picker: Picker, streams: OpenStreams, now: Clock) -> None:
-    """Let time pass for what has no clock."""
-    while True:
-        await asyncio.sleep(PASS_SECONDS)
-        streams.report(now())
-        picker.pass_time(now(), streams.picks)
-
-
-async def beat(picker: Picker, now: Clock) -> None:
-    """Tell the other replicas that this one lives."""
-    while True:
-        picker.beat(now())
-        await asyncio.sleep(HEARTBEAT_SECONDS)
-
-
-async def name_labels(picker: Picker, metrics: Metrics) -> None:
-    """Let metrics know which names exist, and make room for others among those that do not."""
-    while True:
-        for _ in range(int(RENEW_LABELS_SECONDS / PASS_SECONDS)):
-            metrics.exist(*picker.pools.names())
-            await asyncio.sleep(PASS_SECONDS)
-        metrics.renew_labels()
